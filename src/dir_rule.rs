@@ -1,0 +1,327 @@
+//! The grammar of directory rules (`--dir`, `[directories] rules`) and how rules are merged. Pure.
+//!
+//! `IN=OUT[:OPTION…]` binds OUT on IN, `DIR[:OPTION…]` binds `/DIR` on `DIR`, `IN=` takes a rule away.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// One directory of the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DirRule {
+    /// Where it appears: relative to the new root, without `..`, never empty.
+    pub(crate) inside: PathBuf,
+    /// What appears there.
+    pub(crate) source: Source,
+    /// How it is mounted.
+    pub(crate) flags: DirFlags,
+}
+
+/// What a rule shows inside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Source {
+    /// A path of the caller's, absolute.
+    Host(PathBuf),
+    /// A path relative to the box directory (`./…`).
+    BoxDir(PathBuf),
+    /// A file system of the kernel's.
+    FileSystem(FileSystem),
+    /// A directory of the box that is writable for the program (`tmp`).
+    Temporary,
+}
+
+/// The file systems that `fs` may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum FileSystem {
+    /// The processes of the sandbox; others' are invisible (`hidepid=2`).
+    Proc,
+    /// The devices of the network namespace and the rest of sysfs.
+    Sysfs,
+    /// An empty file system in memory.
+    Tmpfs,
+    /// Pseudo-terminals of the sandbox's own.
+    Devpts,
+    /// A tmpfs with `null`, `zero`, `full`, `random`, `urandom`, `tty` and the links to `/proc/self/fd`.
+    Dev,
+}
+
+impl FileSystem {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Proc, "proc"),
+        (Self::Sysfs, "sysfs"),
+        (Self::Tmpfs, "tmpfs"),
+        (Self::Devpts, "devpts"),
+        (Self::Dev, "dev"),
+    ];
+
+    /// The name in a rule.
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(kind, _)| *kind == self)
+            .map_or("", |(_, name)| name)
+    }
+}
+
+/// Options of a rule. All off: read-only, nosuid, nodev, with everything mounted below.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DirFlags {
+    /// `rw`: writable.
+    pub(crate) writable: bool,
+    /// `dev`: device files work.
+    pub(crate) devices: bool,
+    /// `noexec`: nothing can be executed from it.
+    pub(crate) no_exec: bool,
+    /// `maybe`: left out when the source does not exist.
+    pub(crate) maybe: bool,
+    /// `norec`: without what is mounted below the source.
+    pub(crate) not_recursive: bool,
+}
+
+/// What one `--dir` asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum DirRequest {
+    /// Add the rule, or replace the one with the same `inside` at its position.
+    Set(DirRule),
+    /// Take away the rule for this path.
+    Remove(PathBuf),
+}
+
+/// Why a text is not a directory rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DirRuleError {
+    rule: String,
+    reason: String,
+}
+
+impl fmt::Display for DirRuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "'{}' is not a directory rule: {}",
+            self.rule, self.reason
+        )
+    }
+}
+
+impl std::error::Error for DirRuleError {}
+
+impl DirRequest {
+    /// Parses one rule.
+    pub(crate) fn parse(text: &OsStr) -> Result<Self, DirRuleError> {
+        parse_rule(text.as_bytes()).map_err(|reason| DirRuleError {
+            rule: text.to_string_lossy().into_owned(),
+            reason,
+        })
+    }
+
+    fn inside(&self) -> &Path {
+        match self {
+            Self::Set(rule) => &rule.inside,
+            Self::Remove(inside) => inside,
+        }
+    }
+}
+
+/// Merges requests into rules, in order: a known `inside` is replaced where it stands.
+pub(crate) fn merge(mut rules: Vec<DirRule>, requests: &[DirRequest]) -> Vec<DirRule> {
+    for request in requests {
+        let known = rules
+            .iter()
+            .position(|rule| rule.inside == request.inside());
+        match (request, known) {
+            (DirRequest::Set(rule), Some(at)) => rules[at] = rule.clone(),
+            (DirRequest::Set(rule), None) => rules.push(rule.clone()),
+            (DirRequest::Remove(_), Some(at)) => {
+                rules.remove(at);
+            }
+            (DirRequest::Remove(_), None) => {}
+        }
+    }
+    rules
+}
+
+fn parse_rule(text: &[u8]) -> Result<DirRequest, String> {
+    let mut parts = text.split(|byte| *byte == b':');
+    let paths = parts.next().unwrap_or_default();
+    let (inside, out) = match paths.iter().position(|byte| *byte == b'=') {
+        Some(at) => (&paths[..at], Some(&paths[at + 1..])),
+        None => (paths, None),
+    };
+    let inside = inside_path(inside)?;
+    let mut flags = DirFlags::default();
+    let (mut is_fs, mut is_tmp) = (false, false);
+    for option in parts {
+        match option {
+            b"rw" => flags.writable = true,
+            b"dev" => flags.devices = true,
+            b"noexec" => flags.no_exec = true,
+            b"maybe" => flags.maybe = true,
+            b"norec" => flags.not_recursive = true,
+            b"fs" => is_fs = true,
+            b"tmp" => is_tmp = true,
+            _ => {
+                return Err(format!(
+                    "unknown option '{}', known are rw, dev, noexec, maybe, norec, fs, tmp",
+                    String::from_utf8_lossy(option)
+                ));
+            }
+        }
+    }
+    let source = match (is_fs, is_tmp, out) {
+        (true, true, _) => return Err("fs and tmp exclude each other".into()),
+        (true, false, None | Some([])) => {
+            return Err("fs needs the name of a file system, as in proc=proc:fs".into());
+        }
+        (true, false, Some(name)) => Source::FileSystem(file_system(name)?),
+        (false, true, None) => {
+            flags.writable = true;
+            Source::Temporary
+        }
+        (false, true, Some(_)) => return Err("tmp takes nothing after '='".into()),
+        (false, false, Some([])) => return Ok(DirRequest::Remove(inside)),
+        (false, false, Some(out)) => outside(out)?,
+        (false, false, None) => Source::Host(Path::new("/").join(&inside)),
+    };
+    Ok(DirRequest::Set(DirRule {
+        inside,
+        source,
+        flags,
+    }))
+}
+
+/// The part before `=`: slashes in front are dropped, doubled and trailing ones mean nothing.
+fn inside_path(bytes: &[u8]) -> Result<PathBuf, String> {
+    if bytes.contains(&0) {
+        return Err("a path cannot contain a NUL byte".into());
+    }
+    let mut inside = PathBuf::new();
+    for component in Path::new(OsStr::from_bytes(bytes)).components() {
+        match component {
+            Component::RootDir | Component::CurDir => {}
+            Component::Normal(name) => inside.push(name),
+            Component::ParentDir | Component::Prefix(_) => {
+                return Err("the path inside the sandbox must not contain '..'".into());
+            }
+        }
+    }
+    if inside.as_os_str().is_empty() {
+        return Err("the path inside the sandbox is empty".into());
+    }
+    Ok(inside)
+}
+
+fn outside(bytes: &[u8]) -> Result<Source, String> {
+    if bytes.contains(&0) {
+        return Err("a path cannot contain a NUL byte".into());
+    }
+    let path = Path::new(OsStr::from_bytes(bytes));
+    if path.is_absolute() {
+        Ok(Source::Host(path.to_owned()))
+    } else if let Some(below) = bytes.strip_prefix(b"./") {
+        let below = Path::new(OsStr::from_bytes(below));
+        if below
+            .components()
+            .any(|part| !matches!(part, Component::Normal(_)))
+        {
+            return Err("a path in the box directory must not leave it".into());
+        }
+        Ok(Source::BoxDir(below.to_owned()))
+    } else {
+        Err("the path after '=' must begin with '/' or './'".into())
+    }
+}
+
+fn file_system(name: &[u8]) -> Result<FileSystem, String> {
+    FileSystem::ALL
+        .iter()
+        .find(|(_, known)| known.as_bytes() == name)
+        .map(|(kind, _)| *kind)
+        .ok_or_else(|| {
+            format!(
+                "file system '{}' is not one of proc, sysfs, tmpfs, devpts, dev",
+                String::from_utf8_lossy(name)
+            )
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<DirRequest, DirRuleError> {
+        DirRequest::parse(OsStr::new(text))
+    }
+
+    fn rule(text: &str) -> DirRule {
+        match parse(text) {
+            Ok(DirRequest::Set(rule)) => rule,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_bare_directory_is_bound_read_only_on_its_own_name() {
+        let usr = rule("usr");
+        assert_eq!(usr.inside, Path::new("usr"));
+        assert_eq!(usr.source, Source::Host("/usr".into()));
+        assert_eq!(usr.flags, DirFlags::default());
+        assert_eq!(rule("//usr//lib/").inside, Path::new("usr/lib"));
+    }
+
+    #[test]
+    fn options_are_read_after_colons() {
+        let tmp = rule("tmp:tmp");
+        assert_eq!(tmp.source, Source::Temporary);
+        assert!(tmp.flags.writable);
+        assert_eq!(
+            rule("proc=proc:fs").source,
+            Source::FileSystem(FileSystem::Proc)
+        );
+        let all = rule("a=/b:rw:dev:noexec:maybe:norec").flags;
+        assert!(all.writable && all.devices && all.no_exec && all.maybe && all.not_recursive);
+        assert_eq!(rule("X=//X:maybe").source, Source::Host("//X".into()));
+        assert_eq!(rule("box=./box:rw").source, Source::BoxDir("box".into()));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, part) in [
+            ("", "is empty"),
+            ("/", "is empty"),
+            ("=/usr", "is empty"),
+            ("a/../b", "'..'"),
+            ("a=b", "must begin with"),
+            ("a=./../b", "must not leave"),
+            ("a=/b:rw,maybe", "unknown option 'rw,maybe'"),
+            ("a=/b:", "unknown option ''"),
+            ("a=ext4:fs", "file system 'ext4'"),
+            ("a:fs", "fs needs"),
+            ("a=:fs", "fs needs"),
+            ("a=tmpfs:fs:tmp", "exclude"),
+            ("a=/b:tmp", "tmp takes nothing"),
+        ] {
+            let message = parse(text).unwrap_err().to_string();
+            assert!(message.contains(part), "{text}: {message}");
+        }
+        assert!(DirRequest::parse(OsStr::from_bytes(b"a\xff=/b:\xff")).is_err());
+    }
+
+    #[test]
+    fn a_rule_for_a_known_path_replaces_it_where_it_stands() {
+        let requests: Vec<_> = ["tmp=/x:rw", "new=/n", "usr="]
+            .iter()
+            .map(|text| parse(text).unwrap())
+            .collect();
+        let merged = merge(vec![rule("bin"), rule("tmp:tmp"), rule("usr")], &requests);
+        let inside: Vec<_> = merged
+            .iter()
+            .map(|rule| rule.inside.to_str().unwrap())
+            .collect();
+        assert_eq!(inside, ["bin", "tmp", "new"]);
+        assert_eq!(merged[1].source, Source::Host("/x".into()));
+    }
+}

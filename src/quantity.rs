@@ -1,0 +1,359 @@
+//! Sizes, times, counts, box ids and CPU lists: parsed once, range-checked, printed with a unit.
+//!
+//! A bare number means what it means to isolate (KiB for a size, seconds for a time); a suffix says
+//! otherwise. Nothing here reads a file or knows which option or key a value came from: the caller
+//! puts that name in front of a [`QuantityError`].
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not the quantity that was expected. Reads after `NAME: `, as in
+/// `--time: 'abc' is not a time: use seconds …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct QuantityError(String);
+
+impl fmt::Display for QuantityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for QuantityError {}
+
+/// The largest number that isolate takes for a size, a count or an id: 2^31 - 1.
+const NUMBER_MAX: u64 = i32::MAX as u64;
+
+/// A size in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Bytes(pub(crate) u64);
+
+impl Bytes {
+    /// Parses a size: a bare number is KiB (0 ..= 2^31-1, as in isolate); `B`, `K`, `M`, `G`, `T`
+    /// (also `KiB` …, in either case) are powers of 1024. Fractions are taken with a suffix (`1.5G`).
+    pub(crate) fn parse(text: &str) -> Result<Self, QuantityError> {
+        let refusal = || {
+            QuantityError(format!(
+                "'{text}' is not a size: use KiB as a bare number up to {NUMBER_MAX}, or a suffix \
+                 as in 512K, 64M, 1.5G"
+            ))
+        };
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+            "" => {
+                let kib = decimal(text)
+                    .filter(|n| *n <= NUMBER_MAX)
+                    .ok_or_else(refusal)?;
+                return Ok(Self(kib * 1024));
+            }
+            "b" => 1,
+            "k" | "kib" => 1 << 10,
+            "m" | "mib" => 1 << 20,
+            "g" | "gib" => 1 << 30,
+            "t" | "tib" => 1 << 40,
+            _ => return Err(refusal()),
+        };
+        scaled(digits, unit)
+            .filter(|bytes| *bytes <= NUMBER_MAX << 10)
+            .map(Self)
+            .ok_or_else(refusal)
+    }
+}
+
+impl fmt::Display for Bytes {
+    /// The largest unit that gives a whole number: `64M`, `1536K`, `100B`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut value, mut unit) = (self.0, 0);
+        while value != 0 && value % 1024 == 0 && unit < 4 {
+            value /= 1024;
+            unit += 1;
+        }
+        write!(f, "{value}{}", ["B", "K", "M", "G", "T"][unit])
+    }
+}
+
+/// Parses a time: a bare number is seconds, with fraction and exponent as C's `atof` takes them
+/// (`1`, `0.5`, `1e+06`); `us`, `ms`, `s`, `m`/`min`, `h` are units. Kept to the microsecond.
+///
+/// Where `atof` turns garbage into 0, this is an error: a mistyped limit must not mean "no limit".
+pub(crate) fn parse_time(text: &str) -> Result<Duration, QuantityError> {
+    let refusal = || {
+        QuantityError(format!(
+            "'{text}' is not a time: use seconds as in 1 or 0.5, or a suffix as in 1.5s, 200ms, 2min"
+        ))
+    };
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let micros: u64 = match &text[digits.len()..] {
+        "us" => 1,
+        "ms" => 1_000,
+        "" | "s" => 1_000_000,
+        "m" | "min" => 60_000_000,
+        "h" => 3_600_000_000,
+        _ => return Err(refusal()),
+    };
+    let number = digits.trim();
+    if let Some(micros) = scaled(number, micros) {
+        return limited(Duration::from_micros(micros)).ok_or_else(refusal);
+    }
+    let exponent_form = number
+        .bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+    number
+        .parse::<f64>()
+        .ok()
+        .filter(|value| exponent_form && value.is_finite() && *value >= 0.0)
+        .and_then(|value| Duration::try_from_secs_f64(value * (micros as f64 / 1e6)).ok())
+        .and_then(limited)
+        .ok_or_else(refusal)
+}
+
+/// Keeps a time below 2^31 seconds, so that no sum of two overflows anywhere.
+fn limited(time: Duration) -> Option<Duration> {
+    (time.as_secs() <= NUMBER_MAX).then_some(time)
+}
+
+/// Parses a count or an id: decimal, 0 ..= 2^31-1.
+pub(crate) fn parse_count(text: &str) -> Result<u32, QuantityError> {
+    decimal(text)
+        .filter(|n| *n <= NUMBER_MAX)
+        .and_then(|n| u32::try_from(n).ok())
+        .ok_or_else(|| QuantityError(format!("'{text}' is not a number from 0 to {NUMBER_MAX}")))
+}
+
+/// Parses an unsigned decimal number without sign or blanks.
+fn decimal(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// Multiplies a decimal number, which may have a fraction, by `unit` without a rounding error of
+/// binary fractions: `0.3` s is 300000 us and nothing else.
+fn scaled(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let whole = if whole.is_empty() { "0" } else { whole };
+    let fraction = if fraction.is_empty() { "0" } else { fraction };
+    // Twelve digits carry every unit here exactly; what is finer is cut, as isolate cuts below 1 ms.
+    let fraction = &fraction.get(..fraction.len().min(12))?;
+    let digits = decimal(fraction)?;
+    let power = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    let parts = u128::from(digits) * u128::from(unit) / power;
+    decimal(whole)?
+        .checked_mul(unit)?
+        .checked_add(u64::try_from(parts).ok()?)
+}
+
+/// The number of a box, 0 ..= 2^31-1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct BoxId(pub(crate) u32);
+
+impl fmt::Display for BoxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `--quota=blocks,inodes`: what the box's uid may use on the file system of the box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DiskQuota {
+    /// Blocks of 1 KiB (quotactl(2), `dqb_bhardlimit`).
+    pub(crate) blocks: u32,
+    /// Inodes (files and directories).
+    pub(crate) inodes: u32,
+}
+
+impl DiskQuota {
+    /// Parses `blocks,inodes`.
+    pub(crate) fn parse(text: &str) -> Result<Self, QuantityError> {
+        let (blocks, inodes) = text.split_once(',').ok_or_else(|| {
+            QuantityError(format!(
+                "'{text}' is not a quota: use BLOCKS,INODES as in 10240,100"
+            ))
+        })?;
+        Ok(Self {
+            blocks: parse_count(blocks)?,
+            inodes: parse_count(inodes)?,
+        })
+    }
+}
+
+/// A list of CPUs or memory nodes in the kernel's list format: `0-3,8`. See cpuset(7), "List format".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CpuList(String);
+
+impl CpuList {
+    /// Parses ranges and numbers up to 65535, separated by commas; each range must not go backwards.
+    pub(crate) fn parse(text: &str) -> Result<Self, QuantityError> {
+        ranges(text)
+            .map(|_| Self(text.to_owned()))
+            .ok_or_else(|| QuantityError(format!("'{text}' is not a list such as 0-3,8")))
+    }
+
+    /// The list as the kernel takes it.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// How many CPUs the list names (each counted once).
+    pub(crate) fn count(&self) -> usize {
+        let mut all: Vec<u32> = ranges(&self.0)
+            .unwrap_or_default()
+            .into_iter()
+            .flatten()
+            .collect();
+        all.sort_unstable();
+        all.dedup();
+        all.len()
+    }
+}
+
+/// Parses `0-3,8` to inclusive ranges; None when any part is off.
+pub(crate) fn ranges(text: &str) -> Option<Vec<std::ops::RangeInclusive<u32>>> {
+    let number = |part: &str| {
+        decimal(part)
+            .filter(|n| *n <= 65_535)
+            .and_then(|n| u32::try_from(n).ok())
+    };
+    text.split(',')
+        .map(|part| match part.split_once('-') {
+            Some((first, last)) => {
+                let (first, last) = (number(first)?, number(last)?);
+                (first <= last).then_some(first..=last)
+            }
+            None => number(part).map(|n| n..=n),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_kib_when_bare_and_take_suffixes() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("64", 64 << 10),
+            ("2147483647", 2_147_483_647 << 10),
+            ("64M", 64 << 20),
+            ("64MiB", 64 << 20),
+            ("512k", 512 << 10),
+            ("1.5G", 3 << 29),
+            ("100B", 100),
+        ] {
+            assert_eq!(Bytes::parse(text), Ok(Bytes(bytes)), "{text}");
+        }
+        for text in [
+            "",
+            "-1",
+            "+1",
+            "2147483648",
+            "1.5",
+            "64X",
+            "M",
+            "0x10",
+            " 1",
+            "1 M",
+            "9999999T",
+            "64é",
+        ] {
+            assert!(Bytes::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_print_in_their_largest_whole_unit() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (100, "100B"),
+            (64 << 20, "64M"),
+            (3 << 19, "1536K"),
+            (1 << 50, "1024T"),
+        ] {
+            assert_eq!(Bytes(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn times_are_seconds_when_bare_and_take_exponents_and_suffixes() {
+        for (text, micros) in [
+            ("1", 1_000_000),
+            ("0.3", 300_000),
+            (".5", 500_000),
+            ("5.", 5_000_000),
+            ("1.000000", 1_000_000),
+            ("1e+06", 1_000_000_000_000),
+            ("1e-3", 1_000),
+            ("1.5s", 1_500_000),
+            ("200ms", 200_000),
+            ("250us", 250),
+            ("2min", 120_000_000),
+            ("0.0000001", 0),
+        ] {
+            assert_eq!(
+                parse_time(text),
+                Ok(Duration::from_micros(micros)),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            ".",
+            "-1",
+            "abc",
+            "1x",
+            "inf",
+            "nan",
+            "infs",
+            "1e99",
+            "99999999999",
+            "1.2.3",
+            "1é",
+        ] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_are_plain_decimals() {
+        assert_eq!(parse_count("2147483647"), Ok(2_147_483_647));
+        for text in [
+            "",
+            "-1",
+            "2147483648",
+            "1.0",
+            "x",
+            "99999999999999999999999",
+        ] {
+            assert!(parse_count(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn quotas_need_both_numbers() {
+        assert_eq!(
+            DiskQuota::parse("10240,100"),
+            Ok(DiskQuota {
+                blocks: 10_240,
+                inodes: 100
+            })
+        );
+        for text in ["", "10", "10,", ",10", "1,2,3", "a,b"] {
+            assert!(DiskQuota::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn cpu_lists_follow_the_kernel_format() {
+        assert_eq!(CpuList::parse("0-3,8").map(|list| list.count()), Ok(5));
+        assert_eq!(CpuList::parse("1,1,0-1").map(|list| list.count()), Ok(2));
+        for text in ["", "3-1", "a", "1,", "-1", "1--2", "70000"] {
+            assert!(CpuList::parse(text).is_err(), "{text}");
+        }
+    }
+}
