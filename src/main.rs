@@ -1,7 +1,155 @@
-//! isolate-run: runs an untrusted program in its own systemd scope.
+//! isolate-run: runs an untrusted program so that it cannot reach out, cannot exceed its limits, cannot
+//! survive its run, and is measured exactly. The successor of the contest sandbox isolate.
+//!
+//! # The processes of one run
+//!
+//! ```text
+//! keeper    this program: decides, asks systemd for the scope, watches, reports   [keeper]
+//!   └ init      PID 1 of the new namespaces, in SCOPE/init: builds the sandbox    [launch]
+//!       └ program   in SCOPE/box, the leaf: the untrusted program and all its own
+//! ```
+//!
+//! init dies with the keeper, the PID namespace dies with init, and systemd removes a scope without
+//! processes: nothing survives, whoever is killed.
+//!
+//! # From words to a run
+//!
+//! ```text
+//! argv ─────────cli──▶ Request ─┐
+//! isolate.toml ─config▶ Settings ├─ plan ─▶ BoxPlan, RunPlan ─ commands::run ─▶ Ending, Usage ─ report ─▶ words
+//! who asks ─────caller▶ Caller ──┘
+//! ```
+//!
+//! `plan`, `report`, `keeper::phase` and everything they use are pure; `sys` alone is unsafe.
 
+mod box_dir;
+mod caller;
+mod cgroup;
+mod cli;
+mod commands;
+mod config;
 mod dir_rule;
+mod environment;
+mod error;
+mod keeper;
+mod launch;
+mod logging;
+mod meta_file;
+mod plan;
 mod quantity;
+mod report;
 mod request;
+mod sys;
+mod syscall_set;
+mod systemd;
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use caller::Caller;
+use cli::CliError;
+use commands::{Answer, Context, Failure};
+use config::{ConfigSource, Loaded};
+use meta_file::MetaFile;
+use request::{Command, Request};
+
+/// The exit code of a call that was refused or did not work.
+const EXIT_FAILURE: u8 = 2;
+
+fn main() -> ExitCode {
+    let answer = match cli::parse(std::env::args_os()) {
+        Ok(request) => answer(request),
+        Err(CliError::Help { text, exit_code }) => Answer {
+            stdout: text,
+            code: exit_code,
+            ..Answer::default()
+        },
+        Err(CliError::Usage(message)) => Answer {
+            stderr: Some(message),
+            code: EXIT_FAILURE,
+            ..Answer::default()
+        },
+    };
+    print(&answer)
+}
+
+/// The only place that writes to the standard descriptors. An output that nobody reads is no error.
+fn print(answer: &Answer) -> ExitCode {
+    let mut written = std::io::stdout().write_all(answer.stdout.as_bytes());
+    if let Some(line) = &answer.stderr {
+        written = written.and(writeln!(std::io::stderr(), "{line}"));
+    }
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            ExitCode::from(EXIT_FAILURE)
+        }
+        _ => ExitCode::from(answer.code),
+    }
+}
+
+fn answer(request: Request) -> Answer {
+    logging::start(request.verbosity);
+    let code = match request.command {
+        Command::Exec => report::summary::EXIT_INTERNAL,
+        _ => EXIT_FAILURE,
+    };
+    let refused = |failure: &Failure| Answer {
+        stderr: Some(failure.to_string()),
+        code,
+        ..Answer::default()
+    };
+    if request.command == Command::Version {
+        return commands::show::version();
+    }
+    // The meta file comes first: whatever fails from here on is told there, too.
+    let meta = match Caller::of_process(&request)
+        .map_err(Failure::from)
+        .and_then(|caller| MetaFile::open(&request, caller))
+    {
+        Ok(meta) => meta,
+        Err(failure) => return refused(&failure),
+    };
+    match execute(request) {
+        Ok((mut answer, text)) => {
+            if let Err(failure) = meta.write(&text) {
+                answer.stderr = Some(failure.to_string());
+                answer.code = code;
+            }
+            answer
+        }
+        Err(failure) => {
+            // The failure itself is what matters if this does not work either.
+            drop(meta.write(&report::meta::format_failure(&failure.to_string())));
+            refused(&failure)
+        }
+    }
+}
+
+/// Runs a command; the text is for the meta file.
+fn execute(request: Request) -> Result<(Answer, String), Failure> {
+    let loaded: Loaded = config::load(&ConfigSource::new(request.config.as_deref()))?;
+    let command = request.command;
+    match command {
+        Command::CheckConfig => return Ok((commands::show::check_config(&loaded), String::new())),
+        Command::PrintCgRoot => {
+            return Ok((
+                commands::show::print_cg_root(&loaded.settings)?,
+                String::new(),
+            ));
+        }
+        Command::Version => return Ok((commands::show::version(), String::new())),
+        Command::Init | Command::Run | Command::Cleanup | Command::Exec => {}
+    }
+    let caller = Caller::of_process(&request)?;
+    let context = Context {
+        request,
+        settings: loaded.settings,
+        caller,
+    };
+    match command {
+        Command::Init => Ok((commands::boxes::init(&context)?, String::new())),
+        Command::Cleanup => Ok((commands::boxes::cleanup(&context)?, String::new())),
+        Command::Exec => commands::exec::exec(&context),
+        _ => commands::run::run(&context),
+    }
+}

@@ -1,0 +1,208 @@
+//! What can go wrong with a box on disk: each failure with its step, its path and its reason.
+
+use std::fmt::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+/// Why the directory of a box could not be made, given away, limited or removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BoxDirError {
+    /// A system call failed.
+    Os {
+        /// What was tried, as in `cannot STEP 'PATH'`.
+        step: &'static str,
+        /// What it was tried on.
+        path: PathBuf,
+        /// The reason.
+        errno: Errno,
+    },
+    /// Something is not as it has to be.
+    Unfit {
+        /// What it is.
+        path: PathBuf,
+        /// Reads after the path: `is not a directory`.
+        reason: &'static str,
+    },
+    /// A mount point lies inside the box.
+    MountPoint {
+        /// The mount point.
+        path: PathBuf,
+    },
+    /// Another process moved directories of the box around, again and again.
+    Changing {
+        /// The top of the tree.
+        path: PathBuf,
+    },
+    /// The disk quota could not be set.
+    Quota {
+        /// A path on the file system.
+        path: PathBuf,
+        /// The reason.
+        errno: Errno,
+    },
+}
+
+impl BoxDirError {
+    /// The error of `step` on `path`, to be completed by the errno: for `map_err`.
+    pub(super) fn at(step: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self {
+        move |errno| match errno {
+            // From openat2 with RESOLVE_NO_XDEV, and from the removal of a mount point.
+            Errno::EXDEV | Errno::EBUSY => Self::MountPoint { path: path.into() },
+            Errno::ELOOP => Self::Unfit {
+                path: path.into(),
+                reason: "is a symbolic link",
+            },
+            Errno::ENOTDIR => Self::Unfit {
+                path: path.into(),
+                reason: "is not a directory",
+            },
+            errno => Self::Os {
+                step,
+                path: path.into(),
+                errno,
+            },
+        }
+    }
+}
+
+impl fmt::Display for BoxDirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Os { step, path, errno } => {
+                write!(f, "cannot {step} '{}': {errno}", Shown(path))
+            }
+            Self::Unfit { path, reason } => write!(f, "'{}' {reason}", Shown(path)),
+            Self::MountPoint { path } => write!(
+                f,
+                "'{}' is a mount point, which a box must not contain: unmount it",
+                Shown(path)
+            ),
+            Self::Changing { path } => write!(
+                f,
+                "'{}' keeps changing: another process moves directories in it",
+                Shown(path)
+            ),
+            Self::Quota { path, errno } => {
+                write!(
+                    f,
+                    "cannot set the disk quota on the file system of '{}': ",
+                    Shown(path)
+                )?;
+                match errno {
+                    Errno::ESRCH => f.write_str(
+                        "user quotas are not enabled there: make the file system with quotas \
+                         (ext4: tune2fs -O quota) or mount it with usrquota and run quotaon",
+                    ),
+                    Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EINVAL => f.write_str(
+                        "this file system or kernel has no user quotas: put the boxes on ext4 or \
+                         xfs, or limit the size of a tmpfs",
+                    ),
+                    Errno::EPERM | Errno::EACCES => write!(
+                        f,
+                        "{errno}: CAP_SYS_ADMIN is needed, and in a container that its filter of \
+                         system calls lets quotactl_fd pass"
+                    ),
+                    Errno::ERANGE => f.write_str("the quota is larger than the file system takes"),
+                    errno => write!(f, "{errno}"),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for BoxDirError {}
+
+/// A path for a message: names that a hostile program chose must not reach a terminal or a log raw,
+/// and a path may be megabytes long.
+pub(super) struct Shown<'a>(pub(super) &'a Path);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Bytes that are shown of each end of a path.
+        const END: usize = 200;
+        let bytes = self.0.as_os_str().as_bytes();
+        if bytes.len() <= 2 * END {
+            return escape(bytes, f);
+        }
+        escape(&bytes[..END], f)?;
+        f.write_str("[...]")?;
+        escape(&bytes[bytes.len() - END..], f)
+    }
+}
+
+/// Writes printable characters as they are, others as `\n`, `\u{202e}` or `\xff`.
+fn escape(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' => f.write_char(c)?,
+                c => write!(f, "{}", c.escape_debug())?,
+            }
+        }
+        for byte in chunk.invalid() {
+            write!(f, "\\x{byte:02x}")?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    fn shown(bytes: &[u8]) -> String {
+        Shown(Path::new(OsStr::from_bytes(bytes))).to_string()
+    }
+
+    #[test]
+    fn hostile_names_are_escaped_and_long_ones_cut() {
+        assert_eq!(shown("/box/über \"a\"".as_bytes()), "/box/über \"a\"");
+        assert_eq!(shown(b"/a\n\x1b[2J\x7f"), "/a\\n\\u{1b}[2J\\u{7f}");
+        assert_eq!(shown(b"/\xff\xfe'"), "/\\xff\\xfe\\'");
+        assert_eq!(shown("/\u{202e}".as_bytes()), "/\\u{202e}");
+        assert!(shown(&[b'a'; 100_000]).len() < 500);
+        // Cut in the middle of a character.
+        assert!(shown(format!("a{}", "é".repeat(1_000)).as_bytes()).contains("é\\xc3[...]"));
+    }
+
+    #[test]
+    fn errors_name_step_path_and_reason() {
+        let path = Path::new("/boxes/7/box/x");
+        assert_eq!(
+            BoxDirError::at("open", path)(Errno::EACCES).to_string(),
+            "cannot open '/boxes/7/box/x': EACCES: Permission denied"
+        );
+        assert_eq!(
+            BoxDirError::at("open", path)(Errno::ENOTDIR).to_string(),
+            "'/boxes/7/box/x' is not a directory"
+        );
+        assert!(
+            BoxDirError::at("open", path)(Errno::EXDEV)
+                .to_string()
+                .contains("mount point")
+        );
+    }
+
+    #[test]
+    fn a_quota_that_cannot_be_set_says_what_to_do() {
+        for (errno, remedy) in [
+            (Errno::ESRCH, "mount it with usrquota"),
+            (Errno::ENOSYS, "ext4 or xfs"),
+            (Errno::EOPNOTSUPP, "ext4 or xfs"),
+            (Errno::EPERM, "CAP_SYS_ADMIN"),
+            (Errno::ERANGE, "larger"),
+            (Errno::EIO, "EIO"),
+        ] {
+            let path = PathBuf::from("/boxes/7");
+            let text = BoxDirError::Quota { path, errno }.to_string();
+            assert!(
+                text.contains("'/boxes/7'") && text.contains(remedy),
+                "{text}"
+            );
+        }
+    }
+}

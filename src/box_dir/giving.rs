@@ -1,0 +1,251 @@
+//! Gives what is below a directory to another user, without giving away what only seems to be there.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use nix::libc;
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, unlinkat};
+
+use super::open::{FileId, file_id, open_entry};
+use super::tree::{Fault, Found, Visitor, walk};
+use super::{BoxDirError, Owner, SpecialFiles};
+
+/// Whose files a walk may give away.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Whose {
+    /// Everybody's: the caller is root.
+    All,
+    /// Those of these two users: files of others came here in some other way and are left alone.
+    Of(u32, u32),
+}
+
+/// Gives everything below `top`, which is at `path`, to `to`.
+///
+/// A file with several names is given only when all of them are in the tree: if one of them is outside,
+/// it is not the box's file. That takes a second walk, which is made only when there is such a file.
+pub(super) fn give(
+    top: BorrowedFd<'_>,
+    path: &Path,
+    to: Owner,
+    whose: Whose,
+    special: SpecialFiles,
+) -> Result<(), BoxDirError> {
+    let mut giving = Giving {
+        to,
+        whose,
+        special,
+        names_seen: HashMap::new(),
+        inside: HashSet::new(),
+    };
+    walk(top, path, &mut giving)?;
+    giving.inside = giving
+        .names_seen
+        .iter()
+        .filter(|((_, names), seen)| names == *seen)
+        .map(|(file, _)| *file)
+        .collect();
+    if giving.inside.is_empty() {
+        return Ok(());
+    }
+    walk(top, path, &mut giving)
+}
+
+fn is_regular(stat: &FileStat) -> bool {
+    stat.st_mode & libc::S_IFMT == libc::S_IFREG
+}
+
+/// Gives `dir` itself to `to`.
+pub(super) fn give_dir(dir: BorrowedFd<'_>, to: Owner) -> Result<(), Errno> {
+    fchown(
+        dir,
+        Some(Uid::from_raw(to.uid)),
+        Some(Gid::from_raw(to.gid)),
+    )
+}
+
+struct Giving {
+    to: Owner,
+    whose: Whose,
+    special: SpecialFiles,
+    /// Files with several names (and how many): how many of them the walk came by.
+    names_seen: HashMap<(FileId, u64), u64>,
+    /// Those of which it came by all, on an earlier walk.
+    inside: HashSet<(FileId, u64)>,
+}
+
+impl Giving {
+    fn is_to_be_given(&self, stat: &FileStat) -> bool {
+        match self.whose {
+            Whose::All => true,
+            Whose::Of(one, other) => [one, other].contains(&stat.st_uid),
+        }
+    }
+
+    /// Whether nothing is left to be done.
+    fn is_given(&self, stat: &FileStat) -> bool {
+        let owner = (stat.st_uid, stat.st_gid) == (self.to.uid, self.to.gid);
+        owner && !(is_regular(stat) && stat.st_mode & (libc::S_ISUID | libc::S_ISGID) != 0)
+    }
+}
+
+impl Visitor for Giving {
+    fn begin(&mut self) {
+        self.names_seen.clear();
+    }
+
+    fn enter(&mut self, dir: BorrowedFd<'_>, stat: &FileStat) -> Result<(), Fault> {
+        if self.is_to_be_given(stat) && !self.is_given(stat) {
+            give_dir(dir, self.to).map_err(Fault::at("change the owner of"))?;
+        }
+        Ok(())
+    }
+
+    /// Everything is decided and done on one descriptor, so that it concerns one and the same file.
+    fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault> {
+        let file = open_entry(parent, name).map_err(Fault::at("open"))?;
+        let stat = fstat(&file).map_err(Fault::at("examine"))?;
+        match (stat.st_mode & libc::S_IFMT, self.special) {
+            (libc::S_IFDIR, _) => return Ok(Found::Directory),
+            (libc::S_IFREG, _) | (_, SpecialFiles::Keep) => {}
+            (_, SpecialFiles::Remove) => {
+                return unlinkat(parent, name, UnlinkatFlags::NoRemoveDir)
+                    .map(|()| Found::Other)
+                    .map_err(Fault::at("remove"));
+            }
+        }
+        if !self.is_to_be_given(&stat) || self.is_given(&stat) {
+            return Ok(Found::Other);
+        }
+        if stat.st_nlink > 1 {
+            let key = (file_id(&stat), stat.st_nlink);
+            *self.names_seen.entry(key).or_default() += 1;
+            if !self.inside.contains(&key) {
+                return Ok(Found::Other);
+            }
+        }
+        self.give_file(file.as_fd(), &stat)?;
+        Ok(Found::Other)
+    }
+}
+
+impl Giving {
+    /// Gives a file that is not a directory, and takes its set-user-ID and set-group-ID bits away.
+    fn give_file(&self, file: BorrowedFd<'_>, stat: &FileStat) -> Result<(), Fault> {
+        // The kernel takes the bits away in the same step, also from root (chown(2)): there is no
+        // moment at which a program's set-user-ID file belongs to the caller.
+        fchownat(
+            file,
+            c"",
+            Some(Uid::from_raw(self.to.uid)),
+            Some(Gid::from_raw(self.to.gid)),
+            AtFlags::AT_EMPTY_PATH,
+        )
+        .map_err(Fault::at("change the owner of"))?;
+        // All but S_ISGID of a file that the group may not execute, which has no effect then.
+        if is_regular(stat)
+            && stat.st_mode & libc::S_ISGID != 0
+            && stat.st_mode & libc::S_IXGRP == 0
+        {
+            // An O_PATH descriptor does not take fchmod(2); fchmodat2(2) is not in Linux 6.1.
+            fchmodat(
+                AT_FDCWD,
+                format!("/proc/self/fd/{}", file.as_raw_fd()).as_str(),
+                Mode::from_bits_truncate(stat.st_mode & 0o777),
+                FchmodatFlags::FollowSymlink,
+            )
+            .map_err(Fault::at("change the mode of"))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, Permissions, hard_link, set_permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+
+    use nix::unistd::mkfifo;
+
+    use super::super::tests::me;
+    use super::*;
+
+    fn give_below(path: &Path, to: Owner, whose: Whose, special: SpecialFiles) {
+        let top = File::open(path).unwrap();
+        give(top.as_fd(), path, to, whose, special).unwrap();
+    }
+
+    #[test]
+    fn special_files_are_removed_unless_they_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let sub = dir.path().join("sub");
+        fs::create_dir(&sub).unwrap();
+        fs::write(sub.join("file"), "").unwrap();
+        symlink("/etc", sub.join("link")).unwrap();
+        symlink("nowhere", dir.path().join("dangling")).unwrap();
+        mkfifo(&sub.join("fifo"), Mode::S_IRWXU).unwrap();
+        drop(UnixListener::bind(sub.join("socket")).unwrap());
+        give_below(dir.path(), me(), Whose::All, SpecialFiles::Keep);
+        assert_eq!(fs::read_dir(&sub).unwrap().count(), 4);
+        give_below(dir.path(), me(), Whose::All, SpecialFiles::Remove);
+        assert_eq!(fs::read_dir(&sub).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert!(sub.join("file").exists());
+    }
+
+    #[test]
+    fn set_id_bits_do_not_come_out_of_a_box() {
+        let dir = tempfile::tempdir().unwrap();
+        let modes = [0o6755, 0o4711, 0o2755, 0o4644, 0o2644, 0o6000];
+        for mode in modes {
+            let path = dir.path().join(format!("{mode:o}"));
+            fs::write(&path, "").unwrap();
+            set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        }
+        give_below(dir.path(), me(), Whose::All, SpecialFiles::Remove);
+        for mode in modes {
+            let stat = fs::metadata(dir.path().join(format!("{mode:o}"))).unwrap();
+            assert_eq!(stat.mode() & 0o7777, mode & 0o777);
+        }
+    }
+
+    /// Whether a file is given is seen by its set-user-ID bit, so that this runs as anybody.
+    #[test]
+    fn a_file_with_a_name_outside_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("top");
+        fs::create_dir_all(top.join("sub")).unwrap();
+        for name in ["alone", "twice", "outside"] {
+            fs::write(top.join(name), "").unwrap();
+            set_permissions(top.join(name), Permissions::from_mode(0o4755)).unwrap();
+        }
+        hard_link(top.join("twice"), top.join("sub/twice")).unwrap();
+        hard_link(top.join("outside"), top.join("sub/outside")).unwrap();
+        hard_link(top.join("outside"), dir.path().join("outside")).unwrap();
+        give_below(&top, me(), Whose::All, SpecialFiles::Remove);
+        for (name, mode) in [("alone", 0o755), ("twice", 0o755), ("outside", 0o4755)] {
+            let stat = fs::metadata(top.join(name)).unwrap();
+            assert_eq!(stat.mode() & 0o7777, mode, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_of_third_users_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "").unwrap();
+        for (whose, mode) in [
+            (Whose::Of(me().uid + 1, me().uid + 2), 0o4755),
+            (Whose::Of(me().uid + 1, me().uid), 0o755),
+        ] {
+            set_permissions(&path, Permissions::from_mode(0o4755)).unwrap();
+            give_below(dir.path(), me(), whose, SpecialFiles::Remove);
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! The lock of a box: `<locks>/<id>`, locked by flock(2) while a command works on the box, with a record
+//! of who owns the box.
+//!
+//! Lock files are never removed: a process that waits for the lock of a file with no name would get it
+//! and believe to have the box.
+
+use std::fmt;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::libc;
+use nix::sys::stat::{Mode, fchmod, fstat};
+
+use super::place::{check_owner, errno, make_place, open_place};
+use super::{BoxDirError, Record};
+use crate::quantity::BoxId;
+use crate::sys::file::lock_exclusively;
+
+/// The mode of lock files. Not readable for others, who could lock what they may read and keep a box
+/// busy for good.
+const MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
+
+/// What to do when there is no lock file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// Make it.
+    Create,
+    /// Report that there is none: the box was never initialized.
+    Report,
+}
+
+/// What to do when another process has the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Busy {
+    /// Wait for it (`--wait`).
+    Wait,
+    /// Refuse after 200 ms: the init of a keeper that was killed holds the lock until it is dead too.
+    Grace,
+    /// Refuse at once, for the search for a free box.
+    Refuse,
+}
+
+/// Why a box could not be locked, or its record not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LockError {
+    /// Another process has the lock.
+    Busy,
+    /// The lock file is not a record of this program.
+    Garbage(PathBuf),
+    /// Anything else.
+    Failed(BoxDirError),
+}
+
+impl fmt::Display for LockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("This box is currently in use by another process"),
+            Self::Garbage(path) => write!(
+                f,
+                "the lock file '{}' was written by another program or another version: \
+                 remove it when no box is in use",
+                path.display()
+            ),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for LockError {}
+
+/// A box's lock file, locked. The lock goes with the last copy of the descriptor: a child that inherits
+/// it keeps the box locked.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Locks the box `id`. None when there is no lock file and none is to be made.
+    pub(crate) fn acquire(
+        locks: &Path,
+        id: BoxId,
+        absent: Absent,
+        busy: Busy,
+    ) -> Result<Option<Self>, LockError> {
+        let Some(lock) = Self::open(locks, id, absent).map_err(LockError::Failed)? else {
+            return Ok(None);
+        };
+        let mut tries = match busy {
+            Busy::Wait | Busy::Refuse => 1,
+            Busy::Grace => 20,
+        };
+        loop {
+            tries -= 1;
+            match lock_exclusively(lock.file.as_fd(), busy == Busy::Wait) {
+                Ok(()) => return Ok(Some(lock)),
+                Err(Errno::EWOULDBLOCK) if tries > 0 => sleep(Duration::from_millis(10)),
+                Err(Errno::EWOULDBLOCK) => return Err(LockError::Busy),
+                Err(errno) => return Err(lock.failed("lock", errno)),
+            }
+        }
+    }
+
+    fn open(locks: &Path, id: BoxId, absent: Absent) -> Result<Option<Self>, BoxDirError> {
+        let (place, create) = match absent {
+            Absent::Create => (Some(make_place(locks)?), OFlag::O_CREAT),
+            Absent::Report => (open_place(locks)?, OFlag::empty()),
+        };
+        let Some(place) = place else {
+            return Ok(None);
+        };
+        let path = locks.join(id.to_string());
+        // O_NONBLOCK: not to wait for the other end, should it be a FIFO.
+        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let file = match openat(&place, id.to_string().as_str(), flags | create, MODE) {
+            Ok(file) => File::from(file),
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => return Err(BoxDirError::at("open the lock file", &path)(errno)),
+        };
+        let stat = fstat(&file).map_err(BoxDirError::at("examine", &path))?;
+        if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
+            let reason = "is not a regular file";
+            return Err(BoxDirError::Unfit { path, reason });
+        }
+        check_owner(&stat, &path)?;
+        if stat.st_mode & 0o7777 != MODE.bits() {
+            fchmod(&file, MODE).map_err(BoxDirError::at("change the mode of", &path))?;
+        }
+        Ok(Some(Self { file, path }))
+    }
+
+    /// The descriptor that holds the lock, for a child that is to inherit it.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// What the lock file says; None when it is empty, so that there is no box.
+    pub(crate) fn record(&self) -> Result<Option<Record>, LockError> {
+        let mut bytes = [0; 4096];
+        let length = self
+            .file
+            .read_at(&mut bytes, 0)
+            .map_err(|error| self.failed("read the lock file", errno(&error)))?;
+        if length == 0 {
+            return Ok(None);
+        }
+        std::str::from_utf8(&bytes[..length])
+            .ok()
+            .and_then(Record::parse)
+            .map(Some)
+            .ok_or_else(|| LockError::Garbage(self.path.clone()))
+    }
+
+    /// Writes the record. All records have the same length, so that one write replaces one by another
+    /// whole.
+    pub(crate) fn write(&mut self, record: &Record) -> Result<(), LockError> {
+        let text = record.print();
+        self.file
+            .write_all_at(text.as_bytes(), 0)
+            .and_then(|()| self.file.set_len(text.len() as u64))
+            .map_err(|error| self.failed("write the lock file", errno(&error)))
+    }
+
+    /// Empties the lock file: there is no box any longer.
+    pub(crate) fn clear(&mut self) -> Result<(), LockError> {
+        self.file
+            .set_len(0)
+            .map_err(|error| self.failed("clear the lock file", errno(&error)))
+    }
+
+    fn failed(&self, step: &'static str, errno: Errno) -> LockError {
+        LockError::Failed(BoxDirError::at(step, &self.path)(errno))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::time::Instant;
+
+    use nix::unistd::mkfifo;
+
+    use super::super::Owner;
+    use super::*;
+
+    const ID: BoxId = BoxId(7);
+
+    fn acquire(dir: &Path, absent: Absent) -> Result<Option<Lock>, LockError> {
+        Lock::acquire(dir, ID, absent, Busy::Refuse)
+    }
+
+    fn record(uid: u32) -> Record {
+        Record {
+            owner: Owner { uid, gid: 100 },
+            cg: true,
+            ready: false,
+        }
+    }
+
+    #[test]
+    fn a_box_that_was_never_locked_is_reported_and_leaves_no_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = dir.path().join("locks");
+        assert!(acquire(&locks, Absent::Report).unwrap().is_none());
+        assert!(!locks.exists());
+        assert!(acquire(&locks, Absent::Create).unwrap().is_some());
+        assert!(acquire(&locks, Absent::Report).unwrap().is_some());
+        assert_eq!(
+            fs::metadata(locks.join("7")).unwrap().mode() & 0o7777,
+            0o600
+        );
+    }
+
+    #[test]
+    fn a_record_is_read_as_it_was_written_until_it_is_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut lock = acquire(dir.path(), Absent::Create).unwrap().unwrap();
+        assert_eq!(lock.record(), Ok(None));
+        for uid in [u32::MAX, 0, 1_000] {
+            lock.write(&record(uid)).unwrap();
+            assert_eq!(lock.record(), Ok(Some(record(uid))));
+        }
+        drop(lock);
+        let mut lock = acquire(dir.path(), Absent::Report).unwrap().unwrap();
+        assert_eq!(lock.record(), Ok(Some(record(1_000))));
+        lock.clear().unwrap();
+        assert_eq!(lock.record(), Ok(None));
+    }
+
+    #[test]
+    fn what_is_not_a_record_is_an_error_that_names_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = acquire(dir.path(), Absent::Create).unwrap().unwrap();
+        let good = record(1).print();
+        for text in [
+            "x".to_owned(),
+            "los\u{0}".to_owned(),
+            good.replace("run 1", "run 2"),
+            good.replace("cg 1", "cg 2"),
+            good.trim_end().to_owned(),
+            good.clone() + "\n",
+            good.repeat(100),
+        ] {
+            fs::write(dir.path().join("7"), &text).unwrap();
+            let error = lock.record().unwrap_err().to_string();
+            assert!(error.contains("/7'"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_busy_box_is_refused_at_once_or_after_a_moment() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = acquire(dir.path(), Absent::Create).unwrap().unwrap();
+        let begin = Instant::now();
+        let error = acquire(dir.path(), Absent::Report).unwrap_err();
+        assert!(begin.elapsed() < Duration::from_millis(100));
+        assert_eq!(
+            error.to_string(),
+            "This box is currently in use by another process"
+        );
+        let error = Lock::acquire(dir.path(), ID, Absent::Report, Busy::Grace);
+        assert_eq!(error.unwrap_err(), LockError::Busy);
+        assert!(begin.elapsed() >= Duration::from_millis(190));
+        let release = std::thread::spawn(move || {
+            sleep(Duration::from_millis(50));
+            drop(first);
+        });
+        for busy in [Busy::Grace, Busy::Wait] {
+            assert!(
+                Lock::acquire(dir.path(), ID, Absent::Report, busy)
+                    .unwrap()
+                    .is_some()
+            );
+        }
+        release.join().unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_that_is_something_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("7");
+        fs::write(dir.path().join("target"), "").unwrap();
+        symlink("target", &path).unwrap();
+        let error = acquire(dir.path(), Absent::Create).unwrap_err();
+        assert!(error.to_string().ends_with("is a symbolic link"), "{error}");
+        fs::remove_file(&path).unwrap();
+        mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let error = acquire(dir.path(), Absent::Create).unwrap_err();
+        assert!(error.to_string().contains("not a regular file"), "{error}");
+    }
+}

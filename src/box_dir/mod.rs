@@ -1,0 +1,301 @@
+//! The box on disk: `<root>/<id>` with `box`, the program's working directory, and `tmp`, which holds the
+//! directories of `tmp` rules.
+//!
+//! `<root>/<id>` and `tmp` are root's, so that nobody else can replace what is in them; `box` belongs to
+//! the caller, and to the box user during a run. What is inside `box` was written by either of them and
+//! is not trusted: see [`tree`]. Who may use the box is in its [`Lock`], which is taken by the caller of
+//! everything here.
+
+mod error;
+mod giving;
+mod lock;
+mod open;
+mod place;
+mod quota;
+mod record;
+mod removal;
+mod temporary;
+mod tree;
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+pub(crate) use error::BoxDirError;
+pub(crate) use lock::{Absent, Busy, Lock, LockError};
+pub(crate) use record::Record;
+
+use crate::quantity::BoxId;
+use giving::{Whose, give, give_dir};
+use open::open_dir;
+use place::{check_owner, make_place, open_place};
+use removal::Removal;
+use tree::walk;
+
+/// A user and a group: whom files belong to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// The user.
+    pub(crate) uid: u32,
+    /// The group.
+    pub(crate) gid: u32,
+}
+
+/// What becomes of the symbolic links, devices, FIFOs and sockets in a box before and after a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SpecialFiles {
+    /// They stay (`--special-files`).
+    Keep,
+    /// They are removed.
+    Remove,
+}
+
+/// The directory of a box.
+#[derive(Debug)]
+pub(crate) struct BoxDir {
+    fd: OwnedFd,
+    path: PathBuf,
+}
+
+impl BoxDir {
+    /// Makes the directory of the box `id`, which must not exist: `box` belongs to `owner`.
+    pub(crate) fn create(root: &Path, id: BoxId, owner: Owner) -> Result<Self, BoxDirError> {
+        let place = make_place(root)?;
+        let path = root.join(id.to_string());
+        let dir = make_dir(place.as_fd(), &dir_name(id), 0o755, &path)?;
+        make_dir(dir.as_fd(), c"tmp", 0o755, &path.join("tmp"))?;
+        let inner_path = path.join("box");
+        let inner = make_dir(dir.as_fd(), c"box", 0o700, &inner_path)?;
+        give_dir(inner.as_fd(), owner)
+            .map_err(BoxDirError::at("change the owner of", &inner_path))?;
+        Ok(Self { fd: dir, path })
+    }
+
+    /// Opens the directory of the box `id`; None when there is none.
+    pub(crate) fn open(root: &Path, id: BoxId) -> Result<Option<Self>, BoxDirError> {
+        let path = root.join(id.to_string());
+        let Some(place) = open_place(root)? else {
+            return Ok(None);
+        };
+        Ok(open_own(place.as_fd(), id, &path)?.map(|fd| Self { fd, path }))
+    }
+
+    /// The path that `--init` prints.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory `<root>/<id>`.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Before a run: everything in `box` becomes the box user's.
+    pub(crate) fn give_to_program(
+        &self,
+        box_owner: Owner,
+        caller: Owner,
+        special: SpecialFiles,
+    ) -> Result<(), BoxDirError> {
+        let (inner, path) = self.inner()?;
+        // First the top: from here on the caller gets in no longer, unless they had made it accessible.
+        give_dir(inner.as_fd(), box_owner)
+            .map_err(BoxDirError::at("change the owner of", &path))?;
+        let whose = whose(box_owner, caller);
+        give(inner.as_fd(), &path, box_owner, whose, special)
+    }
+
+    /// After a run: everything in `box` becomes the caller's, and set-user-ID and set-group-ID bits go.
+    pub(crate) fn give_back(
+        &self,
+        box_owner: Owner,
+        caller: Owner,
+        special: SpecialFiles,
+    ) -> Result<(), BoxDirError> {
+        let (inner, path) = self.inner()?;
+        // The program may have opened it to everybody.
+        fchmod(&inner, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
+        let whose = whose(box_owner, caller);
+        give(inner.as_fd(), &path, caller, whose, special)?;
+        // Last the top: until here the caller cannot get in.
+        give_dir(inner.as_fd(), caller).map_err(BoxDirError::at("change the owner of", &path))
+    }
+
+    /// Removes the directory of the box `id` and all that is in it. No error when there is none.
+    pub(crate) fn remove(root: &Path, id: BoxId) -> Result<(), BoxDirError> {
+        let Some(place) = open_place(root)? else {
+            return Ok(());
+        };
+        let path = root.join(id.to_string());
+        let Some(dir) = open_own(place.as_fd(), id, &path)? else {
+            return Ok(());
+        };
+        // So that nobody gets in any more. Who has a directory inside open already can only delay.
+        fchmod(&dir, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
+        walk(dir.as_fd(), &path, &mut Removal)?;
+        unlinkat(&place, dir_name(id).as_c_str(), UnlinkatFlags::RemoveDir)
+            .map_err(BoxDirError::at("remove", &path))
+    }
+
+    /// The directory `box`.
+    fn inner(&self) -> Result<(OwnedFd, PathBuf), BoxDirError> {
+        let path = self.path.join("box");
+        let inner = open_dir(self.fd(), c"box").map_err(BoxDirError::at("open", &path))?;
+        Ok((inner, path))
+    }
+}
+
+/// Whose files a caller may get or give: root's runs concern all of them.
+fn whose(box_owner: Owner, caller: Owner) -> Whose {
+    match caller.uid {
+        0 => Whose::All,
+        uid => Whose::Of(uid, box_owner.uid),
+    }
+}
+
+/// Opens the directory of the box `id` in the directory of all boxes, if it is one that was made here.
+fn open_own(place: BorrowedFd<'_>, id: BoxId, path: &Path) -> Result<Option<OwnedFd>, BoxDirError> {
+    let dir = match open_dir(place, &dir_name(id)) {
+        Ok(dir) => dir,
+        Err(Errno::ENOENT) => return Ok(None),
+        Err(errno) => return Err(BoxDirError::at("open", path)(errno)),
+    };
+    let stat = fstat(&dir).map_err(BoxDirError::at("examine", path))?;
+    check_owner(&stat, path)?;
+    Ok(Some(dir))
+}
+
+/// Makes and opens the directory `name` in `parent`, with exactly this mode.
+fn make_dir(
+    parent: BorrowedFd<'_>,
+    name: &CStr,
+    mode: u32,
+    path: &Path,
+) -> Result<OwnedFd, BoxDirError> {
+    let mode = Mode::from_bits_truncate(mode);
+    mkdirat(parent, name, mode).map_err(BoxDirError::at("make the directory", path))?;
+    let dir = open_dir(parent, name).map_err(BoxDirError::at("open", path))?;
+    // Whatever the umask is, and a set-group-ID bit that the parent passed on.
+    fchmod(&dir, mode).map_err(BoxDirError::at("change the mode of", path))?;
+    Ok(dir)
+}
+
+/// The name of a box's directory.
+fn dir_name(id: BoxId) -> CString {
+    CString::new(id.to_string()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions, set_permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use nix::unistd::{getegid, geteuid};
+
+    use super::*;
+
+    pub(super) const ID: BoxId = BoxId(7);
+
+    pub(super) fn me() -> Owner {
+        Owner {
+            uid: geteuid().as_raw(),
+            gid: getegid().as_raw(),
+        }
+    }
+
+    /// Another user for root, who may give files away; the same for others.
+    pub(super) fn box_user() -> Owner {
+        match geteuid().is_root() {
+            true => Owner {
+                uid: 60_007,
+                gid: 60_008,
+            },
+            false => me(),
+        }
+    }
+
+    pub(super) fn owner_and_mode(path: &Path) -> (Owner, u32) {
+        let stat = fs::symlink_metadata(path).unwrap();
+        let (uid, gid) = (stat.uid(), stat.gid());
+        (Owner { uid, gid }, stat.mode() & 0o7777)
+    }
+
+    #[test]
+    fn a_box_lives_from_create_to_remove() {
+        let root = tempfile::tempdir().unwrap();
+        let boxes = root.path().join("boxes");
+        assert!(BoxDir::open(&boxes, ID).unwrap().is_none());
+        BoxDir::remove(&boxes, ID).unwrap();
+        let dir = BoxDir::create(&boxes, ID, box_user()).unwrap();
+        let path = boxes.join("7");
+        assert_eq!(dir.path(), path);
+        assert_eq!(owner_and_mode(&path), (me(), 0o755));
+        assert_eq!(owner_and_mode(&path.join("tmp")), (me(), 0o755));
+        assert_eq!(owner_and_mode(&path.join("box")), (box_user(), 0o700));
+        let error = BoxDir::create(&boxes, ID, me()).unwrap_err().to_string();
+        assert!(error.starts_with("cannot make the directory"), "{error}");
+        assert!(BoxDir::open(&boxes, ID).unwrap().is_some());
+        BoxDir::remove(&boxes, ID).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_box_goes_to_the_program_and_comes_back_closed() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = BoxDir::create(root.path(), ID, me()).unwrap();
+        let inner = dir.path().join("box");
+        fs::write(inner.join("file"), "").unwrap();
+        dir.give_to_program(box_user(), me(), SpecialFiles::Remove)
+            .unwrap();
+        assert_eq!(owner_and_mode(&inner).0, box_user());
+        assert_eq!(owner_and_mode(&inner.join("file")).0, box_user());
+        set_permissions(&inner, Permissions::from_mode(0o2777)).unwrap();
+        symlink("/etc/passwd", inner.join("out")).unwrap();
+        dir.give_back(box_user(), me(), SpecialFiles::Remove)
+            .unwrap();
+        assert_eq!(owner_and_mode(&inner), (me(), 0o700));
+        assert_eq!(owner_and_mode(&inner.join("file")).0, me());
+        assert!(inner.join("out").symlink_metadata().is_err());
+    }
+
+    #[test]
+    fn what_is_not_the_directory_of_a_box_is_neither_opened_nor_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("file"), "").unwrap();
+        let path = root.path().join("7");
+        symlink(other.path(), &path).unwrap();
+        for error in [
+            BoxDir::open(root.path(), ID).unwrap_err(),
+            BoxDir::remove(root.path(), ID).unwrap_err(),
+        ] {
+            assert!(matches!(error, BoxDirError::Unfit { .. }), "{error}");
+        }
+        assert!(other.path().join("file").exists());
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "").unwrap();
+        assert!(BoxDir::remove(root.path(), ID).is_err());
+        fs::remove_file(&path).unwrap();
+        let dir = BoxDir::create(root.path(), ID, me()).unwrap();
+        fs::remove_dir(path.join("box")).unwrap();
+        symlink(other.path(), path.join("box")).unwrap();
+        assert!(
+            dir.give_to_program(box_user(), me(), SpecialFiles::Keep)
+                .is_err()
+        );
+        BoxDir::remove(root.path(), ID).unwrap();
+        assert!(other.path().join("file").exists());
+    }
+
+    #[test]
+    fn a_quota_is_taken_away_where_there_are_none() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = BoxDir::create(root.path(), ID, me()).unwrap();
+        dir.set_quota(None, 60_007).unwrap();
+    }
+}

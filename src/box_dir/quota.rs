@@ -1,0 +1,31 @@
+//! The disk quota of a box.
+
+use nix::errno::Errno;
+
+use super::{BoxDir, BoxDirError};
+use crate::quantity::DiskQuota;
+use crate::sys::quota::set_user_quota;
+
+impl BoxDir {
+    /// Sets what the user `uid` may use on the file system of the box. None takes the limits away that an
+    /// earlier box of this user may have left, where there are quotas at all.
+    pub(crate) fn set_quota(&self, quota: Option<DiskQuota>, uid: u32) -> Result<(), BoxDirError> {
+        let (blocks, inodes) = quota.map_or((0, 0), |quota| (quota.blocks, quota.inodes));
+        match set_user_quota(self.fd(), uid, blocks.into(), inodes.into()) {
+            Err(errno) if quota.is_none() && has_no_quotas(errno) => Ok(()),
+            result => result.map_err(|errno| BoxDirError::Quota {
+                path: self.path().into(),
+                errno,
+            }),
+        }
+    }
+}
+
+/// Whether the failure to take a limit away says that none can have been set: there are no quotas, or this
+/// process may not set any.
+fn has_no_quotas(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::ESRCH | Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EINVAL | Errno::EPERM
+    )
+}

@@ -1,0 +1,64 @@
+//! What the lock file of a box says about it.
+
+use super::Owner;
+
+/// The first line of a record.
+const VERSION: &str = "isolate-run 1";
+/// What is known of a box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Who initialized it.
+    pub(crate) owner: Owner,
+    /// Whether with `--cg`.
+    pub(crate) cg: bool,
+    /// Whether that came to its end.
+    pub(crate) ready: bool,
+}
+
+impl Record {
+    /// The text of the record. All have the same length, so that one write replaces one by another whole.
+    pub(super) fn print(&self) -> String {
+        let Record { owner, cg, ready } = self;
+        let Owner { uid, gid } = owner;
+        let (cg, ready) = (u8::from(*cg), u8::from(*ready));
+        format!("{VERSION}\nuid {uid:010}\ngid {gid:010}\ncg {cg}\nready {ready}\n")
+    }
+
+    /// Reads what [`Record::print`] wrote, and nothing else.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let version = lines.next()?;
+        let mut field = |name: &str| -> Option<u32> {
+            let (found, value) = lines.next()?.split_once(' ')?;
+            (found == name).then(|| value.parse().ok())?
+        };
+        let record = Self {
+            owner: Owner {
+                uid: field("uid")?,
+                gid: field("gid")?,
+            },
+            cg: field("cg")? == 1,
+            ready: field("ready")? == 1,
+        };
+        // Which leaves no room for another version, a line too many or a number in another form.
+        (version == VERSION && record.print() == text).then_some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_records_have_the_same_length() {
+        let record = |id, flag| Record {
+            owner: Owner { uid: id, gid: id },
+            cg: flag,
+            ready: !flag,
+        };
+        let (small, large) = (record(0, false), record(u32::MAX, true));
+        assert_eq!(small.print().len(), large.print().len());
+        assert_eq!(Record::parse(&small.print()), Some(small));
+        assert_eq!(Record::parse(&large.print()), Some(large));
+    }
+}

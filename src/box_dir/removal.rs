@@ -1,0 +1,119 @@
+//! Removes what is below a directory.
+
+use std::ffi::CStr;
+use std::os::fd::BorrowedFd;
+
+use nix::errno::Errno;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::tree::{Fault, Found, Visitor};
+
+/// Removes everything that a walk comes by.
+pub(super) struct Removal;
+
+impl Visitor for Removal {
+    fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault> {
+        match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) => Ok(Found::Other),
+            Err(Errno::EISDIR) => Ok(Found::Directory),
+            Err(errno) => Err(Fault::at("remove")(errno)),
+        }
+    }
+
+    fn leave(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
+        unlinkat(parent, name, UnlinkatFlags::RemoveDir).map_err(Fault::at("remove"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::fs::{self, File, Permissions, set_permissions};
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+    use std::path::Path;
+
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+    use nix::unistd::{geteuid, mkfifo};
+
+    use super::super::tree::walk;
+    use super::*;
+
+    fn remove_below(path: &Path) {
+        let top = File::open(path).unwrap();
+        walk(top.as_fd(), path, &mut Removal).unwrap();
+        assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+    }
+
+    /// Makes a chain of directories, each with a file and a directory beside it.
+    fn make_chain(path: &Path, levels: usize) {
+        let mut dir = OwnedFd::from(File::open(path).unwrap());
+        for _ in 0..levels {
+            for name in ["down", "empty"] {
+                mkdirat(&dir, name, Mode::S_IRWXU).unwrap();
+            }
+            openat(&dir, "file", OFlag::O_CREAT, Mode::S_IRUSR).unwrap();
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+            dir = openat(&dir, "down", flags, Mode::empty()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_tree_deeper_than_any_path_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        make_chain(dir.path(), 5_000);
+        remove_below(dir.path());
+    }
+
+    #[test]
+    fn a_wide_tree_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..2_000 {
+            let name = format!("{number} {}", "long".repeat(50));
+            fs::create_dir(dir.path().join(&name)).unwrap();
+            fs::write(dir.path().join(&name).join("file"), "").unwrap();
+            fs::write(dir.path().join(format!("file {number}")), "").unwrap();
+        }
+        remove_below(dir.path());
+    }
+
+    #[test]
+    fn special_files_and_strange_names_are_removed_and_links_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("kept"), "").unwrap();
+        symlink(outside.path(), dir.path().join("link")).unwrap();
+        fs::hard_link(outside.path().join("kept"), dir.path().join("hard")).unwrap();
+        mkfifo(&dir.path().join("fifo"), Mode::S_IRWXU).unwrap();
+        drop(UnixListener::bind(dir.path().join("socket")).unwrap());
+        for name in [&b"a\nb"[..], b"\xff\xfe", b" ", b"...", &[b'x'; 255]] {
+            let path = dir.path().join(OsStr::from_bytes(name));
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join(OsStr::from_bytes(name)), "").unwrap();
+        }
+        remove_below(dir.path());
+        assert!(outside.path().join("kept").exists());
+    }
+
+    #[test]
+    fn an_unreadable_directory_is_removed_by_root_and_named_to_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("closed\n");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("file"), "").unwrap();
+        set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
+        let top = File::open(dir.path()).unwrap();
+        let result = walk(top.as_fd(), dir.path(), &mut Removal);
+        if geteuid().is_root() {
+            result.unwrap();
+            assert!(!path.exists());
+        } else {
+            set_permissions(&path, Permissions::from_mode(0o700)).unwrap();
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains("closed\\n': EACCES"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Who asks: the user whose permissions count for every path that they name.
+
+use std::fmt;
+use std::io;
+
+use crate::box_dir::Owner;
+use crate::request::Request;
+use crate::sys::credentials;
+
+/// The user who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// Real uid of the calling process, or `--as-uid`.
+    pub(crate) uid: u32,
+    /// Real gid of the calling process, or `--as-gid`.
+    pub(crate) gid: u32,
+    /// Whether root itself called, perhaps on behalf of another user: root may use any box.
+    pub(crate) is_root: bool,
+}
+
+/// Why somebody may not call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CallerError(&'static str);
+
+impl fmt::Display for CallerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for CallerError {}
+
+impl Caller {
+    /// The user behind the calling process.
+    pub(crate) fn of_process(request: &Request) -> Result<Self, CallerError> {
+        if !nix::unistd::geteuid().is_root() {
+            return Err(CallerError("Must be started as root"));
+        }
+        let (uid, gid) = (
+            nix::unistd::getuid().as_raw(),
+            nix::unistd::getgid().as_raw(),
+        );
+        match (request.as_uid, request.as_gid) {
+            (None, None) => Ok(Self {
+                uid,
+                gid,
+                is_root: uid == 0,
+            }),
+            _ if uid != 0 => Err(CallerError("You must be root to use --as-uid or --as-gid")),
+            (Some(uid), Some(gid)) => Ok(Self {
+                uid,
+                gid,
+                is_root: true,
+            }),
+            _ => Err(CallerError(
+                "--as-uid and --as-gid must be used either both or none",
+            )),
+        }
+    }
+
+    /// The caller as an owner of files.
+    pub(crate) fn owner(self) -> Owner {
+        Owner {
+            uid: self.uid,
+            gid: self.gid,
+        }
+    }
+
+    /// Does something with the caller's rights on files: opens what they named.
+    pub(crate) fn with_rights<T>(self, action: impl FnOnce() -> T) -> io::Result<T> {
+        if self.uid == 0 {
+            Ok(action())
+        } else {
+            credentials::act_as(self.uid, self.gid, action)
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Where the cgroup2 file system is mounted, and where in it a process lives.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The mount point of the (first) cgroup2 file system that this process sees, from
+/// `/proc/self/mountinfo` (proc_pid_mountinfo(5)): `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` on a
+/// machine in hybrid mode.
+pub(crate) fn mount_point() -> io::Result<Option<PathBuf>> {
+    Ok(find_mount(&fs::read_to_string("/proc/self/mountinfo")?))
+}
+
+fn find_mount(mountinfo: &str) -> Option<PathBuf> {
+    mountinfo.lines().find_map(|line| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let target = mount.split(' ').nth(4)?;
+        (kind.split(' ').next()? == "cgroup2").then(|| PathBuf::from(target.replace("\\040", " ")))
+    })
+}
+
+/// The cgroup of a process, relative to the root of the caller's cgroup namespace and without the
+/// leading slash, from the line `0::/…` of `/proc/PID/cgroup`; `None` without cgroup v2.
+pub(crate) fn cgroup_of(process: &str) -> io::Result<Option<PathBuf>> {
+    Ok(find_v2(&fs::read_to_string(
+        Path::new("/proc").join(process).join("cgroup"),
+    )?))
+}
+
+fn find_v2(text: &str) -> Option<PathBuf> {
+    text.lines()
+        .find_map(|line| line.strip_prefix("0::/"))
+        .map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mount_is_found_among_others() {
+        let text = "24 1 0:20 / /proc rw shared:5 - proc proc rw\n\
+                    30 24 0:26 / /sys/fs/cgroup/unified rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n";
+        assert_eq!(
+            find_mount(text),
+            Some(PathBuf::from("/sys/fs/cgroup/unified"))
+        );
+        assert_eq!(find_mount("24 1 0:20 / /proc rw - proc proc rw\n"), None);
+        assert_eq!(find_mount("cgroup2\n - cgroup2\n"), None);
+    }
+
+    #[test]
+    fn the_v2_line_is_found_among_those_of_v1() {
+        assert_eq!(
+            find_v2("12:pids:/a\n0::/isolate.slice/x.scope\n"),
+            Some(PathBuf::from("isolate.slice/x.scope"))
+        );
+        assert_eq!(find_v2("0::/\n"), Some(PathBuf::new()));
+        assert_eq!(find_v2("1:name=systemd:/\n"), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! The leaf: the cgroup that holds the program and nothing else, made anew for every run. Its limits,
+//! its figures, its end.
+
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use super::{Cgroup, CgroupError, value_of};
+use crate::quantity::{Bytes, CpuList};
+
+/// What the leaf is to enforce.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LeafLimits {
+    /// `--cg`: memory and processes are accounted and limited here. Without it the leaf serves only
+    /// to kill and to count CPU time.
+    pub(crate) controlled: bool,
+    /// memory.max; `None` is no limit.
+    pub(crate) memory: Option<Bytes>,
+    /// pids.max, where there is that controller; `None` is no limit.
+    pub(crate) processes: Option<u32>,
+    /// cpuset.cpus.
+    pub(crate) cpus: Option<CpuList>,
+    /// cpuset.mems.
+    pub(crate) mems: Option<CpuList>,
+}
+
+impl LeafLimits {
+    /// The controllers without which these limits cannot be kept.
+    pub(crate) fn required_controllers(&self) -> Vec<&'static str> {
+        let mut controllers = Vec::new();
+        if self.controlled {
+            controllers.push("memory");
+        }
+        if self.cpus.is_some() || self.mems.is_some() {
+            controllers.push("cpuset");
+        }
+        controllers
+    }
+}
+
+/// CPU time of all processes of a leaf, dead ones included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct CpuTime {
+    /// User and system time together.
+    pub(crate) total: Duration,
+    /// Time in user mode.
+    pub(crate) user: Duration,
+    /// Time in the kernel.
+    pub(crate) system: Duration,
+}
+
+impl CpuTime {
+    /// What came on top of `earlier`.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            total: self.total.saturating_sub(earlier.total),
+            user: self.user.saturating_sub(earlier.user),
+            system: self.system.saturating_sub(earlier.system),
+        }
+    }
+}
+
+/// What a run used, as far as only its cgroup knows. `None` where this kernel or mode has no figure.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LeafUsage {
+    /// memory.peak (Linux 5.19).
+    pub(crate) memory_peak: Option<Bytes>,
+    /// How many processes the kernel killed for memory, by memory.events.local.
+    pub(crate) oom_kills: Option<u64>,
+    /// pids.peak (Linux 6.1): processes and threads.
+    pub(crate) processes_peak: Option<u64>,
+}
+
+/// The name of the leaf below the run's cgroup.
+const NAME: &str = "box";
+
+/// A fresh leaf, with its limits in force.
+#[derive(Debug)]
+pub(crate) struct Leaf {
+    cgroup: Cgroup,
+    cpu_stat: File,
+    controlled: bool,
+}
+
+impl Leaf {
+    /// Makes the leaf and sets its limits, every one of them or none.
+    pub(crate) fn create(parent: &Cgroup, limits: &LeafLimits) -> Result<Self, CgroupError> {
+        let cgroup = parent.create(NAME)?;
+        let or_max =
+            |limit: Option<u64>| limit.map_or_else(|| "max".to_owned(), |value| value.to_string());
+        if limits.controlled {
+            cgroup.write("memory.max", &or_max(limits.memory.map(|bytes| bytes.0)))?;
+            // All die together: half a process tree gives a verdict that nobody can explain.
+            cgroup.write("memory.oom.group", "1")?;
+            // Absent without swap accounting; then there is no swap for a cgroup to use either.
+            if limits.memory.is_some() && cgroup.has("memory.swap.max") {
+                cgroup.write("memory.swap.max", "0")?;
+            }
+            if cgroup.has("pids.max") {
+                cgroup.write("pids.max", &or_max(limits.processes.map(u64::from)))?;
+            }
+        }
+        if let Some(cpus) = &limits.cpus {
+            cgroup.write("cpuset.cpus", cpus.as_str())?;
+        }
+        if let Some(mems) = &limits.mems {
+            cgroup.write("cpuset.mems", mems.as_str())?;
+        }
+        let cpu_stat = cgroup.file("cpu.stat").map_err(|error| {
+            CgroupError::new(
+                format!("cannot open cpu.stat of {}", cgroup.path().display()),
+                error,
+            )
+        })?;
+        Ok(Self {
+            cgroup,
+            cpu_stat,
+            controlled: limits.controlled,
+        })
+    }
+
+    /// Removes an empty leaf below `parent`.
+    pub(super) fn remove(parent: &Cgroup) -> Result<(), CgroupError> {
+        parent.remove_child(NAME)
+    }
+
+    /// The directory, for CLONE_INTO_CGROUP.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.cgroup.as_fd()
+    }
+
+    /// Kills everything in the leaf.
+    pub(crate) fn kill(&self) -> Result<(), CgroupError> {
+        self.cgroup.kill()
+    }
+
+    /// CPU time since the leaf was made. cpu.stat has these three without the cpu controller.
+    pub(crate) fn cpu_time(&self) -> Result<CpuTime, CgroupError> {
+        let error = |error| {
+            CgroupError::new(
+                format!("cannot read cpu.stat of {}", self.cgroup.path().display()),
+                error,
+            )
+        };
+        let mut buffer = [0; 1024];
+        let length = self.cpu_stat.read_at(&mut buffer, 0).map_err(error)?;
+        let text = String::from_utf8_lossy(&buffer[..length]);
+        let time = |key| {
+            value_of(&text, key)
+                .map(Duration::from_micros)
+                .ok_or_else(|| error(std::io::Error::other(format!("it has no {key}"))))
+        };
+        Ok(CpuTime {
+            total: time("usage_usec")?,
+            user: time("user_usec")?,
+            system: time("system_usec")?,
+        })
+    }
+
+    /// The figures of the run, once it is over.
+    pub(crate) fn usage(&self) -> Result<LeafUsage, CgroupError> {
+        if !self.controlled {
+            return Ok(LeafUsage::default());
+        }
+        let number = |name: &str| -> Result<Option<u64>, CgroupError> {
+            if !self.cgroup.has(name) {
+                return Ok(None);
+            }
+            let text = self.cgroup.read(name)?;
+            text.trim().parse().map(Some).map_err(|_| {
+                let path = self.cgroup.path().display();
+                CgroupError::new(
+                    format!("cannot read {name} of {path}"),
+                    std::io::Error::other("it is not a number"),
+                )
+            })
+        };
+        Ok(LeafUsage {
+            memory_peak: number("memory.peak")?.map(Bytes),
+            // The local file: memory.events would count what happened in cgroups below, too.
+            oom_kills: value_of(&self.cgroup.read("memory.events.local")?, "oom_kill"),
+            processes_peak: number("pids.peak")?,
+        })
+    }
+}

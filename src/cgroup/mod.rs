@@ -1,0 +1,259 @@
+//! Control groups, version 2: one directory by descriptor, and everything below it by name.
+//!
+//! Nothing here reaches above its descriptor. Facts about the files: the kernel's
+//! Documentation/admin-guide/cgroup-v2.rst.
+
+pub(crate) mod hierarchy;
+mod leaf;
+mod place;
+mod subtree;
+
+pub(crate) use leaf::{CpuTime, Leaf, LeafLimits, LeafUsage};
+pub(crate) use place::{Place, find_place};
+pub(crate) use subtree::Subtree;
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+/// What could not be done to a cgroup, on which, and why.
+#[derive(Debug)]
+pub(crate) struct CgroupError {
+    what: String,
+    source: io::Error,
+}
+
+impl CgroupError {
+    fn new(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self {
+            what: what.into(),
+            source: source.into(),
+        }
+    }
+}
+
+impl fmt::Display for CgroupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for CgroupError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// One cgroup, held by its directory: a name that is reused later cannot be mistaken for it.
+#[derive(Debug)]
+pub(crate) struct Cgroup {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+const DIRECTORY: OFlag = OFlag::O_PATH
+    .union(OFlag::O_DIRECTORY)
+    .union(OFlag::O_CLOEXEC)
+    .union(OFlag::O_NOFOLLOW);
+
+impl Cgroup {
+    /// Opens the cgroup at a path of the cgroup2 file system.
+    pub(crate) fn open(path: &Path) -> Result<Self, CgroupError> {
+        let directory = open(path, DIRECTORY, Mode::empty()).map_err(|errno| {
+            CgroupError::new(
+                format!("cannot open the cgroup '{}'", path.display()),
+                errno,
+            )
+        })?;
+        Ok(Self {
+            directory,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Makes a child and opens it; EEXIST is an error, as a leaf must be fresh.
+    pub(crate) fn create(&self, name: &str) -> Result<Self, CgroupError> {
+        let path = self.path.join(name);
+        let error = |errno| {
+            CgroupError::new(
+                format!("cannot make the cgroup '{}'", path.display()),
+                errno,
+            )
+        };
+        mkdirat(&self.directory, name, Mode::from_bits_truncate(0o755)).map_err(error)?;
+        let directory = openat(&self.directory, name, DIRECTORY, Mode::empty()).map_err(error)?;
+        Ok(Self { directory, path })
+    }
+
+    /// Opens a child, if it is there.
+    pub(crate) fn child(&self, name: &str) -> Result<Option<Self>, CgroupError> {
+        let path = self.path.join(name);
+        match openat(&self.directory, name, DIRECTORY, Mode::empty()) {
+            Ok(directory) => Ok(Some(Self { directory, path })),
+            Err(nix::errno::Errno::ENOENT) => Ok(None),
+            Err(errno) => Err(CgroupError::new(
+                format!("cannot open the cgroup '{}'", path.display()),
+                errno,
+            )),
+        }
+    }
+
+    /// Removes a child that holds no process.
+    pub(crate) fn remove_child(&self, name: &str) -> Result<(), CgroupError> {
+        match unlinkat(&self.directory, name, UnlinkatFlags::RemoveDir) {
+            Ok(()) | Err(nix::errno::Errno::ENOENT) => Ok(()),
+            Err(errno) => Err(CgroupError::new(
+                format!(
+                    "cannot remove the cgroup '{}'",
+                    self.path.join(name).display()
+                ),
+                errno,
+            )),
+        }
+    }
+
+    /// Where it is, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The directory, for CLONE_INTO_CGROUP.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Opens a file of the cgroup for reading.
+    pub(crate) fn file(&self, name: &str) -> io::Result<File> {
+        Ok(File::from(openat(
+            &self.directory,
+            name,
+            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )?))
+    }
+
+    /// Whether the cgroup has a file: controllers and kernels differ.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        nix::unistd::faccessat(
+            &self.directory,
+            name,
+            nix::unistd::AccessFlags::F_OK,
+            nix::fcntl::AtFlags::empty(),
+        )
+        .is_ok()
+    }
+
+    /// Reads a file of the cgroup.
+    pub(crate) fn read(&self, name: &str) -> Result<String, CgroupError> {
+        let mut text = String::new();
+        self.file(name)
+            .and_then(|mut file| file.read_to_string(&mut text))
+            .map_err(|error| {
+                CgroupError::new(
+                    format!("cannot read {name} of {}", self.path.display()),
+                    error,
+                )
+            })?;
+        Ok(text)
+    }
+
+    /// Writes a file of the cgroup.
+    pub(crate) fn write(&self, name: &str, value: &str) -> Result<(), CgroupError> {
+        let error = |error| {
+            CgroupError::new(
+                format!("cannot set {name} of {} to {value}", self.path.display()),
+                error,
+            )
+        };
+        let descriptor = openat(
+            &self.directory,
+            name,
+            OFlag::O_WRONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|errno| error(errno.into()))?;
+        File::from(descriptor)
+            .write_all(value.as_bytes())
+            .map_err(error)
+    }
+
+    /// The controllers that can be enabled for children.
+    pub(crate) fn controllers(&self) -> Result<Vec<String>, CgroupError> {
+        Ok(self
+            .read("cgroup.controllers")?
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Enables controllers for the children. The cgroup itself must hold no process then
+    /// (the "no internal process" rule), unless it is the root of all.
+    pub(crate) fn enable(&self, controllers: &[&str]) -> Result<(), CgroupError> {
+        let enabled = self.read("cgroup.subtree_control")?;
+        let missing: Vec<_> = controllers
+            .iter()
+            .filter(|name| !enabled.split_whitespace().any(|word| word == **name))
+            .map(|name| format!("+{name}"))
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            self.write("cgroup.subtree_control", &missing.join(" "))
+        }
+    }
+
+    /// Moves a process here, with all its threads.
+    pub(crate) fn adopt(&self, pid: i32) -> Result<(), CgroupError> {
+        self.write("cgroup.procs", &pid.to_string())
+    }
+
+    /// The processes in this very cgroup, as numbers of the reader's PID namespace.
+    pub(crate) fn processes(&self) -> Result<Vec<i32>, CgroupError> {
+        Ok(self
+            .read("cgroup.procs")?
+            .split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .collect())
+    }
+
+    /// Kills everything in the cgroup and below, whatever forks meanwhile (cgroup.kill, Linux 5.14).
+    pub(crate) fn kill(&self) -> Result<(), CgroupError> {
+        self.write("cgroup.kill", "1")
+    }
+
+    /// Whether any process is in the cgroup or below.
+    pub(crate) fn is_populated(&self) -> Result<bool, CgroupError> {
+        Ok(value_of(&self.read("cgroup.events")?, "populated") == Some(1))
+    }
+}
+
+/// The value of a key in a flat-keyed file such as cpu.stat or memory.events.
+fn value_of(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| {
+        line.strip_prefix(key)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flat_keyed_files_are_read_by_whole_keys() {
+        let text = "oom 1\noom_kill 2\noom_group_kill 3\n";
+        assert_eq!(value_of(text, "oom"), Some(1));
+        assert_eq!(value_of(text, "oom_kill"), Some(2));
+        assert_eq!(value_of(text, "max"), None);
+        assert_eq!(value_of("populated x\n", "populated"), None);
+    }
+}

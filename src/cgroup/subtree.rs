@@ -1,0 +1,188 @@
+//! The cgroups of one run: `TOP/init` with init, `TOP/box` (the leaf) with the program.
+//!
+//! TOP is the cgroup of the systemd scope, or a directory that we make in a delegated cgroup. Processes
+//! are in its children only, so that controllers can be enabled in it.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{Cgroup, CgroupError, Leaf, LeafLimits};
+use crate::quantity::BoxId;
+
+/// The name of init's cgroup below the run's.
+const INIT: &str = "init";
+
+/// How long a killed left-over may take to go away.
+const STALE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The cgroups of one run.
+#[derive(Debug)]
+pub(crate) struct Subtree {
+    init: Cgroup,
+    leaf: Leaf,
+    /// What we made ourselves and have to remove: the delegated cgroup and the name in it.
+    made: Option<(Cgroup, String, Cgroup)>,
+}
+
+impl Subtree {
+    /// Sets up the cgroup of a scope, in which init is already and nothing else.
+    pub(crate) fn in_scope(
+        scope: &Path,
+        init_pid: i32,
+        limits: &LeafLimits,
+    ) -> Result<Self, CgroupError> {
+        let top = Cgroup::open(scope)?;
+        let init = top.create(INIT)?;
+        // systemd has just moved it, so this second move does not wait for a grace period again.
+        init.adopt(init_pid)?;
+        let leaf = make_leaf(&top, limits)?;
+        Ok(Self {
+            init,
+            leaf,
+            made: None,
+        })
+    }
+
+    /// Makes the cgroups of a run below a delegated cgroup; init is cloned straight into its own. What
+    /// an earlier run in this box left there, because its keeper was killed, is killed and removed.
+    pub(crate) fn delegated(
+        root: &Path,
+        id: BoxId,
+        limits: &LeafLimits,
+    ) -> Result<Self, CgroupError> {
+        let root = Cgroup::open(root)?;
+        let name = name_of(id);
+        remove_stale(&root, &name)?;
+        let needed: Vec<_> = available(&root, limits)?;
+        enable_in_delegated(&root, &needed)?;
+        let top = root.create(&name)?;
+        let made = || -> Result<(Cgroup, Leaf), CgroupError> {
+            Ok((top.create(INIT)?, make_leaf(&top, limits)?))
+        };
+        match made() {
+            Ok((init, leaf)) => Ok(Self {
+                init,
+                leaf,
+                made: Some((root, name, top)),
+            }),
+            Err(error) => {
+                // The first error is the one to tell; what cannot be removed now is stale next time.
+                drop(remove_all(&root, &name, &top));
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes what a run in this box may have left below a delegated cgroup.
+    pub(crate) fn remove_delegated(root: &Path, id: BoxId) -> Result<(), CgroupError> {
+        remove_stale(&Cgroup::open(root)?, &name_of(id))
+    }
+
+    /// init's cgroup, for CLONE_INTO_CGROUP.
+    pub(crate) fn init_fd(&self) -> BorrowedFd<'_> {
+        self.init.as_fd()
+    }
+
+    /// The leaf.
+    pub(crate) fn leaf(&self) -> &Leaf {
+        &self.leaf
+    }
+
+    /// Where the run's cgroups are, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        self.init.path().parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Gives the cgroups back when init is gone. Those of a scope are systemd's to remove.
+    pub(crate) fn finish(self) -> Result<(), CgroupError> {
+        match &self.made {
+            Some((root, name, top)) => remove_all(root, name, top),
+            None => Ok(()),
+        }
+    }
+}
+
+fn name_of(id: BoxId) -> String {
+    format!("isolate-{id}")
+}
+
+fn make_leaf(top: &Cgroup, limits: &LeafLimits) -> Result<Leaf, CgroupError> {
+    top.enable(&available(top, limits)?)?;
+    Leaf::create(top, limits)
+}
+
+/// The controllers to enable: the required ones, and pids where it is to be had.
+fn available(cgroup: &Cgroup, limits: &LeafLimits) -> Result<Vec<&'static str>, CgroupError> {
+    let mut wanted = limits.required_controllers();
+    if wanted.is_empty() && !limits.controlled {
+        return Ok(wanted);
+    }
+    let present = cgroup.controllers()?;
+    if let Some(missing) = wanted
+        .iter()
+        .find(|name| !present.iter().any(|have| have == *name))
+    {
+        return Err(CgroupError::new(
+            format!("cannot limit the run in {}", cgroup.path().display()),
+            io::Error::other(format!(
+                "the {missing} controller is not available there; enable it in cgroup.subtree_control of the cgroups \
+                 above, or run without --cg"
+            )),
+        ));
+    }
+    if limits.controlled && present.iter().any(|have| have == "pids") {
+        wanted.push("pids");
+    }
+    Ok(wanted)
+}
+
+/// Enables controllers in a cgroup that was given to us but may hold processes: in a container, the
+/// shell and its children. They move to a child, since the kernel lets only the leaves have processes.
+fn enable_in_delegated(root: &Cgroup, controllers: &[&str]) -> Result<(), CgroupError> {
+    let busy = match root.enable(controllers) {
+        Err(error) if error.source.raw_os_error() == Some(libc::EBUSY) => error,
+        other => return other,
+    };
+    let rest = match root.child("isolate-rest")? {
+        Some(rest) => rest,
+        None => root.create("isolate-rest")?,
+    };
+    // A process that forks meanwhile leaves a child behind, hence more than one round.
+    for _ in 0..10 {
+        for pid in root.processes()? {
+            // 0 stands for a process outside of our PID namespace; one that is gone needs no move.
+            if pid != 0 {
+                match rest.adopt(pid) {
+                    Err(error) if error.source.raw_os_error() != Some(libc::ESRCH) => {
+                        return Err(error);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if root.enable(controllers).is_ok() {
+            return Ok(());
+        }
+    }
+    Err(busy)
+}
+
+fn remove_stale(root: &Cgroup, name: &str) -> Result<(), CgroupError> {
+    let Some(top) = root.child(name)? else {
+        return Ok(());
+    };
+    top.kill()?;
+    let started = Instant::now();
+    while top.is_populated()? && started.elapsed() < STALE_PATIENCE {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    remove_all(root, name, &top)
+}
+
+fn remove_all(root: &Cgroup, name: &str, top: &Cgroup) -> Result<(), CgroupError> {
+    Leaf::remove(top)?;
+    top.remove_child(INIT)?;
+    root.remove_child(name)
+}

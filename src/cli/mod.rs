@@ -1,0 +1,292 @@
+//! The command line: argv to [`Request`]. Pure: nothing is opened, read or printed here.
+//!
+//! Two spellings. isolate's has its command among the options (`--init`, `--run -- PROGRAM`);
+//! `exec`, when it is the first word, is the new verb for all of them in one. `getopt` brings both
+//! to one form, `options` lets clap read that form, and this module joins it to a request.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::request::{Command, LimitRequest, Request, StderrRequest};
+use getopt::{Operands, Words};
+use options::{CommandFlags, ExecLine, IsolateLine, Options};
+use spelling::Table;
+
+mod getopt;
+mod options;
+mod spelling;
+#[cfg(test)]
+mod tests;
+mod value;
+
+/// Why there is no request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CliError {
+    /// Help was asked for.
+    Help {
+        /// The whole text, to be printed on standard output.
+        text: String,
+        /// 2 for isolate's spelling, as with isolate; 0 for `exec`.
+        exit_code: u8,
+    },
+    /// The command line is wrong: what is wrong and where help is, on two lines. Exit code 2.
+    Usage(String),
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Help { text, .. } => f.write_str(text),
+            Self::Usage(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for CliError {}
+
+/// Reads a command line, the program's own name included.
+pub(crate) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Request, CliError> {
+    let mut argv = argv.into_iter();
+    let name = argv.next().unwrap_or_default();
+    let mut argv = argv.peekable();
+    let (verb, result) = if argv.next_if(|word| word == Verb::EXEC).is_some() {
+        (Verb::Exec, exec_request(argv))
+    } else {
+        (Verb::Isolate, isolate_request(argv))
+    };
+    result.map_err(|mistake| verb.explain(mistake, &name))
+}
+
+/// Which spelling of the command line this is.
+#[derive(Debug, Clone, Copy)]
+enum Verb {
+    /// isolate's: the command is an option.
+    Isolate,
+    /// `exec PROGRAM`.
+    Exec,
+}
+
+impl Verb {
+    /// The word for it.
+    const EXEC: &str = "exec";
+
+    /// Makes a mistake presentable. `called` is argv[0]: the hint names what the caller can type.
+    fn explain(self, mistake: Mistake, called: &OsStr) -> CliError {
+        let (verb, help_exit_code) = match self {
+            Self::Isolate => ("", 2),
+            Self::Exec => ("exec ", 0),
+        };
+        let message = match mistake {
+            Mistake::Help(text) => {
+                return CliError::Help {
+                    text,
+                    exit_code: help_exit_code,
+                };
+            }
+            Mistake::Usage(message) => message,
+        };
+        let name = Path::new(called)
+            .file_name()
+            .and_then(OsStr::to_str)
+            .unwrap_or("isolate-run");
+        CliError::Usage(format!(
+            "{}\nTry '{} {verb}--help' for more information.",
+            printable(&message),
+            printable(name)
+        ))
+    }
+}
+
+/// What keeps a command line from being a request.
+enum Mistake {
+    /// Help was asked for; its text.
+    Help(String),
+    /// What is wrong, on one line.
+    Usage(String),
+}
+
+impl From<String> for Mistake {
+    fn from(message: String) -> Self {
+        Self::Usage(message)
+    }
+}
+
+/// isolate's spelling.
+fn isolate_request(argv: impl Iterator<Item = OsString>) -> Result<Request, Mistake> {
+    let mut argv = argv.peekable();
+    let first = argv.peek().cloned();
+    let (line, program) = read::<IsolateLine>(argv, Operands::Anywhere)?;
+    let command = match commands(&line.commands).as_slice() {
+        [] => return Err(no_command(first, &program).into()),
+        [(command, name)] => {
+            check_program(*command, name, &program)?;
+            *command
+        }
+        [(_, one), (_, other), ..] => {
+            return Err(format!("{one} and {other} exclude each other: give one command").into());
+        }
+    };
+    if line.options.cgroup.cg_mem.is_some() && !line.options.cgroup.cg {
+        return Err("--cg-mem needs --cg".to_owned().into());
+    }
+    request(command, line.options, program)
+}
+
+/// `exec`, which is gone from `argv`.
+///
+/// `--cg-mem` without `--cg` is no mistake here: the box is made for this run, so the plan may choose
+/// the mode that the limit needs.
+fn exec_request(argv: impl Iterator<Item = OsString>) -> Result<Request, Mistake> {
+    let (line, program) = read::<ExecLine>(argv, Operands::Last)?;
+    if program.is_empty() {
+        return Err("exec: no program given".to_owned().into());
+    }
+    request(Command::Exec, line.options, program)
+}
+
+/// Reads a command line into options and operands. The clap command is made once and serves both
+/// as getopt's table and as the parser: making it is most of the cost of all this.
+fn read<Line: clap::Parser>(
+    argv: impl Iterator<Item = OsString>,
+    operands: Operands,
+) -> Result<(Line, Vec<OsString>), Mistake> {
+    let mut command = Line::command();
+    let Words { options, operands } = getopt::normalize(&Table::of(&command), argv, operands)?;
+    let line = command
+        .try_get_matches_from_mut(options)
+        .and_then(|matches| Line::from_arg_matches(&matches))
+        .map_err(in_own_words)?;
+    Ok((line, operands))
+}
+
+/// clap's refusal of a value, with the option's name in front: `--time: 'abc' is not a time: …`.
+fn in_own_words(error: clap::Error) -> Mistake {
+    let reason = std::error::Error::source(&error).map(ToString::to_string);
+    match (error.kind(), error.get(ContextKind::InvalidArg), reason) {
+        (ErrorKind::DisplayHelp, _, _) => Mistake::Help(error.to_string()),
+        (_, Some(ContextValue::String(arg)), Some(reason)) => {
+            let option = arg.split([' ', '[', '=']).next().unwrap_or_default();
+            Mistake::Usage(format!("{option}: {reason}"))
+        }
+        // Nothing else is left to clap; were it otherwise, its own first line must do.
+        _ => Mistake::Usage(error.to_string().lines().take(1).collect()),
+    }
+}
+
+/// The commands that were given, each with its spelling.
+fn commands(flags: &CommandFlags) -> Vec<(Command, &'static str)> {
+    [
+        (flags.init, Command::Init, "--init"),
+        (flags.run, Command::Run, "--run"),
+        (flags.cleanup, Command::Cleanup, "--cleanup"),
+        (flags.check_config, Command::CheckConfig, "--check-config"),
+        (flags.print_cg_root, Command::PrintCgRoot, "--print-cg-root"),
+        (flags.version, Command::Version, "--version"),
+    ]
+    .into_iter()
+    .filter_map(|(given, command, name)| given.then_some((command, name)))
+    .collect()
+}
+
+/// What to say when there is no command: most likely a verb was meant, or `--run` forgotten.
+fn no_command(first: Option<OsString>, program: &[OsString]) -> String {
+    match program.first() {
+        None => "no command given: use --init, --run, --cleanup, or the verb exec".to_owned(),
+        Some(word) if first.as_ref() == Some(word) => format!(
+            "'{}' is not a verb: there is only exec; isolate's commands begin with --, as in --run",
+            word.display()
+        ),
+        Some(word) => format!(
+            "no command given, but '{}': a program needs --run",
+            word.display()
+        ),
+    }
+}
+
+/// `--run` needs a program, no other command takes one.
+fn check_program(command: Command, name: &str, program: &[OsString]) -> Result<(), String> {
+    match (command, program.first()) {
+        (Command::Run, None) => Err("--run: no program given".to_owned()),
+        (Command::Run, Some(_)) | (_, None) => Ok(()),
+        (_, Some(word)) => Err(format!(
+            "{name} takes no program, but '{}' was given",
+            word.display()
+        )),
+    }
+}
+
+/// Joins what was read.
+fn request(command: Command, options: Options, program: Vec<OsString>) -> Result<Request, Mistake> {
+    let Options {
+        box_options,
+        limits,
+        cgroup,
+        files,
+        environment,
+        world,
+        output,
+    } = options;
+    if box_options.as_uid.is_some() != box_options.as_gid.is_some() {
+        return Err("--as-uid and --as-gid must be used either both or none"
+            .to_owned()
+            .into());
+    }
+    Ok(Request {
+        command,
+        box_id: box_options.box_id,
+        cg: cgroup.cg,
+        as_uid: box_options.as_uid,
+        as_gid: box_options.as_gid,
+        wait: box_options.wait,
+        verbosity: output.verbose,
+        silent: output.silent,
+        meta: output.meta,
+        config: box_options.config,
+        limits: LimitRequest {
+            time: limits.time,
+            extra_time: limits.extra_time,
+            wall_time: limits.wall_time,
+            address_space: limits.mem,
+            cg_mem: cgroup.cg_mem,
+            stack: limits.stack,
+            file_size: limits.fsize,
+            core: limits.core,
+            open_files: limits.open_files,
+            processes: limits.processes,
+        },
+        quota: box_options.quota,
+        dirs: files.dirs,
+        no_default_dirs: files.no_default_dirs,
+        full_env: environment.full_env,
+        env: environment.env,
+        stdin: files.stdin,
+        stdout: files.stdout,
+        stderr: match (files.stderr, files.stderr_to_stdout) {
+            (Some(file), _) => StderrRequest::File(file),
+            (None, true) => StderrRequest::ToStdout,
+            (None, false) => StderrRequest::Inherit,
+        },
+        chdir: files.chdir,
+        share_net: world.share_net,
+        inherit_fds: world.inherit_fds,
+        tty_hack: world.tty_hack,
+        special_files: files.special_files,
+        syscalls: world.syscalls,
+        program,
+    })
+}
+
+/// A message is one line: control characters from the command line are escaped.
+fn printable(message: &str) -> String {
+    message
+        .chars()
+        .flat_map(|c| {
+            let escaped = c.is_control().then(|| c.escape_default());
+            let plain = (!c.is_control()).then_some(c);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
+}

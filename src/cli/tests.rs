@@ -1,0 +1,315 @@
+//! Whole command lines, as a caller writes them.
+
+use std::time::Duration;
+
+use super::*;
+use crate::dir_rule::DirRequest;
+use crate::quantity::{BoxId, Bytes, DiskQuota};
+use crate::request::{EnvRule, MetaTarget};
+
+mod clients;
+mod hostile;
+
+/// What a line changes in a request that asks for nothing.
+type Change = fn(&mut Request);
+
+/// A request that asks for nothing but its command.
+fn plain(command: Command) -> Request {
+    Request {
+        command,
+        box_id: None,
+        cg: false,
+        as_uid: None,
+        as_gid: None,
+        wait: false,
+        verbosity: 0,
+        silent: false,
+        meta: None,
+        config: None,
+        limits: LimitRequest::default(),
+        quota: None,
+        dirs: Vec::new(),
+        no_default_dirs: false,
+        full_env: false,
+        env: Vec::new(),
+        stdin: None,
+        stdout: None,
+        stderr: StderrRequest::Inherit,
+        chdir: None,
+        share_net: false,
+        inherit_fds: false,
+        tty_hack: false,
+        special_files: false,
+        syscalls: None,
+        program: Vec::new(),
+    }
+}
+
+/// Parses a line whose words are separated by blanks; `''` stands for an empty word.
+fn parse_line(line: &str) -> Result<Request, CliError> {
+    let words = line.split_whitespace().map(|word| word.replace("''", ""));
+    parse(
+        std::iter::once("/usr/bin/isolate".to_owned())
+            .chain(words)
+            .map(OsString::from),
+    )
+}
+
+/// The first line of a usage error.
+fn mistake(line: &str) -> String {
+    match parse_line(line) {
+        Err(CliError::Usage(message)) => message.lines().next().unwrap_or_default().to_owned(),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+fn program(words: &str) -> Vec<OsString> {
+    words.split_whitespace().map(OsString::from).collect()
+}
+
+fn millis(value: u64) -> Option<Duration> {
+    Some(Duration::from_millis(value))
+}
+
+fn kib(value: u64) -> Option<Bytes> {
+    Some(Bytes(value * 1024))
+}
+
+fn dirs(rules: &str) -> Vec<DirRequest> {
+    rules
+        .split_whitespace()
+        .map(|rule| DirRequest::parse(OsStr::new(rule)).unwrap())
+        .collect()
+}
+
+fn set(name: &str, value: &str) -> EnvRule {
+    EnvRule::Set(name.into(), value.into())
+}
+
+#[test]
+fn every_command_is_recognized_anywhere_and_shortened() {
+    for (line, command) in [
+        ("--init", Command::Init),
+        ("--ini", Command::Init),
+        ("--init --init", Command::Init),
+        ("--cleanup", Command::Cleanup),
+        ("--cl", Command::Cleanup),
+        ("--check-config", Command::CheckConfig),
+        ("--che", Command::CheckConfig),
+        ("--print-cg-root", Command::PrintCgRoot),
+        ("--pri", Command::PrintCgRoot),
+        ("--version", Command::Version),
+        ("--vers", Command::Version),
+        ("--version --", Command::Version),
+    ] {
+        assert_eq!(parse_line(line), Ok(plain(command)), "{line}");
+    }
+}
+
+#[test]
+fn every_option_of_a_run_lands_in_its_field() {
+    let table: &[(&str, Change)] = &[
+        ("", |_| ()),
+        ("-b3", |r| r.box_id = Some(BoxId(3))),
+        ("-b 3", |r| r.box_id = Some(BoxId(3))),
+        ("--box-id=2147483647", |r| {
+            r.box_id = Some(BoxId(2_147_483_647))
+        }),
+        ("--box 0", |r| r.box_id = Some(BoxId(0))),
+        ("--cg", |r| r.cg = true),
+        ("--cg --cg-mem 256000", |r| {
+            (r.cg, r.limits.cg_mem) = (true, kib(256_000))
+        }),
+        ("--cg-mem=1G --cg", |r| {
+            (r.cg, r.limits.cg_mem) = (true, kib(1 << 20))
+        }),
+        ("--cg --cg-m=1", |r| {
+            (r.cg, r.limits.cg_mem) = (true, kib(1))
+        }),
+        ("--cg --cg-=1", |r| (r.cg, r.limits.cg_mem) = (true, kib(1))),
+        ("--cg-timing --no-cg-timing --cg-t --no-c", |_| ()),
+        ("--as-uid 1000 --as-gid=0", |r| {
+            (r.as_uid, r.as_gid) = (Some(1000), Some(0))
+        }),
+        ("--as-u=1 --as-g=2", |r| {
+            (r.as_uid, r.as_gid) = (Some(1), Some(2))
+        }),
+        ("--wait", |r| r.wait = true),
+        ("--wai", |r| r.wait = true),
+        ("-v", |r| r.verbosity = 1),
+        ("-vv --verbose --verb", |r| r.verbosity = 4),
+        ("-sv", |r| (r.silent, r.verbosity) = (true, 1)),
+        ("--silent -s --sil", |r| r.silent = true),
+        ("-M/x", |r| r.meta = Some(MetaTarget::File("/x".into()))),
+        ("-M -", |r| r.meta = Some(MetaTarget::Stdout)),
+        ("--meta=-", |r| r.meta = Some(MetaTarget::Stdout)),
+        ("--met x -M-y", |r| {
+            r.meta = Some(MetaTarget::File("-y".into()))
+        }),
+        ("--config /etc/x.toml", |r| {
+            r.config = Some("/etc/x.toml".into())
+        }),
+        ("-t1.0", |r| r.limits.time = millis(1000)),
+        ("-t 1 -t 0.5", |r| r.limits.time = millis(500)),
+        ("--time=1e+06", |r| r.limits.time = millis(1_000_000_000)),
+        ("--tim 200ms", |r| r.limits.time = millis(200)),
+        ("-x0 -w9.25", |r| {
+            (r.limits.extra_time, r.limits.wall_time) = (millis(0), millis(9250))
+        }),
+        ("--extra-time=1 --wall-time 2min", |r| {
+            (r.limits.extra_time, r.limits.wall_time) = (millis(1000), millis(120_000));
+        }),
+        ("-m 64M", |r| r.limits.address_space = kib(64 << 10)),
+        ("--mem=0", |r| r.limits.address_space = kib(0)),
+        ("-k8192 --core=4", |r| {
+            (r.limits.stack, r.limits.core) = (kib(8192), kib(4))
+        }),
+        ("--co 5", |r| r.limits.core = kib(5)),
+        ("-f 1K --fsize=2", |r| r.limits.file_size = kib(2)),
+        ("-n0", |r| r.limits.open_files = Some(0)),
+        ("--open-files 4096", |r| r.limits.open_files = Some(4096)),
+        ("-p", |r| r.limits.processes = Some(0)),
+        ("-p60", |r| r.limits.processes = Some(60)),
+        ("-vp60", |r| {
+            (r.verbosity, r.limits.processes) = (1, Some(60))
+        }),
+        ("--processes", |r| r.limits.processes = Some(0)),
+        ("--proc=5", |r| r.limits.processes = Some(5)),
+        ("-p5 --processes", |r| r.limits.processes = Some(0)),
+        ("-q 10240,100", |r| {
+            r.quota = Some(DiskQuota {
+                blocks: 10_240,
+                inodes: 100,
+            })
+        }),
+        ("--quota=1,2", |r| {
+            r.quota = Some(DiskQuota {
+                blocks: 1,
+                inodes: 2,
+            })
+        }),
+        ("-d etc -d /b=/c:rw --dir=etc=", |r| {
+            r.dirs = dirs("etc b=/c:rw etc=")
+        }),
+        ("-D", |r| r.no_default_dirs = true),
+        ("--no", |r| r.no_default_dirs = true),
+        ("-e", |r| r.full_env = true),
+        ("-E A -EB=1 --env=C= -e", |r| {
+            r.full_env = true;
+            r.env = vec![
+                EnvRule::Inherit("A".into()),
+                set("B", "1"),
+                EnvRule::Remove("C".into()),
+            ];
+        }),
+        ("-i in -o out -r err", |r| {
+            (r.stdin, r.stdout) = (Some("in".into()), Some("out".into()));
+            r.stderr = StderrRequest::File("err".into());
+        }),
+        ("--stdin=- --stdout - --stderr=-", |r| {
+            (r.stdin, r.stdout) = (Some("-".into()), Some("-".into()));
+            r.stderr = StderrRequest::File("-".into());
+        }),
+        ("--stderr-to-stdout", |r| r.stderr = StderrRequest::ToStdout),
+        ("--stderr-", |r| r.stderr = StderrRequest::ToStdout),
+        ("-r x --stderr-to-stdout", |r| {
+            r.stderr = StderrRequest::ToStdout
+        }),
+        ("--stderr-to-stdout --stderr x", |r| {
+            r.stderr = StderrRequest::File("x".into())
+        }),
+        ("-ra --stderr-to-stdout -rb", |r| {
+            r.stderr = StderrRequest::File("b".into())
+        }),
+        ("-c../x", |r| r.chdir = Some("../x".into())),
+        ("--share-net --inherit-fds", |r| {
+            (r.share_net, r.inherit_fds) = (true, true)
+        }),
+        ("--tty-hack --special-files", |r| {
+            (r.tty_hack, r.special_files) = (true, true)
+        }),
+        ("--syscalls=31", |r| r.syscalls = Some(31)),
+        ("--sy 0", |r| r.syscalls = Some(0)),
+    ];
+    for (options, change) in table {
+        let mut expected = plain(Command::Run);
+        expected.program = program("prog -v --time=x");
+        change(&mut expected);
+        for line in [
+            format!("{options} --run -- prog -v --time=x"),
+            format!("--run {options} -- prog -v --time=x"),
+        ] {
+            assert_eq!(parse_line(&line), Ok(expected.clone()), "{line}");
+        }
+        // The same options serve exec; what follows the program is the program's own there.
+        expected.command = Command::Exec;
+        for line in [
+            format!("exec {options} prog -v --time=x"),
+            format!("exec {options} -- prog -v --time=x"),
+        ] {
+            assert_eq!(parse_line(&line), Ok(expected.clone()), "{line}");
+        }
+    }
+}
+
+#[test]
+fn the_program_is_what_is_left_of_the_line() {
+    for (line, words) in [
+        ("--run prog", "prog"),
+        ("--run prog -s arg", "prog arg"),
+        ("--run -s prog -- -s", "prog -s"),
+        ("prog --run -s", "prog"),
+        ("--run -s -- -", "-"),
+        ("--run -s - -- --", "- --"),
+        ("--run exec -s", "exec"),
+        ("-s --run -- exec --help", "exec --help"),
+        ("exec -s prog -s -- x", "prog -s -- x"),
+        ("exec -s exec", "exec"),
+    ] {
+        let request = parse_line(line).unwrap();
+        assert_eq!(request.program, program(words), "{line}");
+        assert!(request.silent || !line.contains("-s"), "{line}");
+    }
+    assert_eq!(parse_line("--run -- ''").unwrap().program, [""]);
+    assert_eq!(parse_line("exec ''").unwrap().program, [""]);
+    let value_only_when_glued = parse_line("--run -p 4").unwrap();
+    assert_eq!(value_only_when_glued.program, ["4"]);
+    assert_eq!(value_only_when_glued.limits.processes, Some(0));
+}
+
+#[test]
+fn exec_takes_a_memory_limit_of_the_group_without_asking_for_the_mode() {
+    let request = parse_line("exec --cg-mem=64M prog").unwrap();
+    assert_eq!((request.cg, request.limits.cg_mem), (false, kib(64 << 10)));
+}
+
+#[test]
+fn help_is_an_answer_and_its_exit_code_depends_on_the_spelling() {
+    for (line, code, part) in [
+        ("--help", 2, "--stderr-to-stdout"),
+        ("-h", 2, "Examples:"),
+        ("-vh --init", 2, "exec [OPTIONS]"),
+        ("--run -h x", 2, "--print-cg-root"),
+        ("--help --time=x", 2, "--print-cg-root"),
+        ("exec --help", 0, "isolate-run exec [OPTIONS]"),
+        ("exec -h", 0, "--inherit-fds"),
+    ] {
+        match parse_line(line) {
+            Err(CliError::Help { text, exit_code }) => {
+                assert_eq!(exit_code, code, "{line}");
+                assert!(text.contains(part), "{line}: {text}");
+                assert!(text.lines().all(|line| line.len() <= 100), "{text}");
+            }
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+    let own = parse_line("exec prog --help").unwrap();
+    assert_eq!(own.program, ["prog", "--help"]);
+}
+
+#[test]
+fn the_commands_given_to_clap_are_consistent() {
+    use clap::CommandFactory;
+    IsolateLine::command().debug_assert();
+    ExecLine::command().debug_assert();
+}

@@ -1,0 +1,115 @@
+//! Values of options: how a word becomes a size, a path, a rule. What they mean is decided elsewhere.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use crate::dir_rule::DirRequest;
+use crate::quantity::{BoxId, QuantityError, parse_count};
+use crate::request::{EnvRule, MetaTarget};
+
+/// A value parser for clap out of a function on words; words need not be UTF-8.
+///
+/// Errors travel as text: the one place that prints them puts the option's name in front.
+pub(super) fn word<T, E>(parse: fn(&OsStr) -> Result<T, E>) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + Send + Sync + 'static,
+    E: Display + 'static,
+{
+    OsStringValueParser::new()
+        .try_map(move |word: OsString| parse(&word).map_err(|error| error.to_string()))
+}
+
+/// A value parser for clap out of a function on text. A word that is no UTF-8 is no quantity either,
+/// and the function's own error says so.
+pub(super) fn text<T>(
+    parse: fn(&str) -> Result<T, QuantityError>,
+) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + Send + Sync + 'static,
+{
+    OsStringValueParser::new().try_map(move |word: OsString| {
+        parse(&word.to_string_lossy()).map_err(|error| error.to_string())
+    })
+}
+
+/// The number of a box.
+pub(super) fn box_id(text: &str) -> Result<BoxId, QuantityError> {
+    parse_count(text).map(BoxId)
+}
+
+/// The name of a file or directory.
+pub(super) fn path(word: &OsStr) -> Result<PathBuf, &'static str> {
+    if word.is_empty() {
+        return Err("the name is empty");
+    }
+    Ok(PathBuf::from(word))
+}
+
+/// The target of `--meta`.
+pub(super) fn meta(word: &OsStr) -> Result<MetaTarget, &'static str> {
+    if word == "-" {
+        return Ok(MetaTarget::Stdout);
+    }
+    path(word).map(MetaTarget::File)
+}
+
+/// One `--env`.
+pub(super) fn env_rule(word: &OsStr) -> Result<EnvRule, &'static str> {
+    let bytes = word.as_bytes();
+    let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
+        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
+        None => (bytes, None),
+    };
+    if name.is_empty() {
+        return Err("the name of the variable is empty: use VAR, VAR=VALUE or VAR=");
+    }
+    let owned = |bytes: &[u8]| OsStr::from_bytes(bytes).to_owned();
+    Ok(match value {
+        None => EnvRule::Inherit(owned(name)),
+        Some([]) => EnvRule::Remove(owned(name)),
+        Some(value) => EnvRule::Set(owned(name), owned(value)),
+    })
+}
+
+/// One `--dir`.
+pub(super) fn dir_rule(word: &OsStr) -> Result<DirRequest, String> {
+    DirRequest::parse(word).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_env_rule_inherits_sets_or_removes() {
+        let rule = |text: &str| env_rule(OsStr::new(text));
+        assert_eq!(rule("A"), Ok(EnvRule::Inherit("A".into())));
+        assert_eq!(rule("A=b=c"), Ok(EnvRule::Set("A".into(), "b=c".into())));
+        assert_eq!(rule("A="), Ok(EnvRule::Remove("A".into())));
+        for text in ["", "=", "=x"] {
+            assert!(rule(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_env_rule_keeps_bytes_that_are_no_text() {
+        let word = OsStr::from_bytes(b"\xff=\xfe\xfd");
+        let rule = EnvRule::Set(
+            OsStr::from_bytes(b"\xff").to_owned(),
+            OsStr::from_bytes(b"\xfe\xfd").to_owned(),
+        );
+        assert_eq!(env_rule(word), Ok(rule));
+    }
+
+    #[test]
+    fn a_single_dash_is_standard_output_for_the_meta_file_alone() {
+        assert_eq!(meta(OsStr::new("-")), Ok(MetaTarget::Stdout));
+        assert_eq!(meta(OsStr::new("--")), Ok(MetaTarget::File("--".into())));
+        assert_eq!(path(OsStr::new("-")), Ok(PathBuf::from("-")));
+        assert!(meta(OsStr::new("")).is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! `exec`: a box for one run, and then no more.
+
+use std::ffi::OsString;
+
+use super::boxes::{busy, remove_traces};
+use super::run::in_box;
+use super::{Answer, Context, Failure};
+use crate::box_dir::{Absent, BoxDir, Busy, Lock, LockError, Record};
+use crate::cgroup::{Place, find_place};
+use crate::keeper::Signals;
+use crate::plan::{BoxPlan, RunPlan};
+use crate::quantity::BoxId;
+use crate::report::{Ending, meta, summary};
+
+/// Runs the program in a box of its own.
+pub(crate) fn exec(context: &Context) -> Result<(Answer, String), Failure> {
+    let Context {
+        request,
+        settings,
+        caller,
+    } = context;
+    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
+    let place = find_place(&settings.cgroup)?;
+    // Before a box is made: what is refused leaves nothing behind.
+    let signals = Signals::take_over()?;
+    let (box_plan, mut lock) = take_box(context)?;
+    let plan = RunPlan::resolve(request, settings, place.clone(), box_plan.id, &environment)?;
+    // Never marked as ready: if we are killed, the next exec sees that nobody will come back for it.
+    lock.write(&Record {
+        owner: caller.owner(),
+        cg: plan.cg,
+        ready: false,
+    })?;
+    let finished = use_box(context, &box_plan, plan, &place, &lock, &signals);
+    let removed = remove_traces(&box_plan, &place).and_then(|()| Ok(lock.clear()?));
+    let mut finished = finished?;
+    if let (Err(failure), false) = (removed, matches!(finished.report.ending, Ending::Failed(_))) {
+        finished.report.ending = Ending::Failed(failure.to_string());
+    }
+    let quiet = request.silent && !matches!(finished.report.ending, Ending::Failed(_));
+    let answer = Answer {
+        stderr: (!quiet).then(|| summary::line(&finished.report, &finished.holder)),
+        code: summary::exit_code(&finished.report),
+        ..Answer::default()
+    };
+    Ok((answer, meta::format(&finished.report, finished.cg)))
+}
+
+fn use_box(
+    context: &Context,
+    box_plan: &BoxPlan,
+    plan: RunPlan,
+    place: &Place,
+    lock: &Lock,
+    signals: &Signals,
+) -> Result<super::run::Finished, Failure> {
+    remove_traces(box_plan, place)?;
+    let owner = context.caller.owner();
+    let box_dir = BoxDir::create(&box_plan.root, box_plan.id, owner)?;
+    in_box(context, box_plan, plan, &box_dir, lock, owner, signals)
+}
+
+/// Takes the box that was asked for, or a free one, from the highest number down: people and judges who
+/// number their boxes begin at 0.
+fn take_box(context: &Context) -> Result<(BoxPlan, Lock), Failure> {
+    let boxes = &context.settings.boxes;
+    if let Some(id) = context.request.box_id {
+        let plan = BoxPlan::resolve(id, boxes)?;
+        let lock = Lock::acquire(&plan.locks, id, Absent::Create, busy(context.request.wait))?;
+        return match lock {
+            Some(lock) if is_free(&plan, &lock)? => Ok((plan, lock)),
+            _ => Err(Failure::new(format!(
+                "box {id} is in use: it was made by --init; choose another, or remove it by --cleanup --box-id={id}"
+            ))),
+        };
+    }
+    for id in (0..boxes.count).rev().map(BoxId) {
+        let plan = BoxPlan::resolve(id, boxes)?;
+        match Lock::acquire(&plan.locks, id, Absent::Create, Busy::Refuse) {
+            Ok(Some(lock)) if is_free(&plan, &lock)? => return Ok((plan, lock)),
+            Ok(_) => {}
+            Err(LockError::Busy) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Failure::new(format!(
+        "all {} boxes are in use; raise boxes.count in isolate.toml, or remove unused boxes by --cleanup",
+        boxes.count
+    )))
+}
+
+/// A box is free when nobody made it, or when its making was never finished and nobody works on it.
+fn is_free(plan: &BoxPlan, lock: &Lock) -> Result<bool, Failure> {
+    match lock.record()? {
+        Some(record) => Ok(!record.ready),
+        None => Ok(BoxDir::open(&plan.root, plan.id)?.is_none()),
+    }
+}

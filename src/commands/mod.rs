@@ -1,0 +1,61 @@
+//! One file per command: each is the story of what happens, told by calls to those who know how.
+
+pub(crate) mod boxes;
+pub(crate) mod exec;
+pub(crate) mod run;
+pub(crate) mod show;
+
+use std::error::Error;
+use std::fmt;
+
+use crate::caller::Caller;
+use crate::config::settings::Settings;
+use crate::error::chain;
+use crate::request::Request;
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// What was asked.
+    pub(crate) request: Request,
+    /// What is configured.
+    pub(crate) settings: Settings,
+    /// Who asks.
+    pub(crate) caller: Caller,
+}
+
+/// What a command has to say, besides what its program printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// For standard output.
+    pub(crate) stdout: String,
+    /// For standard error; a line without its end.
+    pub(crate) stderr: Option<String>,
+    /// The exit code.
+    pub(crate) code: u8,
+}
+
+/// Why a command did not do what it was asked: one line, ready to be printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure(String);
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Failure {
+    /// A failure that no other error caused.
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+/// Every error of the layers below is a chain of causes that can be printed. This is the border: what
+/// arrives here is told to the caller, not examined.
+impl<E: Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(chain(&error))
+    }
+}

@@ -1,0 +1,66 @@
+//! Commands that only tell: `--version`, `--check-config`, `--print-cg-root`.
+
+use std::path::PathBuf;
+
+use super::{Answer, Failure};
+use crate::cgroup::{Place, find_place};
+use crate::config::Loaded;
+use crate::config::settings::Settings;
+
+/// isolate's first line, which clients look for, and our own.
+pub(crate) fn version() -> Answer {
+    let version = env!("CARGO_PKG_VERSION");
+    let stdout =
+        format!("The process isolator {version}\nisolate-run {version}, a successor of isolate\n");
+    Answer {
+        stdout,
+        ..Answer::default()
+    }
+}
+
+/// The merged configuration, each value with its origin.
+pub(crate) fn check_config(loaded: &Loaded) -> Answer {
+    Answer {
+        stdout: loaded.to_string(),
+        ..Answer::default()
+    }
+}
+
+/// The cgroup below which all runs live.
+pub(crate) fn print_cg_root(settings: &Settings) -> Result<Answer, Failure> {
+    let root = match find_place(&settings.cgroup)? {
+        Place::Systemd { mount_point, .. } => mount_point.join(slice_path(&settings.cgroup.slice)),
+        Place::Delegated { root, .. } => root,
+        Place::Nowhere { reason } => {
+            return Err(Failure::new(format!("there is no cgroup root: {reason}")));
+        }
+    };
+    Ok(Answer {
+        stdout: format!("{}\n", root.display()),
+        ..Answer::default()
+    })
+}
+
+/// The cgroup of a slice: `a-b.slice` is in `a.slice` (systemd.slice(5)).
+fn slice_path(slice: &str) -> PathBuf {
+    let stem = slice.strip_suffix(".slice").unwrap_or(slice);
+    stem.match_indices('-')
+        .map(|(at, _)| &stem[..at])
+        .chain([stem])
+        .map(|part| format!("{part}.slice"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_is_in_the_slices_that_its_name_begins_with() {
+        assert_eq!(slice_path("isolate.slice"), PathBuf::from("isolate.slice"));
+        assert_eq!(
+            slice_path("a-b-c.slice"),
+            PathBuf::from("a.slice/a-b.slice/a-b-c.slice")
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! Inputs to settings: `[boxes]`, and that its values fit each other.
+
+use crate::config::error::{ConfigError, Place};
+use crate::config::inputs::Inputs;
+use crate::config::key::Key;
+use crate::config::settings::BoxSettings;
+use crate::config::subid::SubIds;
+use crate::config::value::{self, COUNT_MAX, Value};
+
+/// Ids end below this: 2^32-1 means "leave it" to chown(2) and setresuid(2), and one id is kept in between.
+const ID_END: u64 = u32::MAX as u64 - 1;
+
+/// `[boxes]`. `look_up` finds the ids of a subid user.
+pub(super) fn boxes(
+    inputs: &Inputs,
+    look_up: impl FnOnce(&str) -> Result<SubIds, ConfigError>,
+) -> Result<BoxSettings, ConfigError> {
+    let mut boxes = BoxSettings::default();
+    inputs.read(&mut boxes.root, Key::BoxesRoot, value::path)?;
+    inputs.read(&mut boxes.locks, Key::BoxesLocks, value::path)?;
+    let id = |value: &Value| value::whole(value, 1, u32::MAX - 2);
+    inputs.read(&mut boxes.count, Key::BoxesCount, |value| {
+        value::whole(value, 1, COUNT_MAX)
+    })?;
+    inputs.read(&mut boxes.first_uid, Key::BoxesFirstUid, id)?;
+    inputs.read(&mut boxes.first_gid, Key::BoxesFirstGid, id)?;
+    let switch = value::switch;
+    inputs.read(&mut boxes.only_root_inits, Key::BoxesOnlyRootInits, switch)?;
+    if let Some((user, place)) = subid_user(inputs)? {
+        let found = look_up(&user).map_err(|error| error.behind(Key::BoxesSubidUser, place));
+        let SubIds { uids, gids } = found?;
+        boxes.count = uids.count.min(gids.count).min(COUNT_MAX);
+        boxes.first_uid = uids.first;
+        boxes.first_gid = gids.first;
+    }
+    check(&boxes, inputs)?;
+    Ok(boxes)
+}
+
+/// The subid user, who takes the place of the three numbers and is refused beside them.
+fn subid_user(inputs: &Inputs) -> Result<Option<(String, &Place)>, ConfigError> {
+    let Some(place) = inputs.place(Key::BoxesSubidUser) else {
+        return Ok(None);
+    };
+    let beside = [Key::BoxesFirstUid, Key::BoxesFirstGid, Key::BoxesCount]
+        .into_iter()
+        .find_map(|key| Some((key, inputs.place(key)?)));
+    if let Some((key, other)) = beside {
+        let text = format_args!(
+            "stands beside {key} at {other}; either subid_user or first_uid, first_gid and count are allowed"
+        );
+        return Err(place.key_error(Key::BoxesSubidUser, text));
+    }
+    let mut user = String::new();
+    inputs.read(&mut user, Key::BoxesSubidUser, user_name)?;
+    Ok(Some((user, place)))
+}
+
+/// A user as the first field of a line in `/etc/subuid`.
+fn user_name(value: &Value) -> Result<String, String> {
+    let allowed = "a user's name or number is allowed";
+    let user = value::number_or_text(value, allowed)?;
+    if user.is_empty() || user.contains(':') {
+        return Err(format!("'{}' is no user; {allowed}", value::excerpt(user)));
+    }
+    Ok(user.to_owned())
+}
+
+/// Checks what holds between the values, whichever files they are from.
+fn check(boxes: &BoxSettings, inputs: &Inputs) -> Result<(), ConfigError> {
+    // The defaults fit each other, so one of the keys is set.
+    let blame = |keys: &[Key], text: String| {
+        let found = keys.iter().find_map(|key| Some((key, inputs.place(*key)?)));
+        found.map_or(Ok(()), |(key, place)| Err(place.key_error(key, text)))
+    };
+    for (key, name, first) in [
+        (Key::BoxesFirstUid, "uid", boxes.first_uid),
+        (Key::BoxesFirstGid, "gid", boxes.first_gid),
+    ] {
+        let end = u64::from(first) + u64::from(boxes.count);
+        if first == 0 || boxes.count == 0 || end >= ID_END {
+            let text = format!(
+                "{} boxes from {name} {first} on cannot be; at least one box, a first {name} above 0 and \
+                 first {name} + count below {ID_END} are allowed",
+                boxes.count
+            );
+            blame(&[key, Key::BoxesSubidUser, Key::BoxesCount], text)?;
+        }
+    }
+    if boxes.root == boxes.locks {
+        let text = format!(
+            "boxes.root and boxes.locks are both '{}'; two different directories are allowed",
+            boxes.root.display()
+        );
+        blame(&[Key::BoxesLocks, Key::BoxesRoot], text)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::resolve::resolve_text;
+
+    fn refusal(text: &str) -> String {
+        resolve_text(text).unwrap_err()
+    }
+
+    #[test]
+    fn a_subid_user_takes_the_place_of_three_numbers() {
+        let boxes = resolve_text("boxes.subid_user = 'isolate'").unwrap().boxes;
+        assert_eq!(
+            (boxes.first_uid, boxes.first_gid, boxes.count),
+            (200_000, 300_000, 3000)
+        );
+        let beside = refusal("[boxes]\ncount = 5\nsubid_user = 'isolate'\n");
+        assert!(
+            beside.starts_with("f:3: boxes.subid_user: stands beside boxes.count at f:2; "),
+            "{beside}"
+        );
+        let empty = refusal("boxes.subid_user = 1000");
+        assert!(
+            empty.starts_with("f:1: boxes.subid_user: 0 boxes from uid 0"),
+            "{empty}"
+        );
+        for user in ["''", "'a:b'", "true", "[1]"] {
+            refusal(&format!("boxes.subid_user = {user}"));
+        }
+    }
+
+    #[test]
+    fn ids_that_run_over_the_end_name_the_key_that_is_set() {
+        assert!(resolve_text("[boxes]\ncount = 2147483647\nfirst_uid = 1").is_ok());
+        assert!(resolve_text("[boxes]\ncount = 1\nfirst_uid = 4294967292").is_ok());
+        for (text, start) in [
+            (
+                "[boxes]\ncount = 1\nfirst_uid = 4294967293",
+                "f:3: boxes.first_uid: 1 boxes from uid",
+            ),
+            (
+                "[boxes]\ncount = 2147483647\nfirst_gid = 2147483647",
+                "f:3: boxes.first_gid: 2147483647 boxes",
+            ),
+            (
+                "[boxes]\nfirst_uid = 0",
+                "f:2: boxes.first_uid: 0 is out of range; whole numbers from 1 to",
+            ),
+            (
+                "[boxes]\ncount = 0",
+                "f:2: boxes.count: 0 is out of range; whole numbers from 1 to 2147483647",
+            ),
+            (
+                "[boxes]\nlocks = '/var/local/lib/isolate/'",
+                "f:2: boxes.locks: boxes.root and boxes.locks are both",
+            ),
+        ] {
+            let error = refusal(text);
+            assert!(error.starts_with(start), "{error}");
+        }
+    }
+}

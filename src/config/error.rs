@@ -1,0 +1,139 @@
+//! Where a value came from, and what is said about one that cannot be used.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A file, or a line of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    file: Arc<Path>,
+    /// Counted from 1; `None` is the file as a whole.
+    line: Option<usize>,
+}
+
+impl Place {
+    /// The file as a whole.
+    pub(super) fn file(path: &Path) -> Self {
+        Self {
+            file: path.into(),
+            line: None,
+        }
+    }
+
+    /// A line of the same file, counted from 1.
+    pub(super) fn at_line(&self, line: usize) -> Self {
+        Self {
+            file: Arc::clone(&self.file),
+            line: Some(line),
+        }
+    }
+
+    /// An error here that is not about one key.
+    pub(super) fn error(&self, text: impl fmt::Display) -> ConfigError {
+        ConfigError {
+            place: self.clone(),
+            key: None,
+            text: text.to_string(),
+            source: None,
+        }
+    }
+
+    /// An error here about the key.
+    pub(super) fn key_error(&self, key: impl fmt::Display, text: impl fmt::Display) -> ConfigError {
+        ConfigError {
+            key: Some(key.to_string()),
+            ..self.error(text)
+        }
+    }
+
+    /// An error here of the operating system's.
+    pub(super) fn os_error(&self, text: impl fmt::Display, source: io::Error) -> ConfigError {
+        ConfigError {
+            source: Some(source),
+            ..self.error(text)
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    /// `FILE:LINE` or `FILE`. On one line whatever the file is called: this goes into a TOML comment.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&one_line(&self.file.to_string_lossy()))?;
+        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}
+
+/// Why the configuration cannot be used: `FILE:LINE: KEY: what is wrong; what is allowed`, one line.
+///
+/// The operating system's reason, where there is one, is not in that line: it is the `source`.
+#[derive(Debug)]
+pub(crate) struct ConfigError {
+    place: Place,
+    key: Option<String>,
+    text: String,
+    source: Option<io::Error>,
+}
+
+impl ConfigError {
+    /// The same error as the reason why the key at `place` cannot be used.
+    pub(super) fn behind(self, key: impl fmt::Display, place: &Place) -> Self {
+        let mut error = place.key_error(key, &self);
+        error.source = self.source;
+        error
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place)?;
+        if let Some(key) = &self.key {
+            write!(f, "{key}: ")?;
+        }
+        f.write_str(&self.text)
+    }
+}
+
+impl Error for ConfigError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| source as &dyn Error)
+    }
+}
+
+/// The text with its control characters escaped, newlines among them.
+pub(super) fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            line.extend(c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_reads_file_line_key_reason() {
+        let file = Place::file(Path::new("/etc/a.toml"));
+        let line = file.at_line(3);
+        assert_eq!(
+            line.key_error("boxes.count", "off; on is allowed")
+                .to_string(),
+            "/etc/a.toml:3: boxes.count: off; on is allowed"
+        );
+        assert_eq!(file.error("too long").to_string(), "/etc/a.toml: too long");
+    }
+
+    #[test]
+    fn a_file_name_with_a_newline_stays_on_one_line() {
+        let place = Place::file(Path::new("/etc/a\nb.toml")).at_line(1);
+        assert_eq!(place.to_string(), "/etc/a\\nb.toml:1");
+    }
+}

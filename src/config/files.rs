@@ -1,0 +1,97 @@
+//! Finds and reads the files: which there are, in which order, and that each is one to be trusted.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::config::error::{ConfigError, Place};
+
+/// The largest file that is read, in bytes. A real one has a few thousand.
+const SIZE_MAX: u64 = 1 << 20;
+
+/// Reads a file's text. `None`: there is no such file, or one of the directories in its path is a
+/// file (`/etc/isolate` of the old isolate).
+pub(super) fn read_if_present(path: &Path) -> Result<Option<String>, ConfigError> {
+    let place = Place::file(path);
+    match open(path) {
+        Ok(file) => read_text(file, &place).map(Some),
+        Err(error) if is_absent(path, &error) => Ok(None),
+        Err(error) => Err(place.os_error("cannot open", error)),
+    }
+}
+
+/// Reads the text of a file that must be there.
+pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
+    let place = Place::file(path);
+    match open(path) {
+        Ok(file) => read_text(file, &place),
+        Err(error) => Err(place.os_error("cannot open", error)),
+    }
+}
+
+/// The drop-ins in the order in which they count: `*.toml`, not hidden, by the bytes of their names.
+pub(super) fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let place = Place::file(directory);
+    let refusal = |error| place.os_error("cannot read the directory of drop-ins", error);
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if is_absent(directory, &error) => return Ok(Vec::new()),
+        Err(error) => return Err(refusal(error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(refusal)?.path();
+        if path.file_name().is_some_and(is_drop_in) {
+            files.push(path);
+        }
+    }
+    files.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
+    Ok(files)
+}
+
+fn is_drop_in(name: &OsStr) -> bool {
+    name.as_bytes().ends_with(b".toml") && !name.as_bytes().starts_with(b".")
+}
+
+/// Whether an open failed because there is nothing of that name. A link to nowhere is something, and
+/// so is a file where a directory should be: an administrator meant them to be read.
+fn is_absent(path: &Path, error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    ) && fs::symlink_metadata(path).is_err()
+}
+
+/// Opens without waiting: a FIFO in place of the file must not hang us before it is found out.
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+        .open(path)
+}
+
+fn read_text(file: File, place: &Place) -> Result<String, ConfigError> {
+    let metadata = file
+        .metadata()
+        .map_err(|error| place.os_error("cannot stat", error))?;
+    if !metadata.is_file() {
+        return Err(place.error("not a regular file; only regular files are read"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(SIZE_MAX)).unwrap_or(0));
+    file.take(SIZE_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| place.os_error("cannot read", error))?;
+    if u64::try_from(bytes.len()).map_or(true, |size| size > SIZE_MAX) {
+        return Err(place.error(format_args!("too large; at most {SIZE_MAX} bytes are read")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        place
+            .at_line(line)
+            .error("not UTF-8 text; TOML is always UTF-8")
+    })
+}

@@ -1,0 +1,214 @@
+//! One file: TOML text to keys and values with the line that each stands on. Nothing is checked yet
+//! but the syntax and that every key is known.
+//!
+//! The text is walked by hand instead of through serde: serde's errors name neither the key's full
+//! name nor what is allowed, and its values have forgotten their line once they are merged.
+
+use toml::Spanned;
+use toml::de::{DeArray, DeInteger, DeTable, DeValue};
+
+use crate::config::error::{ConfigError, Place, one_line};
+use crate::config::key::{Key, nearest};
+use crate::config::value::{Located, Value, excerpt};
+
+/// What one file sets, in no particular order.
+pub(super) type Fragment = Vec<(Key, Located)>;
+
+/// Parses a file's text. `file` is the place that the errors and the values name.
+pub(super) fn parse(text: &str, file: &Place) -> Result<Fragment, ConfigError> {
+    let lines = Lines::new(text, file);
+    let document = DeTable::parse(text).map_err(|error| syntax_error(&error, text, &lines))?;
+    let mut fragment = Fragment::new();
+    for (name, value) in document.get_ref() {
+        let place = lines.place(name.span().start);
+        match name.get_ref().as_ref() {
+            "pin" => fragment.push((Key::Pin, lines.locate(value))),
+            table if Key::TABLES.contains(&table) => {
+                let DeValue::Table(entries) = value.get_ref() else {
+                    let shown = lines.locate(value).value.shown();
+                    return Err(place.key_error(
+                        table,
+                        format!("{shown} cannot stand here; the table [{table}] is allowed"),
+                    ));
+                };
+                parse_table(table, entries, &lines, &mut fragment)?;
+            }
+            other => return Err(unknown_top_level(other, &place)),
+        }
+    }
+    Ok(fragment)
+}
+
+/// Adds the keys of one table.
+fn parse_table(
+    table: &str,
+    entries: &DeTable<'_>,
+    lines: &Lines<'_>,
+    fragment: &mut Fragment,
+) -> Result<(), ConfigError> {
+    let keys = Key::of_table(table);
+    for (name, value) in entries {
+        let known = keys
+            .iter()
+            .find(|key| key.name() == name.get_ref().as_ref());
+        let Some(key) = known else {
+            let names: Vec<_> = keys.iter().map(|key| key.name()).collect();
+            let place = lines.place(name.span().start);
+            return Err(unknown_key(table, name.get_ref(), &names, &place));
+        };
+        fragment.push((*key, lines.locate(value)));
+    }
+    Ok(())
+}
+
+/// The error for a key that a table does not have.
+pub(super) fn unknown_key(
+    table: &str,
+    name: &str,
+    known: &[&'static str],
+    place: &Place,
+) -> ConfigError {
+    let guess = nearest(name, known).map_or(String::new(), |key| format!("did you mean {key}? "));
+    place.key_error(
+        format_args!("{table}.{}", shown_key(name)),
+        format_args!("unknown key; {guess}known here are {}", known.join(", ")),
+    )
+}
+
+/// The error for a name outside of all tables.
+fn unknown_top_level(name: &str, place: &Place) -> ConfigError {
+    let owner = Key::TABLES
+        .into_iter()
+        .find(|table| Key::of_table(table).iter().any(|key| key.name() == name));
+    let guess = match (owner, nearest(name, &Key::TABLES)) {
+        (Some(table), _) => format!("did you mean {name} below [{table}]? "),
+        (None, Some(table)) => format!("did you mean [{table}]? "),
+        (None, None) => String::new(),
+    };
+    place.key_error(
+        shown_key(name),
+        format_args!(
+            "unknown; {guess}known are the tables [{}], [[pin]]",
+            Key::TABLES.join("], [")
+        ),
+    )
+}
+
+/// A key's name as an error shows it: as it stands when it is a word, quoted otherwise.
+fn shown_key(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !name.is_empty() && name.chars().all(is_bare) {
+        excerpt(name)
+    } else {
+        format!("\"{}\"", excerpt(name))
+    }
+}
+
+/// The parser's reason, on one line, with the text that it stumbled over.
+fn syntax_error(error: &toml::de::Error, text: &str, lines: &Lines<'_>) -> ConfigError {
+    let span = error.span().unwrap_or_default();
+    let found = match text.get(span.clone()) {
+        Some(found) if !found.trim().is_empty() => format!(" at '{}'", excerpt(found)),
+        _ => String::new(),
+    };
+    lines.place(span.start).error(format_args!(
+        "not valid TOML: {}{found}",
+        one_line(error.message())
+    ))
+}
+
+/// Finds the line of a byte.
+struct Lines<'f> {
+    /// Where each line begins, in bytes; the first is 0.
+    starts: Vec<usize>,
+    file: &'f Place,
+}
+
+impl<'f> Lines<'f> {
+    fn new(text: &str, file: &'f Place) -> Self {
+        let newlines = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self {
+            starts: std::iter::once(0)
+                .chain(newlines.map(|(at, _)| at + 1))
+                .collect(),
+            file,
+        }
+    }
+
+    fn place(&self, byte: usize) -> Place {
+        let line = self.starts.partition_point(|start| *start <= byte);
+        self.file.at_line(line)
+    }
+
+    /// A value with its place; the parser has bounded the depth.
+    fn locate(&self, value: &Spanned<DeValue<'_>>) -> Located {
+        Located {
+            place: self.place(value.span().start),
+            value: match value.get_ref() {
+                DeValue::String(text) => Value::Text(text.clone().into_owned()),
+                DeValue::Integer(number) => Value::Integer(decimal(number)),
+                DeValue::Float(number) => Value::Float(number.as_str().to_owned()),
+                DeValue::Boolean(value) => Value::Boolean(*value),
+                DeValue::Datetime(_) => Value::Date,
+                DeValue::Array(items) => self.list(items),
+                DeValue::Table(entries) => self.table(entries),
+            },
+        }
+    }
+
+    fn list(&self, items: &DeArray<'_>) -> Value {
+        Value::List(items.iter().map(|item| self.locate(item)).collect())
+    }
+
+    fn table(&self, entries: &DeTable<'_>) -> Value {
+        let entries = entries.iter();
+        let located = entries.map(|(name, at)| (name.get_ref().to_string(), self.locate(at)));
+        Value::Table(located.collect())
+    }
+}
+
+/// An integer in decimal; one that no 64 bits hold stays as it was written, and no reader takes it.
+fn decimal(number: &DeInteger<'_>) -> String {
+    match i64::from_str_radix(number.as_str(), number.radix()) {
+        Ok(value) => value.to_string(),
+        Err(_) => number.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn parse_text(text: &str) -> Result<Fragment, String> {
+        parse(text, &Place::file(Path::new("f"))).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_value_knows_its_line() {
+        let fragment = parse_text(
+            "# head\n[boxes]\ncount = 0x10\r\n\nroot = '/b'\n[directories]\nrules = [\n 'a',\n 'b' ]\n[[pin]]\nboxes = 1\n",
+        )
+        .unwrap();
+        let mut seen: Vec<_> = fragment
+            .iter()
+            .map(|(key, at)| format!("{key} {}", at.place))
+            .collect();
+        seen.sort_unstable();
+        assert_eq!(
+            seen,
+            [
+                "boxes.count f:3",
+                "boxes.root f:5",
+                "directories.rules f:7",
+                "pin f:10"
+            ]
+        );
+        let items = fragment.iter().find_map(|(_, at)| match &at.value {
+            Value::List(items) if items.len() == 2 => Some(items),
+            _ => None,
+        });
+        assert_eq!(items.unwrap()[1].place.to_string(), "f:9");
+    }
+}

@@ -1,0 +1,249 @@
+//! The configuration: `isolate.toml` and its drop-ins, in three stages.
+//!
+//! * a *fragment* is what one file says: keys, values, lines (`fragment.rs`, from `files.rs`);
+//! * the *inputs* are all fragments merged key by key, the later file wins (`inputs.rs`);
+//! * the *settings* are read, checked and complete (`resolve.rs`, `boxes.rs`, `lists.rs`); nothing else
+//!   of all this is seen by the rest of the program, but for the text of `--check-config` (`print.rs`).
+//!
+//! Nothing is parsed when there is no file: then the settings are their `Default`.
+
+#[cfg(test)]
+mod acceptance;
+pub(crate) mod box_set;
+mod boxes;
+pub(crate) mod error;
+mod files;
+mod fragment;
+mod inputs;
+mod key;
+mod lists;
+#[cfg(test)]
+mod machine;
+mod print;
+mod resolve;
+pub(crate) mod settings;
+mod subid;
+mod value;
+
+use std::path::{Path, PathBuf};
+
+use crate::config::error::{ConfigError, Place};
+use crate::config::inputs::Inputs;
+use crate::config::settings::Settings;
+use crate::config::subid::SubIds;
+
+/// The files that a configuration is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConfigSource {
+    /// The TOML files.
+    pub(crate) files: ConfigFiles,
+    /// `/etc/subuid`, which is read for `[boxes] subid_user` alone.
+    pub(crate) subuid: PathBuf,
+    /// `/etc/subgid`, likewise.
+    pub(crate) subgid: PathBuf,
+}
+
+/// The TOML files of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ConfigFiles {
+    /// The machine's: a file and a directory of drop-ins, either of which may be absent.
+    Installed {
+        /// `/etc/isolate/isolate.toml`.
+        main: PathBuf,
+        /// `/etc/isolate/isolate.toml.d`.
+        drop_ins: PathBuf,
+    },
+    /// One file that must exist (`--config`), and no drop-ins.
+    Only(PathBuf),
+}
+
+impl ConfigSource {
+    /// What `--config` says, or else the machine's configuration.
+    pub(crate) fn new(config: Option<&Path>) -> Self {
+        Self {
+            files: match config {
+                Some(file) => ConfigFiles::Only(file.to_owned()),
+                None => ConfigFiles::Installed {
+                    main: "/etc/isolate/isolate.toml".into(),
+                    drop_ins: "/etc/isolate/isolate.toml.d".into(),
+                },
+            },
+            subuid: "/etc/subuid".into(),
+            subgid: "/etc/subgid".into(),
+        }
+    }
+}
+
+/// A configuration that was read and is in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Loaded {
+    /// What holds.
+    pub(crate) settings: Settings,
+    /// The files that were read, in order.
+    files: Vec<PathBuf>,
+    /// Where it is from.
+    inputs: Inputs,
+}
+
+/// Reads, merges and checks the configuration.
+pub(crate) fn load(source: &ConfigSource) -> Result<Loaded, ConfigError> {
+    let mut files = Vec::new();
+    let mut inputs = Inputs::default();
+    let mut add = |path: PathBuf, text: &str| -> Result<(), ConfigError> {
+        inputs.override_with(fragment::parse(text, &Place::file(&path))?);
+        files.push(path);
+        Ok(())
+    };
+    match &source.files {
+        ConfigFiles::Only(path) => add(path.clone(), &files::read(path)?)?,
+        ConfigFiles::Installed { main, drop_ins } => {
+            if let Some(text) = files::read_if_present(main)? {
+                add(main.clone(), &text)?;
+            }
+            for path in files::drop_ins(drop_ins)? {
+                let text = files::read(&path)?;
+                add(path, &text)?;
+            }
+        }
+    }
+    let settings = resolve::resolve(&inputs, |user| {
+        let range = |path: &Path| subid::first_range(&files::read(path)?, user, &Place::file(path));
+        Ok(SubIds {
+            uids: range(&source.subuid)?,
+            gids: range(&source.subgid)?,
+        })
+    })?;
+    Ok(Loaded {
+        settings,
+        files,
+        inputs,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::config::machine::Machine;
+
+    #[test]
+    fn no_file_at_all_is_the_default() {
+        let loaded = Machine::new().load().unwrap();
+        assert_eq!(loaded.settings, Settings::default());
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_directory_is_no_toml() {
+        let machine = Machine::new().write("old", "box_root = /var/local/lib/isolate\n");
+        let loaded = machine.load_files(ConfigFiles::Installed {
+            main: machine.path().join("old/isolate.toml"),
+            drop_ins: machine.path().join("old/isolate.toml.d"),
+        });
+        assert_eq!(
+            loaded.map(|loaded| loaded.settings),
+            Ok(Settings::default())
+        );
+    }
+
+    #[test]
+    fn drop_ins_override_in_the_order_of_their_names() {
+        let machine = Machine::new()
+            .main("[boxes]\ncount = 1\nfirst_uid = 5\nfirst_gid = 6\n")
+            .drop_in("90-last.toml", "boxes.count = 90\n")
+            .drop_in("10-first.toml", "boxes.count = 10\nboxes.first_gid = 10\n")
+            .drop_in("99-other.conf", "not read\n")
+            .drop_in(".#hidden.toml", "not read\n");
+        let boxes = machine.load().unwrap().settings.boxes;
+        assert_eq!((boxes.count, boxes.first_uid, boxes.first_gid), (90, 5, 10));
+    }
+
+    #[test]
+    fn one_file_alone_is_read_without_drop_ins_and_must_exist() {
+        let machine = Machine::new()
+            .write("mine.toml", "boxes.count = 5\n")
+            .drop_in("10-x.toml", "boxes.count = 10\n");
+        assert_eq!(
+            machine.load_only("mine.toml").unwrap().settings.boxes.count,
+            5
+        );
+        assert_eq!(
+            machine.load_only("none.toml").unwrap_err(),
+            "DIR/none.toml: cannot open: No such file or directory (os error 2)"
+        );
+    }
+
+    #[test]
+    fn only_regular_files_are_read_and_links_are_followed() {
+        let machine = Machine::new().write("real", "boxes.count = 5\n");
+        symlink("real", machine.path().join("link.toml")).unwrap();
+        assert_eq!(
+            machine.load_only("link.toml").unwrap().settings.boxes.count,
+            5
+        );
+        nix::unistd::mkfifo(&machine.path().join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for name in ["", "fifo", "../../../../../../../../dev/zero"] {
+            let error = machine.load_only(name).unwrap_err();
+            assert!(
+                error.ends_with(": not a regular file; only regular files are read"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_drop_in_that_cannot_be_read_and_a_directory_that_is_none_are_errors() {
+        let machine = Machine::new().drop_in("a.toml", "");
+        symlink("nowhere", machine.path().join("isolate.toml.d/b.toml")).unwrap();
+        let error = machine.load().unwrap_err();
+        assert!(
+            error.starts_with("DIR/isolate.toml.d/b.toml: cannot open"),
+            "{error}"
+        );
+        let machine = Machine::new().write("isolate.toml.d", "");
+        let error = machine.load().unwrap_err();
+        assert!(
+            error.starts_with("DIR/isolate.toml.d: cannot read the directory"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn two_files_in_conflict_are_both_named() {
+        let machine = Machine::new()
+            .main("[boxes]\nfirst_uid = 70000\n")
+            .drop_in("1.toml", "\n[boxes]\nsubid_user = 'isolate'\n");
+        assert_eq!(
+            machine.load().unwrap_err(),
+            "DIR/isolate.toml.d/1.toml:3: boxes.subid_user: stands beside boxes.first_uid at \
+             DIR/isolate.toml:2; either subid_user or first_uid, first_gid and count are allowed"
+        );
+    }
+
+    #[test]
+    fn a_link_to_nowhere_is_not_an_absent_file() {
+        let machine = Machine::new();
+        symlink("nowhere", machine.path().join("isolate.toml")).unwrap();
+        let error = machine.load().unwrap_err();
+        assert!(
+            error.starts_with("DIR/isolate.toml: cannot open: No such file"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_subid_user_without_a_range_names_both_files() {
+        let machine = Machine::new().main("boxes.subid_user = 'ann'");
+        assert_eq!(
+            machine.load().unwrap_err(),
+            "DIR/isolate.toml:1: boxes.subid_user: DIR/subuid: no range of ids for user 'ann'; \
+             a line 'ann:FIRST:COUNT' is needed"
+        );
+        std::fs::remove_file(machine.path().join("subuid")).unwrap();
+        assert_eq!(
+            machine.load().unwrap_err(),
+            "DIR/isolate.toml:1: boxes.subid_user: DIR/subuid: cannot open: \
+             No such file or directory (os error 2)"
+        );
+    }
+}

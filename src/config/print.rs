@@ -1,0 +1,283 @@
+//! The text of `--check-config`: what holds, as valid TOML, and where each value is from.
+//!
+//! Reading the text gives the same settings again. Every value has a comment `# FILE:LINE` or `# default`.
+
+use std::fmt::{self, Display};
+use std::path::Path;
+use std::time::Duration;
+
+use toml::Value;
+
+use crate::config::Loaded;
+use crate::config::error::{Place, one_line};
+use crate::config::key::{Key, Limit};
+use crate::config::settings::{DIRECTORIES, Limits, Settings};
+use crate::config::value::{UNLIMITED, Value as Input};
+use crate::quantity::Bytes;
+
+impl Display for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.files.is_empty() {
+            writeln!(f, "# no configuration file: every value is the default")?;
+        }
+        for file in &self.files {
+            writeln!(f, "# read: {}", one_line(&file.to_string_lossy()))?;
+        }
+        for table in Key::TABLES {
+            writeln!(f, "\n[{table}]")?;
+            for key in Key::of_table(table) {
+                self.write_key(f, key)?;
+            }
+        }
+        self.write_pins(f)
+    }
+}
+
+impl Loaded {
+    fn write_key(&self, f: &mut fmt::Formatter<'_>, key: Key) -> fmt::Result {
+        let name = key.name();
+        let Some(value) = self.shown(key) else {
+            return writeln!(f, "# {name} is not set");
+        };
+        // What follows from subid_user would be refused beside it, so it is a comment only.
+        let hidden = if self.follows_from_subid_user(key) {
+            "# "
+        } else {
+            ""
+        };
+        match self.origin(key) {
+            Some(place) => writeln!(f, "{hidden}{name} = {value} # {place}"),
+            None => writeln!(f, "{hidden}{name} = {value} # default"),
+        }
+    }
+
+    /// Where the value that holds for the key was set; `None`: nowhere, it is the default.
+    fn origin(&self, key: Key) -> Option<&Place> {
+        if self.follows_from_subid_user(key) {
+            return self.inputs.place(Key::BoxesSubidUser);
+        }
+        match key {
+            // `exec` has a default of its own here, which [defaults] does not reach.
+            Key::Exec(Limit::Processes) => self.inputs.place(key),
+            Key::Exec(limit) => {
+                let own = self.inputs.place(key);
+                own.or_else(|| self.inputs.place(Key::Defaults(limit)))
+            }
+            _ => self.inputs.place(key),
+        }
+    }
+
+    fn follows_from_subid_user(&self, key: Key) -> bool {
+        matches!(
+            key,
+            Key::BoxesCount | Key::BoxesFirstUid | Key::BoxesFirstGid
+        ) && self.inputs.place(Key::BoxesSubidUser).is_some()
+    }
+
+    /// The value that holds for a key, as TOML; `None`: there is none.
+    fn shown(&self, key: Key) -> Option<Value> {
+        let Settings {
+            boxes,
+            cgroup,
+            defaults,
+            exec,
+            syscalls,
+            directories: _,
+            pins: _,
+        } = &self.settings;
+        match key {
+            Key::BoxesRoot => Some(path(&boxes.root)),
+            Key::BoxesLocks => Some(path(&boxes.locks)),
+            Key::BoxesCount => Some(boxes.count.into()),
+            Key::BoxesFirstUid => Some(boxes.first_uid.into()),
+            Key::BoxesFirstGid => Some(boxes.first_gid.into()),
+            Key::BoxesSubidUser => self.written(key),
+            Key::BoxesOnlyRootInits => Some(boxes.only_root_inits.into()),
+            Key::CgroupManager => Some(cgroup.manager.name().into()),
+            Key::CgroupRoot => cgroup.root.as_deref().map(path),
+            Key::CgroupSlice => Some(cgroup.slice.as_str().into()),
+            Key::Defaults(limit) => Some(limit_of(defaults, limit)),
+            Key::Exec(limit) => Some(limit_of(exec, limit)),
+            Key::DirectoriesRules => self.written(key).or_else(|| Some(list(DIRECTORIES))),
+            Key::SyscallsDeny => Some(list(syscalls.names())),
+            Key::Pin => None,
+        }
+    }
+
+    /// The value as the file has it: a string, a number or a list of strings.
+    fn written(&self, key: Key) -> Option<Value> {
+        self.inputs.get(key).map(|at| match &at.value {
+            Input::List(items) => list(items.iter().map(|item| item.value.as_written())),
+            other => other.as_written().into(),
+        })
+    }
+
+    fn write_pins(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.settings.pins.is_empty() {
+            return writeln!(f, "\n# [[pin]]: there is none");
+        }
+        let written = match self.inputs.get(Key::Pin).map(|at| &at.value) {
+            Some(Input::List(items)) => items.as_slice(),
+            _ => &[],
+        };
+        for (pin, at) in self.settings.pins.iter().zip(written) {
+            writeln!(f, "\n[[pin]]")?;
+            let cpus = pin.cpus.as_ref().map(|list| list.as_str().to_owned());
+            let mems = pin.mems.as_ref().map(|list| list.as_str().to_owned());
+            let values = [Some(pin.boxes.to_string()), cpus, mems];
+            for (name, value) in Key::PIN_KEYS.iter().zip(values) {
+                if let Some(value) = value {
+                    writeln!(f, "{name} = {} # {}", Value::from(value), at.place)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn path(path: &Path) -> Value {
+    path.to_string_lossy().into_owned().into()
+}
+
+fn list<'t>(texts: impl IntoIterator<Item = &'t str>) -> Value {
+    Value::Array(texts.into_iter().map(Value::from).collect())
+}
+
+fn limit_of(limits: &Limits, limit: Limit) -> Value {
+    match limit {
+        Limit::Time => or_unlimited(limits.time, seconds),
+        Limit::ExtraTime => or_unlimited(limits.extra_time, seconds),
+        Limit::WallTime => or_unlimited(limits.wall_time, seconds),
+        Limit::Mem => or_unlimited(limits.address_space, size),
+        Limit::CgMem => or_unlimited(limits.cg_mem, size),
+        Limit::Stack => or_unlimited(limits.stack, size),
+        Limit::Fsize => or_unlimited(limits.file_size, size),
+        Limit::Core => size(limits.core),
+        Limit::OpenFiles => or_unlimited(limits.open_files, Value::from),
+        Limit::Processes => or_unlimited(limits.processes, Value::from),
+    }
+}
+
+fn or_unlimited<T>(limit: Option<T>, shown: impl FnOnce(T) -> Value) -> Value {
+    limit.map_or(UNLIMITED.into(), shown)
+}
+
+/// A time in seconds, exact to the microsecond: `2s`, `0.3s`.
+fn seconds(time: Duration) -> Value {
+    let fraction = format!("{:06}", time.subsec_micros());
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{}{point}{fraction}s", time.as_secs()).into()
+}
+
+fn size(size: Bytes) -> Value {
+    size.to_string().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::machine::Machine;
+
+    const FULL: &str = r#"
+[boxes]
+root = "/srv/boxes"
+only_root_inits = true
+count = 10
+[cgroup]
+root = "/sys/fs/cgroup/judge"
+[defaults]
+time = 0.3
+cg_mem = "64M"
+processes = 7
+[exec]
+stack = 1
+[directories]
+rules = ["usr", "x=/y \"z\":maybe"]
+[syscalls]
+deny = []
+[[pin]]
+boxes = "0-3"
+cpus = "0"
+[[pin]]
+boxes = 4
+mems = 1
+"#;
+
+    #[test]
+    fn the_text_read_again_gives_the_same_settings() {
+        for text in ["", FULL, "boxes.subid_user = 'isolate'\n"] {
+            let loaded = Machine::new().main(text).load().unwrap();
+            let printed = loaded.to_string();
+            let again = Machine::new().main(&printed).load();
+            assert_eq!(
+                again.map(|again| again.settings),
+                Ok(loaded.settings),
+                "{printed}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_value_says_where_it_is_from() {
+        let machine = Machine::new()
+            .main(FULL)
+            .drop_in("50-here.toml", "[boxes]\ncount = 20\n");
+        let printed = machine.load().unwrap().to_string();
+        for line in [
+            "# read: DIR/isolate.toml",
+            "# read: DIR/isolate.toml.d/50-here.toml",
+            "root = \"/srv/boxes\" # DIR/isolate.toml:3",
+            "locks = \"/run/isolate/locks\" # default",
+            "count = 20 # DIR/isolate.toml.d/50-here.toml:2",
+            "# subid_user is not set",
+            "time = \"0.3s\" # DIR/isolate.toml:9",
+            "cg_mem = \"64M\" # DIR/isolate.toml:10",
+            "processes = 7 # DIR/isolate.toml:11",
+            "processes = 256 # default",
+            "stack = \"1K\" # DIR/isolate.toml:13",
+            "core = \"0B\" # default",
+            "wall_time = \"unlimited\" # default",
+            "deny = [] # DIR/isolate.toml:17",
+            "boxes = \"4\" # DIR/isolate.toml:21",
+        ] {
+            let line = line.replace("DIR", machine.path().to_str().unwrap());
+            assert!(
+                printed.lines().any(|other| other == line),
+                "{line}\n{printed}"
+            );
+        }
+        let time = printed
+            .lines()
+            .filter(|line| line.starts_with("time = \"0.3s\""));
+        assert_eq!(time.count(), 2, "[exec] shows what it has from [defaults]");
+    }
+
+    #[test]
+    fn ids_of_a_subid_user_are_shown_as_comments() {
+        let machine = Machine::new().main("boxes.subid_user = 'isolate'");
+        let printed = machine.load().unwrap().to_string();
+        let place = format!("{}/isolate.toml:1", machine.path().display());
+        for line in [
+            "# first_uid = 200000",
+            "# count = 3000",
+            "subid_user = \"isolate\"",
+        ] {
+            assert!(
+                printed.contains(&format!("\n{line} # {place}\n")),
+                "{printed}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_files_every_value_is_the_default() {
+        let printed = Machine::new().load().unwrap().to_string();
+        assert!(printed.starts_with("# no configuration file"), "{printed}");
+        let values = printed.lines().filter(|line| line.contains(" = "));
+        assert!(values.clone().count() > 25);
+        assert!(
+            values.into_iter().all(|line| line.ends_with(" # default")),
+            "{printed}"
+        );
+    }
+}

@@ -1,0 +1,254 @@
+//! The configuration as the rest of the program sees it: complete, checked, and nothing else.
+//!
+//! `Default` is what holds where no file says otherwise; `isolate.toml` shows the same values.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::box_set::BoxSet;
+use crate::dir_rule::{DirRequest, DirRule};
+use crate::quantity::{BoxId, Bytes, CpuList};
+use crate::syscall_set::SyscallSet;
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// `[boxes]`.
+    pub(crate) boxes: BoxSettings,
+    /// `[cgroup]`.
+    pub(crate) cgroup: CgroupSettings,
+    /// `[defaults]`: limits of `--run` that the command line leaves open.
+    pub(crate) defaults: Limits,
+    /// `[exec]`: limits of `exec` that the command line leaves open; `[defaults]` is merged in already.
+    pub(crate) exec: Limits,
+    /// `[directories] rules`, in order, each place at most once.
+    pub(crate) directories: Vec<DirRule>,
+    /// `[syscalls] deny`.
+    pub(crate) syscalls: SyscallSet,
+    /// `[[pin]]`, in order; see [`Settings::pin_of`].
+    pub(crate) pins: Vec<Pin>,
+}
+
+/// Which boxes there are, where they live and whose they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BoxSettings {
+    /// The directory that holds the boxes' directories: absolute, without `..`.
+    pub(crate) root: PathBuf,
+    /// The directory that holds the boxes' lock files: absolute, without `..`, not `root`.
+    pub(crate) locks: PathBuf,
+    /// How many boxes there are, 1 ..= 2^31-1; ids are 0 .. count.
+    pub(crate) count: u32,
+    /// The uid of box 0, above 0; box N has `first_uid + N`, which stays below 2^32-2.
+    pub(crate) first_uid: u32,
+    /// The gid of box 0, above 0; box N has `first_gid + N`, which stays below 2^32-2.
+    pub(crate) first_gid: u32,
+    /// Whether only root may make a box (isolate's `restricted_init`).
+    pub(crate) only_root_inits: bool,
+}
+
+/// Where the cgroup of a run comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CgroupSettings {
+    /// Who is asked for it.
+    pub(crate) manager: Manager,
+    /// The delegated subtree: absolute, without `..`; only with [`Manager::Auto`] and [`Manager::Delegated`].
+    pub(crate) root: Option<PathBuf>,
+    /// The slice that holds the scopes: a valid unit name, `….slice`.
+    pub(crate) slice: String,
+}
+
+/// Who makes the cgroup of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manager {
+    /// The first of the others that works here.
+    Auto,
+    /// systemd, a transient scope for each run.
+    Systemd,
+    /// Nobody: the subtree was given to us beforehand.
+    Delegated,
+    /// There is none: rlimits and rusage only.
+    None,
+}
+
+impl Manager {
+    /// Every choice.
+    pub(crate) const ALL: [Self; 4] = [Self::Auto, Self::Systemd, Self::Delegated, Self::None];
+
+    /// The name in `[cgroup] manager`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Systemd => "systemd",
+            Self::Delegated => "delegated",
+            Self::None => "none",
+        }
+    }
+}
+
+/// The limits of a run. `None` is no limit; no limit is ever zero, except `core`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// `time`: CPU time.
+    pub(crate) time: Option<Duration>,
+    /// `extra_time`: CPU time at which the program is killed, when later than `time`.
+    pub(crate) extra_time: Option<Duration>,
+    /// `wall_time`.
+    pub(crate) wall_time: Option<Duration>,
+    /// `mem`: `RLIMIT_AS` of each process.
+    pub(crate) address_space: Option<Bytes>,
+    /// `cg_mem`: `memory.max` of the run.
+    pub(crate) cg_mem: Option<Bytes>,
+    /// `stack`: `RLIMIT_STACK`.
+    pub(crate) stack: Option<Bytes>,
+    /// `fsize`: `RLIMIT_FSIZE`.
+    pub(crate) file_size: Option<Bytes>,
+    /// `core`: `RLIMIT_CORE`; zero is zero.
+    pub(crate) core: Bytes,
+    /// `open_files`: `RLIMIT_NOFILE`.
+    pub(crate) open_files: Option<u32>,
+    /// `processes`: `RLIMIT_NPROC`, or `pids.max` with `--cg`.
+    pub(crate) processes: Option<u32>,
+}
+
+/// Which CPUs and memory nodes some boxes are bound to; at least one of the two is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pin {
+    /// The boxes.
+    pub(crate) boxes: BoxSet,
+    /// `cpuset.cpus`; `None`: any CPU.
+    pub(crate) cpus: Option<CpuList>,
+    /// `cpuset.mems`; `None`: any node.
+    pub(crate) mems: Option<CpuList>,
+}
+
+/// The directories of the sandbox where nothing else is configured, as rules.
+pub(super) const DIRECTORIES: [&str; 9] = [
+    "box=./box:rw",
+    "bin",
+    "dev=dev:fs",
+    "dev/shm=tmpfs:fs:rw",
+    "lib",
+    "lib64:maybe",
+    "proc=proc:fs",
+    "tmp:tmp",
+    "usr",
+];
+
+impl Settings {
+    /// Where the box is bound to; when several pins name it, the last one counts.
+    pub(crate) fn pin_of(&self, id: BoxId) -> Option<&Pin> {
+        self.pins.iter().rev().find(|pin| pin.boxes.contains(id))
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let defaults = Limits::default();
+        Self {
+            boxes: BoxSettings::default(),
+            cgroup: CgroupSettings::default(),
+            exec: Limits {
+                processes: Some(Limits::EXEC_PROCESSES),
+                ..defaults.clone()
+            },
+            defaults,
+            directories: default_directories(),
+            syscalls: SyscallSet::default(),
+            pins: Vec::new(),
+        }
+    }
+}
+
+impl Default for BoxSettings {
+    fn default() -> Self {
+        Self {
+            root: "/var/local/lib/isolate".into(),
+            locks: "/run/isolate/locks".into(),
+            count: 1000,
+            first_uid: 60_000,
+            first_gid: 60_000,
+            only_root_inits: false,
+        }
+    }
+}
+
+impl Default for CgroupSettings {
+    fn default() -> Self {
+        Self {
+            manager: Manager::Auto,
+            root: None,
+            slice: "isolate.slice".into(),
+        }
+    }
+}
+
+impl Limits {
+    /// How many processes `exec` allows where nothing else is configured: it is for people, and a
+    /// compiler or a shell needs more than the one of `--run`.
+    pub(crate) const EXEC_PROCESSES: u32 = 256;
+}
+
+impl Default for Limits {
+    /// The limits of `--run`, as in isolate.
+    fn default() -> Self {
+        Self {
+            time: None,
+            extra_time: None,
+            wall_time: None,
+            address_space: None,
+            cg_mem: None,
+            stack: None,
+            file_size: None,
+            core: Bytes(0),
+            open_files: Some(1024),
+            processes: Some(1),
+        }
+    }
+}
+
+/// [`DIRECTORIES`], parsed. A rule that does not parse would be missing here; a test counts them.
+fn default_directories() -> Vec<DirRule> {
+    DIRECTORIES
+        .iter()
+        .filter_map(|rule| match DirRequest::parse(OsStr::new(rule)) {
+            Ok(DirRequest::Set(rule)) => Some(rule),
+            Ok(DirRequest::Remove(_)) | Err(_) => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pin(boxes: &str, cpus: &str) -> Pin {
+        Pin {
+            boxes: BoxSet::parse(boxes).unwrap(),
+            cpus: Some(CpuList::parse(cpus).unwrap()),
+            mems: None,
+        }
+    }
+
+    #[test]
+    fn no_default_directory_is_lost() {
+        assert_eq!(Settings::default().directories.len(), DIRECTORIES.len());
+    }
+
+    #[test]
+    fn the_last_pin_that_names_a_box_counts() {
+        let settings = Settings {
+            pins: vec![pin("0-9", "0"), pin("3", "1"), pin("20", "2")],
+            ..Settings::default()
+        };
+        let cpus = |id| {
+            settings
+                .pin_of(BoxId(id))
+                .and_then(|pin| pin.cpus.as_ref())
+                .map(CpuList::as_str)
+        };
+        assert_eq!(cpus(2), Some("0"));
+        assert_eq!(cpus(3), Some("1"));
+        assert_eq!(cpus(10), None);
+    }
+}

@@ -1,0 +1,52 @@
+//! How errors read: what failed, on what, why, each cause after a colon.
+
+use std::error::Error;
+
+/// An error and all its causes on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&reason(error));
+        cause = error.source();
+    }
+    text
+}
+
+/// The words of an error; without the number that the standard library puts behind those of the system.
+fn reason(error: &(dyn Error + 'static)) -> String {
+    match error
+        .downcast_ref::<std::io::Error>()
+        .and_then(std::io::Error::raw_os_error)
+    {
+        Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Outer(std::io::Error);
+
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("cannot open 'x'")
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn causes_follow_after_colons_in_the_systems_words() {
+        let error = Outer(std::io::Error::from_raw_os_error(libc::ENOENT));
+        assert_eq!(chain(&error), "cannot open 'x': No such file or directory");
+    }
+}

@@ -1,0 +1,147 @@
+//! How much CPU time the program has used so far, and at the end.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::{Pid, SysconfVar, sysconf};
+
+use crate::cgroup::{CgroupError, CpuTime, Leaf};
+use crate::sys::process::ResourceUsage;
+
+/// Where the CPU time of a run is read.
+#[derive(Debug)]
+pub(super) enum Meter {
+    /// From the leaf: every process that ever was in it.
+    Leaf {
+        /// What the program's process had used before it was told to run.
+        before: CpuTime,
+    },
+    /// From the program's main process and the children that it waited for, as isolate does without
+    /// control groups. What escapes this is in the figure at the end, when init has reaped everything.
+    Process {
+        /// In the keeper's PID namespace.
+        pid: Option<Pid>,
+        /// What it had used before it was told to run.
+        before: ResourceUsage,
+    },
+}
+
+impl Meter {
+    /// Starts counting from here: the program's process waits and uses nothing.
+    pub(super) fn start(
+        leaf: Option<&Leaf>,
+        program: Option<BorrowedFd<'_>>,
+        before: ResourceUsage,
+    ) -> Result<Self, CgroupError> {
+        Ok(match leaf {
+            Some(leaf) => Self::Leaf {
+                before: leaf.cpu_time()?,
+            },
+            None => Self::Process {
+                pid: program.and_then(pid_of),
+                before,
+            },
+        })
+    }
+
+    /// What the program has used so far. None when its process has gone and its end will tell.
+    pub(super) fn so_far(&self, leaf: Option<&Leaf>) -> Result<Option<Duration>, CgroupError> {
+        match (self, leaf) {
+            (Self::Leaf { before }, Some(leaf)) => Ok(Some(leaf.cpu_time()?.since(*before).total)),
+            (
+                Self::Process {
+                    pid: Some(pid),
+                    before,
+                },
+                _,
+            ) => {
+                Ok(process_time(*pid).map(|used| used.saturating_sub(before.user + before.system)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// What the program used in all, when everything has been waited for.
+    pub(super) fn total(
+        &self,
+        leaf: Option<&Leaf>,
+        processes: Option<&ResourceUsage>,
+    ) -> Result<Option<CpuTime>, CgroupError> {
+        match (self, leaf) {
+            (Self::Leaf { before }, Some(leaf)) => Ok(Some(leaf.cpu_time()?.since(*before))),
+            (Self::Process { before, .. }, _) => Ok(processes.map(|all| {
+                let (user, system) = (
+                    all.user.saturating_sub(before.user),
+                    all.system.saturating_sub(before.system),
+                );
+                CpuTime {
+                    total: user + system,
+                    user,
+                    system,
+                }
+            })),
+            (Self::Leaf { .. }, None) => Ok(None),
+        }
+    }
+}
+
+/// The number of a process in our PID namespace, from the line `Pid:` of its pidfd's fdinfo (proc(5)).
+fn pid_of(pidfd: BorrowedFd<'_>) -> Option<Pid> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+    let number: i32 = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Pid:"))?
+        .trim()
+        .parse()
+        .ok()?;
+    (number > 0).then(|| Pid::from_raw(number))
+}
+
+fn process_time(pid: Pid) -> Option<Duration> {
+    let own = clock_gettime(ClockId::pid_cpu_clock_id(pid).ok()?).ok()?;
+    let children = children_time(pid).ok()?;
+    Some(Duration::from(own) + children)
+}
+
+/// `cutime` and `cstime` of /proc/PID/stat, in ticks of 10 ms: proc_pid_stat(5).
+fn children_time(pid: Pid) -> io::Result<Duration> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let ticks = child_ticks(&text).ok_or_else(|| io::Error::other("unexpected format"))?;
+    let per_second = sysconf(SysconfVar::CLK_TCK)?
+        .and_then(|ticks| u32::try_from(ticks).ok())
+        .unwrap_or(100);
+    Ok(Duration::from_secs(ticks) / per_second.max(1))
+}
+
+/// The command name may contain anything, so fields are counted from its closing parenthesis.
+fn child_ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(13);
+    let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    Some(user + system)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_times_of_children_are_found_behind_any_command_name() {
+        let stat = "12 (a) R 1 (b) S 1 12 12 0 -1 4194304 1 2 3 4 50 60 7 8 20 0 1 0 100";
+        assert_eq!(child_ticks(stat), Some(15));
+        assert_eq!(child_ticks("12 (a) S 1"), None);
+    }
+
+    #[test]
+    fn a_process_is_found_by_its_descriptor_and_its_time_grows() {
+        let own = Pid::this();
+        let before = process_time(own).unwrap();
+        let mut sum = 0_u64;
+        while process_time(own).unwrap() == before {
+            sum = std::hint::black_box(sum + 1);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What follows from what happens: the life of a run as a state machine. Pure.
+
+use crate::report::{Ending, KillReason};
+use crate::sys::process::Exit;
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// init builds the sandbox while the cgroup is being had.
+    SettingUp {
+        /// init is ready.
+        root_built: bool,
+        /// The leaf is ready, or there is to be none.
+        has_cgroup: bool,
+    },
+    /// init was told to make the program's process.
+    Starting {
+        /// Its descriptor has come.
+        started: bool,
+        /// It waits for the word.
+        prepared: bool,
+    },
+    /// The clock ticks.
+    Running,
+    /// It is decided how the run ends; what is left of it is dying.
+    Ending(Ending),
+    /// Nothing of the program is left; init may go.
+    Leaving(Ending),
+    /// init is gone too.
+    Over(Ending),
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Event {
+    /// init has built the sandbox.
+    RootBuilt,
+    /// The leaf is ready.
+    CgroupReady,
+    /// The program's process exists.
+    Started,
+    /// It waits for the word.
+    Prepared,
+    /// The program's main process has ended.
+    Ended(Exit),
+    /// Only init is left.
+    Empty,
+    /// init has ended.
+    InitGone,
+    /// A part of the sandbox did not work.
+    Failed(String),
+    /// A deadline has passed, or the keeper was told to stop.
+    Kill(KillReason),
+}
+
+/// What to do now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Tell init to make the program's process.
+    Go,
+    /// Start the clock, and tell the program's process to become the program.
+    Run,
+    /// Kill all processes of the program.
+    KillProgram,
+    /// Kill init, and with it everything in its PID namespace.
+    KillInit,
+    /// Read the figures, then let init go.
+    Leave,
+}
+
+/// The ending of a run whose init was killed by somebody else.
+const INIT_GONE: &str = "the processes of the sandbox were killed from outside, perhaps by the administrator, by \
+                         'systemctl stop' or by the kernel for lack of memory on the machine";
+
+/// The ending of a run whose program was killed while it was still ours.
+const KILLED_EARLY: &str = "the program's process was killed from outside before it could start";
+
+/// The next phase, and what to do on the way. The first cause of an end stays the cause.
+pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
+    use Action::{Go, KillInit, KillProgram, Leave, Run};
+    match (phase, event) {
+        (Phase::Over(ending) | Phase::Leaving(ending) | Phase::Ending(ending), Event::InitGone) => {
+            (Phase::Over(ending), None)
+        }
+        (_, Event::InitGone) => (Phase::Over(Ending::Failed(INIT_GONE.to_owned())), None),
+
+        (Phase::SettingUp { has_cgroup, .. }, Event::RootBuilt) => set_up(true, has_cgroup, Go),
+        (Phase::SettingUp { root_built, .. }, Event::CgroupReady) => set_up(root_built, true, Go),
+        (Phase::Starting { prepared, .. }, Event::Started) => starting(true, prepared, Run),
+        (Phase::Starting { started, .. }, Event::Prepared) => starting(started, true, Run),
+
+        // Before the program runs there is only init to kill.
+        (Phase::SettingUp { .. } | Phase::Starting { .. }, Event::Kill(reason)) => {
+            (Phase::Ending(Ending::Killed(reason)), Some(KillInit))
+        }
+        (Phase::SettingUp { .. } | Phase::Starting { .. }, Event::Failed(message)) => {
+            (Phase::Ending(Ending::Failed(message)), Some(KillInit))
+        }
+
+        // The program's process cannot end before it was told to run, unless somebody killed it.
+        (Phase::Starting { .. }, Event::Ended(_)) => (
+            Phase::Ending(Ending::Failed(KILLED_EARLY.to_owned())),
+            Some(KillInit),
+        ),
+
+        (Phase::Running, Event::Ended(exit)) => {
+            (Phase::Ending(Ending::Program(exit)), Some(KillProgram))
+        }
+        (Phase::Running, Event::Kill(reason)) => {
+            (Phase::Ending(Ending::Killed(reason)), Some(KillProgram))
+        }
+        (Phase::Running, Event::Failed(message)) => {
+            (Phase::Ending(Ending::Failed(message)), Some(KillProgram))
+        }
+
+        (Phase::Ending(ending), Event::Empty) => (Phase::Leaving(ending), Some(Leave)),
+        (phase, _) => (phase, None),
+    }
+}
+
+fn set_up(root_built: bool, has_cgroup: bool, action: Action) -> (Phase, Option<Action>) {
+    if root_built && has_cgroup {
+        (
+            Phase::Starting {
+                started: false,
+                prepared: false,
+            },
+            Some(action),
+        )
+    } else {
+        (
+            Phase::SettingUp {
+                root_built,
+                has_cgroup,
+            },
+            None,
+        )
+    }
+}
+
+fn starting(started: bool, prepared: bool, action: Action) -> (Phase, Option<Action>) {
+    if started && prepared {
+        (Phase::Running, Some(action))
+    } else {
+        (Phase::Starting { started, prepared }, None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn play(has_cgroup: bool, events: &[Event]) -> (Phase, Vec<Action>) {
+        let mut phase = Phase::SettingUp {
+            root_built: false,
+            has_cgroup,
+        };
+        let mut actions = Vec::new();
+        for event in events {
+            let (after, action) = next(phase, event.clone());
+            phase = after;
+            actions.extend(action);
+        }
+        (phase, actions)
+    }
+
+    use Action::{Go, KillInit, KillProgram, Leave, Run};
+    use Event::{CgroupReady, Empty, Ended, Failed, InitGone, Kill, Prepared, RootBuilt, Started};
+
+    #[test]
+    fn a_run_without_incident_goes_through_all_phases_in_any_order_of_arrival() {
+        let ok = Ending::Program(Exit::Code(0));
+        for (has_cgroup, start) in [
+            (true, vec![RootBuilt, Started, Prepared]),
+            (false, vec![RootBuilt, CgroupReady, Prepared, Started]),
+            (false, vec![CgroupReady, RootBuilt, Started, Prepared]),
+        ] {
+            let events = [&start[..], &[Ended(Exit::Code(0)), Empty, InitGone]].concat();
+            let (phase, actions) = play(has_cgroup, &events);
+            assert_eq!(phase, Phase::Over(ok.clone()));
+            assert_eq!(actions, [Go, Run, KillProgram, Leave]);
+        }
+    }
+
+    #[test]
+    fn nothing_starts_before_both_the_sandbox_and_the_cgroup_are_ready() {
+        assert_eq!(play(false, &[RootBuilt]).1, []);
+        assert_eq!(play(false, &[CgroupReady]).1, []);
+        assert_eq!(play(true, &[RootBuilt, Started]).1, [Go]);
+        assert_eq!(play(true, &[RootBuilt, Prepared]).1, [Go]);
+    }
+
+    #[test]
+    fn the_first_cause_stays_the_cause() {
+        let running = [RootBuilt, Started, Prepared];
+        let time = Kill(KillReason::CpuTime);
+        let wall = Kill(KillReason::WallTime);
+        for (events, ending) in [
+            (
+                vec![time.clone(), wall, Ended(Exit::Signal(9))],
+                Ending::Killed(KillReason::CpuTime),
+            ),
+            (
+                vec![Ended(Exit::Code(1)), time.clone()],
+                Ending::Program(Exit::Code(1)),
+            ),
+            (
+                vec![Failed("x".into()), Ended(Exit::Code(2))],
+                Ending::Failed("x".into()),
+            ),
+        ] {
+            let events = [&running[..], &events, &[Empty, InitGone]].concat();
+            assert_eq!(play(true, &events).0, Phase::Over(ending));
+        }
+        let killed = play(
+            true,
+            &[&running[..], &[time, Ended(Exit::Signal(9))]].concat(),
+        )
+        .1;
+        assert_eq!(killed, [Go, Run, KillProgram]);
+    }
+
+    #[test]
+    fn before_the_program_runs_init_is_killed_and_waited_for() {
+        for events in [
+            vec![],
+            vec![RootBuilt],
+            vec![RootBuilt, CgroupReady, Started],
+        ] {
+            let interrupted = [&events[..], &[Kill(KillReason::Interrupted(2))]].concat();
+            assert_eq!(play(false, &interrupted).1.last(), Some(&KillInit));
+            let failed = [
+                &events[..],
+                &[Failed("x".into()), Ended(Exit::Code(2)), InitGone],
+            ]
+            .concat();
+            let (phase, actions) = play(false, &failed);
+            assert_eq!(phase, Phase::Over(Ending::Failed("x".into())));
+            assert_eq!(actions.last(), Some(&KillInit));
+        }
+    }
+
+    #[test]
+    fn an_init_that_somebody_else_killed_is_not_blamed_on_the_program() {
+        for events in [vec![InitGone], vec![RootBuilt, Started, Prepared, InitGone]] {
+            let (phase, _) = play(true, &events);
+            assert!(
+                matches!(phase, Phase::Over(Ending::Failed(message)) if message.contains("from outside"))
+            );
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Signals to the keeper, as a descriptor in the poll loop: they are blocked, never handled.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// They end the run with the verdict "Interrupted".
+const INTERRUPT: [Signal; 4] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+];
+/// They end the run as an internal error. When they come from a fault of the keeper's own and not from
+/// kill(2), the kernel ends the keeper in spite of the block, and init with it.
+const FATAL: [Signal; 5] = [
+    Signal::SIGILL,
+    Signal::SIGABRT,
+    Signal::SIGFPE,
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+];
+/// They are held back and never looked at. TTOU: the keeper may set the terminal's foreground group.
+const IGNORED: [Signal; 4] = [
+    Signal::SIGPIPE,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGTTOU,
+];
+
+/// A signal that was sent to the keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Received {
+    /// Somebody wants the run to end.
+    Interrupt(i32),
+    /// Somebody wants the keeper to crash.
+    Fatal(i32),
+}
+
+/// The signals of this process, taken over for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Signals(SignalFd);
+
+impl Signals {
+    /// Blocks them for this thread, and so for all threads and processes that it makes.
+    pub(crate) fn take_over() -> nix::Result<Self> {
+        let set = |signals: &[Signal]| signals.iter().copied().collect::<SigSet>();
+        let mut watched = set(&INTERRUPT);
+        watched.extend(&set(&FATAL));
+        let mut blocked = watched;
+        blocked.extend(&set(&IGNORED));
+        blocked.thread_block()?;
+        SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self)
+    }
+
+    /// Takes one signal, if there is one.
+    pub(super) fn take(&self) -> nix::Result<Option<Received>> {
+        let Some(info) = self.0.read_signal()? else {
+            return Ok(None);
+        };
+        let number = info.ssi_signo.cast_signed();
+        let is_fatal = FATAL.iter().any(|signal| *signal as i32 == number);
+        Ok(Some(if is_fatal {
+            Received::Fatal(number)
+        } else {
+            Received::Interrupt(number)
+        }))
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

@@ -1,0 +1,78 @@
+//! The words for a step that failed inside: the step, its object, the reason, and what to do next.
+
+use nix::errno::Errno;
+use nix::sys::resource::Resource;
+
+use super::message::StepFailure;
+use super::step::Step;
+use crate::plan::{RunPlan, StderrPlan};
+
+/// One line for the keeper's stderr and the meta file.
+pub(crate) fn describe(failure: &StepFailure, plan: &RunPlan) -> String {
+    let reason = Errno::from_raw(failure.errno).desc();
+    let step = failure.step.words();
+    let object = object(failure, plan)
+        .map(|object| format!(" {object}"))
+        .unwrap_or_default();
+    let remedy = remedy(failure)
+        .map(|remedy| format!(" ({remedy})"))
+        .unwrap_or_default();
+    format!("{step}{object}: {reason}{remedy}")
+}
+
+fn object(failure: &StepFailure, plan: &RunPlan) -> Option<String> {
+    let index = failure.index as usize;
+    let quoted =
+        |path: Option<&std::ffi::CString>| path.map(|path| format!("'{}'", path.to_string_lossy()));
+    match failure.step {
+        Step::MountPoint | Step::NewFileSystem | Step::Mount => plan
+            .directories
+            .get(index)
+            .map(|rule| format!("'{}'", rule.inside.display())),
+        Step::Rlimit => plan
+            .rlimits
+            .get(index)
+            .map(|(resource, limit)| format!("{} to {limit}", name_of(*resource))),
+        Step::OpenStdin => quoted(plan.stdin.as_ref()),
+        Step::OpenStdout => quoted(plan.stdout.as_ref()),
+        Step::OpenStderr => match &plan.stderr {
+            StderrPlan::File(path) => quoted(Some(path)),
+            StderrPlan::Inherit | StderrPlan::ToStdout => None,
+        },
+        Step::ChangeDirectory => quoted(plan.chdir.as_ref()),
+        _ => None,
+    }
+}
+
+fn remedy(failure: &StepFailure) -> Option<&'static str> {
+    match (failure.step, failure.errno) {
+        (Step::PrivateMounts, libc::EINVAL) => Some(
+            "the root directory is not a mount point, as in a plain chroot; bind it on itself first",
+        ),
+        (Step::PrivateMounts | Step::RootFileSystem, libc::EPERM) => Some(
+            "this container does not allow mounts; it needs CAP_SYS_ADMIN and no seccomp filter on them",
+        ),
+        (Step::Mount, libc::ENOENT) => Some(
+            "its place inside another rule's directory does not exist; make the directory there",
+        ),
+        (Step::ChangeToBox, libc::ENOENT) => Some("keep a directory rule for 'box'"),
+        (Step::CloneProgram, libc::EAGAIN) => {
+            Some("the machine or the slice is at its limit of processes")
+        }
+        (Step::Rlimit, libc::EPERM) => Some("this container lacks CAP_SYS_RESOURCE"),
+        _ => None,
+    }
+}
+
+fn name_of(resource: Resource) -> &'static str {
+    match resource {
+        Resource::RLIMIT_AS => "RLIMIT_AS",
+        Resource::RLIMIT_CORE => "RLIMIT_CORE",
+        Resource::RLIMIT_FSIZE => "RLIMIT_FSIZE",
+        Resource::RLIMIT_MEMLOCK => "RLIMIT_MEMLOCK",
+        Resource::RLIMIT_NOFILE => "RLIMIT_NOFILE",
+        Resource::RLIMIT_NPROC => "RLIMIT_NPROC",
+        Resource::RLIMIT_STACK => "RLIMIT_STACK",
+        _ => "a limit",
+    }
+}

@@ -1,0 +1,64 @@
+//! From a decided run to a program that runs: init is cloned here; [`init`], [`root`] and [`program`]
+//! are what happens on the other side.
+//!
+//! ```text
+//! keeper ── clone: mount, PID, IPC, UTS, network namespaces ──▶ init ── clone into the leaf ──▶ program
+//!    │                                                           │                             │
+//!    └────────────────── one socket pair, see [`message`] ───────┴─────────────────────────────┘
+//! ```
+
+pub(crate) mod failure;
+pub(crate) mod filter;
+mod init;
+pub(crate) mod message;
+mod program;
+mod root;
+pub(crate) mod sources;
+pub(crate) mod step;
+
+pub(crate) use init::InitSetup;
+pub(crate) use program::{ProgramSetup, StderrSetup};
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use crate::sys::process::{self, Cloned};
+use crate::sys::socket;
+
+/// A running init, as the keeper has it.
+#[derive(Debug)]
+pub(crate) struct Init {
+    /// Its number in the keeper's PID namespace.
+    pub(crate) pid: i32,
+    /// Readable when it has ended.
+    pub(crate) pidfd: OwnedFd,
+    /// The keeper's end of the socket pair.
+    pub(crate) socket: OwnedFd,
+}
+
+/// Clones init into its namespaces and, where the cgroup is there already, into that. It starts to
+/// build the sandbox at once and then waits for [`message::ToInit::Go`].
+///
+/// There is no cgroup namespace among them: with `nsdelegate`, a process in one could not clone into
+/// a leaf outside of it, and init is moved to its scope only later. The program gets its own.
+///
+/// The calling process must have one thread only.
+pub(crate) fn spawn(setup: &InitSetup, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Init> {
+    let (keeper, init) = socket::pair()?;
+    let mut namespaces =
+        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
+    if setup.own_network {
+        namespaces |= libc::CLONE_NEWNET;
+    }
+    match process::clone(namespaces, cgroup)? {
+        Cloned::Child => {
+            drop(keeper);
+            init::run(setup, &init)
+        }
+        Cloned::Parent { pid, pidfd } => Ok(Init {
+            pid,
+            pidfd,
+            socket: keeper,
+        }),
+    }
+}

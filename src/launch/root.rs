@@ -1,0 +1,272 @@
+//! The root file system of the sandbox: a fresh tmpfs with one mount per directory rule.
+//!
+//! init builds it with the mount API that works on descriptors, so neither `/` nor any directory of
+//! the host has to serve as a stage, and ends on it with pivot_root(2): the old root is not merely
+//! hidden, it is gone from the mount namespace.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::mount::{MntFlags, umount2};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{chdir, fchdir, pivot_root, symlinkat};
+
+use super::message::StepFailure;
+use super::step::Step;
+use crate::dir_rule::{DirFlags, FileSystem};
+use crate::sys::mount;
+
+/// One directory rule, ready to be mounted.
+#[derive(Debug)]
+pub(crate) struct Mount {
+    /// Where, relative to the new root.
+    pub(crate) inside: PathBuf,
+    /// What.
+    pub(crate) source: MountSource,
+    /// How.
+    pub(crate) flags: DirFlags,
+}
+
+/// What is mounted.
+#[derive(Debug)]
+pub(crate) enum MountSource {
+    /// A detached copy of a tree of the host, made by the keeper.
+    Tree {
+        /// The copy.
+        tree: OwnedFd,
+        /// Whether its root is a directory.
+        is_directory: bool,
+    },
+    /// A new file system.
+    FileSystem(FileSystem),
+}
+
+/// Builds the root and changes to it; the working directory is then `/`.
+pub(super) fn build(mounts: &[Option<Mount>]) -> Result<(), StepFailure> {
+    let here = nix::fcntl::AT_FDCWD;
+    let private = mount::Change {
+        recursive: true,
+        ..mount::Change::default()
+    };
+    mount::change(here, c"/", private).map_err(failed(Step::PrivateMounts))?;
+    let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    // A root that the program cannot write to needs room for mount points only.
+    let options = [(c"mode", c"755"), (c"size", c"4m"), (c"nr_inodes", c"4096")];
+    let root = mount::new_file_system(c"tmpfs", &options, attributes)
+        .map_err(failed(Step::RootFileSystem))?;
+    // The target is where we are going to be anyway; the mount namespace is our own.
+    mount::attach(root.as_fd(), here, c"/").map_err(failed(Step::RootFileSystem))?;
+    for (index, mount) in mounts
+        .iter()
+        .enumerate()
+        .filter_map(|(index, mount)| Some((index, mount.as_ref()?)))
+    {
+        make_mount_point(root.as_fd(), &mount.inside, mount.source.is_directory())
+            .map_err(failed_at(Step::MountPoint, index))?;
+    }
+    for index in 0..mounts.len() {
+        attach(root.as_fd(), mounts, index)?;
+    }
+    let seal = mount::Change {
+        set: MOUNT_ATTR_RDONLY,
+        ..mount::Change::default()
+    };
+    mount::change(root.as_fd(), c"", seal).map_err(failed(Step::SealRoot))?;
+    fchdir(&root)
+        .map_err(io::Error::from)
+        .map_err(failed(Step::PivotRoot))?;
+    // With both arguments the same, the old root ends up on top of the new one: pivot_root(2), NOTES.
+    pivot_root(".", ".")
+        .map_err(io::Error::from)
+        .map_err(failed(Step::PivotRoot))?;
+    umount2(".", MntFlags::MNT_DETACH)
+        .map_err(io::Error::from)
+        .map_err(failed(Step::DetachOldRoot))?;
+    chdir("/")
+        .map_err(io::Error::from)
+        .map_err(failed(Step::PivotRoot))
+}
+
+impl MountSource {
+    fn is_directory(&self) -> bool {
+        match self {
+            Self::Tree { is_directory, .. } => *is_directory,
+            Self::FileSystem(_) => true,
+        }
+    }
+}
+
+fn attach(root: BorrowedFd<'_>, mounts: &[Option<Mount>], index: usize) -> Result<(), StepFailure> {
+    let Some(Mount {
+        inside,
+        source,
+        flags,
+    }) = &mounts[index]
+    else {
+        return Ok(());
+    };
+    let made;
+    let tree = match source {
+        MountSource::Tree { tree, .. } => tree,
+        MountSource::FileSystem(kind) => {
+            made = make_file_system(*kind).map_err(failed_at(Step::NewFileSystem, index))?;
+            // Nobody untrusted has been in a new file system: later rules may have mount points in it.
+            if matches!(kind, FileSystem::Tmpfs | FileSystem::Dev) {
+                for later in mounts[index + 1..].iter().flatten() {
+                    if let Ok(below) = later.inside.strip_prefix(inside) {
+                        make_mount_point(made.as_fd(), below, later.source.is_directory())
+                            .map_err(failed_at(Step::MountPoint, index))?;
+                    }
+                }
+            }
+            &made
+        }
+    };
+    let change = mount::Change {
+        set: attributes(source, *flags),
+        clear: 0,
+        recursive: !flags.not_recursive,
+    };
+    mount::change(tree.as_fd(), c"", change).map_err(failed_at(Step::Mount, index))?;
+    let target = resolve(root, inside).map_err(failed_at(Step::Mount, index))?;
+    mount::attach(tree.as_fd(), target.as_fd(), c"").map_err(failed_at(Step::Mount, index))?;
+    if matches!(source, MountSource::FileSystem(FileSystem::Dev)) {
+        bind_devices(root, inside).map_err(failed_at(Step::Mount, index))?;
+    }
+    Ok(())
+}
+
+/// The flags hold for everything in the tree, unlike those of a bind mount that mount(8) makes.
+fn attributes(source: &MountSource, flags: DirFlags) -> mount::Attributes {
+    let is_dev = matches!(
+        source,
+        MountSource::FileSystem(FileSystem::Dev | FileSystem::Devpts)
+    );
+    let mut attributes = MOUNT_ATTR_NOSUID;
+    if !flags.writable {
+        attributes |= MOUNT_ATTR_RDONLY;
+    }
+    if !flags.devices && !is_dev {
+        attributes |= MOUNT_ATTR_NODEV;
+    }
+    if flags.no_exec {
+        attributes |= MOUNT_ATTR_NOEXEC;
+    }
+    attributes
+}
+
+/// Opens the place of a mount. Symlinks in trees that were mounted before resolve as they will for the
+/// program: below the new root and nowhere else.
+fn resolve(root: BorrowedFd<'_>, inside: &Path) -> io::Result<OwnedFd> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    Ok(openat2(root, inside, how)?)
+}
+
+/// Makes a directory or an empty file, and the directories above it, in a file system that nobody
+/// untrusted has written to. What is there already stays.
+fn make_mount_point(root: BorrowedFd<'_>, inside: &Path, is_directory: bool) -> io::Result<()> {
+    let directories = if is_directory {
+        Some(inside)
+    } else {
+        inside.parent()
+    };
+    let mut path = PathBuf::new();
+    for component in directories.into_iter().flat_map(Path::components) {
+        path.push(component);
+        match mkdirat(root, &path, Mode::from_bits_truncate(0o755)) {
+            Err(error) if error != nix::errno::Errno::EEXIST => return Err(error.into()),
+            _ => {}
+        }
+    }
+    if !is_directory {
+        let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        openat(root, inside, flags, Mode::from_bits_truncate(0o644))?;
+    }
+    Ok(())
+}
+
+fn make_file_system(kind: FileSystem) -> io::Result<OwnedFd> {
+    let make = |name: &CStr, options: &[(&CStr, &CStr)]| mount::new_file_system(name, options, 0);
+    match kind {
+        FileSystem::Proc => make(c"proc", &[(c"hidepid", c"2")]),
+        FileSystem::Sysfs => make(c"sysfs", &[]),
+        FileSystem::Tmpfs => make(c"tmpfs", &[(c"mode", c"1777")]),
+        FileSystem::Devpts => make(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"620")]),
+        FileSystem::Dev => {
+            let dev = make(
+                c"tmpfs",
+                &[(c"mode", c"755"), (c"size", c"1m"), (c"nr_inodes", c"1024")],
+            )?;
+            populate_dev(dev.as_fd())?;
+            Ok(dev)
+        }
+    }
+}
+
+/// The devices that every program may expect; all others of the host stay outside.
+const DEVICES: [(&str, &CStr); 6] = [
+    ("null", c"/dev/null"),
+    ("zero", c"/dev/zero"),
+    ("full", c"/dev/full"),
+    ("random", c"/dev/random"),
+    ("urandom", c"/dev/urandom"),
+    ("tty", c"/dev/tty"),
+];
+
+/// Binds the host's device nodes one by one: mknod(2) is refused in many containers. This comes after
+/// the tmpfs was attached, since Linux before 6.15 mounts nothing in a detached tree.
+fn bind_devices(root: BorrowedFd<'_>, dev: &Path) -> io::Result<()> {
+    for (name, outside) in DEVICES {
+        let device = mount::copy_tree_at(outside)?;
+        let change = mount::Change {
+            set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+            ..mount::Change::default()
+        };
+        mount::change(device.as_fd(), c"", change)?;
+        let target = resolve(root, &dev.join(name))?;
+        mount::attach(device.as_fd(), target.as_fd(), c"")?;
+    }
+    Ok(())
+}
+
+fn populate_dev(dev: BorrowedFd<'_>) -> io::Result<()> {
+    for (name, _) in DEVICES {
+        make_mount_point(dev, Path::new(name), false)?;
+    }
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        symlinkat(target, dev, name)?;
+    }
+    for directory in ["pts", "shm"] {
+        mkdirat(dev, directory, Mode::from_bits_truncate(0o755))?;
+    }
+    Ok(())
+}
+
+fn failed(step: Step) -> impl Fn(io::Error) -> StepFailure {
+    move |error| StepFailure {
+        step,
+        index: 0,
+        errno: error.raw_os_error().unwrap_or(libc::EINVAL),
+    }
+}
+
+fn failed_at(step: Step, index: usize) -> impl Fn(io::Error) -> StepFailure {
+    let index = u32::try_from(index).unwrap_or(u32::MAX);
+    move |error| StepFailure {
+        step,
+        index,
+        errno: error.raw_os_error().unwrap_or(libc::EINVAL),
+    }
+}

@@ -1,0 +1,497 @@
+//! From what was asked, configured and found to what will be done: the only way to a [`BoxPlan`] or a
+//! [`RunPlan`]. Pure; whoever holds a plan need not check again.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource};
+
+use crate::box_dir::{Owner, SpecialFiles};
+use crate::cgroup::{LeafLimits, Place};
+use crate::config::settings::{BoxSettings, Limits, Settings};
+use crate::dir_rule::{self, DirRule};
+use crate::environment::Environment;
+use crate::quantity::{BoxId, CpuList, DiskQuota};
+use crate::request::{Command, LimitRequest, Request, StderrRequest};
+use crate::syscall_set::SyscallSet;
+
+/// What is not allowed or not possible, and what to do instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal(String);
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// One box: which, whose ids, where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BoxPlan {
+    /// Its number.
+    pub(crate) id: BoxId,
+    /// The ids that the program runs with.
+    pub(crate) ids: Owner,
+    /// The directory that holds the boxes' directories.
+    pub(crate) root: PathBuf,
+    /// The directory that holds the lock files.
+    pub(crate) locks: PathBuf,
+}
+
+impl BoxPlan {
+    /// The plan for a numbered box.
+    pub(crate) fn resolve(id: BoxId, boxes: &BoxSettings) -> Result<Self, Refusal> {
+        if id.0 >= boxes.count {
+            return Err(Refusal(format!(
+                "Sandbox ID out of range (allowed: 0-{}); more boxes are had by boxes.count in isolate.toml",
+                boxes.count - 1
+            )));
+        }
+        Ok(Self {
+            id,
+            ids: Owner {
+                uid: boxes.first_uid + id.0,
+                gid: boxes.first_gid + id.0,
+            },
+            root: boxes.root.clone(),
+            locks: boxes.locks.clone(),
+        })
+    }
+}
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct RunPlan {
+    /// Where the run's cgroup comes from.
+    pub(crate) place: Place,
+    /// The slice of its scope.
+    pub(crate) slice: String,
+    /// Control-group mode: memory and processes are limited and reported by the cgroup.
+    pub(crate) cg: bool,
+    /// Limits that the keeper watches.
+    pub(crate) deadlines: Deadlines,
+    /// Limits that the cgroup keeps.
+    pub(crate) leaf: LeafLimits,
+    /// Limits that the kernel keeps for each process.
+    pub(crate) rlimits: Vec<(Resource, u64)>,
+    /// Disk quota, if one was asked for.
+    pub(crate) quota: Option<DiskQuota>,
+    /// What is mounted where.
+    pub(crate) directories: Vec<DirRule>,
+    /// System calls that are refused.
+    pub(crate) syscalls: SyscallSet,
+    /// Keep the caller's network namespace.
+    pub(crate) share_net: bool,
+    /// Keep descriptors above 2.
+    pub(crate) inherit_fds: bool,
+    /// Become the terminal's foreground process group.
+    pub(crate) tty_hack: bool,
+    /// What becomes of symlinks, devices, FIFOs and sockets in the box.
+    pub(crate) special_files: SpecialFiles,
+    /// Redirections, opened inside.
+    pub(crate) stdin: Option<CString>,
+    /// The same.
+    pub(crate) stdout: Option<CString>,
+    /// The same.
+    pub(crate) stderr: StderrPlan,
+    /// Where the program starts, relative to `/box`.
+    pub(crate) chdir: Option<CString>,
+    /// The paths to execute, each tried when the one before does not exist.
+    pub(crate) candidates: Vec<CString>,
+    /// The program's arguments, its name first.
+    pub(crate) arguments: Vec<CString>,
+    /// The program's environment.
+    pub(crate) environment: Vec<CString>,
+}
+
+/// Limits that the keeper watches. `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Deadlines {
+    /// Above this CPU time the verdict is "time limit exceeded".
+    pub(crate) cpu: Option<Duration>,
+    /// Above this CPU time, and above `cpu`, the program is killed.
+    pub(crate) cpu_extra: Duration,
+    /// Above this wall time the program is killed.
+    pub(crate) wall: Option<Duration>,
+}
+
+impl Deadlines {
+    /// The CPU time above which the program is killed.
+    pub(crate) fn cpu_kill(&self) -> Option<Duration> {
+        self.cpu.map(|limit| limit.max(self.cpu_extra))
+    }
+}
+
+/// Where the program's standard error goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StderrPlan {
+    /// Where the caller's goes.
+    Inherit,
+    /// To a file inside.
+    File(CString),
+    /// Where its standard output goes.
+    ToStdout,
+}
+
+/// The search path of `exec`, whose users are people at a shell; `--run` never searches.
+const EXEC_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+impl RunPlan {
+    /// Decides a run in a box. `caller_environment` is what `--env` and `--full-env` take from.
+    pub(crate) fn resolve(
+        request: &Request,
+        settings: &Settings,
+        place: Place,
+        id: BoxId,
+        caller_environment: &[(OsString, OsString)],
+    ) -> Result<Self, Refusal> {
+        let is_exec = request.command == Command::Exec;
+        let limits = merge_limits(
+            &request.limits,
+            if is_exec {
+                &settings.exec
+            } else {
+                &settings.defaults
+            },
+        );
+        // exec is for people, who did not choose a mode: the better one where it is to be had.
+        let cg = request.cg || (is_exec && place.require_memory().is_ok());
+        if request.cg || (limits.cg_mem.is_some() && is_exec) {
+            place
+                .require_memory()
+                .map_err(|reason| Refusal(format!("--cg is not possible: {reason}")))?;
+        }
+        let pin = settings.pin_of(id);
+        if let (Some(_), Place::Nowhere { reason }) = (pin, &place) {
+            return Err(Refusal(format!(
+                "box {id} is bound to CPUs by [[pin]] in the configuration, which needs a cgroup: {reason}"
+            )));
+        }
+        let leaf = LeafLimits {
+            controlled: cg,
+            memory: limits.cg_mem,
+            processes: limits.processes,
+            cpus: pin.and_then(|pin| pin.cpus.clone()),
+            mems: pin.and_then(|pin| pin.mems.clone()),
+        };
+        let configured = if request.no_default_dirs {
+            Vec::new()
+        } else {
+            settings.directories.clone()
+        };
+        let environment = environment(request, caller_environment, is_exec);
+        let program = request
+            .program
+            .first()
+            .ok_or_else(|| Refusal("no program was given".into()))?;
+        let candidates = candidates(
+            program,
+            is_exec
+                .then(|| environment.get(OsStr::new("PATH")))
+                .flatten(),
+        );
+        let syscalls = match request.syscalls {
+            Some(flags) => SyscallSet::from_flags(flags)
+                .map_err(|error| Refusal(format!("--syscalls: {error}")))?,
+            None => settings.syscalls,
+        };
+        Ok(Self {
+            slice: settings.cgroup.slice.clone(),
+            cg,
+            deadlines: Deadlines {
+                cpu: limits.time,
+                cpu_extra: limits.extra_time.unwrap_or_default(),
+                wall: limits.wall_time,
+            },
+            leaf,
+            rlimits: rlimits(&limits),
+            quota: request.quota,
+            directories: dir_rule::merge(configured, &request.dirs),
+            syscalls,
+            share_net: request.share_net,
+            inherit_fds: request.inherit_fds,
+            tty_hack: request.tty_hack,
+            special_files: if request.special_files {
+                SpecialFiles::Keep
+            } else {
+                SpecialFiles::Remove
+            },
+            stdin: request.stdin.as_deref().map(c_path).transpose()?,
+            stdout: request.stdout.as_deref().map(c_path).transpose()?,
+            stderr: match &request.stderr {
+                StderrRequest::Inherit => StderrPlan::Inherit,
+                StderrRequest::File(path) => StderrPlan::File(c_path(path)?),
+                StderrRequest::ToStdout => StderrPlan::ToStdout,
+            },
+            chdir: request.chdir.as_deref().map(c_path).transpose()?,
+            candidates: candidates
+                .iter()
+                .map(|path| c_path(path))
+                .collect::<Result<_, _>>()?,
+            arguments: request
+                .program
+                .iter()
+                .map(|word| c_string(word))
+                .collect::<Result<_, _>>()?,
+            environment: environment.into_strings(),
+            place,
+        })
+    }
+}
+
+impl RunPlan {
+    /// How many CPUs the program can keep busy at once, at most; `available` are those that the caller
+    /// may use.
+    pub(crate) fn parallel(&self, available: usize) -> u32 {
+        let cpus = self.leaf.cpus.as_ref().map_or(available, CpuList::count);
+        let cpus = u32::try_from(cpus).unwrap_or(u32::MAX);
+        self.leaf
+            .processes
+            .map_or(cpus, |processes| processes.min(cpus))
+    }
+}
+
+/// What was asked for, over what is configured. Zero is no limit, as in isolate, except for `core`.
+fn merge_limits(asked: &LimitRequest, configured: &Limits) -> Limits {
+    fn pick<T: Copy + PartialEq + Default>(asked: Option<T>, configured: Option<T>) -> Option<T> {
+        asked.map_or(configured, |value| (value != T::default()).then_some(value))
+    }
+    let bytes = |asked: Option<crate::quantity::Bytes>, configured| match asked {
+        Some(value) => (value.0 != 0).then_some(value),
+        None => configured,
+    };
+    Limits {
+        time: pick(asked.time, configured.time),
+        extra_time: pick(asked.extra_time, configured.extra_time),
+        wall_time: pick(asked.wall_time, configured.wall_time),
+        address_space: bytes(asked.address_space, configured.address_space),
+        cg_mem: bytes(asked.cg_mem, configured.cg_mem),
+        stack: bytes(asked.stack, configured.stack),
+        file_size: bytes(asked.file_size, configured.file_size),
+        core: asked.core.unwrap_or(configured.core),
+        open_files: pick(asked.open_files, configured.open_files),
+        processes: pick(asked.processes, configured.processes),
+    }
+}
+
+/// Limits that are not asked for stay as the caller has them; the stack's is lifted, as in isolate.
+fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
+    let mut all = vec![
+        (
+            Resource::RLIMIT_STACK,
+            limits.stack.map_or(RLIM_INFINITY, |bytes| bytes.0),
+        ),
+        (Resource::RLIMIT_MEMLOCK, 0),
+        (Resource::RLIMIT_CORE, limits.core.0),
+    ];
+    let optional = [
+        (
+            Resource::RLIMIT_AS,
+            limits.address_space.map(|bytes| bytes.0),
+        ),
+        (
+            Resource::RLIMIT_FSIZE,
+            limits.file_size.map(|bytes| bytes.0),
+        ),
+        (Resource::RLIMIT_NOFILE, limits.open_files.map(u64::from)),
+        (Resource::RLIMIT_NPROC, limits.processes.map(u64::from)),
+    ];
+    all.extend(
+        optional
+            .into_iter()
+            .filter_map(|(resource, limit)| Some((resource, limit?))),
+    );
+    all
+}
+
+fn environment(request: &Request, caller: &[(OsString, OsString)], is_exec: bool) -> Environment {
+    let mut environment = if request.full_env {
+        Environment::full(caller)
+    } else {
+        Environment::default()
+    };
+    if is_exec && !request.full_env {
+        environment.set(OsStr::new("PATH"), OsStr::new(EXEC_PATH));
+        environment.set(OsStr::new("HOME"), OsStr::new("/box"));
+    }
+    // The C library's last words go to stderr instead of a terminal that the program does not have.
+    environment.set(OsStr::new("LIBC_FATAL_STDERR_"), OsStr::new("1"));
+    environment.apply(&request.env, caller);
+    environment
+}
+
+/// The paths to try: the program itself, or, with a search path and no slash, its place in each part.
+fn candidates(program: &OsStr, search: Option<&OsStr>) -> Vec<PathBuf> {
+    match search {
+        Some(search) if !program.as_bytes().contains(&b'/') => std::env::split_paths(search)
+            .filter(|directory| directory.is_absolute())
+            .map(|directory| directory.join(program))
+            .collect(),
+        _ => vec![PathBuf::from(program)],
+    }
+}
+
+fn c_path(path: &Path) -> Result<CString, Refusal> {
+    c_string(path.as_os_str())
+}
+
+fn c_string(text: &OsStr) -> Result<CString, Refusal> {
+    CString::new(text.to_owned().into_vec()).map_err(|_| {
+        Refusal(format!(
+            "'{}' contains a NUL byte",
+            text.to_string_lossy().escape_debug()
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantity::Bytes;
+
+    fn nowhere() -> Place {
+        Place::Nowhere {
+            reason: "no cgroup".into(),
+        }
+    }
+
+    fn given() -> Place {
+        Place::Delegated {
+            root: "/cg".into(),
+            has_memory: true,
+        }
+    }
+
+    fn request(arguments: &[&str]) -> Request {
+        let argv = std::iter::once("isolate-run")
+            .chain(arguments.iter().copied())
+            .map(OsString::from);
+        crate::cli::parse(argv).unwrap()
+    }
+
+    fn plan(arguments: &[&str], place: Place) -> Result<RunPlan, Refusal> {
+        RunPlan::resolve(
+            &request(arguments),
+            &Settings::default(),
+            place,
+            BoxId(0),
+            &[],
+        )
+    }
+
+    #[test]
+    fn a_box_has_its_own_ids_and_must_exist() {
+        let settings = Settings::default();
+        let plan = BoxPlan::resolve(BoxId(7), &settings.boxes).unwrap();
+        assert_eq!(
+            plan.ids,
+            Owner {
+                uid: 60_007,
+                gid: 60_007
+            }
+        );
+        let refusal = BoxPlan::resolve(BoxId(1000), &settings.boxes)
+            .unwrap_err()
+            .to_string();
+        assert!(refusal.contains("allowed: 0-999"), "{refusal}");
+    }
+
+    #[test]
+    fn control_group_mode_is_refused_without_a_cgroup_and_chosen_by_exec_with_one() {
+        let refusal = plan(&["--cg", "--run", "--", "a"], nowhere())
+            .unwrap_err()
+            .to_string();
+        assert_eq!(refusal, "--cg is not possible: no cgroup");
+        assert!(plan(&["exec", "--cg-mem=64M", "--", "a"], nowhere()).is_err());
+        assert!(plan(&["exec", "--", "a"], given()).unwrap().cg);
+        assert!(!plan(&["exec", "--", "a"], nowhere()).unwrap().cg);
+        assert!(!plan(&["--run", "--", "a"], given()).unwrap().cg);
+    }
+
+    #[test]
+    fn zero_lifts_a_limit_and_none_keeps_the_default() {
+        let limit = |plan: &RunPlan, which| {
+            plan.rlimits
+                .iter()
+                .find(|(r, _)| *r == which)
+                .map(|(_, value)| *value)
+        };
+        let default = plan(&["--run", "a"], nowhere()).unwrap();
+        assert_eq!(limit(&default, Resource::RLIMIT_NOFILE), Some(1024));
+        assert_eq!(limit(&default, Resource::RLIMIT_NPROC), Some(1));
+        assert_eq!(limit(&default, Resource::RLIMIT_CORE), Some(0));
+        assert_eq!(limit(&default, Resource::RLIMIT_STACK), Some(RLIM_INFINITY));
+        let lifted = plan(
+            &["-n0", "-p", "-t0", "-k0", "--core=0", "--run", "a"],
+            nowhere(),
+        )
+        .unwrap();
+        assert_eq!(limit(&lifted, Resource::RLIMIT_NOFILE), None);
+        assert_eq!(limit(&lifted, Resource::RLIMIT_NPROC), None);
+        assert_eq!(lifted.deadlines, Deadlines::default());
+        let cg = plan(&["--cg", "--cg-mem=64M", "-p5", "--run", "a"], given()).unwrap();
+        assert_eq!(
+            (cg.leaf.memory, cg.leaf.processes),
+            (Some(Bytes(64 << 20)), Some(5))
+        );
+    }
+
+    #[test]
+    fn a_program_is_killed_only_above_both_cpu_limits() {
+        let kill = |arguments: &[&str]| plan(arguments, nowhere()).unwrap().deadlines.cpu_kill();
+        assert_eq!(
+            kill(&["-t1", "-x0.5", "--run", "a"]),
+            Some(Duration::from_secs(1))
+        );
+        assert_eq!(
+            kill(&["-t1", "-x2", "--run", "a"]),
+            Some(Duration::from_secs(2))
+        );
+        assert_eq!(kill(&["-x2", "--run", "a"]), None);
+    }
+
+    #[test]
+    fn only_exec_searches_for_the_program() {
+        let run = plan(&["--run", "--", "ls"], nowhere()).unwrap();
+        assert_eq!(run.candidates, [c"ls".to_owned()]);
+        let exec = plan(&["exec", "--", "ls", "-l"], nowhere()).unwrap();
+        assert_eq!(
+            exec.candidates,
+            [
+                c"/usr/local/bin/ls".to_owned(),
+                c"/usr/bin/ls".into(),
+                c"/bin/ls".into()
+            ]
+        );
+        assert_eq!(exec.arguments, [c"ls".to_owned(), c"-l".into()]);
+        let slash = plan(&["exec", "--", "./ls"], nowhere()).unwrap();
+        assert_eq!(slash.candidates, [c"./ls".to_owned()]);
+    }
+
+    #[test]
+    fn the_environment_is_empty_but_for_rules() {
+        let strings = |arguments: &[&str]| plan(arguments, nowhere()).unwrap().environment;
+        assert_eq!(
+            strings(&["--run", "a"]),
+            [c"LIBC_FATAL_STDERR_=1".to_owned()]
+        );
+        assert_eq!(
+            strings(&["-ELIBC_FATAL_STDERR_=", "--run", "a"]),
+            [] as [CString; 0]
+        );
+    }
+
+    #[test]
+    fn directories_are_the_configured_ones_changed_by_rules() {
+        let count = |arguments: &[&str]| plan(arguments, nowhere()).unwrap().directories.len();
+        let all = Settings::default().directories.len();
+        assert_eq!(count(&["--run", "a"]), all);
+        assert_eq!(count(&["--dir=usr=", "--dir=x=/y", "--run", "a"]), all);
+        assert_eq!(count(&["-D", "--dir=x=/y", "--run", "a"]), 1);
+    }
+}

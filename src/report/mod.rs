@@ -1,0 +1,244 @@
+//! How a run ended and what is said about it: [`Ending`] and [`Usage`] in, status and message out.
+//! Pure; [`meta`] and [`summary`] only format.
+
+pub(crate) mod meta;
+pub(crate) mod summary;
+
+use std::time::Duration;
+
+use crate::cgroup::{CpuTime, LeafUsage};
+use crate::plan::Deadlines;
+use crate::sys::process::{Exit, ResourceUsage};
+
+/// Why a run is over: the first cause, whatever followed from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The program ended by itself, or a signal of its own making ended it.
+    Program(Exit),
+    /// The keeper killed it.
+    Killed(KillReason),
+    /// The sandbox did not work.
+    Failed(String),
+}
+
+/// Why the keeper killed the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KillReason {
+    /// CPU time.
+    CpuTime,
+    /// Wall time.
+    WallTime,
+    /// The keeper was sent this signal.
+    Interrupted(i32),
+}
+
+/// What a run used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Usage {
+    /// CPU time.
+    pub(crate) cpu: CpuTime,
+    /// Time from the start of the program to its end.
+    pub(crate) wall: Duration,
+    /// What init's getrusage(2) says of all processes that were waited for; `None` when init was gone
+    /// before it could tell.
+    pub(crate) processes: Option<ResourceUsage>,
+    /// What only the cgroup knows.
+    pub(crate) leaf: LeafUsage,
+}
+
+/// A run that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// How it ended.
+    pub(crate) ending: Ending,
+    /// What it used; `None` when the program never started.
+    pub(crate) usage: Option<Usage>,
+    /// The limits that the usage is compared with.
+    pub(crate) deadlines: Deadlines,
+}
+
+/// The verdict, as in the meta file's `status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Exit code 0 within all limits.
+    Ok,
+    /// `RE`: another exit code.
+    ExitCode(i32),
+    /// `SG`: a signal.
+    Signal(i32),
+    /// `SG`: the sandbox was told to stop.
+    Interrupted(i32),
+    /// `TO`: CPU time.
+    CpuTime,
+    /// `TO`: wall time.
+    WallTime,
+    /// `XX`: the sandbox did not work.
+    Internal(String),
+}
+
+impl Report {
+    /// The verdict: a limit that was exceeded counts even when the program ended before the kill.
+    pub(crate) fn verdict(&self) -> Verdict {
+        let exit = match &self.ending {
+            Ending::Failed(message) => return Verdict::Internal(message.clone()),
+            Ending::Killed(KillReason::CpuTime) => return Verdict::CpuTime,
+            Ending::Killed(KillReason::WallTime) => return Verdict::WallTime,
+            Ending::Killed(KillReason::Interrupted(signal)) => {
+                return Verdict::Interrupted(*signal);
+            }
+            Ending::Program(exit) => *exit,
+        };
+        let over =
+            |used: Duration, limit: Option<Duration>| limit.is_some_and(|limit| used > limit);
+        if let Some(usage) = &self.usage {
+            if over(usage.cpu.total, self.deadlines.cpu) {
+                return Verdict::CpuTime;
+            }
+            if over(usage.wall, self.deadlines.wall) {
+                return Verdict::WallTime;
+            }
+        }
+        match exit {
+            Exit::Code(0) => Verdict::Ok,
+            Exit::Code(code) => Verdict::ExitCode(code),
+            Exit::Signal(signal) => Verdict::Signal(signal),
+        }
+    }
+
+    /// Whether the sandbox ended the program.
+    pub(crate) fn was_killed(&self) -> bool {
+        match self.ending {
+            Ending::Program(_) => false,
+            Ending::Killed(_) => true,
+            Ending::Failed(_) => self.usage.is_some(),
+        }
+    }
+}
+
+impl Verdict {
+    /// isolate's two letters; none for success.
+    pub(crate) fn status(&self) -> Option<&'static str> {
+        match self {
+            Self::Ok => None,
+            Self::ExitCode(_) => Some("RE"),
+            Self::Signal(_) | Self::Interrupted(_) => Some("SG"),
+            Self::CpuTime | Self::WallTime => Some("TO"),
+            Self::Internal(_) => Some("XX"),
+        }
+    }
+
+    /// isolate's words; clients compare them.
+    pub(crate) fn message(&self) -> Option<String> {
+        Some(match self {
+            Self::Ok => return None,
+            Self::ExitCode(code) => format!("Exited with error status {code}"),
+            Self::Signal(signal) => format!("Caught fatal signal {signal}"),
+            Self::Interrupted(_) => "Interrupted".to_owned(),
+            Self::CpuTime => "Time limit exceeded".to_owned(),
+            Self::WallTime => "Time limit exceeded (wall clock)".to_owned(),
+            Self::Internal(message) => message.clone(),
+        })
+    }
+
+    /// The exit code of `--run`.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::Internal(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Seconds with three digits, as in the meta file and the status line. Rounded up: a time above its
+/// limit never reads as one within it.
+pub(crate) fn seconds(time: Duration) -> String {
+    let millis = time.as_micros().div_ceil(1000);
+    format!("{}.{:03}", millis / 1000, millis % 1000)
+}
+
+/// The line on stderr at the end of `--run`.
+pub(crate) fn status_line(report: &Report) -> String {
+    match (report.verdict().message(), &report.usage) {
+        (Some(message), _) => message,
+        (None, Some(usage)) => {
+            format!(
+                "OK ({} sec real, {} sec wall)",
+                seconds(usage.cpu.total),
+                seconds(usage.wall)
+            )
+        }
+        (None, None) => "OK".to_owned(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn usage(cpu_ms: u64, wall_ms: u64) -> Usage {
+        Usage {
+            cpu: CpuTime {
+                total: Duration::from_millis(cpu_ms),
+                ..CpuTime::default()
+            },
+            wall: Duration::from_millis(wall_ms),
+            processes: Some(ResourceUsage {
+                max_rss_kib: 1234,
+                voluntary_switches: 5,
+                forced_switches: 6,
+                ..ResourceUsage::default()
+            }),
+            leaf: LeafUsage::default(),
+        }
+    }
+
+    pub(crate) fn report(ending: Ending, usage: Option<Usage>) -> Report {
+        let deadlines = Deadlines {
+            cpu: Some(Duration::from_secs(1)),
+            cpu_extra: Duration::from_secs(2),
+            wall: Some(Duration::from_secs(10)),
+        };
+        Report {
+            ending,
+            usage,
+            deadlines,
+        }
+    }
+
+    #[test]
+    fn the_verdict_is_the_first_cause_or_the_limit_that_was_exceeded() {
+        let ended =
+            |exit, cpu, wall| report(Ending::Program(exit), Some(usage(cpu, wall))).verdict();
+        assert_eq!(ended(Exit::Code(0), 1000, 10_000), Verdict::Ok);
+        assert_eq!(ended(Exit::Code(3), 1000, 1000), Verdict::ExitCode(3));
+        assert_eq!(ended(Exit::Signal(11), 1, 1), Verdict::Signal(11));
+        assert_eq!(ended(Exit::Code(0), 1001, 1), Verdict::CpuTime);
+        assert_eq!(ended(Exit::Signal(9), 1001, 20_000), Verdict::CpuTime);
+        assert_eq!(ended(Exit::Code(3), 1, 10_001), Verdict::WallTime);
+        let killed = |reason| report(Ending::Killed(reason), Some(usage(1, 1))).verdict();
+        assert_eq!(killed(KillReason::WallTime), Verdict::WallTime);
+        assert_eq!(killed(KillReason::Interrupted(15)).status(), Some("SG"));
+    }
+
+    #[test]
+    fn a_time_above_its_limit_never_reads_as_one_within_it() {
+        for (micros, text) in [
+            (0, "0.000"),
+            (1, "0.001"),
+            (1000, "0.001"),
+            (1_000_001, "1.001"),
+            (61_234_000, "61.234"),
+        ] {
+            assert_eq!(seconds(Duration::from_micros(micros)), text);
+        }
+    }
+
+    #[test]
+    fn the_status_line_is_isolates() {
+        let ok = report(Ending::Program(Exit::Code(0)), Some(usage(12, 345)));
+        assert_eq!(status_line(&ok), "OK (0.012 sec real, 0.345 sec wall)");
+        let failed = report(Ending::Program(Exit::Code(1)), Some(usage(12, 345)));
+        assert_eq!(status_line(&failed), "Exited with error status 1");
+    }
+}

@@ -1,0 +1,93 @@
+//! execve(2) from memory that was laid out beforehand.
+
+use std::ffi::CString;
+use std::fmt;
+use std::io;
+
+use libc::c_char;
+
+/// Everything that execve(2) needs, as the arrays that it takes. Made before the clone, so that the
+/// process that is about to become the program allocates nothing: its address space may be limited.
+pub(crate) struct Image {
+    candidates: Vec<CString>,
+    arguments: Strings,
+    environment: Strings,
+}
+
+/// Strings and the null-terminated array of pointers to them.
+struct Strings {
+    /// Owns what `pointers` point to; a CString's bytes do not move when the vector does.
+    _strings: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl Strings {
+    fn new(strings: Vec<CString>) -> Self {
+        let pointers = strings
+            .iter()
+            .map(|string| string.as_ptr())
+            .chain([std::ptr::null()])
+            .collect();
+        Self {
+            _strings: strings,
+            pointers,
+        }
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Image")
+            .field("candidates", &self.candidates)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Image {
+    /// `candidates` are tried in order while the one before does not exist; there must be one at least.
+    pub(crate) fn new(
+        candidates: Vec<CString>,
+        arguments: Vec<CString>,
+        environment: Vec<CString>,
+    ) -> Self {
+        Self {
+            candidates,
+            arguments: Strings::new(arguments),
+            environment: Strings::new(environment),
+        }
+    }
+
+    /// Becomes the program; returns only when that failed, with the reason.
+    ///
+    /// ETXTBSY is tried again for a short while: the file was written a moment ago, and some process
+    /// between its fork and its exec still holds it open for writing.
+    pub(crate) fn execute(&self) -> io::Error {
+        let mut reason = libc::ENOENT;
+        for path in &self.candidates {
+            for _ in 0..50 {
+                // SAFETY: the path and both arrays are null-terminated and live in self.
+                unsafe {
+                    libc::execve(
+                        path.as_ptr(),
+                        self.arguments.pointers.as_ptr(),
+                        self.environment.pointers.as_ptr(),
+                    )
+                };
+                let errno = io::Error::last_os_error()
+                    .raw_os_error()
+                    .unwrap_or(libc::EINVAL);
+                if errno != libc::ENOENT && errno != libc::ENOTDIR {
+                    reason = errno;
+                }
+                if errno != libc::ETXTBSY {
+                    break;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            if !matches!(reason, libc::ENOENT | libc::EACCES) {
+                break;
+            }
+        }
+        io::Error::from_raw_os_error(reason)
+    }
+}

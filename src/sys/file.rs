@@ -1,0 +1,134 @@
+//! getdents64(2) and flock(2), which nix has not or not in the form that is needed here.
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// Reads the next entries of a directory into `buffer`, to be taken apart by [`dir_entries`].
+/// 0 at the end of the directory.
+///
+/// nix's `Dir` is not used: its iterator keeps the directory borrowed, so nothing could be opened
+/// or removed in it without first holding every name in memory.
+pub(crate) fn read_dir_entries(dir: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`, which is borrowed mutably.
+    let length = unsafe {
+        libc::syscall(
+            libc::SYS_getdents64,
+            dir.as_raw_fd(),
+            buffer.as_mut_ptr(),
+            buffer.len(),
+        )
+    };
+    Errno::result(length).map(|length| usize::try_from(length).unwrap_or(0))
+}
+
+/// An entry of a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DirEntry<'a> {
+    /// Its name.
+    pub(crate) name: &'a CStr,
+    /// `DT_DIR` and so on; `DT_UNKNOWN` from file systems that do not say.
+    pub(crate) kind: u8,
+}
+
+/// Takes apart what [`read_dir_entries`] read (`struct linux_dirent64`). `.` and `..` are left out.
+pub(crate) fn dir_entries(mut buffer: &[u8]) -> impl Iterator<Item = DirEntry<'_>> {
+    const LENGTH: usize = 16;
+    const KIND: usize = 18;
+    const NAME: usize = 19;
+    std::iter::from_fn(move || {
+        loop {
+            let length = buffer.get(LENGTH..KIND)?;
+            let length = usize::from(u16::from_ne_bytes(length.try_into().ok()?));
+            let entry = buffer.get(..length)?;
+            let name = CStr::from_bytes_until_nul(entry.get(NAME..)?).ok()?;
+            let kind = *entry.get(KIND)?;
+            buffer = &buffer[length..];
+            if name != c"." && name != c".." {
+                return Some(DirEntry { name, kind });
+            }
+        }
+    })
+}
+
+/// Takes the exclusive flock(2) of `file`; EWOULDBLOCK when another has it and `wait` is not set.
+///
+/// nix's `Flock` is not used: it unlocks when it is dropped, in whichever process. This lock goes
+/// when the last copy of the descriptor is closed, so a child that inherits it keeps it.
+pub(crate) fn lock_exclusively(file: BorrowedFd<'_>, wait: bool) -> Result<(), Errno> {
+    let operation = libc::LOCK_EX | if wait { 0 } else { libc::LOCK_NB };
+    loop {
+        // SAFETY: flock takes two integers and touches no memory of this process.
+        let result = unsafe { libc::flock(file.as_raw_fd(), operation) };
+        match Errno::result(result) {
+            Err(Errno::EINTR) => continue,
+            result => return result.map(drop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_read_in_pieces_without_dot_and_dot_dot() {
+        let dir = tempfile::tempdir().unwrap();
+        for number in 0..100 {
+            fs::write(dir.path().join(format!("file {number}")), "").unwrap();
+        }
+        fs::create_dir(dir.path().join("sub")).unwrap();
+        let open = File::open(dir.path()).unwrap();
+        let mut buffer = [0; 300];
+        let (mut files, mut dirs) = (0, 0);
+        loop {
+            let length = read_dir_entries(open.as_fd(), &mut buffer).unwrap();
+            if length == 0 {
+                break;
+            }
+            for entry in dir_entries(&buffer[..length]) {
+                match entry.kind {
+                    libc::DT_DIR => {
+                        assert_eq!(entry.name, c"sub");
+                        dirs += 1;
+                    }
+                    _ => {
+                        assert!(entry.name.to_bytes().starts_with(b"file "));
+                        files += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!((files, dirs), (100, 1));
+    }
+
+    #[test]
+    fn cut_off_entries_end_the_list() {
+        for length in 0..30 {
+            assert_eq!(dir_entries(&[0; 30][..length]).count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_lock_is_refused_to_a_second_descriptor_until_all_copies_are_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = File::create(&path).unwrap();
+        let second = File::open(&path).unwrap();
+        lock_exclusively(first.as_fd(), false).unwrap();
+        let copy = first.try_clone().unwrap();
+        drop(first);
+        assert_eq!(
+            lock_exclusively(second.as_fd(), false),
+            Err(Errno::EWOULDBLOCK)
+        );
+        drop(copy);
+        assert_eq!(lock_exclusively(second.as_fd(), false), Ok(()));
+    }
+}

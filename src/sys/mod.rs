@@ -1,0 +1,27 @@
+//! System calls that libc or nix do not wrap, or wrap too widely: the only place with `unsafe`.
+//!
+//! Each function makes one call, takes and gives descriptors as owned or borrowed types, and returns
+//! the errno as an [`io::Error`]; what the call was *for* is said by its caller.
+#![allow(unsafe_code)]
+
+pub(crate) mod credentials;
+pub(crate) mod exec;
+pub(crate) mod file;
+pub(crate) mod mount;
+pub(crate) mod network;
+pub(crate) mod process;
+pub(crate) mod quota;
+pub(crate) mod socket;
+
+use std::io;
+
+use libc::c_long;
+
+/// Turns the result of a raw system call into its value or the errno.
+fn check(result: c_long) -> io::Result<c_long> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}

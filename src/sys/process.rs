@@ -1,0 +1,208 @@
+//! Making, waiting for and killing processes by descriptor.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use libc::{c_int, pid_t};
+
+use super::check;
+
+/// linux/sched.h; libc's constant of this name does not fit its type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// The two sides of a [`clone`].
+#[derive(Debug)]
+pub(crate) enum Cloned {
+    /// This is the new process.
+    Child,
+    /// This is the process that called.
+    Parent {
+        /// The new process, as seen in the caller's PID namespace.
+        pid: pid_t,
+        /// A descriptor of the new process; readable when it has ended (pidfd_open(2)).
+        pidfd: OwnedFd,
+    },
+}
+
+/// Clones the calling process into new namespaces (`CLONE_NEW…` flags) and, if given, straight into
+/// a cgroup (`CLONE_INTO_CGROUP`, Linux 5.7): nothing is charged elsewhere first, and no grace period
+/// is waited for, as a write to `cgroup.procs` would.
+///
+/// Like fork(2), the child has a copy of everything. The caller must have one thread only: another
+/// thread's locks would stay taken in the child for ever.
+pub(crate) fn clone(namespaces: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+    let mut pidfd: c_int = -1;
+    // SAFETY: clone_args is plain integers, for which all zeroes is a value.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = u64::from(namespaces.cast_unsigned()) | libc::CLONE_PIDFD as u64;
+    args.pidfd = (&raw mut pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+    }
+    // SAFETY: without CLONE_VM the child runs on its own copy of this stack, as after fork(2); args
+    // and the pidfd it points to live until the call returns.
+    let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) })?;
+    if pid == 0 {
+        return Ok(Cloned::Child);
+    }
+    // SAFETY: the kernel stored a new descriptor, which nobody else has.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Cloned::Parent {
+        pid: pid as pid_t,
+        pidfd,
+    })
+}
+
+/// Sends a signal to exactly the process behind `pidfd`; ESRCH when it is gone (pidfd_send_signal(2)).
+pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
+    // SAFETY: all arguments are integers; a null siginfo means that of kill(2).
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    };
+    check(result).map(drop)
+}
+
+/// Takes leave of a child that has ended, so that it is no zombie (waitid(2), P_PIDFD).
+pub(crate) fn wait_for(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    let id = nix::sys::wait::Id::PIDFd(pidfd);
+    nix::sys::wait::waitid(id, nix::sys::wait::WaitPidFlag::WEXITED)?;
+    Ok(())
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It exited with this code.
+    Code(i32),
+    /// This signal killed it.
+    Signal(i32),
+}
+
+/// Waits for any child; `None` when there is none left (wait(2), ECHILD).
+pub(crate) fn wait_any() -> io::Result<Option<(pid_t, Exit)>> {
+    loop {
+        let mut status: c_int = 0;
+        // SAFETY: status is written before the call returns and outlives it.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, 0) };
+        if pid < 0 {
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::ECHILD) => return Ok(None),
+                Some(libc::EINTR) => continue,
+                _ => return Err(error),
+            }
+        }
+        if libc::WIFEXITED(status) {
+            return Ok(Some((pid, Exit::Code(libc::WEXITSTATUS(status)))));
+        }
+        if libc::WIFSIGNALED(status) {
+            return Ok(Some((pid, Exit::Signal(libc::WTERMSIG(status)))));
+        }
+    }
+}
+
+/// What getrusage(2) tells, as far as we use it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct ResourceUsage {
+    /// CPU time in user mode.
+    pub(crate) user: Duration,
+    /// CPU time in the kernel.
+    pub(crate) system: Duration,
+    /// The largest resident set of any one process, in KiB.
+    pub(crate) max_rss_kib: u64,
+    /// Context switches by waiting.
+    pub(crate) voluntary_switches: u64,
+    /// Context switches by the scheduler.
+    pub(crate) forced_switches: u64,
+}
+
+/// Whose usage [`resource_usage`] reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UsageOf {
+    /// The calling process.
+    Myself,
+    /// All descendants that were waited for.
+    Children,
+}
+
+/// Reads getrusage(2).
+pub(crate) fn resource_usage(of: UsageOf) -> io::Result<ResourceUsage> {
+    let who = match of {
+        UsageOf::Myself => libc::RUSAGE_SELF,
+        UsageOf::Children => libc::RUSAGE_CHILDREN,
+    };
+    // SAFETY: rusage is plain integers, for which all zeroes is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: usage is written before the call returns and outlives it.
+    let result = unsafe { libc::getrusage(who, &raw mut usage) };
+    check(result.into())?;
+    let count = |value: libc::c_long| u64::try_from(value).unwrap_or(0);
+    let time = |value: libc::timeval| {
+        Duration::from_secs(count(value.tv_sec)) + Duration::from_micros(count(value.tv_usec))
+    };
+    Ok(ResourceUsage {
+        user: time(usage.ru_utime),
+        system: time(usage.ru_stime),
+        max_rss_kib: count(usage.ru_maxrss),
+        voluntary_switches: count(usage.ru_nvcsw),
+        forced_switches: count(usage.ru_nivcsw),
+    })
+}
+
+/// Marks every descriptor from `first` up as close-on-exec (close_range(2), Linux 5.11).
+pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: all arguments are integers; descriptors stay open and valid for their owners.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    check(result).map(drop)
+}
+
+/// Closes every descriptor from 3 up but those in `kept` (close_range(2)). Only for a process that then
+/// uses none of the others: their owners do not learn of it.
+pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<u32> = kept
+        .iter()
+        .map(|fd| fd.as_raw_fd().cast_unsigned())
+        .collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for keep in kept.into_iter().chain([u32::MAX]) {
+        if first < keep {
+            // SAFETY: all arguments are integers; the caller vouches for the descriptors.
+            let result = unsafe { libc::syscall(libc::SYS_close_range, first, keep - 1, 0) };
+            check(result)?;
+        }
+        first = first.max(keep.saturating_add(1));
+    }
+    Ok(())
+}
+
+/// Sets the default disposition of every signal of the calling process that can have another one.
+pub(crate) fn reset_signal_dispositions() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL runs no code of ours. KILL, STOP and libc's own signals are refused, and
+        // have the default disposition anyway.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Ends the calling process at once, without running what the process it was cloned from registered.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit(2) does not return and touches no memory.
+    unsafe { libc::_exit(code) }
+}

@@ -1,0 +1,60 @@
+//! quotactl_fd(2): disk quotas of the file system that a descriptor lies on, without knowing its device.
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// Quotas of users; `libc` has the commands, not this.
+const USRQUOTA: libc::c_int = 0;
+
+/// Sets the limits of `uid` on the file system of `fd`: blocks of 1 KiB and inodes; 0 is no limit.
+/// Soft and hard limits are the same: there is no time of grace.
+pub(crate) fn set_user_quota(
+    fd: BorrowedFd<'_>,
+    uid: u32,
+    blocks: u64,
+    inodes: u64,
+) -> Result<(), Errno> {
+    let quota = libc::dqblk {
+        dqb_bhardlimit: blocks,
+        dqb_bsoftlimit: blocks,
+        dqb_ihardlimit: inodes,
+        dqb_isoftlimit: inodes,
+        dqb_valid: libc::QIF_LIMITS,
+        ..no_quota()
+    };
+    // SAFETY: Q_SETQUOTA reads a `struct if_dqblk`, which `quota` is for the length of the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_quotactl_fd,
+            fd.as_raw_fd(),
+            libc::QCMD(libc::Q_SETQUOTA, USRQUOTA),
+            uid,
+            &raw const quota,
+        )
+    };
+    Errno::result(result).map(drop)
+}
+
+/// A `struct if_dqblk` in which nothing is set.
+fn no_quota() -> libc::dqblk {
+    // SAFETY: a plain C structure of integers, for which all zeros is a value.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_quotas_refuses_them() {
+        let proc = File::open("/proc").unwrap();
+        assert!(set_user_quota(proc.as_fd(), 60_000, 1, 1).is_err());
+    }
+}
