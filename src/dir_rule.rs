@@ -56,14 +56,6 @@ impl FileSystem {
         (Self::Devpts, "devpts"),
         (Self::Dev, "dev"),
     ];
-
-    /// The name in a rule.
-    pub(crate) fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(kind, _)| *kind == self)
-            .map_or("", |(_, name)| name)
-    }
 }
 
 /// Options of a rule. All off: read-only, nosuid, nodev, with everything mounted below.

@@ -22,8 +22,27 @@ const STALE_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Subtree {
     init: Cgroup,
     leaf: Leaf,
-    /// What we made ourselves and have to remove: the delegated cgroup and the name in it.
-    made: Option<(Cgroup, String, Cgroup)>,
+    /// What we made ourselves and have to remove.
+    made: Option<Made>,
+}
+
+/// The cgroup of a run that we made below a delegated one.
+#[derive(Debug)]
+struct Made {
+    root: Cgroup,
+    name: String,
+    top: Cgroup,
+}
+
+impl Made {
+    fn create(root: Cgroup, name: String) -> Result<Self, CgroupError> {
+        let top = root.create(&name)?;
+        Ok(Self { root, name, top })
+    }
+
+    fn remove(self) -> Result<(), CgroupError> {
+        remove_all(&self.root, &self.name, &self.top)
+    }
 }
 
 impl Subtree {
@@ -57,19 +76,20 @@ impl Subtree {
         remove_stale(&root, &name)?;
         let needed: Vec<_> = available(&root, limits)?;
         enable_in_delegated(&root, &needed)?;
-        let top = root.create(&name)?;
-        let made = || -> Result<(Cgroup, Leaf), CgroupError> {
-            Ok((top.create(INIT)?, make_leaf(&top, limits)?))
-        };
-        match made() {
+        let made = Made::create(root, name)?;
+        let cgroups = made
+            .top
+            .create(INIT)
+            .and_then(|init| Ok((init, make_leaf(&made.top, limits)?)));
+        match cgroups {
             Ok((init, leaf)) => Ok(Self {
                 init,
                 leaf,
-                made: Some((root, name, top)),
+                made: Some(made),
             }),
             Err(error) => {
                 // The first error is the one to tell; what cannot be removed now is stale next time.
-                drop(remove_all(&root, &name, &top));
+                drop(made.remove());
                 Err(error)
             }
         }
@@ -96,10 +116,19 @@ impl Subtree {
     }
 
     /// Gives the cgroups back when init is gone. Those of a scope are systemd's to remove.
-    pub(crate) fn finish(self) -> Result<(), CgroupError> {
-        match &self.made {
-            Some((root, name, top)) => remove_all(root, name, top),
+    pub(crate) fn finish(mut self) -> Result<(), CgroupError> {
+        match self.made.take() {
+            Some(made) => made.remove(),
             None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Subtree {
+    /// For a run that was given up on the way; [`Subtree::finish`] is what tells of an error.
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.made.take().map(Made::remove) {
+            log::warn!("{error}; the next command on this box removes it");
         }
     }
 }

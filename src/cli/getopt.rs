@@ -1,8 +1,8 @@
 //! GNU `getopt_long` in front of clap: every spelling that isolate takes becomes `--option=value`.
 //!
-//! Pure, and on bytes: file names, environment and program arguments need not be UTF-8. Which
-//! options exist is read from the clap command, so there is no second list. `POSIXLY_CORRECT` is
-//! not looked at: what a judge's command line means must not depend on its environment.
+//! Pure, and on bytes: file names, environment and program arguments need not be UTF-8.
+//! `POSIXLY_CORRECT` is not looked at: what a judge's command line means must not depend on its
+//! environment.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -116,9 +116,7 @@ fn read_cluster(
     let mut rest = cluster;
     while let Some((letter, tail)) = rest.split_first() {
         let option = table
-            .0
-            .iter()
-            .find(|known| known.short == Some(*letter))
+            .short(*letter)
             .ok_or_else(|| format!("invalid option -- '{}'", first_char(rest)))?;
         match option.takes {
             Takes::Nothing => {

@@ -197,11 +197,11 @@ fn no_command(first: Option<OsString>, program: &[OsString]) -> String {
         None => "no command given: use --init, --run, --cleanup, or the verb exec".to_owned(),
         Some(word) if first.as_ref() == Some(word) => format!(
             "'{}' is not a verb: there is only exec; isolate's commands begin with --, as in --run",
-            word.display()
+            word.to_string_lossy()
         ),
         Some(word) => format!(
             "no command given, but '{}': a program needs --run",
-            word.display()
+            word.to_string_lossy()
         ),
     }
 }
@@ -213,7 +213,7 @@ fn check_program(command: Command, name: &str, program: &[OsString]) -> Result<(
         (Command::Run, Some(_)) | (_, None) => Ok(()),
         (_, Some(word)) => Err(format!(
             "{name} takes no program, but '{}' was given",
-            word.display()
+            word.to_string_lossy()
         )),
     }
 }

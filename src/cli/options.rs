@@ -59,8 +59,8 @@ KiB when bare, or has a unit: 512K, 64M, 1.5G. A TIME is in seconds when bare, o
 rules may be configured otherwise.",
     after_help = "Examples:
   isolate-run exec /bin/ls -l /
-  isolate-run exec -t 1 -w 5s --cg --cg-mem 256M -i input.txt /bin/sort -n
-  isolate-run exec -p -e -d work=/home/me/work:rw -c /work -- /usr/bin/make -j4",
+  isolate-run exec -t 1 -w 5s --cg --cg-mem 256M /usr/bin/sort -n < numbers
+  isolate-run exec -p -e -d src=/home/me/src -c /src -- /usr/bin/python3 check.py",
     disable_help_flag = true,
     no_binary_name = true,
     args_override_self = true,
@@ -127,7 +127,7 @@ pub(super) struct BoxOptions {
     /// Wait for a busy box instead of refusing
     #[arg(long)]
     pub(super) wait: bool,
-    /// What the box may hold on disk: blocks of 1 KiB, number of files; given with --init
+    /// What the box may hold on disk: KiB, number of files; given with --init
     #[arg(short, long, value_name = "BLOCKS,FILES", value_parser = value::text(DiskQuota::parse))]
     pub(super) quota: Option<DiskQuota>,
     /// Act for the user with this id; root only, together with --as-gid
@@ -170,7 +170,7 @@ pub(super) struct LimitOptions {
     /// Open files of each process [default: 1024]
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = value::text(quantity::parse_count))]
     pub(super) open_files: Option<u32>,
-    /// Processes and threads; no limit without COUNT (-p4, not -p 4) [default: 1]
+    /// Processes and threads; bare: no limit (-p4, not -p 4) [default: 1]
     #[arg(
         short, long, value_name = "COUNT", num_args = 0..=1, require_equals = true,
         default_missing_value = "0", value_parser = value::text(quantity::parse_count)

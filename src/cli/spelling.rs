@@ -1,8 +1,9 @@
-//! How options may be spelled: the table that `getopt` looks names up in, read from a clap command.
+//! How options may be spelled: the table in which `getopt` looks names up. It is read from the clap
+//! command, so that there is no second list of options.
 
 /// Where an option comes from, which decides whether it may be shortened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Origin {
+enum Origin {
     /// isolate 2.x: any prefix that no other option of isolate 2.x has.
     Isolate,
     /// isolate 1.x, gone in 2.x: a prefix that means nothing in 2.x.
@@ -13,7 +14,7 @@ pub(super) enum Origin {
 
 impl Origin {
     /// Whose option `long` is.
-    pub(super) fn of(long: &str) -> Self {
+    fn of(long: &str) -> Self {
         match long {
             "cg-timing" | "no-cg-timing" => Self::Isolate1,
             "config" | "help" => Self::Own,
@@ -36,15 +37,28 @@ pub(super) enum Takes {
 /// One option as it may be spelled.
 #[derive(Debug)]
 pub(super) struct Spelling<'a> {
+    /// Its name without the dashes.
     pub(super) long: &'a str,
-    pub(super) short: Option<u8>,
+    /// Its letter.
+    short: Option<u8>,
+    /// What follows.
     pub(super) takes: Takes,
+    /// Whether it may be shortened.
     origin: Origin,
+}
+
+/// Why a long name is no option.
+#[derive(Debug)]
+pub(super) enum Mismatch<'t, 'a> {
+    /// No option begins like this.
+    Unknown,
+    /// All these do.
+    Ambiguous(Vec<&'t Spelling<'a>>),
 }
 
 /// The options of one spelling of the command line.
 #[derive(Debug)]
-pub(super) struct Table<'a>(pub(super) Vec<Spelling<'a>>);
+pub(super) struct Table<'a>(Vec<Spelling<'a>>);
 
 impl<'a> Table<'a> {
     /// Reads the options of a clap command; it need not be built.
@@ -72,11 +86,16 @@ impl<'a> Table<'a> {
         }
         Err(Mismatch::Unknown)
     }
+
+    /// Finds an option by its letter.
+    pub(super) fn short(&self, letter: u8) -> Option<&Spelling<'a>> {
+        self.0.iter().find(|known| known.short == Some(letter))
+    }
 }
 
 impl<'a> Spelling<'a> {
     /// Reads one argument of a clap command; what has no long name is no option.
-    pub(super) fn of(arg: &'a clap::Arg) -> Option<Self> {
+    fn of(arg: &'a clap::Arg) -> Option<Self> {
         let long = arg.get_long()?;
         let takes = if !arg.get_action().takes_values() {
             Takes::Nothing
@@ -97,14 +116,6 @@ impl<'a> Spelling<'a> {
     }
 }
 
-/// Why a long name is no option.
-pub(super) enum Mismatch<'t, 'a> {
-    /// No option begins like this.
-    Unknown,
-    /// All these do.
-    Ambiguous(Vec<&'t Spelling<'a>>),
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,7 +123,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    pub(super) fn the_letters_are_those_of_isolate_and_h() {
+    fn the_letters_are_those_of_isolate_and_h() {
         let command = IsolateLine::command();
         let mut letters: Vec<String> = Table::of(&command)
             .0
@@ -127,6 +138,24 @@ mod tests {
             })
             .collect();
         letters.sort_by_key(|letter| (letter.to_lowercase(), letter.clone()));
-        assert_eq!(letters.concat(), "b:c:Dd:E:ef:hi:k:M:m:n:o:p::q:r:st:vw:x:");
+        assert_eq!(letters.concat(), "b:c:Dd:eE:f:hi:k:M:m:n:o:p::q:r:st:vw:x:");
+    }
+
+    #[test]
+    fn only_the_names_of_isolate_2_can_be_shortened_whatever_else_is_added() {
+        let command = IsolateLine::command();
+        let table = Table::of(&command);
+        let mut names: Vec<&str> = table
+            .0
+            .iter()
+            .filter(|known| known.origin == Origin::Isolate)
+            .map(|known| known.long)
+            .collect();
+        names.sort_unstable();
+        let isolate = "as-gid as-uid box-id cg cg-mem chdir check-config cleanup core dir env \
+            extra-time fsize full-env inherit-fds init mem meta no-default-dirs open-files \
+            print-cg-root processes quota run share-net silent special-files stack stderr \
+            stderr-to-stdout stdin stdout syscalls time tty-hack verbose version wait wall-time";
+        assert_eq!(names, isolate.split_whitespace().collect::<Vec<_>>());
     }
 }

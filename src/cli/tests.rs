@@ -9,6 +9,7 @@ use crate::request::{EnvRule, MetaTarget};
 
 mod clients;
 mod hostile;
+mod mistakes;
 
 /// What a line changes in a request that asks for nothing.
 type Change = fn(&mut Request);
@@ -281,30 +282,6 @@ fn the_program_is_what_is_left_of_the_line() {
 fn exec_takes_a_memory_limit_of_the_group_without_asking_for_the_mode() {
     let request = parse_line("exec --cg-mem=64M prog").unwrap();
     assert_eq!((request.cg, request.limits.cg_mem), (false, kib(64 << 10)));
-}
-
-#[test]
-fn help_is_an_answer_and_its_exit_code_depends_on_the_spelling() {
-    for (line, code, part) in [
-        ("--help", 2, "--stderr-to-stdout"),
-        ("-h", 2, "Examples:"),
-        ("-vh --init", 2, "exec [OPTIONS]"),
-        ("--run -h x", 2, "--print-cg-root"),
-        ("--help --time=x", 2, "--print-cg-root"),
-        ("exec --help", 0, "isolate-run exec [OPTIONS]"),
-        ("exec -h", 0, "--inherit-fds"),
-    ] {
-        match parse_line(line) {
-            Err(CliError::Help { text, exit_code }) => {
-                assert_eq!(exit_code, code, "{line}");
-                assert!(text.contains(part), "{line}: {text}");
-                assert!(text.lines().all(|line| line.len() <= 100), "{text}");
-            }
-            other => panic!("{line}: {other:?}"),
-        }
-    }
-    let own = parse_line("exec prog --help").unwrap();
-    assert_eq!(own.program, ["prog", "--help"]);
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
         ready: false,
     };
     lock.write(&record)?;
-    remove_traces(&plan, &place)?;
+    remove_traces(&plan, Some(&place))?;
     let box_dir = BoxDir::create(&plan.root, plan.id, caller.owner())?;
     if request.quota.is_some() {
         box_dir.set_quota(request.quota, plan.ids.uid)?;
@@ -70,8 +70,9 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
         Err(error) if !caller.is_root => return Err(error.into()),
         Err(_) => {}
     }
-    let place = find_place(&settings.cgroup)?;
-    remove_traces(&plan, &place)?;
+    // A manager that cannot be had any more has left nothing that we could remove.
+    let place = find_place(&settings.cgroup).ok();
+    remove_traces(&plan, place.as_ref())?;
     lock.clear()?;
     Ok(Answer::default())
 }
@@ -83,8 +84,8 @@ pub(super) fn box_plan(context: &Context) -> Result<BoxPlan, Failure> {
 }
 
 /// Removes what a box consists of: cgroups that a killed keeper left, the quota, the directory.
-pub(super) fn remove_traces(plan: &BoxPlan, place: &Place) -> Result<(), Failure> {
-    if let Place::Delegated { root, .. } = place {
+pub(super) fn remove_traces(plan: &BoxPlan, place: Option<&Place>) -> Result<(), Failure> {
+    if let Some(Place::Delegated { root, .. }) = place {
         Subtree::remove_delegated(root, plan.id)?;
     }
     if let Some(box_dir) = BoxDir::open(&plan.root, plan.id).unwrap_or(None) {

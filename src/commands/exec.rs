@@ -32,7 +32,7 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, String), Failure> {
         ready: false,
     })?;
     let finished = use_box(context, &box_plan, plan, &place, &lock, &signals);
-    let removed = remove_traces(&box_plan, &place).and_then(|()| Ok(lock.clear()?));
+    let removed = remove_traces(&box_plan, Some(&place)).and_then(|()| Ok(lock.clear()?));
     let mut finished = finished?;
     if let (Err(failure), false) = (removed, matches!(finished.report.ending, Ending::Failed(_))) {
         finished.report.ending = Ending::Failed(failure.to_string());
@@ -54,7 +54,7 @@ fn use_box(
     lock: &Lock,
     signals: &Signals,
 ) -> Result<super::run::Finished, Failure> {
-    remove_traces(box_plan, place)?;
+    remove_traces(box_plan, Some(place))?;
     let owner = context.caller.owner();
     let box_dir = BoxDir::create(&box_plan.root, box_plan.id, owner)?;
     in_box(context, box_plan, plan, &box_dir, lock, owner, signals)

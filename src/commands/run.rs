@@ -231,12 +231,16 @@ fn launch_and_supervise(
         .foreground
         .as_ref()
         .map(|terminal| terminal.try_clone());
-    // Our copies of what the caller passed on keep pipes open that the program may want to close.
+    // Our copies keep pipes open whose end somebody waits for when the program has closed them.
+    nix::unistd::dup2_stdin(&setup.null)?;
+    nix::unistd::dup2_stdout(&setup.null)?;
     drop(setup);
     let outcome = keeper::supervise(plan, init, cgroups, signals);
     if let Some(Ok(terminal)) = terminal {
-        // The terminal may be gone; then nobody needs a foreground group any more.
-        drop(nix::unistd::tcsetpgrp(&terminal, nix::unistd::getpgrp()));
+        if let Err(errno) = nix::unistd::tcsetpgrp(&terminal, nix::unistd::getpgrp()) {
+            // The terminal is gone; then nobody needs a foreground group any more.
+            log::info!("cannot take the terminal back: {errno}");
+        }
     }
     Ok(outcome?)
 }

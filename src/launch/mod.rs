@@ -20,7 +20,7 @@ pub(crate) use init::InitSetup;
 pub(crate) use program::{ProgramSetup, StderrSetup};
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
@@ -34,6 +34,15 @@ pub(crate) struct Init {
     pub(crate) pidfd: OwnedFd,
     /// The keeper's end of the socket pair.
     pub(crate) socket: OwnedFd,
+}
+
+impl Drop for Init {
+    /// Whatever went wrong: nothing of the run is left when its init is given up. Neither call does
+    /// anything when init has ended and was waited for.
+    fn drop(&mut self) {
+        drop(process::send_signal(self.pidfd.as_fd(), libc::SIGKILL));
+        drop(process::wait_for(self.pidfd.as_fd()));
+    }
 }
 
 /// Clones init into its namespaces and, where the cgroup is there already, into that. It starts to

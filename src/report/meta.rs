@@ -1,8 +1,6 @@
 //! The meta file, byte for byte as isolate writes it: the keys, their order, their formats. Nothing may
 //! be added here: clients fail on keys that they do not know.
 
-use std::fmt::Write;
-
 use super::{Ending, KillReason, Report, Verdict, seconds};
 use crate::sys::process::Exit;
 
@@ -73,8 +71,7 @@ fn figures(text: &mut String, report: &Report, cg: bool) {
 }
 
 fn line(text: &mut String, key: &str, value: impl std::fmt::Display) {
-    // Writing to a String does not fail.
-    drop(writeln!(text, "{key}:{value}"));
+    text.push_str(&format!("{key}:{value}\n"));
 }
 
 /// A message on one line and without a colon: many clients split lines there and take the second part.
