@@ -4,6 +4,7 @@ use super::Owner;
 
 /// The first line of a record.
 const VERSION: &str = "isolate-run 1";
+
 /// What is known of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {

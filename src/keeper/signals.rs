@@ -59,7 +59,7 @@ impl Signals {
         let Some(info) = self.0.read_signal()? else {
             return Ok(None);
         };
-        let number = info.ssi_signo.cast_signed();
+        let number = info.ssi_signo as i32;
         let is_fatal = FATAL.iter().any(|signal| *signal as i32 == number);
         Ok(Some(if is_fatal {
             Received::Fatal(number)

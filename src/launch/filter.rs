@@ -85,8 +85,7 @@ fn build(restrictions: SyscallSet) -> Result<ScmpFilterContext, SeccompError> {
     if restrictions.contains(Restriction::FileLocks) {
         for call in ["fcntl", "fcntl64"] {
             for command in LOCKING_COMMANDS {
-                let command =
-                    ScmpArgCompare::new(1, LOW_32_BITS, u64::from(command.cast_unsigned()));
+                let command = ScmpArgCompare::new(1, LOW_32_BITS, command as u64);
                 context.add_rule_conditional(
                     refuse(libc::EPERM),
                     ScmpSyscall::from_name(call)?,

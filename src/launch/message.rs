@@ -103,11 +103,11 @@ fn words_usage(words: &Words) -> ResourceUsage {
 }
 
 fn number(value: i32) -> u64 {
-    u64::from(value.cast_unsigned())
+    u64::from(value as u32)
 }
 
 fn as_i32(word: u64) -> Option<i32> {
-    u32::try_from(word).ok().map(u32::cast_signed)
+    u32::try_from(word).ok().map(|word| word as i32)
 }
 
 impl ToKeeper {

@@ -33,12 +33,12 @@ pub(crate) fn act_as<T>(uid: uid_t, gid: gid_t, action: impl FnOnce() -> T) -> i
 
 fn set_fsuid(uid: uid_t) -> uid_t {
     // SAFETY: takes and returns integers; it has no error, hence the check by fsuid().
-    unsafe { libc::setfsuid(uid) }.cast_unsigned()
+    (unsafe { libc::setfsuid(uid) }) as uid_t
 }
 
 fn set_fsgid(gid: gid_t) -> gid_t {
     // SAFETY: takes and returns integers; it has no error, hence the check by fsgid().
-    unsafe { libc::setfsgid(gid) }.cast_unsigned()
+    (unsafe { libc::setfsgid(gid) }) as gid_t
 }
 
 /// The current fsuid: an impossible id changes nothing and returns it (setfsuid(2)).

@@ -38,9 +38,9 @@ pub(crate) fn copy_tree_at(path: &CStr) -> io::Result<OwnedFd> {
 }
 
 fn open_tree(dir: c_int, path: &CStr, flags: c_int, recursive: bool) -> io::Result<OwnedFd> {
-    let mut flags = flags.cast_unsigned() | libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
+    let mut flags = flags as c_uint | libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC;
     if recursive {
-        flags |= libc::AT_RECURSIVE.cast_unsigned();
+        flags |= libc::AT_RECURSIVE as c_uint;
     }
     // SAFETY: path is null-terminated and outlives the call.
     owned(unsafe { libc::syscall(libc::SYS_open_tree, dir, path.as_ptr(), flags) })

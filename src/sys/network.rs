@@ -18,7 +18,7 @@ pub(crate) fn bring_loopback_up() -> io::Result<()> {
     // SAFETY: ifreq is plain integers and arrays, for which all zeroes is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(c"lo".to_bytes_with_nul()) {
-        *to = from.cast_signed();
+        *to = *from as libc::c_char;
     }
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
     // SAFETY: the request has the type that this ioctl takes and outlives the call.

@@ -35,12 +35,12 @@ pub(crate) fn clone(namespaces: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Re
     let mut pidfd: c_int = -1;
     // SAFETY: clone_args is plain integers, for which all zeroes is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = u64::from(namespaces.cast_unsigned()) | libc::CLONE_PIDFD as u64;
+    args.flags = namespaces as u32 as u64 | libc::CLONE_PIDFD as u64;
     args.pidfd = (&raw mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     if let Some(cgroup) = cgroup {
         args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = u64::from(cgroup.as_raw_fd().cast_unsigned());
+        args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: without CLONE_VM the child runs on its own copy of this stack, as after fork(2); args
     // and the pidfd it points to live until the call returns.
@@ -175,10 +175,7 @@ pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
 /// Closes every descriptor from 3 up but those in `kept` (close_range(2)). Only for a process that then
 /// uses none of the others: their owners do not learn of it.
 pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut kept: Vec<u32> = kept
-        .iter()
-        .map(|fd| fd.as_raw_fd().cast_unsigned())
-        .collect();
+    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd() as u32).collect();
     kept.sort_unstable();
     let mut first = 3;
     for keep in kept.into_iter().chain([u32::MAX]) {

@@ -187,7 +187,7 @@ fn properties<'a>(
         properties.push(("RuntimeMaxUSec", micros.into()));
     }
     if unknown.contains(&"PIDFDs") {
-        properties.push(("PIDs", vec![init_pid.cast_unsigned()].into()));
+        properties.push(("PIDs", vec![init_pid as u32].into()));
     } else {
         properties.push(("PIDFDs", vec![Fd::from(init_pidfd)].into()));
     }

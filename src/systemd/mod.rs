@@ -14,6 +14,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use bus::BusError;
+use nix::fcntl::OFlag;
+use nix::unistd::pipe2;
 
 use crate::cgroup::hierarchy;
 
@@ -104,7 +106,8 @@ impl ScopeRequest {
         init_pidfd: OwnedFd,
     ) -> Result<Self, ScopeError> {
         let (sender, answer) = mpsc::channel();
-        let (ready, done) = io::pipe().map_err(ScopeError::Thread)?;
+        let (ready, done) =
+            pipe2(OFlag::O_CLOEXEC).map_err(|errno| ScopeError::Thread(errno.into()))?;
         std::thread::Builder::new()
             .name("scope".into())
             .spawn(move || {
@@ -113,10 +116,7 @@ impl ScopeRequest {
                 drop(done);
             })
             .map_err(ScopeError::Thread)?;
-        Ok(Self {
-            answer,
-            ready: ready.into(),
-        })
+        Ok(Self { answer, ready })
     }
 
     /// Reports a hang-up when the answer is there.
