@@ -1,0 +1,114 @@
+# shellcheck shell=bash
+# Functions shared by ./run, tests/run and the scripts in tests/guest: messages, what must be installed, where things are.
+
+# The oldest compiler that builds the crate: Debian 13's.
+oldest_rustc=1.85
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$(basename "$0"): $*"; exit 1; }
+has() { command -v "$1" >/dev/null 2>&1; }
+
+# at_least HAVE WANT: is version HAVE the same as WANT or newer?
+at_least() { [ "$(printf '%s\n' "$1" "$2" | sort -V | head -n1)" = "$2" ]; }
+
+# follow PID FILE: prints FILE as it grows, until process PID is gone.
+follow() { tail -n +1 -s 0.2 -f --pid="$1" "$2"; }
+
+# streamed FILE COMMAND ...: runs COMMAND with its output in FILE and, as it comes, here. Through a file: a process that
+# COMMAND left behind would hold a pipe open for ever. $running is the process, for a caller's trap.
+running=
+streamed() {
+  local file=$1 status=0
+  shift
+  : >"$file"
+  "$@" </dev/null >"$file" 2>&1 &
+  running=$!
+  follow "$running" "$file"
+  wait "$running" || status=$?
+  running=
+  return "$status"
+}
+
+# Where cargo builds the crate in folder $1.
+target_dir() {
+  case ${CARGO_TARGET_DIR:-} in
+    '') echo "$1/target" ;;
+    /*) echo "$CARGO_TARGET_DIR" ;;
+    *) echo "$PWD/$CARGO_TARGET_DIR" ;;
+  esac
+}
+
+# Where images are kept between runs.
+cache_dir() { echo "${ISOLATE_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/isolate-run-tests}"; }
+
+can_install() { [ "$(id -u)" = 0 ] && has apt-get; }
+
+# A fresh machine has no package lists, or old ones. One unreachable third-party source must not stop the build: whether
+# the packages can be had shows when they are installed.
+refresh_package_lists() {
+  [ -z "${package_lists_are_fresh:-}" ] || return 0
+  apt-get update </dev/null >/dev/null 2>&1 || true
+  package_lists_are_fresh=1
+}
+
+# Installs Debian packages, or says how to. Prints one line, and apt's output only when it fails.
+install_packages() {
+  [ $# -gt 0 ] || return 0
+  if ! can_install; then
+    die "missing here: $*
+Install them first. On Debian or Ubuntu:
+  sudo apt-get update && sudo apt-get install $*"
+  fi
+  say "installing: $*"
+  refresh_package_lists
+  local log
+  log=$(mktemp)
+  if ! DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" \
+    </dev/null >"$log" 2>&1; then
+    cat "$log" >&2
+    rm -f "$log"
+    die "could not install: $*"
+  fi
+  rm -f "$log"
+}
+
+rust_too_old() {
+  die "needs rustc and cargo $oldest_rustc or newer; $1.
+Get a newer one with rustup (https://rustup.rs):
+  curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . ~/.cargo/env"
+}
+
+# What `cargo build` needs: cargo and rustc, a linker, libc's and libseccomp's headers, the certificates for crates.io.
+need_build_tools() {
+  local missing=() packaged
+  # rustup's folder is in the PATH of login shells only.
+  has cargo || [ ! -x "${HOME:-/root}/.cargo/bin/cargo" ] || PATH=$PATH:${HOME:-/root}/.cargo/bin
+  if ! { has cargo && has rustc; }; then
+    if has apt-cache; then
+      ! can_install || refresh_package_lists
+      packaged=$(LC_ALL=C apt-cache policy rustc | sed -n 's/^ *Candidate: \([0-9.]*\).*/\1/p')
+      [ -z "$packaged" ] || at_least "$packaged" "$oldest_rustc" || rust_too_old "this system's packages offer $packaged"
+    fi
+    missing+=(cargo rustc)
+  fi
+  has cc || missing+=(gcc)
+  [ -e /usr/include/stdio.h ] || missing+=(libc6-dev)
+  has pkg-config || missing+=(pkg-config)
+  { has pkg-config && pkg-config --exists libseccomp; } || missing+=(libseccomp-dev)
+  [ -e /etc/ssl/certs/ca-certificates.crt ] || [ ! -d /etc/apt ] || missing+=(ca-certificates)
+  install_packages "${missing[@]}"
+  local version
+  version=$(rustc --version | cut -d' ' -f2)
+  at_least "$version" "$oldest_rustc" || rust_too_old "rustc here is $version ($(command -v rustc))"
+}
+
+# What building and booting the guests needs.
+need_guest_tools() {
+  [ "$(uname -m)" = x86_64 ] || die "the guests are x86_64 systems that run binaries built here; this machine is $(uname -m)"
+  local missing=()
+  has qemu-system-x86_64 || missing+=(qemu-system-x86)
+  has mmdebstrap || missing+=(mmdebstrap)
+  has mke2fs || missing+=(e2fsprogs)
+  [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
+  install_packages "${missing[@]}"
+}
