@@ -21,9 +21,9 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, String), Failure> {
     } = context;
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let place = find_place(&settings.cgroup)?;
-    // Before a box is made: what is refused leaves nothing behind.
-    let signals = Signals::take_over()?;
     let (box_plan, mut lock) = take_box(context)?;
+    // Not before: a wait for a busy box can be interrupted. Not later: from here on there is a box.
+    let signals = Signals::take_over()?;
     let plan = RunPlan::resolve(request, settings, place.clone(), box_plan.id, &environment)?;
     // Never marked as ready: if we are killed, the next exec sees that nobody will come back for it.
     lock.write(&Record {

@@ -76,13 +76,21 @@ impl BusError {
     }
 }
 
+/// The connection and the match of a request that was answered. Dropping them takes a round trip to the
+/// bus, which nobody needs to wait for: do it when the answer has been passed on.
+#[derive(Debug)]
+pub(super) struct Session {
+    _jobs: MessageIterator,
+    _connection: Connection,
+}
+
 /// Starts a scope that holds init, and waits until systemd says that it is there.
 pub(super) fn start_scope(
     spec: &ScopeSpec,
     unit: &str,
     init_pid: i32,
     init_pidfd: BorrowedFd<'_>,
-) -> Result<(), BusError> {
+) -> Result<Session, BusError> {
     let connection = connection::Builder::address(ADDRESS)
         .and_then(|builder| builder.method_timeout(TIMEOUT).build())
         .map_err(BusError::Connect)?;
@@ -96,21 +104,24 @@ pub(super) fn start_scope(
         .and_then(|rule| rule.arg(2, unit))
         .map_err(BusError::Call)?
         .build();
-    let jobs =
+    let mut jobs =
         MessageIterator::for_match_rule(rule, &connection, Some(4)).map_err(BusError::Call)?;
     let job = call(&connection, spec, unit, init_pid, init_pidfd)?;
-    for signal in jobs {
+    for signal in &mut jobs {
         let signal = signal.map_err(BusError::Call)?;
         let body = signal.body();
         let (_, removed, _, result): (u32, OwnedObjectPath, &str, &str) =
             body.deserialize().map_err(BusError::Call)?;
-        if removed == job {
-            return if result == "done" {
-                Ok(())
-            } else {
-                Err(BusError::Job(result.to_owned()))
-            };
+        if removed != job {
+            continue;
         }
+        if result != "done" {
+            return Err(BusError::Job(result.to_owned()));
+        }
+        return Ok(Session {
+            _jobs: jobs,
+            _connection: connection,
+        });
     }
     Err(BusError::Disconnected)
 }
