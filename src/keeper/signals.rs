@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::sys::process;
+
 /// They end the run with the verdict "Interrupted".
 const INTERRUPT: [Signal; 4] = [
     Signal::SIGHUP,
@@ -22,7 +24,9 @@ const FATAL: [Signal; 5] = [
     Signal::SIGBUS,
 ];
 /// They are held back and never looked at. TTOU: the keeper may set the terminal's foreground group.
-const IGNORED: [Signal; 4] = [
+/// XFSZ: a meta file above the caller's own limit is an error to be told, not a death.
+const IGNORED: [Signal; 5] = [
+    Signal::SIGXFSZ,
     Signal::SIGPIPE,
     Signal::SIGUSR1,
     Signal::SIGUSR2,
@@ -45,6 +49,7 @@ pub(crate) struct Signals(SignalFd);
 impl Signals {
     /// Blocks them for this thread, and so for all threads and processes that it makes.
     pub(crate) fn take_over() -> nix::Result<Self> {
+        process::wait_for_children();
         let set = |signals: &[Signal]| signals.iter().copied().collect::<SigSet>();
         let mut watched = set(&INTERRUPT);
         watched.extend(&set(&FATAL));

@@ -189,6 +189,13 @@ pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
     Ok(())
 }
 
+/// Sets the default disposition of SIGCHLD: a caller that ignores it, and passes that on, would have the
+/// kernel take our children away before we can wait for them (waitpid(2), NOTES).
+pub(crate) fn wait_for_children() {
+    // SAFETY: SIG_DFL runs no code of ours, and SIGCHLD may have any disposition.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Sets the default disposition of every signal of the calling process that can have another one.
 pub(crate) fn reset_signal_dispositions() {
     for signal in 1..=libc::SIGRTMAX() {
