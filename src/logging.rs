@@ -1,10 +1,12 @@
 //! `-v`: what happens, on stderr. Without it, nothing: stderr is the program's.
 
 use std::io::Write;
+use std::time::Instant;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-struct Stderr;
+/// Writes to stderr, with the time since the start in front: where the set-up takes its time can be seen.
+struct Stderr(Instant);
 
 impl Log for Stderr {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -17,7 +19,8 @@ impl Log for Stderr {
             // A message that cannot be written cannot be reported, either.
             drop(writeln!(
                 std::io::stderr(),
-                "isolate-run: {}",
+                "isolate-run: [{:8.3} ms] {}",
+                self.0.elapsed().as_secs_f64() * 1e3,
                 record.args()
             ));
         }
@@ -33,7 +36,7 @@ pub(crate) fn start(verbosity: u8) {
         1 => LevelFilter::Info,
         _ => LevelFilter::Debug,
     };
-    if log::set_logger(&Stderr).is_ok() {
+    if log::set_boxed_logger(Box::new(Stderr(Instant::now()))).is_ok() {
         log::set_max_level(level);
     }
 }

@@ -208,6 +208,7 @@ fn launch_and_supervise(
         Place::Delegated { root, .. } => Some(Subtree::delegated(root, box_plan.id, &plan.leaf)?),
         Place::Systemd { .. } | Place::Nowhere { .. } => None,
     };
+    log::debug!("everything is laid out; cloning init");
     // Clone first, talk to the bus second: its client starts threads.
     let init = launch::spawn(&setup, delegated.as_ref().map(Subtree::init_fd))
         .map_err(|error| Failure::new(format!("cannot clone init into new namespaces: {error}")))?;

@@ -1,22 +1,27 @@
 //! StartTransientUnit over the system bus. The only file that names zbus.
 //!
-//! The address is fixed: the client library would follow `DBUS_SYSTEM_BUS_ADDRESS` anywhere. Every call
-//! has a time-out; the match for JobRemoved is installed before the call whose job it reports.
+//! The address is fixed: the client library would follow `DBUS_SYSTEM_BUS_ADDRESS` anywhere. The whole
+//! conversation has a time-out; the match for JobRemoved is installed before the call whose job it
+//! reports. It all happens in the thread that calls: each thread more would cost a run as much as a
+//! message does.
 
 use std::fmt;
+use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use zbus::blocking::{Connection, MessageIterator, connection};
+use futures_lite::{StreamExt, future};
 use zbus::zvariant::{Fd, OwnedObjectPath, Value};
-use zbus::{MatchRule, message};
+use zbus::{Connection, Message, MessageStream, connection, message};
 
 use super::ScopeSpec;
 
-const ADDRESS: &str = "unix:path=/run/dbus/system_bus_socket";
+const SOCKET: &str = "/run/dbus/system_bus_socket";
 const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const JOB_REMOVED: &str = "JobRemoved";
 /// A busy PID 1 has been seen to take seconds; after this it is not busy but stuck.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -24,9 +29,11 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) enum BusError {
     /// The bus cannot be reached.
-    Connect(zbus::Error),
+    Connect(io::Error),
     /// A call failed.
     Call(zbus::Error),
+    /// There was no answer in time.
+    Timeout,
     /// The connection ended before the job did.
     Disconnected,
     /// The job ended otherwise than well.
@@ -39,10 +46,11 @@ impl fmt::Display for BusError {
             Self::Connect(error) => {
                 write!(
                     f,
-                    "cannot connect to the system bus at {ADDRESS} (is dbus running?): {error}"
+                    "cannot connect to the system bus at {SOCKET} (is dbus running?): {error}"
                 )
             }
             Self::Call(error) => write!(f, "systemd refused: {error}"),
+            Self::Timeout => write!(f, "systemd did not answer within {} s", TIMEOUT.as_secs()),
             Self::Disconnected => f.write_str("the connection to the system bus was cut"),
             Self::Job(result) => write!(f, "systemd's job for it ended as '{result}'"),
         }
@@ -57,10 +65,7 @@ impl BusError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Disconnected => true,
-            Self::Connect(error) => matches!(
-                error,
-                zbus::Error::InputOutput(_) | zbus::Error::Handshake(_)
-            ),
+            Self::Connect(_) => true,
             Self::Call(zbus::Error::MethodError(name, ..)) => [
                 "org.freedesktop.DBus.Error.NoReply",
                 "org.freedesktop.DBus.Error.Disconnected",
@@ -70,18 +75,13 @@ impl BusError {
                 "org.freedesktop.systemd1.UnitExists",
             ]
             .contains(&name.as_str()),
-            Self::Call(error) => matches!(error, zbus::Error::InputOutput(_)),
-            Self::Job(_) => false,
+            Self::Call(error) => matches!(
+                error,
+                zbus::Error::InputOutput(_) | zbus::Error::Handshake(_)
+            ),
+            Self::Timeout | Self::Job(_) => false,
         }
     }
-}
-
-/// The connection and the match of a request that was answered. Dropping them takes a round trip to the
-/// bus, which nobody needs to wait for: do it when the answer has been passed on.
-#[derive(Debug)]
-pub(super) struct Session {
-    _jobs: MessageIterator,
-    _connection: Connection,
 }
 
 /// Starts a scope that holds init, and waits until systemd says that it is there.
@@ -90,72 +90,124 @@ pub(super) fn start_scope(
     unit: &str,
     init_pid: i32,
     init_pidfd: BorrowedFd<'_>,
-) -> Result<Session, BusError> {
-    let connection = connection::Builder::address(ADDRESS)
-        .and_then(|builder| builder.method_timeout(TIMEOUT).build())
-        .map_err(BusError::Connect)?;
-    // arg2 is the unit: the bus daemon filters, so other units' jobs do not wake us.
-    let rule = MatchRule::builder()
-        .msg_type(message::Type::Signal)
-        .sender(SYSTEMD)
-        .and_then(|rule| rule.path(MANAGER_PATH))
-        .and_then(|rule| rule.interface(MANAGER))
-        .and_then(|rule| rule.member("JobRemoved"))
-        .and_then(|rule| rule.arg(2, unit))
-        .map_err(BusError::Call)?
-        .build();
-    let mut jobs =
-        MessageIterator::for_match_rule(rule, &connection, Some(4)).map_err(BusError::Call)?;
-    let job = call(&connection, spec, unit, init_pid, init_pidfd)?;
-    for signal in &mut jobs {
-        let signal = signal.map_err(BusError::Call)?;
-        let body = signal.body();
-        let (_, removed, _, result): (u32, OwnedObjectPath, &str, &str) =
-            body.deserialize().map_err(BusError::Call)?;
-        if removed != job {
-            continue;
-        }
-        if result != "done" {
-            return Err(BusError::Job(result.to_owned()));
-        }
-        return Ok(Session {
-            _jobs: jobs,
-            _connection: connection,
-        });
-    }
-    Err(BusError::Disconnected)
+) -> Result<(), BusError> {
+    let stream = UnixStream::connect(SOCKET).map_err(BusError::Connect)?;
+    async_io::block_on(async {
+        let patience = async {
+            async_io::Timer::after(TIMEOUT).await;
+            Err(BusError::Timeout)
+        };
+        let request = async {
+            // Without the client's own threads: this one does all the work.
+            let connection = connection::Builder::unix_stream(stream)
+                .internal_executor(false)
+                .build()
+                .await
+                .map_err(BusError::Call)?;
+            log::debug!("connected to the system bus");
+            let executor = connection.executor().clone();
+            let work = async {
+                loop {
+                    executor.tick().await;
+                }
+            };
+            future::or(
+                request_scope(&connection, spec, unit, init_pid, init_pidfd),
+                work,
+            )
+            .await
+        };
+        future::or(request, patience).await
+    })
 }
 
-/// Properties that an older systemd does not know, each with what stands in for it.
-const OPTIONAL: [&str; 2] = ["PIDFDs", "OOMPolicy"];
-
-fn call(
+/// One conversation: the match and the call leave together, since the bus keeps their order.
+async fn request_scope(
     connection: &Connection,
     spec: &ScopeSpec,
     unit: &str,
     init_pid: i32,
     init_pidfd: BorrowedFd<'_>,
-) -> Result<OwnedObjectPath, BusError> {
+) -> Result<(), BusError> {
+    let mut incoming = MessageStream::from(connection);
+    let add_match = match_job_of(unit).map_err(BusError::Call)?;
+    connection.send(&add_match).await.map_err(BusError::Call)?;
     let mut unknown: Vec<&str> = Vec::new();
-    loop {
-        let properties = properties(spec, init_pid, init_pidfd, &unknown);
-        let auxiliary: Vec<(&str, Vec<(&str, Value<'_>)>)> = Vec::new();
-        let arguments = (unit, "fail", properties, auxiliary);
-        match connection.call_method(
-            Some(SYSTEMD),
-            MANAGER_PATH,
-            Some(MANAGER),
-            "StartTransientUnit",
-            &arguments,
-        ) {
-            Ok(reply) => return reply.body().deserialize().map_err(BusError::Call),
-            Err(error) => match refused_property(&error).filter(|name| !unknown.contains(name)) {
-                Some(name) => unknown.push(name),
-                None => return Err(BusError::Call(error)),
-            },
+    let mut call = start_unit(unit, properties(spec, init_pid, init_pidfd, &unknown))
+        .map_err(BusError::Call)?;
+    connection.send(&call).await.map_err(BusError::Call)?;
+    let mut job: Option<OwnedObjectPath> = None;
+    while let Some(message) = incoming.next().await {
+        let message = message.map_err(BusError::Call)?;
+        let answers = |question: &Message| {
+            message.header().reply_serial() == Some(question.primary_header().serial_num())
+        };
+        match message.message_type() {
+            message::Type::Error if answers(&call) => {
+                let error = zbus::Error::from(message);
+                match refused_property(&error).filter(|name| !unknown.contains(name)) {
+                    Some(name) => unknown.push(name),
+                    None => return Err(BusError::Call(error)),
+                }
+                call = start_unit(unit, properties(spec, init_pid, init_pidfd, &unknown))
+                    .map_err(BusError::Call)?;
+                connection.send(&call).await.map_err(BusError::Call)?;
+            }
+            message::Type::Error if answers(&add_match) => {
+                return Err(BusError::Call(zbus::Error::from(message)));
+            }
+            message::Type::MethodReturn if answers(&call) => {
+                log::debug!("systemd has queued the start of {unit}");
+                job = Some(message.body().deserialize().map_err(BusError::Call)?);
+            }
+            message::Type::Signal if is_job_removed(&message) => {
+                let body = message.body();
+                let (_, removed, _, result): (u32, OwnedObjectPath, &str, &str) =
+                    body.deserialize().map_err(BusError::Call)?;
+                match (job.as_ref() == Some(&removed), result) {
+                    (true, "done") => return Ok(()),
+                    (true, result) => return Err(BusError::Job(result.to_owned())),
+                    (false, _) => {}
+                }
+            }
+            _ => {}
         }
     }
+    Err(BusError::Disconnected)
 }
+
+/// JobRemoved of jobs for this unit and no other: the bus daemon compares arg2, so that the jobs of
+/// other units do not wake us.
+fn match_job_of(unit: &str) -> zbus::Result<Message> {
+    let rule = format!(
+        "type='signal',sender='{SYSTEMD}',path='{MANAGER_PATH}',interface='{MANAGER}',\
+         member='{JOB_REMOVED}',arg2='{unit}'"
+    );
+    Message::method_call("/org/freedesktop/DBus", "AddMatch")?
+        .destination("org.freedesktop.DBus")?
+        .interface("org.freedesktop.DBus")?
+        .build(&rule)
+}
+
+fn start_unit(unit: &str, properties: Vec<(&str, Value<'_>)>) -> zbus::Result<Message> {
+    let auxiliary: Vec<(&str, Vec<(&str, Value<'_>)>)> = Vec::new();
+    Message::method_call(MANAGER_PATH, "StartTransientUnit")?
+        .destination(SYSTEMD)?
+        .interface(MANAGER)?
+        .build(&(unit, "fail", properties, auxiliary))
+}
+
+/// The bus daemon has checked the sender: only signals that match the rule come here.
+fn is_job_removed(message: &Message) -> bool {
+    let header = message.header();
+    header.member().is_some_and(|member| member == JOB_REMOVED)
+        && header
+            .interface()
+            .is_some_and(|interface| interface == MANAGER)
+}
+
+/// Properties that an older systemd does not know; [`properties`] does without them.
+const OPTIONAL: [&str; 2] = ["PIDFDs", "OOMPolicy"];
 
 /// The optional property that systemd says it does not know.
 fn refused_property(error: &zbus::Error) -> Option<&'static str> {

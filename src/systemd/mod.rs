@@ -111,18 +111,10 @@ impl ScopeRequest {
         std::thread::Builder::new()
             .name("scope".into())
             .spawn(move || {
-                let mut session = None;
-                let answer = acquire(
-                    &spec,
-                    &mount_point,
-                    init_pid,
-                    init_pidfd.as_fd(),
-                    &mut session,
-                );
+                let answer = acquire(&spec, &mount_point, init_pid, init_pidfd.as_fd());
                 // The receiver may be gone: then nobody wants the scope any more.
                 drop(sender.send(answer));
                 drop(done);
-                drop(session);
             })
             .map_err(ScopeError::Thread)?;
         Ok(Self { answer, ready })
@@ -151,13 +143,11 @@ fn acquire(
     mount_point: &Path,
     init_pid: i32,
     init_pidfd: BorrowedFd<'_>,
-    session: &mut Option<bus::Session>,
 ) -> Result<Scope, ScopeError> {
     let mut attempt = 1;
     loop {
         let unit = format!("isolate-{}-{:016x}.scope", spec.label, random());
-        let started = bus::start_scope(spec, &unit, init_pid, init_pidfd)
-            .map(|answered| *session = Some(answered));
+        let started = bus::start_scope(spec, &unit, init_pid, init_pidfd);
         // /proc is the truth, whatever the bus said: the call in flight during `systemctl daemon-reexec`
         // fails although systemd goes on to do what it asked for.
         let found = hierarchy::cgroup_of(&init_pid.to_string()).ok().flatten();
