@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, sethostname};
 
@@ -50,6 +51,11 @@ pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd) -> ! {
 
 fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(failed(Step::DieWithKeeper))?;
+    let mut namespaces = CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
+    if setup.own_network {
+        namespaces |= CloneFlags::CLONE_NEWNET;
+    }
+    unshare(namespaces).map_err(failed(Step::Namespaces))?;
     sethostname(HOST_NAME).map_err(failed(Step::HostName))?;
     if setup.own_network {
         network::bring_loopback_up().map_err(os_failed(Step::Loopback))?;

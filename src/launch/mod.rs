@@ -48,17 +48,16 @@ impl Drop for Init {
 /// Clones init into its namespaces and, where the cgroup is there already, into that. It starts to
 /// build the sandbox at once and then waits for [`message::ToInit::Go`].
 ///
+/// Only the mount and PID namespaces come with the clone, for which the keeper waits; init makes the
+/// others itself, while the keeper talks to systemd: a network namespace takes as long as all the rest.
+///
 /// There is no cgroup namespace among them: with `nsdelegate`, a process in one could not clone into
 /// a leaf outside of it, and init is moved to its scope only later. The program gets its own.
 ///
 /// The calling process must have one thread only.
 pub(crate) fn spawn(setup: &InitSetup, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Init> {
     let (keeper, init) = socket::pair()?;
-    let mut namespaces =
-        libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
-    if setup.own_network {
-        namespaces |= libc::CLONE_NEWNET;
-    }
+    let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
     match process::clone(namespaces, cgroup)? {
         Cloned::Child => {
             drop(keeper);

@@ -6,6 +6,8 @@
 pub(crate) enum Step {
     /// init: die with the keeper.
     DieWithKeeper,
+    /// init: make the other namespaces.
+    Namespaces,
     /// init: close what it does not need.
     CloseDescriptors,
     /// init: set the host name.
@@ -77,8 +79,12 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [(Self, &'static str); 35] = [
+    const ALL: [(Self, &'static str); 36] = [
         (Self::DieWithKeeper, "cannot make init die with the keeper"),
+        (
+            Self::Namespaces,
+            "cannot make the IPC, UTS and network namespaces of the sandbox",
+        ),
         (
             Self::CloseDescriptors,
             "cannot close the descriptors of init",

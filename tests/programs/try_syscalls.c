@@ -1,0 +1,36 @@
+// try_syscalls FILE: makes each call that can be denied, and prints what came of it.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void say(const char *what, long result) {
+  printf("%s %s\n", what, result < 0 ? strerrorname_np(errno) : "done");
+}
+
+int main(int argc, char **argv) {
+  int file = open(argc > 1 ? argv[1] : "locked", O_RDWR | O_CREAT, 0600);
+  // Read locks do not wait for each other.
+  struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+  // KEYCTL_GET_KEYRING_ID of a keyring that does not exist.
+  say("keyctl", syscall(SYS_keyctl, 0, 0x7fffffff, 0, 0, 0));
+  say("vsock", socket(AF_VSOCK, SOCK_STREAM, 0));
+  // The kernel looks at 32 bits of the family only.
+  say("vsock64", syscall(SYS_socket, 0x100000000L | AF_VSOCK, SOCK_STREAM, 0));
+  say("unix", socket(AF_UNIX, SOCK_STREAM, 0));
+  say("setlk", fcntl(file, F_SETLK, &lock));
+  say("setlkw", fcntl(file, F_SETLKW, &lock));
+  say("ofd-setlk", fcntl(file, F_OFD_SETLK, &lock));
+  say("ofd-setlkw", fcntl(file, F_OFD_SETLKW, &lock));
+  say("setlease", fcntl(file, F_SETLEASE, F_UNLCK));
+  say("notify", fcntl(file, F_NOTIFY, 0));
+  say("getlk", fcntl(file, F_GETLK, &lock));
+  say("flock", flock(file, LOCK_EX));
+  say("io_uring", syscall(SYS_io_uring_setup, 1, NULL));
+  return 0;
+}
