@@ -196,12 +196,23 @@ pub(crate) fn wait_for_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// Sets the default disposition of every signal of the calling process that can have another one.
+/// Sets the default disposition of every signal of the calling process that can have another one. By the
+/// raw system call: libc refuses its own two signals, which a caller may have left ignored.
 pub(crate) fn reset_signal_dispositions() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL runs no code of ours. KILL, STOP and libc's own signals are refused, and
-        // have the default disposition anyway.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // struct sigaction of the kernel: handler SIG_DFL, no flags, no restorer, an empty mask.
+    let default = [0_u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: SIG_DFL runs no code; the array has the kernel's layout and outlives the call. KILL
+        // and STOP are refused, and have the default disposition anyway.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                0_usize,
+                8_usize,
+            )
+        };
     }
 }
 
