@@ -3,8 +3,8 @@
 use std::error::Error;
 
 /// An error and all its causes on one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = reason(error);
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(": ");
@@ -48,5 +48,7 @@ mod tests {
     fn causes_follow_after_colons_in_the_systems_words() {
         let error = Outer(std::io::Error::from_raw_os_error(libc::ENOENT));
         assert_eq!(chain(&error), "cannot open 'x': No such file or directory");
+        let alone = std::io::Error::from_raw_os_error(libc::ENOSPC);
+        assert_eq!(chain(&alone), "No space left on device");
     }
 }

@@ -42,6 +42,7 @@ mod request;
 mod sys;
 mod syscall_set;
 mod systemd;
+mod timer;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -38,10 +38,9 @@ impl MetaFile {
         };
         match opened {
             Ok(file) => Ok(Self(Some((file, name)))),
-            Err(error) => Err(Failure::new(format!(
-                "cannot open the meta file '{name}': {}",
-                crate::error::chain(&error)
-            ))),
+            Err(error) => Err(Failure::at(&format!("cannot open the meta file '{name}'"))(
+                error,
+            )),
         }
     }
 
@@ -50,11 +49,7 @@ impl MetaFile {
         let Some((mut file, name)) = self.0 else {
             return Ok(());
         };
-        file.write_all(text.as_bytes()).map_err(|error| {
-            Failure::new(format!(
-                "cannot write the meta file '{name}': {}",
-                crate::error::chain(&error)
-            ))
-        })
+        file.write_all(text.as_bytes())
+            .map_err(Failure::at(&format!("cannot write the meta file '{name}'")))
     }
 }

@@ -99,6 +99,17 @@ fn a_full_file_system_is_the_program_s_trouble_and_not_the_sandbox_s() {
     private_mounts();
     let mounted = Mounted::tmpfs("size=2m,nr_inodes=60,mode=755");
     let test_box = TestBox::new_in(mounted.path(), "systemd").options(&["--cg"]);
+    // What the caller gets to read is not on the full file system.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let out = test_box.out();
+    must(
+        "mount",
+        &[
+            "--bind",
+            elsewhere.path().to_str().unwrap(),
+            out.to_str().unwrap(),
+        ],
+    );
     let fill =
         "head -c 4M /dev/zero >big; n=0; while : 2>/dev/null >$n; do n=$((n+1)); done; exit 9";
     let run = test_box.shell(fill).run();

@@ -152,11 +152,11 @@ fn threads_count_as_processes() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_limit_of_the_control_group_needs_control_group_mode() {
-    let run = TestBox::with_manager("systemd")
-        .command(&["/bin/true"])
-        .options(&["--cg-mem=1000"])
-        .run();
-    run.assert_failed("--cg-mem needs --cg");
+    let test_box = TestBox::with_manager("systemd");
+    test_box
+        .init()
+        .isolate(&["--cg-mem=1000", "--run", "--", "/bin/true"])
+        .assert_refused(2, "--cg-mem needs --cg");
 }
 
 #[test]

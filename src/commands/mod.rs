@@ -50,11 +50,16 @@ impl Failure {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
+
+    /// What could not be done, and the error that says why: for `map_err`.
+    pub(crate) fn at<E: Error + 'static>(what: &str) -> impl Fn(E) -> Self {
+        move |error| Self(format!("{what}: {}", chain(&error)))
+    }
 }
 
 /// Every error of the layers below is a chain of causes that can be printed. This is the border: what
 /// arrives here is told to the caller, not examined.
-impl<E: Error> From<E> for Failure {
+impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self(chain(&error))
     }

@@ -14,7 +14,7 @@ use crate::launch::{self, InitSetup, ProgramSetup, StderrSetup, filter};
 use crate::plan::{BoxPlan, RunPlan, StderrPlan};
 use crate::report::{Ending, Report, meta, status_line};
 use crate::sys::exec::Image;
-use crate::systemd::{ScopeRequest, ScopeSpec};
+use crate::systemd::{Bus, BusError, ScopeRequest, ScopeSpec};
 
 /// Runs the program; the answer's meta text is for the meta file.
 pub(crate) fn run(context: &Context) -> Result<(Answer, String), Failure> {
@@ -90,9 +90,11 @@ pub(super) fn in_box(
     if plan.quota.is_some() {
         box_dir.set_quota(plan.quota, box_plan.ids.uid)?;
     }
+    // The handshake goes on while the sandbox is laid out.
+    let bus = matches!(plan.place, Place::Systemd { .. }).then(Bus::connect);
     let setup = prepare(context, box_plan, &plan, box_dir, lock)?;
     box_dir.give_to_program(box_plan.ids, owner, plan.special_files)?;
-    let outcome = launch_and_supervise(context, box_plan, &plan, setup, signals);
+    let outcome = launch_and_supervise(context, box_plan, &plan, setup, bus, signals);
     // Whatever happened: the caller gets the files back.
     let given_back = box_dir.give_back(box_plan.ids, owner, plan.special_files);
     let Outcome {
@@ -163,14 +165,14 @@ fn prepare(
         .concat(),
     };
     let null = File::options().read(true).write(true).open("/dev/null");
-    let null = null.map_err(|error| Failure::new(format!("cannot open /dev/null: {error}")))?;
+    let null = null.map_err(Failure::at("cannot open /dev/null"))?;
     Ok(InitSetup {
         mounts,
         own_network: !plan.share_net,
         lock: lock
             .fd()
             .try_clone_to_owned()
-            .map_err(|error| Failure::new(format!("cannot copy the lock: {error}")))?,
+            .map_err(Failure::at("cannot copy the lock"))?,
         null: null.into(),
         program,
     })
@@ -194,7 +196,7 @@ fn terminal() -> Result<Option<std::os::fd::OwnedFd>, Failure> {
     terminal
         .try_clone_to_owned()
         .map(Some)
-        .map_err(|error| Failure::new(format!("cannot copy the terminal: {error}")))
+        .map_err(Failure::at("cannot copy the terminal"))
 }
 
 fn launch_and_supervise(
@@ -202,6 +204,7 @@ fn launch_and_supervise(
     box_plan: &BoxPlan,
     plan: &RunPlan,
     setup: InitSetup,
+    bus: Option<Result<Bus, BusError>>,
     signals: &Signals,
 ) -> Result<Outcome, Failure> {
     let delegated = match &plan.place {
@@ -209,15 +212,14 @@ fn launch_and_supervise(
         Place::Systemd { .. } | Place::Nowhere { .. } => None,
     };
     log::debug!("everything is laid out; cloning init");
-    // Clone first, talk to the bus second: its client starts threads.
     let init = launch::spawn(&setup, delegated.as_ref().map(Subtree::init_fd))
-        .map_err(|error| Failure::new(format!("cannot clone init into new namespaces: {error}")))?;
+        .map_err(Failure::at("cannot clone init into new namespaces"))?;
     let cgroups = match (&plan.place, delegated) {
         (Place::Systemd { mount_point, .. }, _) => {
             let pidfd = init.pidfd.try_clone();
-            let pidfd = pidfd
-                .map_err(|error| Failure::new(format!("cannot copy the pidfd of init: {error}")))?;
+            let pidfd = pidfd.map_err(Failure::at("cannot copy the pidfd of init"))?;
             CgroupState::Requested(ScopeRequest::start(
+                bus.unwrap_or_else(Bus::connect),
                 scope_spec(context, box_plan, plan),
                 mount_point.clone(),
                 init.pid,

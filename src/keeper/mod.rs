@@ -3,10 +3,10 @@
 //! [`phase`] decides, this file does. Every wait of a run is in [`Keeper::wait`]: for init and the
 //! program, for the scope, for deadlines and for signals.
 
+mod looks;
 mod meter;
 mod phase;
 mod signals;
-mod timers;
 
 pub(crate) use signals::Signals;
 
@@ -27,9 +27,10 @@ use crate::plan::RunPlan;
 use crate::report::{Ending, KillReason, Usage};
 use crate::sys::process::{self, ResourceUsage};
 use crate::systemd::ScopeRequest;
+use crate::timer::Timer;
+use looks::next_look;
 use meter::Meter;
 use phase::{Action, Event, Phase};
-use timers::{Timer, next_look};
 
 /// How long the set-up may take. A busy systemd has been seen to need seconds.
 const SETUP_PATIENCE: Duration = Duration::from_secs(60);
@@ -302,31 +303,40 @@ impl Keeper<'_> {
         }))
     }
 
-    /// Sets up the cgroups in the scope that systemd made.
+    /// Hears systemd, and sets up the cgroups in the scope once it is there.
     fn take_scope(&mut self) -> Option<Event> {
-        let CgroupState::Requested(request) =
-            std::mem::replace(&mut self.cgroups, CgroupState::None)
-        else {
+        let CgroupState::Requested(request) = &mut self.cgroups else {
             return None;
         };
-        let scope = match request.finish() {
-            Ok(scope) => scope,
-            Err(error) => return Some(Event::Failed(chain(&error))),
+        let scope = match request.proceed() {
+            Ok(None) => return None,
+            Ok(Some(scope)) => scope,
+            Err(error) => {
+                self.cgroups = CgroupState::None;
+                return Some(Event::Failed(chain(&error)));
+            }
         };
         self.holder = format!("the systemd scope {}", scope.unit);
         log::info!("init {} is in {}", self.init.pid, scope.path.display());
         match Subtree::in_scope(&scope.path, self.init.pid, &self.plan.leaf) {
-            Ok(subtree) => self.cgroups = CgroupState::Ready(subtree),
-            Err(error) => return Some(Event::Failed(chain(&error))),
+            Ok(subtree) => {
+                self.cgroups = CgroupState::Ready(subtree);
+                Some(Event::CgroupReady)
+            }
+            Err(error) => {
+                self.cgroups = CgroupState::None;
+                Some(Event::Failed(chain(&error)))
+            }
         }
-        Some(Event::CgroupReady)
     }
 
     fn deadline_passed(&self, phase: &Phase) -> Option<Event> {
         match phase {
             Phase::SettingUp { .. } | Phase::Starting { .. } => {
                 let what = match self.cgroups {
-                    CgroupState::Requested(_) => "systemd did not start the scope of the run",
+                    CgroupState::Requested(_) => {
+                        "systemd did not start the scope of the run (is it hung? see systemctl list-jobs)"
+                    }
                     CgroupState::None | CgroupState::Ready(_) => "the sandbox was not set up",
                 };
                 Some(Event::Failed(format!(

@@ -1,72 +1,88 @@
-//! StartTransientUnit over the system bus. The only file that names zbus.
+//! A connection to the system bus: the handshake, and messages as they come and go.
 //!
-//! The address is fixed: the client library would follow `DBUS_SYSTEM_BUS_ADDRESS` anywhere. The whole
-//! conversation has a time-out; the match for JobRemoved is installed before the call whose job it
-//! reports. It all happens in the thread that calls: each thread more would cost a run as much as a
-//! message does.
+//! One descriptor that never blocks, for the keeper's poll loop. The library's own connection would bring
+//! threads and an executor, which cost a short run more than the whole conversation does; messages are
+//! built and taken apart by the library. The protocol is the D-Bus specification's: "Authentication
+//! Protocol" and "Message Protocol".
+//!
+//! The address is fixed: an environment variable could name a bus of somebody else's.
 
 use std::fmt;
-use std::io;
-use std::os::fd::BorrowedFd;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
-use futures_lite::{StreamExt, future};
-use zbus::zvariant::{Fd, OwnedObjectPath, Value};
-use zbus::{Connection, Message, MessageStream, connection, message};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+use zbus::Message;
+use zbus::zvariant::serialized::{Context, Data};
+use zbus::zvariant::{Endian, Type, Value};
 
-use super::ScopeSpec;
+use crate::sys::socket::send;
 
 const SOCKET: &str = "/run/dbus/system_bus_socket";
-const SYSTEMD: &str = "org.freedesktop.systemd1";
-const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
-const MANAGER: &str = "org.freedesktop.systemd1.Manager";
-const JOB_REMOVED: &str = "JobRemoved";
-/// A busy PID 1 has been seen to take seconds; after this it is not busy but stuck.
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// Nothing that is asked for here has an answer of more than a few hundred bytes.
+const LONGEST_MESSAGE: usize = 1 << 20;
 
-/// Why a unit was not started.
+/// Why a conversation with the bus ended.
 #[derive(Debug)]
 pub(crate) enum BusError {
     /// The bus cannot be reached.
     Connect(io::Error),
-    /// A call failed.
-    Call(zbus::Error),
-    /// There was no answer in time.
-    Timeout,
-    /// The connection ended before the job did.
+    /// The bus does not accept this process.
+    Rejected(String),
+    /// Reading or writing failed.
+    Transfer(io::Error),
+    /// A message cannot be built or understood.
+    Message(zbus::Error),
+    /// The bus ended the connection.
     Disconnected,
-    /// The job ended otherwise than well.
+    /// The call was answered by an error.
+    Refused {
+        /// The error's name, as `org.freedesktop.DBus.Error.NoReply`.
+        name: String,
+        /// Its text.
+        text: String,
+    },
+    /// The job that was asked for ended otherwise than well.
     Job(String),
 }
 
 impl fmt::Display for BusError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connect(error) => {
-                write!(
-                    f,
-                    "cannot connect to the system bus at {SOCKET} (is dbus running?): {error}"
-                )
+            Self::Connect(_) => write!(
+                f,
+                "cannot connect to the system bus at {SOCKET} (is dbus running?)"
+            ),
+            Self::Rejected(answer) => {
+                write!(f, "the system bus does not let this process in ({answer})")
             }
-            Self::Call(error) => write!(f, "systemd refused: {error}"),
-            Self::Timeout => write!(f, "systemd did not answer within {} s", TIMEOUT.as_secs()),
+            Self::Transfer(_) => f.write_str("cannot talk to the system bus"),
+            Self::Message(_) => f.write_str("cannot make sense of the system bus"),
             Self::Disconnected => f.write_str("the connection to the system bus was cut"),
+            Self::Refused { name, text } => write!(f, "systemd refused: {text} ({name})"),
             Self::Job(result) => write!(f, "systemd's job for it ended as '{result}'"),
         }
     }
 }
 
-impl std::error::Error for BusError {}
+impl std::error::Error for BusError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Connect(error) | Self::Transfer(error) => Some(error),
+            Self::Message(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 impl BusError {
     /// Whether the same request may well succeed a moment later: the bus or systemd was being restarted,
     /// or the name was taken.
     pub(super) fn is_transient(&self) -> bool {
         match self {
-            Self::Disconnected => true,
-            Self::Connect(_) => true,
-            Self::Call(zbus::Error::MethodError(name, ..)) => [
+            Self::Connect(_) | Self::Disconnected | Self::Transfer(_) => true,
+            Self::Refused { name, .. } => [
                 "org.freedesktop.DBus.Error.NoReply",
                 "org.freedesktop.DBus.Error.Disconnected",
                 "org.freedesktop.DBus.Error.LimitsExceeded",
@@ -75,188 +91,346 @@ impl BusError {
                 "org.freedesktop.systemd1.UnitExists",
             ]
             .contains(&name.as_str()),
-            Self::Call(error) => matches!(
-                error,
-                zbus::Error::InputOutput(_) | zbus::Error::Handshake(_)
-            ),
-            Self::Timeout | Self::Job(_) => false,
+            Self::Rejected(_) | Self::Message(_) | Self::Job(_) => false,
         }
     }
 }
 
-/// Starts a scope that holds init, and waits until systemd says that it is there.
-pub(super) fn start_scope(
-    spec: &ScopeSpec,
-    unit: &str,
-    init_pid: i32,
-    init_pidfd: BorrowedFd<'_>,
-) -> Result<(), BusError> {
-    let stream = UnixStream::connect(SOCKET).map_err(BusError::Connect)?;
-    async_io::block_on(async {
-        let patience = async {
-            async_io::Timer::after(TIMEOUT).await;
-            Err(BusError::Timeout)
-        };
-        let request = async {
-            // Without the client's own threads: this one does all the work.
-            let connection = connection::Builder::unix_stream(stream)
-                .internal_executor(false)
-                .build()
-                .await
-                .map_err(BusError::Call)?;
-            log::debug!("connected to the system bus");
-            let executor = connection.executor().clone();
-            let work = async {
-                loop {
-                    executor.tick().await;
-                }
-            };
-            future::or(
-                request_scope(&connection, spec, unit, init_pid, init_pidfd),
-                work,
-            )
-            .await
-        };
-        future::or(request, patience).await
-    })
+/// A connection to the system bus.
+#[derive(Debug)]
+pub(crate) struct Bus {
+    stream: UnixStream,
+    /// What has come and was not taken yet.
+    received: Vec<u8>,
+    /// What is to be sent once the bus has let us in; `None` from then on.
+    held_back: Option<Vec<Message>>,
 }
 
-/// One conversation: the match and the call leave together, since the bus keeps their order.
-async fn request_scope(
-    connection: &Connection,
-    spec: &ScopeSpec,
-    unit: &str,
-    init_pid: i32,
-    init_pidfd: BorrowedFd<'_>,
-) -> Result<(), BusError> {
-    let mut incoming = MessageStream::from(connection);
-    let add_match = match_job_of(unit).map_err(BusError::Call)?;
-    connection.send(&add_match).await.map_err(BusError::Call)?;
-    let mut unknown: Vec<&str> = Vec::new();
-    let mut call = start_unit(unit, properties(spec, init_pid, init_pidfd, &unknown))
-        .map_err(BusError::Call)?;
-    connection.send(&call).await.map_err(BusError::Call)?;
-    let mut job: Option<OwnedObjectPath> = None;
-    while let Some(message) = incoming.next().await {
-        let message = message.map_err(BusError::Call)?;
-        let answers = |question: &Message| {
-            message.header().reply_serial() == Some(question.primary_header().serial_num())
-        };
-        match message.message_type() {
-            message::Type::Error if answers(&call) => {
-                let error = zbus::Error::from(message);
-                match refused_property(&error).filter(|name| !unknown.contains(name)) {
-                    Some(name) => unknown.push(name),
-                    None => return Err(BusError::Call(error)),
-                }
-                call = start_unit(unit, properties(spec, init_pid, init_pidfd, &unknown))
-                    .map_err(BusError::Call)?;
-                connection.send(&call).await.map_err(BusError::Call)?;
+impl Bus {
+    /// Connects and begins the handshake; who it is that connects, the bus learns from the kernel.
+    pub(crate) fn connect() -> Result<Self, BusError> {
+        let stream = open().map_err(BusError::Connect)?;
+        // EXTERNAL takes the user id in decimal, each digit in hexadecimal. The rest of the handshake need
+        // not wait for the answer.
+        let digits = nix::unistd::geteuid().to_string();
+        let id: String = digits.bytes().map(|digit| format!("{digit:x}")).collect();
+        let words = format!("\0AUTH EXTERNAL {id}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n");
+        send(stream.as_fd(), words.as_bytes(), None).map_err(BusError::Connect)?;
+        // The first message has to be this one; the bus answers with our name, which nobody asks for.
+        let hello = call_of_the_bus("Hello", &()).map_err(BusError::Message)?;
+        Ok(Self {
+            stream,
+            received: Vec::new(),
+            held_back: Some(vec![hello]),
+        })
+    }
+
+    /// Sends a message, or holds it back until the bus has let us in: a descriptor that comes during the
+    /// handshake would be lost.
+    pub(super) fn send(&mut self, message: Message) -> Result<(), BusError> {
+        match &mut self.held_back {
+            Some(held_back) => {
+                held_back.push(message);
+                Ok(())
             }
-            message::Type::Error if answers(&add_match) => {
-                return Err(BusError::Call(zbus::Error::from(message)));
-            }
-            message::Type::MethodReturn if answers(&call) => {
-                log::debug!("systemd has queued the start of {unit}");
-                job = Some(message.body().deserialize().map_err(BusError::Call)?);
-            }
-            message::Type::Signal if is_job_removed(&message) => {
-                let body = message.body();
-                let (_, removed, _, result): (u32, OwnedObjectPath, &str, &str) =
-                    body.deserialize().map_err(BusError::Call)?;
-                match (job.as_ref() == Some(&removed), result) {
-                    (true, "done") => return Ok(()),
-                    (true, result) => return Err(BusError::Job(result.to_owned())),
-                    (false, _) => {}
-                }
-            }
-            _ => {}
+            None => self.transmit(&message),
         }
     }
-    Err(BusError::Disconnected)
+
+    /// Takes the next message; `None` when nothing more has come.
+    pub(super) fn receive(&mut self) -> Result<Option<Incoming>, BusError> {
+        loop {
+            if self.held_back.is_some() {
+                self.shake_hands()?;
+            } else if let Some(message) = Incoming::take(&mut self.received)? {
+                return Ok(Some(message));
+            }
+            if !self.read()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Ends the handshake if its answers are there, and sends what was held back.
+    fn shake_hands(&mut self) -> Result<(), BusError> {
+        while let Some(end) = self.received.windows(2).position(|bytes| bytes == b"\r\n") {
+            let line: Vec<u8> = self.received.drain(..end + 2).collect();
+            let line = String::from_utf8_lossy(&line[..end]).into_owned();
+            match line.split(' ').next() {
+                Some("OK") => {}
+                Some("AGREE_UNIX_FD") => {
+                    for message in self.held_back.take().unwrap_or_default() {
+                        self.transmit(&message)?;
+                    }
+                    return Ok(());
+                }
+                _ => return Err(BusError::Rejected(line)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A message goes out whole: the first few hundred bytes on a connection always fit.
+    fn transmit(&self, message: &Message) -> Result<(), BusError> {
+        let data = message.data();
+        let descriptor = data.fds().first().map(AsFd::as_fd);
+        send(self.stream.as_fd(), data.bytes(), descriptor).map_err(BusError::Transfer)
+    }
+
+    /// Reads what is there; false when that is nothing.
+    fn read(&mut self) -> Result<bool, BusError> {
+        let mut buffer = [0; 4096];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(BusError::Disconnected),
+                Ok(length) => {
+                    self.received.extend_from_slice(&buffer[..length]);
+                    return Ok(true);
+                }
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => return Ok(false),
+                    io::ErrorKind::Interrupted => {}
+                    io::ErrorKind::ConnectionReset => return Err(BusError::Disconnected),
+                    _ => return Err(BusError::Transfer(error)),
+                },
+            }
+        }
+    }
 }
 
-/// JobRemoved of jobs for this unit and no other: the bus daemon compares arg2, so that the jobs of
-/// other units do not wake us.
-fn match_job_of(unit: &str) -> zbus::Result<Message> {
-    let rule = format!(
-        "type='signal',sender='{SYSTEMD}',path='{MANAGER_PATH}',interface='{MANAGER}',\
-         member='{JOB_REMOVED}',arg2='{unit}'"
-    );
-    Message::method_call("/org/freedesktop/DBus", "AddMatch")?
+impl AsFd for Bus {
+    /// Readable when something has come.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// A socket that does not block at all: with its queue full, a bus that hangs would keep us in connect(2).
+fn open() -> io::Result<UnixStream> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(SOCKET)?)?;
+    Ok(socket.into())
+}
+
+/// A call of the bus daemon itself.
+pub(super) fn call_of_the_bus<B>(member: &str, body: &B) -> zbus::Result<Message>
+where
+    B: serde::Serialize + Type,
+{
+    Message::method_call("/org/freedesktop/DBus", member)?
         .destination("org.freedesktop.DBus")?
         .interface("org.freedesktop.DBus")?
-        .build(&rule)
+        .build(body)
 }
 
-fn start_unit(unit: &str, properties: Vec<(&str, Value<'_>)>) -> zbus::Result<Message> {
-    let auxiliary: Vec<(&str, Vec<(&str, Value<'_>)>)> = Vec::new();
-    Message::method_call(MANAGER_PATH, "StartTransientUnit")?
-        .destination(SYSTEMD)?
-        .interface(MANAGER)?
-        .build(&(unit, "fail", properties, auxiliary))
+/// What kind of message has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Return,
+    Error,
+    Signal,
+    Other,
 }
 
-/// The bus daemon has checked the sender: only signals that match the rule come here.
-fn is_job_removed(message: &Message) -> bool {
-    let header = message.header();
-    header.member().is_some_and(|member| member == JOB_REMOVED)
-        && header
-            .interface()
-            .is_some_and(|interface| interface == MANAGER)
+/// A message that has come.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    pub(super) kind: Kind,
+    /// The serial number of the call that it answers.
+    pub(super) answers: Option<u32>,
+    /// The unique name of who sent it, which the bus puts there.
+    pub(super) sender: String,
+    pub(super) member: String,
+    pub(super) error_name: String,
+    endian: Endian,
+    body: Vec<u8>,
 }
 
-/// Properties that an older systemd does not know; [`properties`] does without them.
-const OPTIONAL: [&str; 2] = ["PIDFDs", "OOMPolicy"];
+/// Endianness, kind, flags, version, length of the body, serial number, fields.
+type Header<'m> = (u8, u8, u8, u8, u32, u32, Vec<(u8, Value<'m>)>);
 
-/// The optional property that systemd says it does not know.
-fn refused_property(error: &zbus::Error) -> Option<&'static str> {
-    let zbus::Error::MethodError(name, Some(text), _) = error else {
-        return None;
-    };
-    let unknown = [
-        "org.freedesktop.DBus.Error.PropertyReadOnly",
-        "org.freedesktop.DBus.Error.UnknownProperty",
-    ];
-    if !unknown.contains(&name.as_str()) {
-        return None;
+/// The fixed part of the header and the length of the array of fields.
+const FIXED: usize = 16;
+
+impl Incoming {
+    /// Takes a message from the front of what was received, if all of it is there.
+    fn take(received: &mut Vec<u8>) -> Result<Option<Self>, BusError> {
+        let Some(fixed) = received.get(..FIXED) else {
+            return Ok(None);
+        };
+        let endian = match fixed[0] {
+            b'l' => Endian::Little,
+            b'B' => Endian::Big,
+            _ => return Err(unintelligible()),
+        };
+        let number = |at: usize| {
+            let bytes = fixed[at..at + 4].try_into().unwrap_or_default();
+            let number = match endian {
+                Endian::Little => u32::from_le_bytes(bytes),
+                Endian::Big => u32::from_be_bytes(bytes),
+            };
+            usize::try_from(number).unwrap_or(usize::MAX)
+        };
+        let (body_length, fields_length) = (number(4), number(12));
+        if body_length.max(fields_length) > LONGEST_MESSAGE {
+            return Err(unintelligible());
+        }
+        let body_at = (FIXED + fields_length).next_multiple_of(8);
+        if received.len() < body_at + body_length {
+            return Ok(None);
+        }
+        let mut message: Vec<u8> = received.drain(..body_at + body_length).collect();
+        let body = message.split_off(body_at);
+        Self::parse(&message, endian, body).map(Some)
     }
-    OPTIONAL
-        .into_iter()
-        .find(|property| text.contains(property))
+
+    fn parse(header: &[u8], endian: Endian, body: Vec<u8>) -> Result<Self, BusError> {
+        let data = Data::new(header, Context::new_dbus(endian, 0));
+        let ((_, kind, _, _, _, _, fields), _): (Header<'_>, usize) =
+            data.deserialize().map_err(zbus::Error::from)?;
+        let mut message = Self {
+            kind: match kind {
+                2 => Kind::Return,
+                3 => Kind::Error,
+                4 => Kind::Signal,
+                _ => Kind::Other,
+            },
+            answers: None,
+            sender: String::new(),
+            member: String::new(),
+            error_name: String::new(),
+            endian,
+            body,
+        };
+        for field in fields {
+            match field {
+                (3, Value::Str(text)) => message.member = text.into(),
+                (4, Value::Str(text)) => message.error_name = text.into(),
+                (5, Value::U32(number)) => message.answers = Some(number),
+                (7, Value::Str(text)) => message.sender = text.into(),
+                _ => {}
+            }
+        }
+        Ok(message)
+    }
+
+    /// The arguments.
+    pub(super) fn body<T>(&self) -> Result<T, BusError>
+    where
+        T: for<'d> serde::Deserialize<'d> + Type,
+    {
+        let data = Data::new(&self.body[..], Context::new_dbus(self.endian, 0));
+        let (body, _) = data.deserialize().map_err(zbus::Error::from)?;
+        Ok(body)
+    }
 }
 
-/// The properties of the scope: systemd.scope(5), systemd.resource-control(5), systemd.kill(5).
-fn properties<'a>(
-    spec: &'a ScopeSpec,
-    init_pid: i32,
-    init_pidfd: BorrowedFd<'a>,
-    unknown: &[&str],
-) -> Vec<(&'static str, Value<'a>)> {
-    let mut properties: Vec<(&str, Value<'_>)> = vec![
-        ("Description", spec.description.as_str().into()),
-        ("Slice", spec.slice.as_str().into()),
-        // Implies Delegate=yes. Only what the leaf uses: each controller more costs at every fork.
-        ("DelegateControllers", spec.controllers.clone().into()),
-        // Otherwise a scope that failed stays loaded for ever.
-        ("CollectMode", "inactive-or-failed".into()),
-        // `systemctl stop` and the backstop kill at once; there is nothing that could end in order.
-        ("KillSignal", libc::SIGKILL.into()),
-        ("TimeoutStopUSec", 2_000_000_u64.into()),
-        // TasksMax stays at systemd's default: what protects the host from a run without --cg.
-    ];
-    if let Some(limit) = spec.runtime_max {
-        let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
-        properties.push(("RuntimeMaxUSec", micros.into()));
+impl From<zbus::Error> for BusError {
+    fn from(error: zbus::Error) -> Self {
+        Self::Message(error)
     }
-    if unknown.contains(&"PIDFDs") {
-        properties.push(("PIDs", vec![init_pid as u32].into()));
-    } else {
-        properties.push(("PIDFDs", vec![Fd::from(init_pidfd)].into()));
+}
+
+fn unintelligible() -> BusError {
+    BusError::Message(zbus::Error::InvalidReply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signal(body: &(u32, &str)) -> Message {
+        Message::signal("/a", "b.c", "D")
+            .and_then(|signal| signal.sender(":1.7"))
+            .and_then(|signal| signal.build(body))
+            .unwrap()
     }
-    if !unknown.contains(&"OOMPolicy") {
-        // An OOM kill in the leaf is the program's ending, not the scope's.
-        properties.push(("OOMPolicy", "continue".into()));
+
+    #[test]
+    fn messages_are_taken_whole_and_one_by_one() {
+        let bytes: Vec<u8> = [(1, "one"), (2, "another")]
+            .iter()
+            .flat_map(|body| signal(body).data().bytes().to_vec())
+            .collect();
+        // However they are cut into pieces on the way.
+        for piece in [1, 7, 16, bytes.len()] {
+            let mut received = Vec::new();
+            let mut taken = Vec::new();
+            for part in bytes.chunks(piece) {
+                received.extend_from_slice(part);
+                while let Some(message) = Incoming::take(&mut received).unwrap() {
+                    assert_eq!((message.kind, &*message.sender), (Kind::Signal, ":1.7"));
+                    assert_eq!((&*message.member, message.answers), ("D", None));
+                    taken.push(message.body::<(u32, String)>().unwrap());
+                }
+            }
+            assert_eq!(taken, [(1, "one".to_owned()), (2, "another".to_owned())]);
+            assert!(received.is_empty());
+        }
     }
-    properties
+
+    #[test]
+    fn what_is_no_message_is_an_error_and_no_panic() {
+        let good = signal(&(1, "one")).data().bytes().to_vec();
+        assert!(Incoming::take(&mut vec![b'x'; 16]).is_err());
+        let mut huge = good.clone();
+        huge[4..8].fill(0xff);
+        assert!(Incoming::take(&mut huge).is_err());
+        for at in 0..good.len() {
+            for byte in [0, 1, 0x7f, 0xff] {
+                let mut bad = good.clone();
+                bad[at] = byte;
+                if let Ok(Some(message)) = Incoming::take(&mut bad) {
+                    drop(message.body::<(u32, String)>());
+                }
+            }
+        }
+        assert!(
+            Incoming::take(&mut good.clone())
+                .unwrap()
+                .unwrap()
+                .body::<String>()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn nothing_is_sent_before_the_bus_has_let_us_in() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut bus = Bus {
+            stream: ours,
+            received: Vec::new(),
+            held_back: Some(vec![call_of_the_bus("Hello", &()).unwrap()]),
+        };
+        let mut theirs = theirs;
+        let mut buffer = [0; 4096];
+        assert!(bus.receive().unwrap().is_none());
+        assert!(theirs.read(&mut buffer).is_err());
+        std::io::Write::write_all(&mut theirs, b"OK 0123\r\nAGREE_UNIX").unwrap();
+        assert!(bus.receive().unwrap().is_none());
+        assert!(theirs.read(&mut buffer).is_err());
+        std::io::Write::write_all(&mut theirs, b"_FD\r\n").unwrap();
+        std::io::Write::write_all(&mut theirs, signal(&(1, "one")).data().bytes()).unwrap();
+        assert_eq!(bus.receive().unwrap().unwrap().member, "D");
+        assert!(theirs.read(&mut buffer).unwrap() > 100);
+        drop(theirs);
+        assert!(matches!(bus.receive(), Err(BusError::Disconnected)));
+    }
+
+    #[test]
+    fn a_bus_that_rejects_us_is_quoted() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut bus = Bus {
+            stream: ours,
+            received: Vec::new(),
+            held_back: Some(Vec::new()),
+        };
+        std::io::Write::write_all(&mut theirs, b"REJECTED EXTERNAL\r\n").unwrap();
+        let error = bus.receive().unwrap_err();
+        assert!(error.to_string().contains("REJECTED EXTERNAL"), "{error}");
+        assert!(!error.is_transient());
+    }
 }

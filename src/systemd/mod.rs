@@ -1,23 +1,22 @@
 //! The scope of a run: asked for ahead, waited for by the keeper's poll loop, verified in `/proc`.
 //!
-//! Asking and using are apart. [`ScopeRequest::start`] only begins the request, in a thread of its own,
-//! since the bus client blocks; the keeper polls [`ScopeRequest::ready`] beside everything else and sets
-//! the deadline. Nothing may be cloned after the request was started.
+//! Asking and using are apart. [`Bus::connect`] begins the handshake with the bus, [`ScopeRequest::start`]
+//! asks, the keeper polls [`ScopeRequest::ready`] beside everything else and sets the deadline. Nothing
+//! here blocks, and there are no threads.
 
 mod bus;
+mod unit;
 
 use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::time::Duration;
 
-use bus::BusError;
-use nix::fcntl::OFlag;
-use nix::unistd::pipe2;
+pub(crate) use bus::{Bus, BusError};
+use unit::{Held, Start};
 
 use crate::cgroup::hierarchy;
+use crate::timer::Timer;
 
 /// What is asked of systemd.
 #[derive(Debug, Clone)]
@@ -46,8 +45,8 @@ pub(crate) struct Scope {
 /// Why there is no scope.
 #[derive(Debug)]
 pub(crate) enum ScopeError {
-    /// The thread for the request could not be made.
-    Thread(io::Error),
+    /// No timer could be made for another try.
+    Timer(nix::Error),
     /// The request to systemd failed.
     Bus {
         /// The unit that was asked for.
@@ -67,7 +66,7 @@ pub(crate) enum ScopeError {
 impl fmt::Display for ScopeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Thread(_) => f.write_str("cannot make the thread that talks to systemd"),
+            Self::Timer(_) => f.write_str("cannot make a timer for the request to systemd"),
             Self::Bus { unit, .. } => write!(f, "cannot start {unit}"),
             Self::NotThere { unit, found } => {
                 let found = found.as_deref().unwrap_or(Path::new("")).display();
@@ -83,7 +82,7 @@ impl fmt::Display for ScopeError {
 impl std::error::Error for ScopeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Thread(error) => Some(error),
+            Self::Timer(error) => Some(error),
             Self::Bus { source, .. } => Some(source),
             Self::NotThere { .. } => None,
         }
@@ -93,88 +92,160 @@ impl std::error::Error for ScopeError {
 /// A scope that was asked for.
 #[derive(Debug)]
 pub(crate) struct ScopeRequest {
-    answer: mpsc::Receiver<Result<Scope, ScopeError>>,
-    ready: OwnedFd,
+    spec: ScopeSpec,
+    mount_point: PathBuf,
+    init_pid: i32,
+    init_pidfd: OwnedFd,
+    attempt: Attempt,
+    /// How many there have been.
+    attempts: usize,
+}
+
+/// How often a request is made, under a new name each time, when its outcome is unknown.
+const ATTEMPTS: usize = 8;
+
+/// What the first pause between two of them is; each one is twice as long as the one before. A bus or a
+/// systemd that is being restarted is back within a second or two.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+enum Attempt {
+    /// The unit was asked for.
+    Asked(Start),
+    /// It will be asked for again when this timer reports.
+    Paused(Timer),
 }
 
 impl ScopeRequest {
-    /// Asks for a scope around init.
+    /// Asks for a scope around init, over a connection that was opened before.
     pub(crate) fn start(
+        bus: Result<Bus, BusError>,
         spec: ScopeSpec,
         mount_point: PathBuf,
         init_pid: i32,
         init_pidfd: OwnedFd,
     ) -> Result<Self, ScopeError> {
-        let (sender, answer) = mpsc::channel();
-        let (ready, done) =
-            pipe2(OFlag::O_CLOEXEC).map_err(|errno| ScopeError::Thread(errno.into()))?;
-        std::thread::Builder::new()
-            .name("scope".into())
-            .spawn(move || {
-                let answer = acquire(&spec, &mount_point, init_pid, init_pidfd.as_fd());
-                // The receiver may be gone: then nobody wants the scope any more.
-                drop(sender.send(answer));
-                drop(done);
-            })
-            .map_err(ScopeError::Thread)?;
-        Ok(Self { answer, ready })
-    }
-
-    /// Reports a hang-up when the answer is there.
-    pub(crate) fn ready(&self) -> BorrowedFd<'_> {
-        self.ready.as_fd()
-    }
-
-    /// The answer; call it once, when [`Self::ready`] has reported.
-    pub(crate) fn finish(self) -> Result<Scope, ScopeError> {
-        self.answer.recv().unwrap_or_else(|_| {
-            Err(ScopeError::Thread(io::Error::other(
-                "it ended without an answer, which is a defect of isolate-run",
-            )))
+        let unit = unit_name(&spec);
+        let held = Held {
+            pid: init_pid,
+            pidfd: init_pidfd.as_fd(),
+        };
+        let attempt = match bus.and_then(|bus| Start::begin(bus, unit.clone(), &spec, held)) {
+            Ok(start) => Attempt::Asked(start),
+            Err(error) => Attempt::after(error, unit, 1)?,
+        };
+        Ok(Self {
+            spec,
+            mount_point,
+            init_pid,
+            init_pidfd,
+            attempt,
+            attempts: 1,
         })
     }
-}
 
-/// How often a request is repeated, under a new name each time, when its outcome is unknown.
-const ATTEMPTS: usize = 5;
+    /// Readable when [`Self::proceed`] has something to do.
+    pub(crate) fn ready(&self) -> BorrowedFd<'_> {
+        match &self.attempt {
+            Attempt::Asked(start) => start.bus().as_fd(),
+            Attempt::Paused(timer) => timer.as_fd(),
+        }
+    }
 
-fn acquire(
-    spec: &ScopeSpec,
-    mount_point: &Path,
-    init_pid: i32,
-    init_pidfd: BorrowedFd<'_>,
-) -> Result<Scope, ScopeError> {
-    let mut attempt = 1;
-    loop {
-        let unit = format!("isolate-{}-{:016x}.scope", spec.label, random());
-        let started = bus::start_scope(spec, &unit, init_pid, init_pidfd);
-        // /proc is the truth, whatever the bus said: the call in flight during `systemctl daemon-reexec`
-        // fails although systemd goes on to do what it asked for.
-        let found = hierarchy::cgroup_of(&init_pid.to_string()).ok().flatten();
-        let is_there = found
-            .as_deref()
-            .and_then(Path::file_name)
-            .is_some_and(|name| name == unit.as_str());
-        match (started, found) {
-            (_, Some(path)) if is_there => {
-                return Ok(Scope {
+    /// Goes on with the request as far as that is possible without waiting; `None` when there is no answer
+    /// yet.
+    pub(crate) fn proceed(&mut self) -> Result<Option<Scope>, ScopeError> {
+        let held = Held {
+            pid: self.init_pid,
+            pidfd: self.init_pidfd.as_fd(),
+        };
+        let (unit, answer) = match &mut self.attempt {
+            Attempt::Asked(start) => {
+                let answer = start.proceed(&self.spec, held);
+                if let Ok(false) = answer {
+                    return Ok(None);
+                }
+                (start.unit().to_owned(), answer.map(drop))
+            }
+            Attempt::Paused(_) => {
+                self.attempts += 1;
+                let unit = unit_name(&self.spec);
+                let begun = Bus::connect()
+                    .and_then(|bus| Start::begin(bus, unit.clone(), &self.spec, held));
+                self.attempt = match begun {
+                    Ok(start) => Attempt::Asked(start),
+                    Err(error) => Attempt::after(error, unit, self.attempts)?,
+                };
+                return Ok(None);
+            }
+        };
+        self.verify(unit, answer)
+    }
+
+    /// `/proc` is the truth, whatever the bus said: the call in flight during `systemctl daemon-reexec`
+    /// fails although systemd goes on to do what it asked for.
+    fn verify(
+        &mut self,
+        unit: String,
+        answer: Result<(), BusError>,
+    ) -> Result<Option<Scope>, ScopeError> {
+        let found = hierarchy::cgroup_of(&self.init_pid.to_string())
+            .ok()
+            .flatten();
+        match (answer, found) {
+            (_, Some(path)) if path.file_name().is_some_and(|name| name == unit.as_str()) => {
+                Ok(Some(Scope {
                     unit,
-                    path: mount_point.join(path),
-                });
+                    path: self.mount_point.join(path),
+                }))
             }
-            (Ok(()), found) => return Err(ScopeError::NotThere { unit, found }),
-            (Err(error), _) if error.is_transient() && attempt < ATTEMPTS => {
-                attempt += 1;
-                std::thread::sleep(Duration::from_millis(20));
+            (Ok(()), found) => Err(ScopeError::NotThere { unit, found }),
+            (Err(error), _) => {
+                self.attempt = Attempt::after(error, unit, self.attempts)?;
+                Ok(None)
             }
-            (Err(source), _) => return Err(ScopeError::Bus { unit, source }),
         }
     }
 }
 
+impl Attempt {
+    /// What follows a failed attempt: another one after a pause, or the failure.
+    fn after(error: BusError, unit: String, attempts: usize) -> Result<Self, ScopeError> {
+        if !error.is_transient() || attempts >= ATTEMPTS {
+            let source = error;
+            return Err(ScopeError::Bus { unit, source });
+        }
+        log::info!("asking systemd for the scope again: {error}");
+        let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings));
+        let timer = Timer::new().map_err(ScopeError::Timer)?;
+        timer.set(Some(pause)).map_err(ScopeError::Timer)?;
+        Ok(Self::Paused(timer))
+    }
+}
+
 /// 64 random bits: names of scopes must not meet, not even with left-overs of a failed start.
-fn random() -> u64 {
+fn unit_name(spec: &ScopeSpec) -> String {
     use std::hash::{BuildHasher, RandomState};
     // The standard library seeds this from getrandom(2) once per process, and counts up from there.
-    RandomState::new().hash_one(std::process::id())
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("isolate-{}-{random:016x}.scope", spec.label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_that_is_unknown_is_tried_again_and_not_for_ever() {
+        let unit = || "isolate-1-0.scope".to_owned();
+        for attempts in 1..ATTEMPTS {
+            let after = Attempt::after(BusError::Disconnected, unit(), attempts);
+            assert!(matches!(after, Ok(Attempt::Paused(_))), "{after:?}");
+        }
+        let after = Attempt::after(BusError::Disconnected, unit(), ATTEMPTS);
+        assert!(matches!(after, Err(ScopeError::Bus { .. })), "{after:?}");
+        let refused = BusError::Job("failed".into());
+        assert!(Attempt::after(refused, unit(), 1).is_err());
+    }
 }

@@ -1,0 +1,228 @@
+//! StartTransientUnit: the call, its properties, and the job that tells when it is done.
+
+use std::os::fd::BorrowedFd;
+
+use zbus::Message;
+use zbus::zvariant::{Fd, OwnedObjectPath, Value};
+
+use super::ScopeSpec;
+use super::bus::{Bus, BusError, Incoming, Kind, call_of_the_bus};
+
+const SYSTEMD: &str = "org.freedesktop.systemd1";
+const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const JOB_REMOVED: &str = "JobRemoved";
+
+/// The process that the scope is to hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held<'a> {
+    pub(super) pid: i32,
+    pub(super) pidfd: BorrowedFd<'a>,
+}
+
+/// A unit that was asked for and is not there yet.
+#[derive(Debug)]
+pub(super) struct Start {
+    bus: Bus,
+    unit: String,
+    /// The serial numbers of our calls.
+    add_match: u32,
+    call: u32,
+    /// systemd's unique name and its job, as soon as they are known.
+    queued: Option<(String, OwnedObjectPath)>,
+    /// Properties that this systemd does not know.
+    unknown: Vec<&'static str>,
+}
+
+impl Start {
+    /// Asks for the unit. The match and the call leave together, the match first: the bus keeps their
+    /// order, so the signal cannot be missed.
+    pub(super) fn begin(
+        mut bus: Bus,
+        unit: String,
+        spec: &ScopeSpec,
+        held: Held<'_>,
+    ) -> Result<Self, BusError> {
+        let add_match = match_job_of(&unit)?;
+        let call = start_unit(&unit, properties(spec, held, &[]))?;
+        let mut start = Self {
+            add_match: serial(&add_match),
+            call: 0,
+            bus: {
+                bus.send(add_match)?;
+                bus
+            },
+            unit,
+            queued: None,
+            unknown: Vec::new(),
+        };
+        start.ask(call)?;
+        Ok(start)
+    }
+
+    fn ask(&mut self, call: Message) -> Result<(), BusError> {
+        self.call = serial(&call);
+        self.bus.send(call)
+    }
+
+    /// The connection: readable when [`Self::proceed`] has something to do.
+    pub(super) fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// The unit's name.
+    pub(super) fn unit(&self) -> &str {
+        &self.unit
+    }
+
+    /// Deals with what has come; true when the unit has been started.
+    pub(super) fn proceed(&mut self, spec: &ScopeSpec, held: Held<'_>) -> Result<bool, BusError> {
+        while let Some(message) = self.bus.receive()? {
+            match message.kind {
+                Kind::Return if message.answers == Some(self.call) => {
+                    log::debug!("systemd has queued the start of {}", self.unit);
+                    self.queued = Some((message.sender.clone(), message.body()?));
+                }
+                Kind::Error if message.answers == Some(self.call) => {
+                    let refused = refusal(&message);
+                    let property = unknown_property(&refused);
+                    match property.filter(|name| !self.unknown.contains(name)) {
+                        Some(name) => self.unknown.push(name),
+                        None => return Err(refused),
+                    }
+                    let properties = properties(spec, held, &self.unknown);
+                    self.ask(start_unit(&self.unit, properties)?)?;
+                }
+                Kind::Error if message.answers == Some(self.add_match) => {
+                    return Err(refusal(&message));
+                }
+                Kind::Signal if self.reports_our_job(&message)? => return Ok(true),
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a signal says that our job has ended, and well. It has to come from who took the job:
+    /// anybody may send us a signal of this name.
+    fn reports_our_job(&self, signal: &Incoming) -> Result<bool, BusError> {
+        let Some((systemd, job)) = &self.queued else {
+            return Ok(false);
+        };
+        if signal.member != JOB_REMOVED || signal.sender != *systemd {
+            return Ok(false);
+        }
+        let (_, removed, _, result): (u32, OwnedObjectPath, String, String) = signal.body()?;
+        match (removed == *job, &*result) {
+            (true, "done") => Ok(true),
+            (true, _) => Err(BusError::Job(result)),
+            (false, _) => Ok(false),
+        }
+    }
+}
+
+fn serial(message: &Message) -> u32 {
+    message.primary_header().serial_num().get()
+}
+
+/// JobRemoved of jobs for this unit and no other: the bus daemon compares arg2, so that the jobs of
+/// other units do not wake us.
+fn match_job_of(unit: &str) -> zbus::Result<Message> {
+    let rule = format!(
+        "type='signal',sender='{SYSTEMD}',path='{MANAGER_PATH}',interface='{MANAGER}',\
+         member='{JOB_REMOVED}',arg2='{unit}'"
+    );
+    call_of_the_bus("AddMatch", &rule)
+}
+
+fn start_unit(unit: &str, properties: Vec<(&str, Value<'_>)>) -> zbus::Result<Message> {
+    let auxiliary: Vec<(&str, Vec<(&str, Value<'_>)>)> = Vec::new();
+    Message::method_call(MANAGER_PATH, "StartTransientUnit")?
+        .destination(SYSTEMD)?
+        .interface(MANAGER)?
+        .build(&(unit, "fail", properties, auxiliary))
+}
+
+fn refusal(error: &Incoming) -> BusError {
+    BusError::Refused {
+        name: error.error_name.clone(),
+        // By convention the first argument is a text for people.
+        text: error.body().unwrap_or_default(),
+    }
+}
+
+/// Properties that an older systemd does not know; [`properties`] does without them.
+const OPTIONAL: [&str; 2] = ["PIDFDs", "OOMPolicy"];
+
+/// The optional property that systemd says it does not know.
+fn unknown_property(error: &BusError) -> Option<&'static str> {
+    let BusError::Refused { name, text } = error else {
+        return None;
+    };
+    let unknown = [
+        "org.freedesktop.DBus.Error.PropertyReadOnly",
+        "org.freedesktop.DBus.Error.UnknownProperty",
+    ];
+    if !unknown.contains(&name.as_str()) {
+        return None;
+    }
+    OPTIONAL
+        .into_iter()
+        .find(|property| text.contains(property))
+}
+
+/// The properties of the scope: systemd.scope(5), systemd.resource-control(5), systemd.kill(5).
+fn properties<'a>(
+    spec: &'a ScopeSpec,
+    held: Held<'a>,
+    unknown: &[&str],
+) -> Vec<(&'static str, Value<'a>)> {
+    let mut properties: Vec<(&str, Value<'_>)> = vec![
+        ("Description", spec.description.as_str().into()),
+        ("Slice", spec.slice.as_str().into()),
+        // Implies Delegate=yes. Only what the leaf uses: each controller more costs at every fork.
+        ("DelegateControllers", spec.controllers.clone().into()),
+        // Otherwise a scope that failed stays loaded for ever.
+        ("CollectMode", "inactive-or-failed".into()),
+        // `systemctl stop` and the backstop kill at once; there is nothing that could end in order.
+        ("KillSignal", libc::SIGKILL.into()),
+        ("TimeoutStopUSec", 2_000_000_u64.into()),
+        // TasksMax stays at systemd's default: what protects the host from a run without --cg.
+    ];
+    if let Some(limit) = spec.runtime_max {
+        let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        properties.push(("RuntimeMaxUSec", micros.into()));
+    }
+    if unknown.contains(&"PIDFDs") {
+        properties.push(("PIDs", vec![held.pid as u32].into()));
+    } else {
+        properties.push(("PIDFDs", vec![Fd::from(held.pidfd)].into()));
+    }
+    if !unknown.contains(&"OOMPolicy") {
+        // An OOM kill in the leaf is the program's ending, not the scope's.
+        properties.push(("OOMPolicy", "continue".into()));
+    }
+    properties
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_property_that_we_can_do_without_is_left_out() {
+        let refused = |name: &str, text: &str| BusError::Refused {
+            name: format!("org.freedesktop.DBus.Error.{name}"),
+            text: text.into(),
+        };
+        let text = "Cannot set property PIDFDs, or unknown property.";
+        assert_eq!(
+            unknown_property(&refused("PropertyReadOnly", text)),
+            Some("PIDFDs")
+        );
+        let text = "Cannot set property Slice, or unknown property.";
+        assert_eq!(unknown_property(&refused("PropertyReadOnly", text)), None);
+        assert_eq!(unknown_property(&refused("AccessDenied", "PIDFDs")), None);
+        assert_eq!(unknown_property(&BusError::Disconnected), None);
+    }
+}
