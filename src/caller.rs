@@ -14,8 +14,8 @@ pub(crate) struct Caller {
     pub(crate) uid: u32,
     /// Real gid of the calling process, or `--as-gid`.
     pub(crate) gid: u32,
-    /// Whether root itself called, perhaps on behalf of another user: root may use any box.
-    pub(crate) is_root: bool,
+    /// Whether root itself called, perhaps on behalf of another user.
+    pub(crate) called_by_root: bool,
 }
 
 /// Why somebody may not call.
@@ -40,17 +40,24 @@ impl Caller {
             nix::unistd::getuid().as_raw(),
             nix::unistd::getgid().as_raw(),
         );
+        if uid != 0 {
+            // A caller who chooses the configuration, the environment and the signals of a process that has
+            // root's rights has these rights, too.
+            return Err(CallerError(
+                "isolate-run must not be set-user-ID: take the bit away (chmod u-s)",
+            ));
+        }
+        let called_by_root = true;
         match (request.as_uid, request.as_gid) {
             (None, None) => Ok(Self {
                 uid,
                 gid,
-                is_root: uid == 0,
+                called_by_root,
             }),
-            _ if uid != 0 => Err(CallerError("You must be root to use --as-uid or --as-gid")),
             (Some(uid), Some(gid)) => Ok(Self {
                 uid,
                 gid,
-                is_root: true,
+                called_by_root,
             }),
             _ => Err(CallerError(
                 "--as-uid and --as-gid must be used either both or none",

@@ -221,6 +221,11 @@ fn outside(bytes: &[u8]) -> Result<Source, String> {
         {
             return Err("a path in the box directory must not leave it".into());
         }
+        // `./` is that directory itself.
+        let below = match below.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => below,
+        };
         Ok(Source::BoxDir(below.to_owned()))
     } else {
         Err("the path after '=' must begin with '/' or './'".into())

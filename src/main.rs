@@ -26,6 +26,7 @@ mod box_dir;
 mod caller;
 mod cgroup;
 mod cli;
+mod clock;
 mod commands;
 mod config;
 mod dir_rule;
@@ -42,7 +43,6 @@ mod request;
 mod sys;
 mod syscall_set;
 mod systemd;
-mod timer;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -52,12 +52,15 @@ use cli::CliError;
 use commands::{Answer, Context, Failure};
 use config::{ConfigSource, Loaded};
 use meta_file::MetaFile;
+use nix::sys::stat::{Mode, umask};
 use request::{Command, Request};
 
 /// The exit code of a call that was refused or did not work.
 const EXIT_FAILURE: u8 = 2;
 
 fn main() -> ExitCode {
+    // Whatever the caller's is: directories that programs have to pass through are made here.
+    umask(Mode::from_bits_truncate(0o022));
     let answer = match cli::parse(std::env::args_os()) {
         Ok(request) => answer(request),
         Err(CliError::Help { text, exit_code }) => Answer {

@@ -58,7 +58,19 @@ impl Bytes {
             .filter(|bytes| *bytes <= NUMBER_MAX << 10)
             .map(Self)
             .ok_or_else(refusal)
+            .and_then(|size| unless_vanished(text, size, size.0 == 0))
     }
+}
+
+/// Refuses what is so small that it was cut to zero: zero means "no limit", which nobody meant.
+fn unless_vanished<T>(text: &str, value: T, is_zero: bool) -> Result<T, QuantityError> {
+    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
+    if is_zero && mantissa.bytes().any(|b| matches!(b, b'1'..=b'9')) {
+        return Err(QuantityError(format!(
+            "'{text}' is too small; the least limits are 1us and 1B, and 0 is no limit"
+        )));
+    }
+    Ok(value)
 }
 
 impl fmt::Display for Bytes {
@@ -94,7 +106,8 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, QuantityError> {
     };
     let number = digits.trim();
     if let Some(micros) = scaled(number, micros) {
-        return limited(Duration::from_micros(micros)).ok_or_else(refusal);
+        let time = limited(Duration::from_micros(micros)).ok_or_else(refusal)?;
+        return unless_vanished(text, time, time.is_zero());
     }
     let exponent_form = number
         .bytes()
@@ -105,7 +118,9 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, QuantityError> {
         .filter(|value| exponent_form && value.is_finite() && *value >= 0.0)
         .and_then(|value| Duration::try_from_secs_f64(value * (micros as f64 / 1e6)).ok())
         .and_then(limited)
+        .map(|time| Duration::new(time.as_secs(), time.subsec_micros() * 1000))
         .ok_or_else(refusal)
+        .and_then(|time| unless_vanished(text, time, time.is_zero()))
 }
 
 /// Keeps a time below 2^31 seconds, so that no sum of two overflows anywhere.
@@ -292,8 +307,8 @@ mod tests {
             ("1.5s", 1_500_000),
             ("200ms", 200_000),
             ("250us", 250),
+            ("0.000", 0),
             ("2min", 120_000_000),
-            ("0.0000001", 0),
         ] {
             assert_eq!(
                 parse_time(text),
@@ -304,6 +319,8 @@ mod tests {
         for text in [
             "",
             ".",
+            "0.0000001",
+            "1e-9",
             "-1",
             "abc",
             "1x",

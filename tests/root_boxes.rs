@@ -196,7 +196,7 @@ fn the_meta_file_is_opened_with_the_rights_of_the_caller() {
     let linked = own.join("link");
     symlink(test_box.config_file(), &linked).unwrap();
     let meta = format!("--meta={}", linked.display());
-    let output = test_box.isolate(&[&meta, "--run", "--", "/bin/true"]);
+    let output = test_box.isolate(&[&*meta, "--run", "--", "/bin/true"]);
     output.assert_refused(2, "Permission denied");
     assert!(
         fs::read_to_string(test_box.config_file())
@@ -364,4 +364,15 @@ fn a_mount_inside_a_box_is_named_and_not_removed() {
     let output = finish(command);
     output.assert_refused(2, "is a mount point, which a box must not contain");
     test_box.cleanup();
+}
+
+/// Lock files are gone after a reboot, boxes are not.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_box_without_a_lock_file_is_cleaned_up() {
+    let test_box = TestBox::new();
+    test_box.init();
+    fs::remove_file(test_box.lock_file()).unwrap();
+    test_box.isolate(&["--cleanup"]).assert_silent_success();
+    assert!(!test_box.path().exists());
 }

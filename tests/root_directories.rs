@@ -261,3 +261,12 @@ fn sources_are_opened_with_the_rights_of_the_caller() {
     let rule = format!("in={}", own.display());
     with_rules(&test_box, &[&rule], "test -d /in").assert_ok();
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn the_whole_directory_of_the_box_can_be_shown() {
+    let test_box = TestBox::new();
+    test_box.write("file", "inside\n");
+    let run = with_rules(&test_box, &["all=./"], "ls /all");
+    assert_eq!(run.assert_ok().stdout, "box\ntmp\n");
+}

@@ -269,3 +269,77 @@ fn the_kernels_settings_cannot_be_changed() {
                   ! mount -t tmpfs none /tmp 2>/dev/null && ! chroot / true 2>/dev/null";
     TestBox::new().shell(script).run().assert_ok();
 }
+
+/// Descriptors of the sandbox itself lead to the host; a path of the caller's or of the program's must not find them.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn no_descriptor_of_the_sandbox_leads_out() {
+    let test_box = TestBox::new();
+    for number in 3..40 {
+        let out = format!("/proc/self/fd/{number}/../../../../../../../..");
+        let job = test_box.command(&["/bin/ls"]);
+        let run = job.options(&[format!("--chdir={out}")]).run();
+        run.assert_failed("cannot change directory to");
+    }
+    // The program of an earlier run may have made the path.
+    let plant = "for n in 3 4 5 6 7 8 9 10 11 12; do \
+                 ln -s /proc/self/fd/$n/../../../../../../../../tmp/escaped /tmp/link$n; done";
+    test_box.shell(plant).run().assert_ok();
+    for number in 3..13 {
+        let job = test_box.command(&["/bin/true"]);
+        let option = format!("--stdout=/tmp/link{number}");
+        job.options(&[option])
+            .run()
+            .assert_failed("cannot open standard output");
+    }
+    assert!(!std::path::Path::new("/tmp/escaped").exists());
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn the_session_keyring_of_the_caller_is_not_shared() {
+    let (one, other) = (TestBox::new(), TestBox::new());
+    let all_allowed = ["--syscalls=0"];
+    let key = |test_box: &TestBox, what| {
+        let run = test_box
+            .program("session_key")
+            .args(&[what])
+            .options(&all_allowed)
+            .run();
+        run.assert_ok().stdout.clone()
+    };
+    assert_eq!(key(&one, "add"), "done\n");
+    assert_eq!(key(&other, "find"), "ENOKEY\n");
+    assert_eq!(key(&one, "find"), "ENOKEY\n");
+    let denied = one.program("session_key").args(&["add"]).run();
+    assert_eq!(denied.assert_ok().stdout, "ENOSYS\n");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn what_a_program_leaves_in_its_temporary_directories_is_out_of_reach() {
+    let test_box = TestBox::new();
+    let job = test_box.shell(
+        "cp /bin/sleep /tmp/own; chmod 4755 /tmp/own; chmod 777 /tmp; : >started; sleep 600",
+    );
+    let running = job.spawn();
+    running.wait_for_file("started");
+    for path in [
+        test_box.path().join("tmp/tmp/own"),
+        test_box.inside().join("started"),
+    ] {
+        let mut other = std::process::Command::new("setpriv");
+        other
+            .args(["--reuid=4321", "--regid=4321", "--clear-groups", "--", "ls"])
+            .arg(&path);
+        let seen = support::finish(other);
+        assert_ne!(seen.code, 0, "{path:?}: {seen:?}");
+    }
+    running.signal(Signal::SIGTERM);
+    running.finish().assert_verdict(1, "SG", "Interrupted");
+    let mode = fs::metadata(test_box.path()).unwrap().permissions();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&mode) & 0o7777,
+        0o755
+    );
+}

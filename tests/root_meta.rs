@@ -241,3 +241,27 @@ fn max_rss_is_that_of_the_largest_process_and_not_the_keepers() {
     // The process was a copy of init before it became the program, and the kernel remembers that.
     assert!(small < 10.0, "{small} MiB");
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_program_cannot_forge_a_meta_file_in_its_box() {
+    let test_box = TestBox::new();
+    test_box.init();
+    let meta = test_box.inside().join("meta");
+    let forged = "yes 'time:0.001' | head -n 1000 >meta; exit 3";
+    let run = test_box.shell(forged).meta(&meta).run();
+    run.assert_verdict(1, "RE", "Exited with error status 3");
+    assert!(!run.meta.raw.contains("time:0.001\ntime:0.001"), "{run:?}");
+    for replace in [
+        "rm meta; echo status:OK >meta",
+        "mv meta other; echo status:OK >meta",
+        "rm meta",
+    ] {
+        let run = test_box.shell(replace).meta(&meta).run();
+        assert_eq!(run.code, 2, "{run:?}");
+        assert!(
+            run.stderr.contains("was removed or renamed during the run"),
+            "{run:?}"
+        );
+    }
+}

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::process::Command;
 
-use support::{TestBox, finish};
+use support::{Job, Output, TestBox, finish};
 
 mod support;
 
@@ -348,6 +348,86 @@ fn the_terminal_is_lent_to_the_program_and_taken_back() {
     let mut echoed = [0; 5];
     terminal.read_exact(&mut echoed).unwrap();
     assert_eq!(&echoed, b"one\r\n");
+}
+
+/// A shell's words for a run.
+fn words(job: &Job) -> String {
+    let command = job.to_command();
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted: Vec<_> = words
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    quoted.join(" ")
+}
+
+/// `script` gives the sandbox a terminal that controls its session, as a shell has it.
+fn on_a_terminal(job: &Job, typed: &str) -> Output {
+    let mut shell = std::process::Command::new("sh");
+    let script = format!("({typed}) | script -q -e -c \"$1\" /dev/null");
+    shell.args(["-c", &script, "sh", &words(job)]);
+    finish(shell)
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_program_forges_no_input_for_the_terminal_of_its_caller() {
+    let test_box = TestBox::new();
+    let plain = test_box
+        .program("forge_input")
+        .options(&["--stdout=seen", "--syscalls=0"]);
+    on_a_terminal(&plain, "sleep 20").assert_success();
+    let seen = fs::read_to_string(test_box.inside().join("seen")).unwrap();
+    assert_eq!(seen, "tty ENXIO\nstdin EPERM\n");
+    let hack = test_box
+        .program("forge_input")
+        .options(&["--stdout=seen", "--tty-hack"]);
+    on_a_terminal(&hack, "sleep 20").assert_success();
+    let seen = fs::read_to_string(test_box.inside().join("seen")).unwrap();
+    assert_eq!(seen, "tty EPERM\nstdin EPERM\n");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_program_reads_from_a_terminal_without_being_stopped() {
+    let test_box = TestBox::new();
+    let job = test_box
+        .shell("read line; echo got $line >seen")
+        .options(&["--wall-time=20"]);
+    on_a_terminal(&job, "sleep 1; echo typed; sleep 20").assert_success();
+    let seen = fs::read_to_string(test_box.inside().join("seen")).unwrap();
+    assert_eq!(seen, "got typed\n");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn redirections_need_no_open_files_to_spare() {
+    let test_box = TestBox::new();
+    test_box.write("in", "input\n");
+    let job = test_box.command(&["/bin/true"]);
+    let options = [
+        "--open-files=3",
+        "--stdin=in",
+        "--stdout=out",
+        "--stderr=err",
+    ];
+    // The dynamic loader wants a fourth one: what fails is the program, not the sandbox.
+    job.options(&options)
+        .run()
+        .assert_verdict(1, "RE", "Exited with error status 127");
+    let job = test_box.program("burn_cpu").args(&["1"]).options(&options);
+    job.run().assert_ok();
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn the_umask_of_the_caller_is_not_that_of_the_sandbox() {
+    let test_box = TestBox::new();
+    let job = test_box.shell("cat /opt/judge/lib/hostname >/dev/null && umask");
+    let run = job
+        .options(&["--dir=opt/judge/lib=/etc"])
+        .through("umask 077; exec \"$@\"")
+        .run();
+    assert_eq!(run.assert_ok().stdout, "0022\n");
 }
 
 #[test]

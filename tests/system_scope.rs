@@ -1,33 +1,17 @@
 //! Each run lives in a systemd scope of its own, and so does everything of it, and nothing longer than the run.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use nix::sys::signal::Signal;
-use support::{Running, TestBox, finish, processes_of, wait_until};
+use support::{TestBox, processes_of, wait_until};
 use system::{
-    CGROUPS, assert_nothing_left, cg_box, members, must, only_scope, property, scopes, scopes_in,
+    CGROUPS, assert_nothing_left, cg_box, let_go, members, must, only_scope, property, scopes,
+    scopes_in, start,
 };
 
 mod support;
 mod system;
-
-/// Starts a program that goes on until the file `go` is there, and waits until it runs.
-fn start(test_box: &TestBox) -> Running {
-    test_box.init();
-    drop(fs::remove_file(test_box.inside().join("started")));
-    let script = ": >started; while [ ! -e go ]; do sleep 0.2; done";
-    let running = test_box.shell(script).spawn();
-    running.wait_for_file("started");
-    running
-}
-
-/// Lets such a program end.
-fn let_go(test_box: &TestBox) {
-    fs::write(test_box.inside().join("go"), "").unwrap();
-}
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
@@ -202,41 +186,6 @@ fn init_killed_from_outside_is_an_internal_error() {
     let init = members(&scope.join("init"));
     must("kill", &["-KILL", &init[0].to_string()]);
     running.finish().assert_failed("from outside");
-    assert_nothing_left(&test_box);
-}
-
-#[test]
-#[ignore = "needs systemd and cgroup v2: tests/run"]
-fn systemd_may_be_reloaded_and_reexecuted_while_programs_run() {
-    let test_box = cg_box();
-    let running = start(&test_box);
-    let (scope, unit) = only_scope(&test_box);
-    must("systemctl", &["daemon-reload"]);
-    must("systemctl", &["daemon-reexec"]);
-    assert_eq!(property(&unit, "ActiveState"), "active");
-    assert!(!members(&scope.join("box")).is_empty());
-    let_go(&test_box);
-    running.finish().assert_ok();
-    assert_nothing_left(&test_box);
-}
-
-#[test]
-#[ignore = "needs systemd and cgroup v2: tests/run"]
-fn a_run_may_begin_while_systemd_is_reexecuted() {
-    let test_box = cg_box();
-    test_box.init();
-    let reexec = std::thread::spawn(|| {
-        for _ in 0..2 {
-            let mut command = Command::new("systemctl");
-            command.arg("daemon-reexec");
-            // Where two of these meet, the second one may lose its connection.
-            drop(finish(command));
-        }
-    });
-    while !reexec.is_finished() {
-        test_box.command(&["/bin/true"]).run().assert_ok();
-    }
-    reexec.join().unwrap();
     assert_nothing_left(&test_box);
 }
 

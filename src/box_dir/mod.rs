@@ -2,7 +2,9 @@
 //! directories of `tmp` rules.
 //!
 //! `<root>/<id>` and `tmp` are root's, so that nobody else can replace what is in them; `box` belongs to
-//! the caller, and to the box user during a run. What is inside `box` was written by either of them and
+//! the caller, and to the box user during a run. What the box user owns nobody else reaches: `tmp` is
+//! closed, and `<root>/<id>` during a run. Otherwise a set-user-ID file there would make any user of the
+//! machine the box user. What is inside `box` was written by either of them and
 //! is not trusted: see [`tree`]. Who may use the box is in its [`Lock`], which is taken by the caller of
 //! everything here.
 
@@ -23,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
-use nix::unistd::{UnlinkatFlags, unlinkat};
+use nix::unistd::{Gid, UnlinkatFlags, fchown, getegid, unlinkat};
 
 pub(crate) use error::BoxDirError;
 pub(crate) use lock::{Absent, Busy, Lock, LockError};
@@ -54,6 +56,11 @@ pub(crate) enum SpecialFiles {
     Remove,
 }
 
+/// The mode of `<root>/<id>` between runs: the caller passes through it to `box`.
+const OPEN: u32 = 0o755;
+/// Its mode during a run, when it has the group of the box: the program may see it by a directory rule.
+const CLOSED: u32 = 0o750;
+
 /// The directory of a box.
 #[derive(Debug)]
 pub(crate) struct BoxDir {
@@ -66,8 +73,8 @@ impl BoxDir {
     pub(crate) fn create(root: &Path, id: BoxId, owner: Owner) -> Result<Self, BoxDirError> {
         let place = make_place(root)?;
         let path = root.join(id.to_string());
-        let dir = make_dir(place.as_fd(), &dir_name(id), 0o755, &path)?;
-        make_dir(dir.as_fd(), c"tmp", 0o755, &path.join("tmp"))?;
+        let dir = make_dir(place.as_fd(), &dir_name(id), OPEN, &path)?;
+        make_dir(dir.as_fd(), c"tmp", 0o700, &path.join("tmp"))?;
         let inner_path = path.join("box");
         let inner = make_dir(dir.as_fd(), c"box", 0o700, &inner_path)?;
         give_dir(inner.as_fd(), owner)
@@ -102,6 +109,7 @@ impl BoxDir {
         special: SpecialFiles,
     ) -> Result<(), BoxDirError> {
         let (inner, path) = self.inner()?;
+        self.open_to(Some(box_owner.gid), CLOSED)?;
         // First the top: from here on the caller gets in no longer, unless they had made it accessible.
         give_dir(inner.as_fd(), box_owner)
             .map_err(BoxDirError::at("change the owner of", &path))?;
@@ -120,9 +128,21 @@ impl BoxDir {
         // The program may have opened it to everybody.
         fchmod(&inner, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
         let whose = whose(box_owner, caller);
-        give(inner.as_fd(), &path, caller, whose, special)?;
-        // Last the top: until here the caller cannot get in.
-        give_dir(inner.as_fd(), caller).map_err(BoxDirError::at("change the owner of", &path))
+        let given = give(inner.as_fd(), &path, caller, whose, special);
+        // Last the top: until here the caller cannot get in. Also when something below could not be given:
+        // a box that its owner is locked out of helps nobody.
+        give_dir(inner.as_fd(), caller).map_err(BoxDirError::at("change the owner of", &path))?;
+        self.open_to(None, OPEN)?;
+        given
+    }
+
+    /// Sets the group of `<root>/<id>`, by default our own, and its mode.
+    fn open_to(&self, gid: Option<u32>, mode: u32) -> Result<(), BoxDirError> {
+        let gid = gid.map_or_else(getegid, Gid::from_raw);
+        fchown(&self.fd, None, Some(gid))
+            .map_err(BoxDirError::at("change the group of", &self.path))?;
+        fchmod(&self.fd, Mode::from_bits_truncate(mode))
+            .map_err(BoxDirError::at("change the mode of", &self.path))
     }
 
     /// Removes the directory of the box `id` and all that is in it. No error when there is none.
@@ -234,7 +254,7 @@ mod tests {
         let path = boxes.join("7");
         assert_eq!(dir.path(), path);
         assert_eq!(owner_and_mode(&path), (me(), 0o755));
-        assert_eq!(owner_and_mode(&path.join("tmp")), (me(), 0o755));
+        assert_eq!(owner_and_mode(&path.join("tmp")), (me(), 0o700));
         assert_eq!(owner_and_mode(&path.join("box")), (box_user(), 0o700));
         let error = BoxDir::create(&boxes, ID, me()).unwrap_err().to_string();
         assert!(error.starts_with("cannot make the directory"), "{error}");
@@ -251,12 +271,15 @@ mod tests {
         fs::write(inner.join("file"), "").unwrap();
         dir.give_to_program(box_user(), me(), SpecialFiles::Remove)
             .unwrap();
+        let Owner { gid, .. } = box_user();
+        assert_eq!(owner_and_mode(dir.path()), (Owner { gid, ..me() }, 0o750));
         assert_eq!(owner_and_mode(&inner).0, box_user());
         assert_eq!(owner_and_mode(&inner.join("file")).0, box_user());
         set_permissions(&inner, Permissions::from_mode(0o2777)).unwrap();
         symlink("/etc/passwd", inner.join("out")).unwrap();
         dir.give_back(box_user(), me(), SpecialFiles::Remove)
             .unwrap();
+        assert_eq!(owner_and_mode(dir.path()), (me(), 0o755));
         assert_eq!(owner_and_mode(&inner), (me(), 0o700));
         assert_eq!(owner_and_mode(&inner.join("file")).0, me());
         assert!(inner.join("out").symlink_metadata().is_err());

@@ -4,10 +4,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The mount point of the (first) cgroup2 file system that this process sees, from
-/// `/proc/self/mountinfo` (proc_pid_mountinfo(5)): `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` on a
-/// machine in hybrid mode.
+use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
+
+/// Where cgroup2 is mounted on a machine that has no cgroup v1 beside it.
+const USUAL: &str = "/sys/fs/cgroup";
+
+/// The mount point of the (first) cgroup2 file system that this process sees: `/sys/fs/cgroup`, or, from
+/// `/proc/self/mountinfo` (proc_pid_mountinfo(5)), `/sys/fs/cgroup/unified` on a machine in hybrid mode.
 pub(crate) fn mount_point() -> io::Result<Option<PathBuf>> {
+    // The list of all mounts takes ten times as long to read as this answer.
+    if statfs(USUAL).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC) {
+        return Ok(Some(PathBuf::from(USUAL)));
+    }
     Ok(find_mount(&fs::read_to_string("/proc/self/mountinfo")?))
 }
 

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
 use super::{Cgroup, CgroupError, value_of};
@@ -72,6 +73,13 @@ pub(crate) struct LeafUsage {
     pub(crate) processes_peak: Option<u64>,
 }
 
+impl LeafUsage {
+    /// Whether the kernel killed any process for memory.
+    pub(crate) fn was_oom(&self) -> bool {
+        self.oom_kills.is_some_and(|kills| kills > 0)
+    }
+}
+
 /// The name of the leaf below the run's cgroup.
 const NAME: &str = "box";
 
@@ -128,6 +136,11 @@ impl Leaf {
     /// The directory, for CLONE_INTO_CGROUP.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.cgroup.as_fd()
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        self.cgroup.path()
     }
 
     /// Kills everything in the leaf.

@@ -104,6 +104,19 @@ impl Cgroup {
         }
     }
 
+    /// Opens a child, or makes it: another process may do so at the same time.
+    pub(crate) fn child_or_create(&self, name: &str) -> Result<Self, CgroupError> {
+        if let Some(child) = self.child(name)? {
+            return Ok(child);
+        }
+        match self.create(name) {
+            Err(error) if error.source.raw_os_error() == Some(libc::EEXIST) => {
+                self.child(name)?.ok_or(error)
+            }
+            other => other,
+        }
+    }
+
     /// Removes a child that holds no process.
     pub(crate) fn remove_child(&self, name: &str) -> Result<(), CgroupError> {
         match unlinkat(&self.directory, name, UnlinkatFlags::RemoveDir) {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Cgroup, hierarchy};
 use crate::config::settings::{CgroupSettings, Manager};
+use crate::error::chain;
+use crate::systemd::Bus;
 
 /// Where the cgroup of a run comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +71,7 @@ impl std::error::Error for PlaceError {}
 /// What the choice depends on.
 #[derive(Debug, Clone)]
 struct Surroundings {
-    /// systemd is PID 1 here: sd_booted(3).
+    /// systemd is PID 1 here, and can be asked.
     has_systemd: bool,
     /// The mount point of cgroup2, and whether it offers the memory controller.
     mount: Option<(PathBuf, bool)>,
@@ -89,13 +91,18 @@ struct OwnCgroup {
 
 /// Looks around and chooses.
 pub(crate) fn find_place(settings: &CgroupSettings) -> Result<Place, PlaceError> {
-    let surroundings = look_around(settings.manager)
-        .map_err(|error| PlaceError(format!("cannot find the cgroup of this process: {error}")))?;
+    let surroundings = look_around(settings.manager).map_err(|error| {
+        PlaceError(format!(
+            "cannot find the cgroup of this process: {}",
+            chain(&error)
+        ))
+    })?;
     choose(settings, &surroundings)
 }
 
 fn look_around(manager: Manager) -> io::Result<Surroundings> {
-    let has_systemd = Path::new("/run/systemd/system").is_dir();
+    // sd_booted(3); and without its bus nothing can be asked of it, as in a minimal image without dbus.
+    let has_systemd = Path::new("/run/systemd/system").is_dir() && Bus::is_there();
     let mount = hierarchy::mount_point()?.map(|path| {
         let has_memory = offers_memory(&path);
         (path, has_memory)
@@ -154,8 +161,8 @@ fn choose(settings: &CgroupSettings, here: &Surroundings) -> Result<Place, Place
     match settings.manager {
         Manager::Systemd => systemd.ok_or_else(|| {
             PlaceError(
-                "[cgroup] manager is systemd, but systemd with cgroup v2 does not run here; set it to auto, \
-                 delegated or none"
+                "[cgroup] manager is systemd, but systemd with D-Bus and cgroup v2 does not run here; install dbus, \
+                 or set it to auto, delegated or none"
                     .into(),
             )
         }),
@@ -177,7 +184,7 @@ fn choose(settings: &CgroupSettings, here: &Surroundings) -> Result<Place, Place
             // A cgroup among others is its owner's; only one that is all we see is plainly ours to use.
             (None, None, Some(own)) if own.is_root && own.has_memory => delegated(&own.path),
             (None, None, _) => Place::Nowhere {
-                reason: "systemd does not run here, and there is no cgroup v2 directory with the memory controller \
+                reason: "systemd with D-Bus does not run here, and there is no cgroup v2 directory with the memory controller \
                          that this process may use; boot with systemd, or name a delegated cgroup in [cgroup] root, \
                          or run without --cg"
                     .into(),

@@ -115,11 +115,20 @@ impl Subtree {
         self.init.path().parent().unwrap_or(Path::new("/"))
     }
 
-    /// Gives the cgroups back when init is gone. Those of a scope are systemd's to remove.
+    /// Gives the cgroups back when init is gone.
     pub(crate) fn finish(mut self) -> Result<(), CgroupError> {
         match self.made.take() {
             Some(made) => made.remove(),
-            None => Ok(()),
+            None => {
+                // Those of a scope are systemd's to remove, which may be doing it; but a systemd that lost track
+                // of an empty scope (its issue 36781) would leave them for ever.
+                for path in [self.leaf.path(), self.init.path(), self.path()] {
+                    if let Err(error) = std::fs::remove_dir(path) {
+                        log::debug!("{} is not ours to remove: {error}", path.display());
+                    }
+                }
+                Ok(())
+            }
         }
     }
 }
@@ -174,10 +183,7 @@ fn enable_in_delegated(root: &Cgroup, controllers: &[&str]) -> Result<(), Cgroup
         Err(error) if error.source.raw_os_error() == Some(libc::EBUSY) => error,
         other => return other,
     };
-    let rest = match root.child("isolate-rest")? {
-        Some(rest) => rest,
-        None => root.create("isolate-rest")?,
-    };
+    let rest = root.child_or_create("isolate-rest")?;
     // A process that forks meanwhile leaves a child behind, hence more than one round.
     for _ in 0..10 {
         for pid in root.processes()? {

@@ -14,9 +14,7 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
         settings,
         caller,
     } = context;
-    if settings.boxes.only_root_inits && !caller.is_root {
-        return Err(Failure::new("New sandboxes can be created only by root"));
-    }
+    may_init(context)?;
     let plan = box_plan(context)?;
     let place = find_place(&settings.cgroup)?;
     if request.cg {
@@ -58,8 +56,12 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
         caller,
     } = context;
     let plan = box_plan(context)?;
-    let Some(mut lock) = Lock::acquire(&plan.locks, plan.id, Absent::Report, busy(request.wait))?
-    else {
+    // After a reboot the locks are gone, but not the boxes.
+    let absent = match BoxDir::open(&plan.root, plan.id) {
+        Ok(None) => Absent::Report,
+        _ => Absent::Create,
+    };
+    let Some(mut lock) = Lock::acquire(&plan.locks, plan.id, absent, busy(request.wait))? else {
         log::info!("Nothing to do -- box did not exist");
         return Ok(Answer::default());
     };
@@ -67,7 +69,7 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
         Ok(Some(record)) => check_owner(&record, *caller)?,
         Ok(None) => {}
         // What cannot be read names no owner; only root may take it away then.
-        Err(error) if !caller.is_root => return Err(error.into()),
+        Err(error) if caller.uid != 0 => return Err(error.into()),
         Err(_) => {}
     }
     // A manager that cannot be had any more has left nothing that we could remove.
@@ -75,6 +77,14 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
     remove_traces(&plan, place.as_ref())?;
     lock.clear()?;
     Ok(Answer::default())
+}
+
+/// Whether the caller may make boxes at all: `[boxes] only_root_inits`.
+pub(super) fn may_init(context: &Context) -> Result<(), Failure> {
+    if context.settings.boxes.only_root_inits && !context.caller.called_by_root {
+        return Err(Failure::new("New sandboxes can be created only by root"));
+    }
+    Ok(())
 }
 
 /// The plan for the box that the request names.
@@ -98,9 +108,9 @@ pub(super) fn remove_traces(plan: &BoxPlan, place: Option<&Place>) -> Result<(),
     Ok(())
 }
 
-/// Root may use anybody's box; others only their own.
+/// Root may use anybody's box; others only their own, also where root acts for them.
 pub(super) fn check_owner(record: &Record, caller: Caller) -> Result<(), Failure> {
-    if caller.is_root || record.owner.uid == caller.uid {
+    if caller.uid == 0 || record.owner.uid == caller.uid {
         return Ok(());
     }
     Err(Failure::new(format!(

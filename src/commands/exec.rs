@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 
-use super::boxes::{busy, remove_traces};
-use super::run::in_box;
+use super::box_run::BoxRun;
+use super::boxes::{busy, may_init, remove_traces};
 use super::{Answer, Context, Failure};
 use crate::box_dir::{Absent, BoxDir, Busy, Lock, LockError, Record};
-use crate::cgroup::{Place, find_place};
+use crate::cgroup::find_place;
 use crate::keeper::Signals;
 use crate::plan::{BoxPlan, RunPlan};
 use crate::quantity::BoxId;
@@ -19,6 +19,7 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, String), Failure> {
         settings,
         caller,
     } = context;
+    may_init(context)?;
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let place = find_place(&settings.cgroup)?;
     let (box_plan, mut lock) = take_box(context)?;
@@ -31,7 +32,19 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, String), Failure> {
         cg: plan.cg,
         ready: false,
     })?;
-    let finished = use_box(context, &box_plan, plan, &place, &lock, &signals);
+    let finished = remove_traces(&box_plan, Some(&place)).and_then(|()| {
+        let owner = caller.owner();
+        let box_dir = BoxDir::create(&box_plan.root, box_plan.id, owner)?;
+        let run = BoxRun {
+            context,
+            box_plan: &box_plan,
+            box_dir: &box_dir,
+            lock: &lock,
+            owner,
+            signals: &signals,
+        };
+        run.run(plan)
+    });
     let removed = remove_traces(&box_plan, Some(&place)).and_then(|()| Ok(lock.clear()?));
     let mut finished = finished?;
     if let (Err(failure), false) = (removed, matches!(finished.report.ending, Ending::Failed(_))) {
@@ -44,20 +57,6 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, String), Failure> {
         ..Answer::default()
     };
     Ok((answer, meta::format(&finished.report, finished.cg)))
-}
-
-fn use_box(
-    context: &Context,
-    box_plan: &BoxPlan,
-    plan: RunPlan,
-    place: &Place,
-    lock: &Lock,
-    signals: &Signals,
-) -> Result<super::run::Finished, Failure> {
-    remove_traces(box_plan, Some(place))?;
-    let owner = context.caller.owner();
-    let box_dir = BoxDir::create(&box_plan.root, box_plan.id, owner)?;
-    in_box(context, box_plan, plan, &box_dir, lock, owner, signals)
 }
 
 /// Takes the box that was asked for, or a free one, from the highest number down: people and judges who

@@ -1,5 +1,6 @@
 //! One file per command: each is the story of what happens, told by calls to those who know how.
 
+mod box_run;
 pub(crate) mod boxes;
 pub(crate) mod exec;
 pub(crate) mod run;

@@ -46,7 +46,7 @@ fn subid_user(inputs: &Inputs) -> Result<Option<(String, &Place)>, ConfigError> 
         .into_iter()
         .find_map(|key| Some((key, inputs.place(key)?)));
     if let Some((key, other)) = beside {
-        let text = format_args!(
+        let text = format!(
             "stands beside {key} at {other}; either subid_user or first_uid, first_gid and count are allowed"
         );
         return Err(place.key_error(Key::BoxesSubidUser, text));

@@ -154,31 +154,14 @@ pub(super) fn number_or_text<'v>(value: &'v Value, allowed: &str) -> Result<&'v 
 pub(super) fn size(value: &Value) -> Result<Bytes, String> {
     let allowed = "KiB as a number or a text such as \"64M\" are allowed";
     let text = number_or_text(value, allowed)?;
-    let size = Bytes::parse(text).map_err(|e| e.to_string())?;
-    refuse_vanished(text, size == Bytes(0))?;
-    Ok(size)
+    Bytes::parse(text).map_err(|e| e.to_string())
 }
 
 /// Reads a time, to the microsecond; a bare number is seconds.
 fn time(value: &Value) -> Result<Duration, String> {
     let allowed = "seconds as a number or a text such as \"200ms\" are allowed";
     let text = number_or_text(value, allowed)?;
-    let exact = parse_time(text).map_err(|e| e.to_string())?;
-    let time = Duration::new(exact.as_secs(), exact.subsec_micros() * 1000);
-    refuse_vanished(text, time.is_zero())?;
-    Ok(time)
-}
-
-/// Refuses what is so small that it was cut to zero: zero means "no limit", which nobody meant.
-fn refuse_vanished(text: &str, is_zero: bool) -> Result<(), String> {
-    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
-    if is_zero && mantissa.bytes().any(|b| matches!(b, b'1'..=b'9')) {
-        return Err(format!(
-            "'{}' is too small; the least limits are 1us and 1B, and 0 is no limit",
-            excerpt(text)
-        ));
-    }
-    Ok(())
+    parse_time(text).map_err(|e| e.to_string())
 }
 
 /// Reads a limit of time; `None` is no limit.

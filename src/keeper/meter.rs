@@ -16,75 +16,72 @@ use crate::sys::process::ResourceUsage;
 pub(super) enum Meter {
     /// From the leaf: every process that ever was in it.
     Leaf {
-        /// What the program's process had used before it was told to run.
+        /// What the program's process had used before it began: all that the leaf counted until then.
         before: CpuTime,
     },
     /// From the program's main process and the children that it waited for, as isolate does without
     /// control groups. What escapes this is in the figure at the end, when init has reaped everything.
     Process {
-        /// In the keeper's PID namespace.
+        /// In the keeper's PID namespace; `None` when it has gone already.
         pid: Option<Pid>,
-        /// What it had used before it was told to run.
-        before: ResourceUsage,
+        /// What it had used before it began.
+        before: CpuTime,
     },
 }
 
 impl Meter {
-    /// Starts counting from here: the program's process waits and uses nothing.
+    /// Counts what comes on top of `before`.
     pub(super) fn start(
         leaf: Option<&Leaf>,
         program: Option<BorrowedFd<'_>>,
         before: ResourceUsage,
-    ) -> Result<Self, CgroupError> {
-        Ok(match leaf {
-            Some(leaf) => Self::Leaf {
-                before: leaf.cpu_time()?,
-            },
+    ) -> Self {
+        let before = cpu_time(&before);
+        match leaf {
+            Some(_) => Self::Leaf { before },
             None => Self::Process {
                 pid: program.and_then(pid_of),
                 before,
             },
-        })
+        }
     }
 
     /// What the program has used so far. None when its process has gone and its end will tell.
     pub(super) fn so_far(&self, leaf: Option<&Leaf>) -> Result<Option<Duration>, CgroupError> {
-        match (self, leaf) {
-            (Self::Leaf { before }, Some(leaf)) => Ok(Some(leaf.cpu_time()?.since(*before).total)),
+        Ok(match (self, leaf) {
+            (Self::Leaf { before }, Some(leaf)) => Some(leaf.cpu_time()?.since(*before).total),
             (
                 Self::Process {
                     pid: Some(pid),
                     before,
                 },
                 _,
-            ) => {
-                Ok(process_time(*pid).map(|used| used.saturating_sub(before.user + before.system)))
-            }
-            _ => Ok(None),
-        }
+            ) => process_time(*pid).map(|used| used.saturating_sub(before.total)),
+            (Self::Process { pid: None, .. } | Self::Leaf { .. }, _) => None,
+        })
     }
 
     /// What the program used in all, when everything has been waited for.
     pub(super) fn total(
         &self,
         leaf: Option<&Leaf>,
-        processes: Option<&ResourceUsage>,
-    ) -> Result<Option<CpuTime>, CgroupError> {
-        match (self, leaf) {
-            (Self::Leaf { before }, Some(leaf)) => Ok(Some(leaf.cpu_time()?.since(*before))),
-            (Self::Process { before, .. }, _) => Ok(processes.map(|all| {
-                let (user, system) = (
-                    all.user.saturating_sub(before.user),
-                    all.system.saturating_sub(before.system),
-                );
-                CpuTime {
-                    total: user + system,
-                    user,
-                    system,
-                }
-            })),
-            (Self::Leaf { .. }, None) => Ok(None),
-        }
+        processes: &ResourceUsage,
+    ) -> Result<CpuTime, CgroupError> {
+        Ok(match (self, leaf) {
+            (Self::Leaf { before }, Some(leaf)) => leaf.cpu_time()?.since(*before),
+            (Self::Process { before, .. } | Self::Leaf { before }, _) => {
+                cpu_time(processes).since(*before)
+            }
+        })
+    }
+}
+
+/// The CPU time in the answer of getrusage(2).
+fn cpu_time(usage: &ResourceUsage) -> CpuTime {
+    CpuTime {
+        total: usage.user + usage.system,
+        user: usage.user,
+        system: usage.system,
     }
 }
 

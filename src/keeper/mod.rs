@@ -1,8 +1,10 @@
 //! The keeper: supervises one run from outside, in one thread and one poll loop.
 //!
-//! [`phase`] decides, this file does. Every wait of a run is in [`Keeper::wait`]: for init and the
-//! program, for the scope, for deadlines and for signals.
+//! [`phase`] decides, [`actions`] does. Every wait of a run is in [`Keeper::wait`]: for init and the
+//! program, for systemd, for deadlines and for signals.
 
+mod actions;
+mod figures;
 mod looks;
 mod meter;
 mod phase;
@@ -13,24 +15,23 @@ pub(crate) use signals::Signals;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::cgroup::{Leaf, LeafUsage, Subtree};
+use crate::cgroup::{Leaf, Subtree};
+use crate::clock::Timer;
 use crate::error::chain;
 use crate::launch::Init;
 use crate::launch::failure::describe;
-use crate::launch::message::{ToInit, ToKeeper};
+use crate::launch::message::ToKeeper;
 use crate::plan::RunPlan;
 use crate::report::{Ending, KillReason, Usage};
-use crate::sys::process::{self, ResourceUsage};
-use crate::systemd::ScopeRequest;
-use crate::timer::Timer;
-use looks::next_look;
-use meter::Meter;
-use phase::{Action, Event, Phase};
+use crate::sys::process::{self, Exit};
+use crate::systemd::{ScopeRequest, StateRequest};
+use figures::Figures;
+use phase::{Event, Phase};
 
 /// How long the set-up may take. A busy systemd has been seen to need seconds.
 const SETUP_PATIENCE: Duration = Duration::from_secs(60);
@@ -74,6 +75,15 @@ pub(crate) enum CgroupState {
     Ready(Subtree),
 }
 
+impl CgroupState {
+    fn leaf(&self) -> Option<&Leaf> {
+        match self {
+            Self::Ready(subtree) => Some(subtree.leaf()),
+            Self::None | Self::Requested(_) => None,
+        }
+    }
+}
+
 /// What the keeper found.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -96,18 +106,16 @@ struct Keeper<'a> {
     /// Whether init or the program can still be heard.
     hears_init: bool,
     cgroups: CgroupState,
+    /// The unit of the run's scope, and the question whether systemd is stopping it.
+    unit: Option<String>,
+    question: Option<StateRequest>,
     holder: String,
     signals: &'a Signals,
     /// The patience with the set-up, then the wall limit, then the patience with a kill.
     deadline: Timer,
     cpu_look: Timer,
     program: Option<OwnedFd>,
-    /// What the program's process had used when it was ready.
-    used_before: ResourceUsage,
-    meter: Option<Meter>,
-    started: Option<Instant>,
-    ended: Option<Instant>,
-    usage: Option<Usage>,
+    figures: Figures,
 }
 
 /// Supervises a run from the moment its init was cloned until everything of it is gone.
@@ -124,23 +132,21 @@ pub(crate) fn supervise(
         init,
         hears_init: true,
         cgroups,
+        unit: None,
+        question: None,
         holder: "namespaces and rlimits, no cgroup".to_owned(),
         signals,
         deadline: Timer::new().map_err(cannot("make a timer"))?,
         cpu_look: Timer::new().map_err(cannot("make a timer"))?,
         program: None,
-        used_before: ResourceUsage::default(),
-        meter: None,
-        started: None,
-        ended: None,
-        usage: None,
+        figures: Figures::default(),
     };
     if let CgroupState::Ready(subtree) = &keeper.cgroups {
         keeper.holder = format!("the cgroup {}", subtree.path().display());
     }
     keeper
         .deadline
-        .set(Some(SETUP_PATIENCE))
+        .set_after(SETUP_PATIENCE)
         .map_err(cannot("set a timer"))?;
     let mut phase = Phase::SettingUp {
         root_built: false,
@@ -162,18 +168,18 @@ pub(crate) fn supervise(
     };
     Ok(Outcome {
         ending,
-        usage: keeper.usage,
+        usage: keeper.figures.usage(),
         holder: keeper.holder,
         subtree,
     })
 }
 
-/// The CPUs that this process, and so the program, may run on (sched_getaffinity(2)).
+/// The CPUs that the program may run on: all, whatever the caller's affinity is, since it can change its own.
 fn available_cpus() -> nix::Result<usize> {
-    let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))?;
-    Ok((0..nix::sched::CpuSet::count())
-        .filter(|cpu| set.is_set(*cpu).unwrap_or(false))
-        .count())
+    let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN)?;
+    Ok(online
+        .and_then(|number| usize::try_from(number).ok())
+        .unwrap_or(usize::MAX))
 }
 
 /// What the keeper waits for, what matters first first: a program that has ended by itself is not
@@ -183,7 +189,7 @@ fn available_cpus() -> nix::Result<usize> {
 enum Source {
     Init,
     InitEnd,
-    Scope,
+    Systemd,
     Deadline,
     CpuLook,
     Signals,
@@ -198,7 +204,10 @@ impl Keeper<'_> {
             (Source::Signals, self.signals.as_fd()),
         ];
         if let CgroupState::Requested(request) = &self.cgroups {
-            sources.insert(0, (Source::Scope, request.ready()));
+            sources.insert(0, (Source::Systemd, request.ready()));
+        }
+        if let Some(question) = &self.question {
+            sources.insert(0, (Source::Systemd, question.ready()));
         }
         sources.insert(
             0,
@@ -229,18 +238,19 @@ impl Keeper<'_> {
     /// Finds out what happened.
     fn learn(&mut self, source: Source, phase: &Phase) -> Result<Option<Event>, KeeperError> {
         match source {
-            Source::Init => self.hear(),
+            Source::Init => self.hear(phase),
             Source::InitEnd => {
                 process::wait_for(self.init.pidfd.as_fd()).map_err(cannot("wait for init"))?;
                 Ok(Some(Event::InitGone))
             }
-            Source::Scope => Ok(self.take_scope()),
+            Source::Systemd if self.question.is_some() => Ok(self.take_answer()),
+            Source::Systemd => Ok(self.take_scope()),
             Source::Deadline => {
-                self.deadline.set(None).map_err(cannot("set a timer"))?;
+                self.deadline.unset().map_err(cannot("set a timer"))?;
                 Ok(self.deadline_passed(phase))
             }
             Source::CpuLook => {
-                self.cpu_look.set(None).map_err(cannot("set a timer"))?;
+                self.cpu_look.unset().map_err(cannot("set a timer"))?;
                 Ok(self.look_at_cpu_time())
             }
             Source::Signals => {
@@ -267,40 +277,45 @@ impl Keeper<'_> {
         }
     }
 
-    fn hear(&mut self) -> Result<Option<Event>, KeeperError> {
+    fn hear(&mut self, phase: &Phase) -> Result<Option<Event>, KeeperError> {
         let message =
             ToKeeper::receive(self.init.socket.as_fd()).map_err(cannot("hear from init"))?;
         let Some((message, descriptor)) = message else {
             self.hears_init = false;
             return Ok(None);
         };
-        Ok(Some(match message {
-            ToKeeper::RootBuilt => Event::RootBuilt,
+        Ok(match message {
+            ToKeeper::RootBuilt => Some(Event::RootBuilt),
             ToKeeper::Started => {
                 self.program = descriptor;
-                Event::Started
+                Some(Event::Started)
             }
-            ToKeeper::Prepared(used) => {
-                self.used_before = used;
-                Event::Prepared
+            ToKeeper::Begun(used, moment) => {
+                self.figures.begin(used, moment);
+                Some(Event::Begun)
             }
-            ToKeeper::Ended(exit) => {
-                self.ended = Some(Instant::now());
-                Event::Ended(exit)
+            ToKeeper::Ended(exit, moment) => {
+                self.figures.end(moment);
+                Some(match phase {
+                    Phase::Starting { .. } if self.was_oom() => Event::Failed(
+                        "the kernel killed the program's process for memory before it could start: the memory \
+                         limit of the run is too small for its set-up"
+                            .to_owned(),
+                    ),
+                    _ => Event::Ended(exit),
+                })
             }
-            ToKeeper::Empty(processes) => {
-                match self.read_usage(processes) {
-                    Ok(usage) => self.usage = usage,
-                    Err(message) => return Ok(Some(Event::Failed(message))),
-                }
-                Event::Empty
-            }
+            ToKeeper::Empty(processes) => match self.figures.read(self.cgroups.leaf(), processes) {
+                Err(message) => Some(Event::Failed(message)),
+                Ok(()) if self.is_unexplained(phase) => self.ask_systemd(),
+                Ok(()) => Some(Event::Empty),
+            },
             ToKeeper::Failed(failure) => {
                 // Whatever ran so far was the sandbox, not the program.
-                self.started = None;
-                Event::Failed(describe(&failure, self.plan))
+                self.figures.forget();
+                Some(Event::Failed(describe(&failure, self.plan)))
             }
-        }))
+        })
     }
 
     /// Hears systemd, and sets up the cgroups in the scope once it is there.
@@ -317,6 +332,7 @@ impl Keeper<'_> {
             }
         };
         self.holder = format!("the systemd scope {}", scope.unit);
+        self.unit = Some(scope.unit.clone());
         log::info!("init {} is in {}", self.init.pid, scope.path.display());
         match Subtree::in_scope(&scope.path, self.init.pid, &self.plan.leaf) {
             Ok(subtree) => {
@@ -330,159 +346,55 @@ impl Keeper<'_> {
         }
     }
 
-    fn deadline_passed(&self, phase: &Phase) -> Option<Event> {
-        match phase {
-            Phase::SettingUp { .. } | Phase::Starting { .. } => {
-                let what = match self.cgroups {
-                    CgroupState::Requested(_) => {
-                        "systemd did not start the scope of the run (is it hung? see systemctl list-jobs)"
-                    }
-                    CgroupState::None | CgroupState::Ready(_) => "the sandbox was not set up",
-                };
-                Some(Event::Failed(format!(
-                    "{what} within {} s",
-                    SETUP_PATIENCE.as_secs()
-                )))
-            }
-            Phase::Running => Some(Event::Kill(KillReason::WallTime)),
-            Phase::Ending(_) => {
-                log::warn!("the program does not die; killing init");
-                drop(self.kill_init());
+    fn was_oom(&self) -> bool {
+        self.cgroups
+            .leaf()
+            .and_then(|leaf| leaf.usage().ok())
+            .is_some_and(|usage| usage.was_oom())
+    }
+
+    /// Whether the program died of SIGKILL, and neither we nor the kernel's memory limit sent it.
+    fn is_unexplained(&self, phase: &Phase) -> bool {
+        let killed = Phase::Ending(Ending::Program(Exit::Signal(libc::SIGKILL)));
+        *phase == killed
+            && !self
+                .figures
+                .usage()
+                .is_some_and(|usage| usage.leaf.was_oom())
+    }
+
+    /// Perhaps systemd is killing the whole scope, and the program was the first: init says that all is over,
+    /// or dies in the same moment. Without an answer the program killed itself.
+    fn ask_systemd(&mut self) -> Option<Event> {
+        let Some(unit) = &self.unit else {
+            return Some(Event::Empty);
+        };
+        match StateRequest::start(unit) {
+            Ok(question) => {
+                self.question = Some(question);
                 None
             }
-            Phase::Leaving(_) | Phase::Over(_) => None,
+            Err(error) => {
+                log::info!("cannot ask systemd about {unit}: {}", chain(&error));
+                Some(Event::Empty)
+            }
         }
     }
 
-    /// Kills above the limit, or finds the moment of the next look.
-    fn look_at_cpu_time(&self) -> Option<Event> {
-        let (limit, meter) = (self.plan.deadlines.cpu_kill()?, self.meter.as_ref()?);
-        let used = match meter.so_far(self.leaf()) {
-            Ok(Some(used)) => used,
-            // The process has gone; what it used comes with its end.
+    fn take_answer(&mut self) -> Option<Event> {
+        let answer = match self.question.as_mut()?.proceed() {
             Ok(None) => return None,
-            Err(error) => return Some(Event::Failed(chain(&error))),
-        };
-        if used > limit {
-            return Some(Event::Kill(KillReason::CpuTime));
-        }
-        let next = next_look(used, limit, self.parallel);
-        self.cpu_look
-            .set(Some(next))
-            .err()
-            .map(|errno| Event::Failed(chain(&cannot("set a timer")(errno))))
-    }
-
-    /// Does what a transition asks for; the error is the message of the failure.
-    fn act(&mut self, action: Action) -> Result<(), String> {
-        match action {
-            Action::Go => {
-                let leaf = self.leaf().map(Leaf::as_fd);
-                self.tell(ToInit::Go, leaf)
+            Ok(Some(is_stopping)) => is_stopping,
+            Err(error) => {
+                log::info!("systemd gave no answer: {}", chain(&error));
+                false
             }
-            Action::Run => self.start_clock(),
-            Action::KillProgram => self.kill_program(),
-            Action::KillInit => self.kill_init().map_err(|error| chain(&error)),
-            Action::Leave => self.tell(ToInit::Leave, None),
-        }
-    }
-
-    fn leaf(&self) -> Option<&Leaf> {
-        match &self.cgroups {
-            CgroupState::Ready(subtree) => Some(subtree.leaf()),
-            CgroupState::None | CgroupState::Requested(_) => None,
-        }
-    }
-
-    fn tell(
-        &self,
-        message: ToInit,
-        descriptor: Option<std::os::fd::BorrowedFd<'_>>,
-    ) -> Result<(), String> {
-        match message.send(self.init.socket.as_fd(), descriptor) {
-            // Its end is an event of its own, and a better explanation.
-            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => Ok(()),
-            other => other.map_err(|error| chain(&cannot("talk to init")(error))),
-        }
-    }
-
-    /// The program's process waits, so what it has used until here is known exactly and is not its own.
-    fn start_clock(&mut self) -> Result<(), String> {
-        let program = self.program.as_ref().map(AsFd::as_fd);
-        self.meter = Some(
-            Meter::start(self.leaf(), program, self.used_before).map_err(|error| chain(&error))?,
-        );
-        let deadlines = self.plan.deadlines;
-        let timer = |errno| chain(&cannot("set a timer")(errno));
-        self.started = Some(Instant::now());
-        self.deadline.set(deadlines.wall).map_err(timer)?;
-        if let Some(limit) = deadlines.cpu_kill() {
-            let first = next_look(Duration::ZERO, limit, self.parallel);
-            self.cpu_look.set(Some(first)).map_err(timer)?;
-        }
-        self.tell(ToInit::Run, None)
-    }
-
-    /// Kills all of the program: the leaf at one stroke; without one, the main process, after whose end
-    /// init kills the rest.
-    fn kill_program(&mut self) -> Result<(), String> {
-        self.deadline
-            .set(Some(KILL_PATIENCE))
-            .map_err(|errno| chain(&cannot("set a timer")(errno)))?;
-        self.cpu_look
-            .set(None)
-            .map_err(|errno| chain(&cannot("set a timer")(errno)))?;
-        if let Some(leaf) = self.leaf() {
-            return leaf.kill().map_err(|error| chain(&error));
-        }
-        match self
-            .program
-            .as_ref()
-            .map(|program| process::send_signal(program.as_fd(), libc::SIGKILL))
-        {
-            None | Some(Ok(())) => Ok(()),
-            Some(Err(error)) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-            Some(Err(error)) => Err(chain(&cannot("kill the program")(error))),
-        }
-    }
-
-    fn kill_init(&self) -> Result<(), KeeperError> {
-        match process::send_signal(self.init.pidfd.as_fd(), libc::SIGKILL) {
-            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
-                Err(cannot("kill init")(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Every figure of the run, read while init holds the cgroups.
-    fn read_usage(&self, processes: ResourceUsage) -> Result<Option<Usage>, String> {
-        let (Some(started), Some(meter)) = (self.started, &self.meter) else {
-            return Ok(None);
         };
-        let ended = self.ended.unwrap_or_else(Instant::now);
-        let cpu = meter
-            .total(self.leaf(), Some(&processes))
-            .map_err(|error| chain(&error))?;
-        let leaf = self
-            .leaf()
-            .map_or(Ok(LeafUsage::default()), Leaf::usage)
-            .map_err(|error| chain(&error))?;
-        let before = &self.used_before;
-        Ok(cpu.map(|cpu| Usage {
-            cpu,
-            wall: ended.duration_since(started),
-            processes: Some(ResourceUsage {
-                // The process had to wait once for the word to run.
-                voluntary_switches: processes
-                    .voluntary_switches
-                    .saturating_sub(before.voluntary_switches + 1),
-                forced_switches: processes
-                    .forced_switches
-                    .saturating_sub(before.forced_switches),
-                ..processes
-            }),
-            leaf,
-        }))
+        self.question = None;
+        Some(if answer {
+            Event::Failed(phase::STOPPED.to_owned())
+        } else {
+            Event::Empty
+        })
     }
 }

@@ -17,14 +17,14 @@ pub(super) enum Phase {
     Starting {
         /// Its descriptor has come.
         started: bool,
-        /// It waits for the word.
-        prepared: bool,
+        /// It has become the program, or is about to.
+        begun: bool,
     },
     /// The clock ticks.
     Running,
-    /// It is decided how the run ends; what is left of it is dying.
+    /// It is decided how the run ends; what is left of it is dying, and init has yet to say what it used.
     Ending(Ending),
-    /// Nothing of the program is left; init may go.
+    /// Nothing more is to come but the end of init, which was let go or killed.
     Leaving(Ending),
     /// init is gone too.
     Over(Ending),
@@ -39,8 +39,8 @@ pub(super) enum Event {
     CgroupReady,
     /// The program's process exists.
     Started,
-    /// It waits for the word.
-    Prepared,
+    /// It has become the program, or is about to.
+    Begun,
     /// The program's main process has ended.
     Ended(Exit),
     /// Only init is left.
@@ -58,8 +58,8 @@ pub(super) enum Event {
 pub(super) enum Action {
     /// Tell init to make the program's process.
     Go,
-    /// Start the clock, and tell the program's process to become the program.
-    Run,
+    /// Watch the limits, from the moment on at which the program began.
+    WatchLimits,
     /// Kill all processes of the program.
     KillProgram,
     /// Kill init, and with it everything in its PID namespace.
@@ -72,34 +72,48 @@ pub(super) enum Action {
 const INIT_GONE: &str = "the processes of the sandbox were killed from outside, perhaps by the administrator, by \
                          'systemctl stop' or by the kernel for lack of memory on the machine";
 
+/// The ending of a run whose scope systemd stops.
+pub(super) const STOPPED: &str = "systemd stopped the scope of the run: it was told to from outside, by \
+                                  'systemctl stop' or for a limit of the slice";
+
 /// The ending of a run whose program was killed while it was still ours.
 const KILLED_EARLY: &str = "the program's process was killed from outside before it could start";
 
+/// What there is to say of a run that ends without its figures.
+fn without_figures(ending: Ending) -> Ending {
+    match ending {
+        Ending::Failed(message) => Ending::Failed(message),
+        // Whatever the program did: its time and memory are not known, so neither is the verdict.
+        Ending::Program(_) | Ending::Killed(_) => Ending::Failed(INIT_GONE.to_owned()),
+    }
+}
+
 /// The next phase, and what to do on the way. The first cause of an end stays the cause.
 pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
-    use Action::{Go, KillInit, KillProgram, Leave, Run};
+    use Action::{Go, KillInit, KillProgram, Leave, WatchLimits};
     match (phase, event) {
-        (Phase::Over(ending) | Phase::Leaving(ending) | Phase::Ending(ending), Event::InitGone) => {
+        (Phase::Over(ending) | Phase::Leaving(ending), Event::InitGone) => {
             (Phase::Over(ending), None)
         }
+        (Phase::Ending(ending), Event::InitGone) => (Phase::Over(without_figures(ending)), None),
         (_, Event::InitGone) => (Phase::Over(Ending::Failed(INIT_GONE.to_owned())), None),
 
         (Phase::SettingUp { has_cgroup, .. }, Event::RootBuilt) => set_up(true, has_cgroup, Go),
         (Phase::SettingUp { root_built, .. }, Event::CgroupReady) => set_up(root_built, true, Go),
-        (Phase::Starting { prepared, .. }, Event::Started) => starting(true, prepared, Run),
-        (Phase::Starting { started, .. }, Event::Prepared) => starting(started, true, Run),
+        (Phase::Starting { begun, .. }, Event::Started) => starting(true, begun, WatchLimits),
+        (Phase::Starting { started, .. }, Event::Begun) => starting(started, true, WatchLimits),
 
         // Before the program runs there is only init to kill.
         (Phase::SettingUp { .. } | Phase::Starting { .. }, Event::Kill(reason)) => {
-            (Phase::Ending(Ending::Killed(reason)), Some(KillInit))
+            (Phase::Leaving(Ending::Killed(reason)), Some(KillInit))
         }
         (Phase::SettingUp { .. } | Phase::Starting { .. }, Event::Failed(message)) => {
-            (Phase::Ending(Ending::Failed(message)), Some(KillInit))
+            (Phase::Leaving(Ending::Failed(message)), Some(KillInit))
         }
 
-        // The program's process cannot end before it was told to run, unless somebody killed it.
+        // The program's process cannot end before it has begun, unless somebody killed it.
         (Phase::Starting { .. }, Event::Ended(_)) => (
-            Phase::Ending(Ending::Failed(KILLED_EARLY.to_owned())),
+            Phase::Leaving(Ending::Failed(KILLED_EARLY.to_owned())),
             Some(KillInit),
         ),
 
@@ -114,6 +128,13 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
         }
 
         (Phase::Ending(ending), Event::Empty) => (Phase::Leaving(ending), Some(Leave)),
+        // The first failure is the one to tell.
+        (Phase::Ending(Ending::Failed(first)), Event::Failed(_)) => {
+            (Phase::Leaving(Ending::Failed(first)), Some(KillInit))
+        }
+        (Phase::Ending(_), Event::Failed(message)) => {
+            (Phase::Leaving(Ending::Failed(message)), Some(KillInit))
+        }
         (phase, _) => (phase, None),
     }
 }
@@ -123,7 +144,7 @@ fn set_up(root_built: bool, has_cgroup: bool, action: Action) -> (Phase, Option<
         (
             Phase::Starting {
                 started: false,
-                prepared: false,
+                begun: false,
             },
             Some(action),
         )
@@ -138,11 +159,11 @@ fn set_up(root_built: bool, has_cgroup: bool, action: Action) -> (Phase, Option<
     }
 }
 
-fn starting(started: bool, prepared: bool, action: Action) -> (Phase, Option<Action>) {
-    if started && prepared {
+fn starting(started: bool, begun: bool, action: Action) -> (Phase, Option<Action>) {
+    if started && begun {
         (Phase::Running, Some(action))
     } else {
-        (Phase::Starting { started, prepared }, None)
+        (Phase::Starting { started, begun }, None)
     }
 }
 
@@ -164,21 +185,21 @@ mod tests {
         (phase, actions)
     }
 
-    use Action::{Go, KillInit, KillProgram, Leave, Run};
-    use Event::{CgroupReady, Empty, Ended, Failed, InitGone, Kill, Prepared, RootBuilt, Started};
+    use Action::{Go, KillInit, KillProgram, Leave, WatchLimits};
+    use Event::{Begun, CgroupReady, Empty, Ended, Failed, InitGone, Kill, RootBuilt, Started};
 
     #[test]
     fn a_run_without_incident_goes_through_all_phases_in_any_order_of_arrival() {
         let ok = Ending::Program(Exit::Code(0));
         for (has_cgroup, start) in [
-            (true, vec![RootBuilt, Started, Prepared]),
-            (false, vec![RootBuilt, CgroupReady, Prepared, Started]),
-            (false, vec![CgroupReady, RootBuilt, Started, Prepared]),
+            (true, vec![RootBuilt, Started, Begun]),
+            (false, vec![RootBuilt, CgroupReady, Begun, Started]),
+            (false, vec![CgroupReady, RootBuilt, Started, Begun]),
         ] {
             let events = [&start[..], &[Ended(Exit::Code(0)), Empty, InitGone]].concat();
             let (phase, actions) = play(has_cgroup, &events);
             assert_eq!(phase, Phase::Over(ok.clone()));
-            assert_eq!(actions, [Go, Run, KillProgram, Leave]);
+            assert_eq!(actions, [Go, WatchLimits, KillProgram, Leave]);
         }
     }
 
@@ -187,12 +208,12 @@ mod tests {
         assert_eq!(play(false, &[RootBuilt]).1, []);
         assert_eq!(play(false, &[CgroupReady]).1, []);
         assert_eq!(play(true, &[RootBuilt, Started]).1, [Go]);
-        assert_eq!(play(true, &[RootBuilt, Prepared]).1, [Go]);
+        assert_eq!(play(true, &[RootBuilt, Begun]).1, [Go]);
     }
 
     #[test]
     fn the_first_cause_stays_the_cause() {
-        let running = [RootBuilt, Started, Prepared];
+        let running = [RootBuilt, Started, Begun];
         let time = Kill(KillReason::CpuTime);
         let wall = Kill(KillReason::WallTime);
         for (events, ending) in [
@@ -217,7 +238,7 @@ mod tests {
             &[&running[..], &[time, Ended(Exit::Signal(9))]].concat(),
         )
         .1;
-        assert_eq!(killed, [Go, Run, KillProgram]);
+        assert_eq!(killed, [Go, WatchLimits, KillProgram]);
     }
 
     #[test]
@@ -242,11 +263,30 @@ mod tests {
 
     #[test]
     fn an_init_that_somebody_else_killed_is_not_blamed_on_the_program() {
-        for events in [vec![InitGone], vec![RootBuilt, Started, Prepared, InitGone]] {
+        for events in [vec![InitGone], vec![RootBuilt, Started, Begun, InitGone]] {
             let (phase, _) = play(true, &events);
             assert!(
                 matches!(phase, Phase::Over(Ending::Failed(message)) if message.contains("from outside"))
             );
+        }
+    }
+
+    #[test]
+    fn a_run_without_figures_has_no_verdict() {
+        let running = [RootBuilt, Started, Begun];
+        let lost = Failed("cannot read cpu.stat".into());
+        for end in [Ended(Exit::Code(0)), Kill(KillReason::WallTime)] {
+            let gone = [&running[..], &[end.clone(), InitGone]].concat();
+            assert!(
+                matches!(play(true, &gone).0, Phase::Over(Ending::Failed(message)) if message.contains("from outside"))
+            );
+            let unread = [&running[..], &[end, lost.clone(), Empty, InitGone]].concat();
+            let (phase, actions) = play(true, &unread);
+            assert_eq!(
+                phase,
+                Phase::Over(Ending::Failed("cannot read cpu.stat".into()))
+            );
+            assert_eq!(actions.last(), Some(&KillInit));
         }
     }
 }

@@ -23,9 +23,11 @@ const FATAL: [Signal; 5] = [
     Signal::SIGSEGV,
     Signal::SIGBUS,
 ];
-/// They are held back and never looked at. TTOU: the keeper may set the terminal's foreground group.
-/// XFSZ: a meta file above the caller's own limit is an error to be told, not a death.
-const IGNORED: [Signal; 5] = [
+/// They are held back and never looked at. TTOU: the keeper may set the terminal's foreground group. TSTP: a
+/// keeper that a key stops watches no limit. XFSZ: a meta file above the caller's own limit is an error to be
+/// told, not a death.
+const IGNORED: [Signal; 6] = [
+    Signal::SIGTSTP,
     Signal::SIGXFSZ,
     Signal::SIGPIPE,
     Signal::SIGUSR1,

@@ -5,18 +5,21 @@
 //! init dies, the kernel kills everything in the PID namespace; init itself dies with the keeper.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, sethostname};
 
+use super::filter;
 use super::message::{StepFailure, ToInit, ToKeeper};
 use super::program::{self, ProgramSetup};
 use super::root::{self, Mount};
 use super::step::Step;
+use crate::clock::Moment;
 use crate::sys::process::{self, Cloned, Exit, UsageOf};
 use crate::sys::{credentials, network};
+use crate::syscall_set::SyscallSet;
 
 /// Everything init needs, decided and laid out before the clone.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(crate) struct InitSetup {
     pub(crate) mounts: Vec<Option<Mount>>,
     /// Whether the network namespace is init's own.
     pub(crate) own_network: bool,
+    /// The system calls that the program is refused.
+    pub(crate) syscalls: SyscallSet,
     /// The lock of the box: held until init is dead, even when the keeper died before.
     pub(crate) lock: OwnedFd,
     /// `/dev/null`, which takes the place of the standard descriptors once the program has them.
@@ -50,69 +55,75 @@ pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd) -> ! {
 }
 
 fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(failed(Step::DieWithKeeper))?;
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
+        .map_err(StepFailure::at(Step::DieWithKeeper))?;
     let mut namespaces = CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
     if setup.own_network {
         namespaces |= CloneFlags::CLONE_NEWNET;
     }
-    unshare(namespaces).map_err(failed(Step::Namespaces))?;
-    sethostname(HOST_NAME).map_err(failed(Step::HostName))?;
+    unshare(namespaces).map_err(StepFailure::at(Step::Namespaces))?;
+    sethostname(HOST_NAME).map_err(StepFailure::at(Step::HostName))?;
     if setup.own_network {
-        network::bring_loopback_up().map_err(os_failed(Step::Loopback))?;
+        network::bring_loopback_up().map_err(StepFailure::at(Step::Loopback))?;
     }
     root::build(&setup.mounts)?;
-    nix::unistd::chdir("/box").map_err(failed(Step::ChangeToBox))?;
+    nix::unistd::chdir("/box").map_err(StepFailure::at(Step::ChangeToBox))?;
+    // The keeper still waits for systemd: what the program's process inherits is set up here.
+    credentials::leave_session_keyring().map_err(StepFailure::at(Step::Keyring))?;
+    credentials::drop_bounding_set().map_err(StepFailure::at(Step::BoundingSet))?;
+    // The caller's nohup and the keeper's signalfd are not the program's business.
+    process::reset_signal_dispositions();
+    let filter = filter::compile(setup.syscalls).map_err(StepFailure::at(Step::CompileFilter))?;
     ToKeeper::RootBuilt
         .send(keeper, None)
-        .map_err(os_failed(Step::HearFromKeeper))?;
+        .map_err(StepFailure::at(Step::HearFromKeeper))?;
     // A keeper that died before the death signal was armed has closed its end: this is where it shows.
-    let leaf = match ToInit::receive(keeper).map_err(os_failed(Step::HearFromKeeper))? {
+    let leaf = match ToInit::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
         Some((ToInit::Go, leaf)) => leaf,
         _ => return Ok(()),
     };
-    let cloned =
-        process::clone(0, leaf.as_ref().map(AsFd::as_fd)).map_err(os_failed(Step::CloneProgram))?;
+    let cloned = process::clone(0, leaf.as_ref().map(AsFd::as_fd))
+        .map_err(StepFailure::at(Step::CloneProgram))?;
     let (pid, pidfd) = match cloned {
-        Cloned::Child => program::run(&setup.program, keeper),
+        Cloned::Child => program::run(&setup.program, &filter, keeper),
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
     ToKeeper::Started
         .send(keeper, Some(pidfd.as_fd()))
-        .map_err(os_failed(Step::HearFromKeeper))?;
+        .map_err(StepFailure::at(Step::HearFromKeeper))?;
     retire(setup, keeper)?;
-    let exit = reap_until(pid).map_err(os_failed(Step::Wait))?;
-    ToKeeper::Ended(exit)
+    let exit = reap_until(pid).map_err(StepFailure::at(Step::Wait))?;
+    let moment = Moment::now().map_err(StepFailure::at(Step::Wait))?;
+    ToKeeper::Ended(exit, moment)
         .send(keeper, None)
-        .map_err(os_failed(Step::HearFromKeeper))?;
+        .map_err(StepFailure::at(Step::HearFromKeeper))?;
     // What the program left running goes with it. ESRCH: it left nothing.
     match kill(Pid::from_raw(-1), Signal::SIGKILL) {
         Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
-        Err(errno) => return Err(failed(Step::Wait)(errno)),
+        Err(errno) => return Err(StepFailure::at(Step::Wait)(errno)),
     }
     while process::wait_any()
-        .map_err(os_failed(Step::Wait))?
+        .map_err(StepFailure::at(Step::Wait))?
         .is_some()
     {}
-    let usage = process::resource_usage(UsageOf::Children).map_err(os_failed(Step::Wait))?;
+    let usage = process::resource_usage(UsageOf::Children).map_err(StepFailure::at(Step::Wait))?;
     ToKeeper::Empty(usage)
         .send(keeper, None)
-        .map_err(os_failed(Step::HearFromKeeper))?;
-    while matches!(
-        ToInit::receive(keeper),
-        Ok(Some((ToInit::Go | ToInit::Run, _)))
-    ) {}
+        .map_err(StepFailure::at(Step::HearFromKeeper))?;
+    // Leave, or the keeper's end: both are the end of init.
+    drop(ToInit::receive(keeper));
     Ok(())
 }
 
 /// Lets go of everything but the socket: a pipe of the caller's must see its end when the program
 /// closes it, and init needs no more rights than to kill.
 fn retire(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
-    nix::unistd::dup2_stdin(&setup.null).map_err(failed(Step::CloseDescriptors))?;
-    nix::unistd::dup2_stdout(&setup.null).map_err(failed(Step::CloseDescriptors))?;
-    nix::unistd::dup2_stderr(&setup.null).map_err(failed(Step::CloseDescriptors))?;
-    process::close_all_but(&[keeper, setup.lock.as_fd()])
-        .map_err(os_failed(Step::CloseDescriptors))?;
-    credentials::keep_only_kill().map_err(os_failed(Step::RestrictInit))
+    nix::unistd::dup2_stdin(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
+    nix::unistd::dup2_stdout(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
+    nix::unistd::dup2_stderr(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
+    process::close_all_but(&[setup.lock.as_raw_fd()], keeper)
+        .map_err(StepFailure::at(Step::CloseDescriptors))?;
+    credentials::keep_only_kill().map_err(StepFailure::at(Step::RestrictInit))
 }
 
 /// Reaps orphans until the process `pid` itself has ended.
@@ -123,21 +134,5 @@ fn reap_until(pid: i32) -> io::Result<Exit> {
             Some(_) => {}
             None => return Err(io::Error::from_raw_os_error(libc::ECHILD)),
         }
-    }
-}
-
-fn failed(step: Step) -> impl Fn(nix::errno::Errno) -> StepFailure {
-    move |errno| StepFailure {
-        step,
-        index: 0,
-        errno: errno as i32,
-    }
-}
-
-fn os_failed(step: Step) -> impl Fn(io::Error) -> StepFailure {
-    move |error| StepFailure {
-        step,
-        index: 0,
-        errno: error.raw_os_error().unwrap_or(libc::EINVAL),
     }
 }

@@ -7,22 +7,21 @@
 //! init ──▶ keeper      RootBuilt                 namespaces and root file system are ready
 //! keeper ──▶ init      Go [+ the leaf]           make the program's process, in the leaf if there is one
 //! init ──▶ keeper      Started + its pidfd
-//! program ──▶ keeper   Prepared                  limits, ids, filter are set; waiting
-//! keeper ──▶ program   Run                       the clock starts here; redirections, execve
+//! program ──▶ keeper   Begun                     limits, ids, filter are set; the clock starts here
 //! init ──▶ keeper      Ended                     the program's main process has ended; init kills the rest
 //! init ──▶ keeper      Empty                     init is the only process left in the PID namespace
 //! keeper ──▶ init      Leave                     every figure was read
 //! any ──▶ keeper       Failed                    a step of the set-up did not work; nothing else follows
 //! ```
 //!
-//! `Started` and `Prepared` may arrive in either order. Only one process reads the shared end at any
-//! time: init before it makes the program and after the program's end, the program in between.
+//! `Started` and `Begun` may arrive in either order. Only init reads the shared end.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use super::step::Step;
+use crate::clock::Moment;
 use crate::sys::process::{Exit, ResourceUsage};
 use crate::sys::socket;
 
@@ -37,10 +36,11 @@ pub(crate) enum ToKeeper {
     RootBuilt,
     /// The program's process exists; its pidfd comes along.
     Started,
-    /// The program's process waits for [`ToInit::Run`]; what it has used so far is not the program's.
-    Prepared(ResourceUsage),
-    /// The program's main process has ended.
-    Ended(Exit),
+    /// The program's process is about to open its redirections and to become the program: what it has used
+    /// so far is not the program's, and the clock starts at this moment.
+    Begun(ResourceUsage, Moment),
+    /// The program's main process has ended, at this moment.
+    Ended(Exit, Moment),
     /// Nothing but init is left; what all processes used that init or their parents waited for.
     Empty(ResourceUsage),
     /// A step failed.
@@ -58,20 +58,35 @@ pub(crate) struct StepFailure {
     pub(crate) errno: i32,
 }
 
-/// A message to init or to the program's process.
+impl StepFailure {
+    /// The failure of a step that has one object or none: for `map_err`.
+    pub(super) fn at<E: Into<io::Error>>(step: Step) -> impl Fn(E) -> Self {
+        Self::at_index(step, 0)
+    }
+
+    /// The failure of a step on one of several objects.
+    pub(super) fn at_index<E: Into<io::Error>>(step: Step, index: usize) -> impl Fn(E) -> Self {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        move |error| Self {
+            step,
+            index,
+            errno: error.into().raw_os_error().unwrap_or(libc::EINVAL),
+        }
+    }
+}
+
+/// A message to init.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ToInit {
     /// Make the program's process; the leaf's descriptor comes along if there is one.
     Go,
-    /// Become the program.
-    Run,
     /// Exit.
     Leave,
 }
 
 type Words = [u64; WORDS];
 
-fn usage_words(tag: u64, usage: &ResourceUsage) -> Words {
+fn usage_words(tag: u64, usage: &ResourceUsage, last: u64) -> Words {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let ResourceUsage {
         user,
@@ -87,7 +102,7 @@ fn usage_words(tag: u64, usage: &ResourceUsage) -> Words {
         max_rss_kib,
         voluntary_switches,
         forced_switches,
-        0,
+        last,
         0,
     ]
 }
@@ -115,10 +130,14 @@ impl ToKeeper {
         match self {
             Self::RootBuilt => [1, 0, 0, 0, 0, 0, 0, 0],
             Self::Started => [2, 0, 0, 0, 0, 0, 0, 0],
-            Self::Prepared(usage) => usage_words(3, &usage),
-            Self::Ended(Exit::Code(code)) => [4, number(code), 0, 0, 0, 0, 0, 0],
-            Self::Ended(Exit::Signal(signal)) => [5, number(signal), 0, 0, 0, 0, 0, 0],
-            Self::Empty(usage) => usage_words(6, &usage),
+            Self::Begun(usage, moment) => usage_words(3, &usage, moment.to_nanoseconds()),
+            Self::Ended(Exit::Code(code), moment) => {
+                [4, number(code), moment.to_nanoseconds(), 0, 0, 0, 0, 0]
+            }
+            Self::Ended(Exit::Signal(signal), moment) => {
+                [5, number(signal), moment.to_nanoseconds(), 0, 0, 0, 0, 0]
+            }
+            Self::Empty(usage) => usage_words(6, &usage, 0),
             Self::Failed(StepFailure { step, index, errno }) => {
                 [7, step as u64, u64::from(index), number(errno), 0, 0, 0, 0]
             }
@@ -129,9 +148,15 @@ impl ToKeeper {
         Some(match words[0] {
             1 => Self::RootBuilt,
             2 => Self::Started,
-            3 => Self::Prepared(words_usage(words)),
-            4 => Self::Ended(Exit::Code(as_i32(words[1])?)),
-            5 => Self::Ended(Exit::Signal(as_i32(words[1])?)),
+            3 => Self::Begun(words_usage(words), Moment::from_nanoseconds(words[6])),
+            4 => Self::Ended(
+                Exit::Code(as_i32(words[1])?),
+                Moment::from_nanoseconds(words[2]),
+            ),
+            5 => Self::Ended(
+                Exit::Signal(as_i32(words[1])?),
+                Moment::from_nanoseconds(words[2]),
+            ),
             6 => Self::Empty(words_usage(words)),
             7 => Self::Failed(StepFailure {
                 step: Step::from_number(words[1])?,
@@ -166,17 +191,15 @@ impl ToInit {
     ) -> io::Result<()> {
         let tag = match self {
             Self::Go => 1,
-            Self::Run => 2,
             Self::Leave => 3,
         };
         send_words(socket, &[tag, 0, 0, 0, 0, 0, 0, 0], descriptor)
     }
 
-    /// Receives at init or the program's process; `None` when the keeper is gone.
+    /// Receives at init; `None` when the keeper is gone.
     pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<(Self, Option<OwnedFd>)>> {
         receive_words(socket, |words| match words[0] {
             1 => Some(Self::Go),
-            2 => Some(Self::Run),
             3 => Some(Self::Leave),
             _ => None,
         })
@@ -238,9 +261,9 @@ mod tests {
         for message in [
             ToKeeper::RootBuilt,
             ToKeeper::Started,
-            ToKeeper::Prepared(usage),
-            ToKeeper::Ended(Exit::Code(255)),
-            ToKeeper::Ended(Exit::Signal(9)),
+            ToKeeper::Begun(usage, Moment::from_nanoseconds(u64::MAX)),
+            ToKeeper::Ended(Exit::Code(255), Moment::from_nanoseconds(7)),
+            ToKeeper::Ended(Exit::Signal(9), Moment::from_nanoseconds(8)),
             ToKeeper::Empty(usage),
             ToKeeper::Failed(failure),
         ] {
@@ -250,7 +273,7 @@ mod tests {
                 message
             );
         }
-        for message in [ToInit::Go, ToInit::Run, ToInit::Leave] {
+        for message in [ToInit::Go, ToInit::Leave] {
             message.send(keeper.as_fd(), Some(keeper.as_fd())).unwrap();
             let (received, descriptor) = ToInit::receive(init.as_fd()).unwrap().unwrap();
             assert_eq!(received, message);

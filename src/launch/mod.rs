@@ -2,13 +2,13 @@
 //! are what happens on the other side.
 //!
 //! ```text
-//! keeper ── clone: mount, PID, IPC, UTS, network namespaces ──▶ init ── clone into the leaf ──▶ program
-//!    │                                                           │                             │
-//!    └────────────────── one socket pair, see [`message`] ───────┴─────────────────────────────┘
+//! keeper ── clone: mount, PID namespaces ──▶ init ── clone into the leaf ──▶ program: cgroup namespace
+//!    │                                        │ IPC, UTS, network namespaces      │
+//!    └──── one socket pair, see [`message`] ──┴───────────────────────────────────┘
 //! ```
 
 pub(crate) mod failure;
-pub(crate) mod filter;
+mod filter;
 mod init;
 pub(crate) mod message;
 mod program;
@@ -17,7 +17,7 @@ pub(crate) mod sources;
 pub(crate) mod step;
 
 pub(crate) use init::InitSetup;
-pub(crate) use program::{ProgramSetup, StderrSetup};
+pub(crate) use program::ProgramSetup;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

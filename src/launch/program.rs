@@ -1,25 +1,30 @@
 //! The program's process, from its clone to its execve: a straight line of named steps.
 //!
 //! It starts as a copy of init, in the leaf, as root. What needs root comes first; then it is the box
-//! user for good. It then waits for the keeper's word, so that nothing above that line is in the
-//! program's time; below it are the steps that may block on what the caller named.
+//! user for good, and has nothing open any more that is not the program's: the paths that come next were
+//! named by the caller or made by the program, and may lead through `/proc/self/fd`. Then the clock starts,
+//! so that nothing above is in the program's time; below are the steps that may block on those paths.
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
+use libc::sock_filter;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
-use nix::sys::stat::{Mode, umask};
+use nix::sys::stat::Mode;
 use nix::unistd::{
-    Gid, Pid, Uid, chdir, getpgrp, setgroups, setpgid, setresgid, setresuid, tcsetpgrp, write,
+    Gid, Pid, Uid, chdir, close, getpgrp, setgroups, setpgid, setresgid, setresuid, setsid,
+    tcsetpgrp, write,
 };
 
-use super::message::{StepFailure, ToInit, ToKeeper};
+use super::message::{StepFailure, ToKeeper};
 use super::step::Step;
+use crate::clock::Moment;
+use crate::plan::StderrPlan;
 use crate::sys::exec::Image;
 use crate::sys::{credentials, process};
 
@@ -32,12 +37,10 @@ pub(crate) struct ProgramSetup {
     pub(crate) gid: u32,
     /// Limits by setrlimit(2), soft and hard alike.
     pub(crate) rlimits: Vec<(Resource, u64)>,
-    /// System call filters.
-    pub(crate) filter: Vec<libc::sock_filter>,
     /// Whether the process is in a leaf and gets a cgroup namespace rooted there.
     pub(crate) in_leaf: bool,
-    /// Whether descriptors above 2 stay open.
-    pub(crate) inherit_fds: bool,
+    /// Descriptors above 2 that stay open: the caller's, never ours.
+    pub(crate) inherited: Vec<RawFd>,
     /// The terminal whose foreground group the program becomes.
     pub(crate) foreground: Option<OwnedFd>,
     /// Redirections.
@@ -45,7 +48,7 @@ pub(crate) struct ProgramSetup {
     /// The same.
     pub(crate) stdout: Option<CString>,
     /// The same.
-    pub(crate) stderr: StderrSetup,
+    pub(crate) stderr: StderrPlan,
     /// Where to go before execve.
     pub(crate) directory: Option<CString>,
     /// The program.
@@ -54,20 +57,9 @@ pub(crate) struct ProgramSetup {
     pub(crate) complaint: Vec<u8>,
 }
 
-/// What becomes of descriptor 2.
-#[derive(Debug)]
-pub(crate) enum StderrSetup {
-    /// It stays.
-    Inherit,
-    /// It is opened.
-    File(CString),
-    /// It becomes a copy of descriptor 1.
-    ToStdout,
-}
-
 /// Becomes the program, or tells the keeper why not.
-pub(super) fn run(setup: &ProgramSetup, keeper: BorrowedFd<'_>) -> ! {
-    let failure = match set_up(setup, keeper) {
+pub(super) fn run(setup: &ProgramSetup, filter: &[sock_filter], keeper: BorrowedFd<'_>) -> ! {
+    let failure = match set_up(setup, filter, keeper) {
         Ok(()) => match become_program(setup) {
             Ok(never) => match never {},
             Err(failure) => failure,
@@ -89,58 +81,53 @@ pub(super) fn run(setup: &ProgramSetup, keeper: BorrowedFd<'_>) -> ! {
     process::exit_now(2)
 }
 
-fn set_up(setup: &ProgramSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
-    setpgid(Pid::from_raw(0), Pid::from_raw(0)).map_err(failed(Step::ProcessGroup))?;
-    if let Some(terminal) = &setup.foreground {
-        // SIGTTOU is still blocked here, as everything is, so a background group may do this.
-        tcsetpgrp(terminal, getpgrp()).map_err(failed(Step::Foreground))?;
+fn set_up(
+    setup: &ProgramSetup,
+    filter: &[sock_filter],
+    keeper: BorrowedFd<'_>,
+) -> Result<(), StepFailure> {
+    match &setup.foreground {
+        // A session of its own has no terminal: what is typed for the caller's shell is not the program's to
+        // read or to forge (TIOCSTI), whatever descriptors it has.
+        None => drop(setsid().map_err(StepFailure::at(Step::Session))?),
+        Some(terminal) => {
+            setpgid(Pid::from_raw(0), Pid::from_raw(0))
+                .map_err(StepFailure::at(Step::ProcessGroup))?;
+            // SIGTTOU is still blocked here, as everything is, so a background group may do this.
+            match tcsetpgrp(terminal, getpgrp()) {
+                // It is not our session's terminal: then there is no foreground to be in.
+                Ok(()) | Err(Errno::ENOTTY) => {}
+                Err(errno) => return Err(StepFailure::at(Step::Foreground)(errno)),
+            }
+        }
     }
     if setup.in_leaf {
         // Only now: a namespace made with the clone would be rooted in init's cgroup.
-        unshare(CloneFlags::CLONE_NEWCGROUP).map_err(failed(Step::CgroupNamespace))?;
+        unshare(CloneFlags::CLONE_NEWCGROUP).map_err(StepFailure::at(Step::CgroupNamespace))?;
     }
+    // Before the limits: with few open files allowed, ours would be in the way of the redirections.
+    process::close_all_but(&setup.inherited, keeper)
+        .map_err(StepFailure::at(Step::CloseDescriptors))?;
     // Before the uid changes: CAP_SYS_RESOURCE is needed to raise hard limits.
     for (index, (resource, limit)) in setup.rlimits.iter().enumerate() {
-        setrlimit(*resource, *limit, *limit).map_err(|errno| StepFailure {
-            step: Step::Rlimit,
-            index: u32::try_from(index).unwrap_or(u32::MAX),
-            errno: errno as i32,
-        })?;
+        setrlimit(*resource, *limit, *limit).map_err(StepFailure::at_index(Step::Rlimit, index))?;
     }
-    // Before the uid changes: CAP_SETPCAP is needed.
-    credentials::drop_bounding_set().map_err(os_failed(Step::BoundingSet))?;
     let (uid, gid) = (Uid::from_raw(setup.uid), Gid::from_raw(setup.gid));
-    setresgid(gid, gid, gid).map_err(failed(Step::GroupIds))?;
-    setgroups(&[]).map_err(failed(Step::GroupIds))?;
-    setresuid(uid, uid, uid).map_err(failed(Step::UserIds))?;
-    credentials::drop_capabilities().map_err(os_failed(Step::Capabilities))?;
-    nix::sys::prctl::set_no_new_privs().map_err(failed(Step::NoNewPrivileges))?;
-    umask(Mode::from_bits_truncate(0o022));
-    if !setup.inherit_fds {
-        process::close_on_exec_from(3).map_err(os_failed(Step::CloseOnExec))?;
-    }
-    // The caller's nohup and the keeper's signalfd are not the program's business.
-    process::reset_signal_dispositions();
+    setresgid(gid, gid, gid).map_err(StepFailure::at(Step::GroupIds))?;
+    setgroups(&[]).map_err(StepFailure::at(Step::GroupIds))?;
+    setresuid(uid, uid, uid).map_err(StepFailure::at(Step::UserIds))?;
+    credentials::drop_capabilities().map_err(StepFailure::at(Step::Capabilities))?;
+    nix::sys::prctl::set_no_new_privs().map_err(StepFailure::at(Step::NoNewPrivileges))?;
     SigSet::empty()
         .thread_set_mask()
-        .map_err(failed(Step::Signals))?;
-    if !setup.filter.is_empty() {
-        credentials::install_filter(&setup.filter).map_err(os_failed(Step::Filter))?;
-    }
+        .map_err(StepFailure::at(Step::Signals))?;
+    credentials::install_filter(filter).map_err(StepFailure::at(Step::Filter))?;
     let used = process::resource_usage(process::UsageOf::Myself)
-        .map_err(os_failed(Step::HearFromKeeper))?;
-    ToKeeper::Prepared(used)
+        .map_err(StepFailure::at(Step::StartClock))?;
+    let moment = Moment::now().map_err(StepFailure::at(Step::StartClock))?;
+    ToKeeper::Begun(used, moment)
         .send(keeper, None)
-        .map_err(os_failed(Step::HearFromKeeper))?;
-    match ToInit::receive(keeper) {
-        Ok(Some((ToInit::Run, _))) => Ok(()),
-        Ok(_) => Err(StepFailure {
-            step: Step::HearFromKeeper,
-            index: 0,
-            errno: libc::ECANCELED,
-        }),
-        Err(error) => Err(os_failed(Step::HearFromKeeper)(error)),
-    }
+        .map_err(StepFailure::at(Step::StartClock))
 }
 
 fn become_program(setup: &ProgramSetup) -> Result<std::convert::Infallible, StepFailure> {
@@ -152,33 +139,30 @@ fn become_program(setup: &ProgramSetup) -> Result<std::convert::Infallible, Step
         redirect(path, output, 1, Step::OpenStdout)?;
     }
     match &setup.stderr {
-        StderrSetup::Inherit => {}
-        StderrSetup::File(path) => redirect(path, output, 2, Step::OpenStderr)?,
-        StderrSetup::ToStdout => {
-            nix::unistd::dup2_stderr(io::stdout()).map_err(failed(Step::StderrToStdout))?;
+        StderrPlan::Inherit => {}
+        StderrPlan::File(path) => redirect(path, output, 2, Step::OpenStderr)?,
+        StderrPlan::ToStdout => {
+            nix::unistd::dup2_stderr(io::stdout())
+                .map_err(StepFailure::at(Step::StderrToStdout))?;
         }
     }
     if let Some(directory) = &setup.directory {
-        chdir(directory.as_c_str()).map_err(failed(Step::ChangeDirectory))?;
+        chdir(directory.as_c_str()).map_err(StepFailure::at(Step::ChangeDirectory))?;
     }
-    Err(os_failed(Step::Execute)(setup.image.execute()))
+    Err(StepFailure::at(Step::Execute)(setup.image.execute()))
 }
 
 /// Opens a path of the sandbox as the box user and puts it where the program expects it.
-fn redirect(path: &CString, flags: OFlag, number: i32, step: Step) -> Result<(), StepFailure> {
-    let file = open(
-        path.as_c_str(),
-        flags | OFlag::O_CLOEXEC,
-        Mode::from_bits_truncate(0o666),
-    )
-    .map_err(failed(step))?;
+fn redirect(path: &CString, flags: OFlag, number: RawFd, step: Step) -> Result<(), StepFailure> {
+    // First closed, then opened: the lowest free number is this one, unless the caller had closed another
+    // of the three; and a limit of three open files is enough.
+    match close(number) {
+        Ok(()) | Err(Errno::EBADF) => {}
+        Err(errno) => return Err(StepFailure::at(step)(errno)),
+    }
+    let mode = Mode::from_bits_truncate(0o666);
+    let file = open(path.as_c_str(), flags, mode).map_err(StepFailure::at(step))?;
     if file.as_raw_fd() == number {
-        // Descriptor `number` was closed when the sandbox was called; then only the flag is in the way.
-        nix::fcntl::fcntl(
-            &file,
-            nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()),
-        )
-        .map_err(failed(step))?;
         std::mem::forget(file);
         return Ok(());
     }
@@ -187,21 +171,5 @@ fn redirect(path: &CString, flags: OFlag, number: i32, step: Step) -> Result<(),
         1 => nix::unistd::dup2_stdout(&file),
         _ => nix::unistd::dup2_stderr(&file),
     }
-    .map_err(failed(step))
-}
-
-fn failed(step: Step) -> impl Fn(Errno) -> StepFailure {
-    move |errno| StepFailure {
-        step,
-        index: 0,
-        errno: errno as i32,
-    }
-}
-
-fn os_failed(step: Step) -> impl Fn(io::Error) -> StepFailure {
-    move |error| StepFailure {
-        step,
-        index: 0,
-        errno: error.raw_os_error().unwrap_or(libc::EINVAL),
-    }
+    .map_err(StepFailure::at(step))
 }

@@ -52,21 +52,21 @@ pub(super) fn build(mounts: &[Option<Mount>]) -> Result<(), StepFailure> {
         recursive: true,
         ..mount::Change::default()
     };
-    mount::change(here, c"/", private).map_err(failed(Step::PrivateMounts))?;
+    mount::change(here, c"/", private).map_err(StepFailure::at(Step::PrivateMounts))?;
     let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     // A root that the program cannot write to needs room for mount points only.
     let options = [(c"mode", c"755"), (c"size", c"4m"), (c"nr_inodes", c"4096")];
     let root = mount::new_file_system(c"tmpfs", &options, attributes)
-        .map_err(failed(Step::RootFileSystem))?;
+        .map_err(StepFailure::at(Step::RootFileSystem))?;
     // The target is where we are going to be anyway; the mount namespace is our own.
-    mount::attach(root.as_fd(), here, c"/").map_err(failed(Step::RootFileSystem))?;
+    mount::attach(root.as_fd(), here, c"/").map_err(StepFailure::at(Step::RootFileSystem))?;
     for (index, mount) in mounts
         .iter()
         .enumerate()
         .filter_map(|(index, mount)| Some((index, mount.as_ref()?)))
     {
         make_mount_point(root.as_fd(), &mount.inside, mount.source.is_directory())
-            .map_err(failed_at(Step::MountPoint, index))?;
+            .map_err(StepFailure::at_index(Step::MountPoint, index))?;
     }
     for index in 0..mounts.len() {
         attach(root.as_fd(), mounts, index)?;
@@ -75,20 +75,12 @@ pub(super) fn build(mounts: &[Option<Mount>]) -> Result<(), StepFailure> {
         set: MOUNT_ATTR_RDONLY,
         ..mount::Change::default()
     };
-    mount::change(root.as_fd(), c"", seal).map_err(failed(Step::SealRoot))?;
-    fchdir(&root)
-        .map_err(io::Error::from)
-        .map_err(failed(Step::PivotRoot))?;
+    mount::change(root.as_fd(), c"", seal).map_err(StepFailure::at(Step::SealRoot))?;
+    fchdir(&root).map_err(StepFailure::at(Step::PivotRoot))?;
     // With both arguments the same, the old root ends up on top of the new one: pivot_root(2), NOTES.
-    pivot_root(".", ".")
-        .map_err(io::Error::from)
-        .map_err(failed(Step::PivotRoot))?;
-    umount2(".", MntFlags::MNT_DETACH)
-        .map_err(io::Error::from)
-        .map_err(failed(Step::DetachOldRoot))?;
-    chdir("/")
-        .map_err(io::Error::from)
-        .map_err(failed(Step::PivotRoot))
+    pivot_root(".", ".").map_err(StepFailure::at(Step::PivotRoot))?;
+    umount2(".", MntFlags::MNT_DETACH).map_err(StepFailure::at(Step::DetachOldRoot))?;
+    chdir("/").map_err(StepFailure::at(Step::PivotRoot))
 }
 
 impl MountSource {
@@ -113,13 +105,14 @@ fn attach(root: BorrowedFd<'_>, mounts: &[Option<Mount>], index: usize) -> Resul
     let tree = match source {
         MountSource::Tree { tree, .. } => tree,
         MountSource::FileSystem(kind) => {
-            made = make_file_system(*kind).map_err(failed_at(Step::NewFileSystem, index))?;
+            made = make_file_system(*kind)
+                .map_err(StepFailure::at_index(Step::NewFileSystem, index))?;
             // Nobody untrusted has been in a new file system: later rules may have mount points in it.
             if matches!(kind, FileSystem::Tmpfs | FileSystem::Dev) {
                 for later in mounts[index + 1..].iter().flatten() {
                     if let Ok(below) = later.inside.strip_prefix(inside) {
                         make_mount_point(made.as_fd(), below, later.source.is_directory())
-                            .map_err(failed_at(Step::MountPoint, index))?;
+                            .map_err(StepFailure::at_index(Step::MountPoint, index))?;
                     }
                 }
             }
@@ -131,11 +124,12 @@ fn attach(root: BorrowedFd<'_>, mounts: &[Option<Mount>], index: usize) -> Resul
         clear: 0,
         recursive: !flags.not_recursive,
     };
-    mount::change(tree.as_fd(), c"", change).map_err(failed_at(Step::Mount, index))?;
-    let target = resolve(root, inside).map_err(failed_at(Step::Mount, index))?;
-    mount::attach(tree.as_fd(), target.as_fd(), c"").map_err(failed_at(Step::Mount, index))?;
+    mount::change(tree.as_fd(), c"", change).map_err(StepFailure::at_index(Step::Mount, index))?;
+    let target = resolve(root, inside).map_err(StepFailure::at_index(Step::Mount, index))?;
+    mount::attach(tree.as_fd(), target.as_fd(), c"")
+        .map_err(StepFailure::at_index(Step::Mount, index))?;
     if matches!(source, MountSource::FileSystem(FileSystem::Dev)) {
-        bind_devices(root, inside).map_err(failed_at(Step::Mount, index))?;
+        bind_devices(root, inside).map_err(StepFailure::at_index(Step::Mount, index))?;
     }
     Ok(())
 }
@@ -252,21 +246,4 @@ fn populate_dev(dev: BorrowedFd<'_>) -> io::Result<()> {
         mkdirat(dev, directory, Mode::from_bits_truncate(0o755))?;
     }
     Ok(())
-}
-
-fn failed(step: Step) -> impl Fn(io::Error) -> StepFailure {
-    move |error| StepFailure {
-        step,
-        index: 0,
-        errno: error.raw_os_error().unwrap_or(libc::EINVAL),
-    }
-}
-
-fn failed_at(step: Step, index: usize) -> impl Fn(io::Error) -> StepFailure {
-    let index = u32::try_from(index).unwrap_or(u32::MAX);
-    move |error| StepFailure {
-        step,
-        index,
-        errno: error.raw_os_error().unwrap_or(libc::EINVAL),
-    }
 }

@@ -8,8 +8,6 @@ pub(crate) enum Step {
     DieWithKeeper,
     /// init: make the other namespaces.
     Namespaces,
-    /// init: close what it does not need.
-    CloseDescriptors,
     /// init: set the host name.
     HostName,
     /// init: bring the loopback interface up.
@@ -32,6 +30,12 @@ pub(crate) enum Step {
     DetachOldRoot,
     /// init: change to `/box`.
     ChangeToBox,
+    /// init: leave the caller's session keyring.
+    Keyring,
+    /// init: the capability bounding set, which the program inherits.
+    BoundingSet,
+    /// init: make the system call filter.
+    CompileFilter,
     /// init: hear from the keeper.
     HearFromKeeper,
     /// init: make the program's process.
@@ -40,18 +44,18 @@ pub(crate) enum Step {
     RestrictInit,
     /// init: wait for processes.
     Wait,
+    /// program: own session.
+    Session,
     /// program: own process group.
     ProcessGroup,
     /// program: become the terminal's foreground group.
     Foreground,
     /// program: own cgroup namespace.
     CgroupNamespace,
-    /// program: default signal dispositions.
-    Signals,
+    /// init, program: close what is not theirs.
+    CloseDescriptors,
     /// program: a resource limit.
     Rlimit,
-    /// program: the capability bounding set.
-    BoundingSet,
     /// program: group ids.
     GroupIds,
     /// program: user ids.
@@ -60,10 +64,12 @@ pub(crate) enum Step {
     Capabilities,
     /// program: no_new_privs.
     NoNewPrivileges,
-    /// program: mark descriptors close-on-exec.
-    CloseOnExec,
+    /// program: unblock signals.
+    Signals,
     /// program: the system call filter.
     Filter,
+    /// program: tell the keeper that the clock starts.
+    StartClock,
     /// program: open standard input.
     OpenStdin,
     /// program: open standard output.
@@ -79,15 +85,11 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [(Self, &'static str); 36] = [
+    const ALL: [(Self, &'static str); 39] = [
         (Self::DieWithKeeper, "cannot make init die with the keeper"),
         (
             Self::Namespaces,
             "cannot make the IPC, UTS and network namespaces of the sandbox",
-        ),
-        (
-            Self::CloseDescriptors,
-            "cannot close the descriptors of init",
         ),
         (Self::HostName, "cannot set the host name of the sandbox"),
         (
@@ -121,6 +123,18 @@ impl Step {
             Self::ChangeToBox,
             "cannot change to the directory '/box' of the sandbox",
         ),
+        (
+            Self::Keyring,
+            "cannot leave the session keyring of the caller",
+        ),
+        (
+            Self::BoundingSet,
+            "cannot empty the capability bounding set of the sandbox",
+        ),
+        (
+            Self::CompileFilter,
+            "cannot compile the system call filter of the program",
+        ),
         (Self::HearFromKeeper, "init cannot hear from the keeper"),
         (Self::CloneProgram, "cannot make the program's process"),
         (
@@ -128,6 +142,7 @@ impl Step {
             "cannot take the capabilities of init away",
         ),
         (Self::Wait, "init cannot wait for the program"),
+        (Self::Session, "cannot make a session for the program"),
         (
             Self::ProcessGroup,
             "cannot make a process group for the program",
@@ -140,12 +155,11 @@ impl Step {
             Self::CgroupNamespace,
             "cannot make a cgroup namespace for the program",
         ),
-        (Self::Signals, "cannot reset the signals of the program"),
-        (Self::Rlimit, "cannot set resource limit"),
         (
-            Self::BoundingSet,
-            "cannot empty the capability bounding set of the program",
+            Self::CloseDescriptors,
+            "cannot close the descriptors of the sandbox",
         ),
+        (Self::Rlimit, "cannot set resource limit"),
         (Self::GroupIds, "cannot set the group of the program"),
         (Self::UserIds, "cannot set the user of the program"),
         (
@@ -156,13 +170,14 @@ impl Step {
             Self::NoNewPrivileges,
             "cannot set no_new_privs for the program",
         ),
-        (
-            Self::CloseOnExec,
-            "cannot close the descriptors of the program",
-        ),
+        (Self::Signals, "cannot unblock the signals of the program"),
         (
             Self::Filter,
             "cannot install the system call filter of the program",
+        ),
+        (
+            Self::StartClock,
+            "the program's process cannot reach the keeper",
         ),
         (Self::OpenStdin, "cannot open standard input"),
         (Self::OpenStdout, "cannot open standard output"),

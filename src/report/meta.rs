@@ -64,7 +64,7 @@ fn figures(text: &mut String, report: &Report, cg: bool) {
         if let Some(peak) = usage.leaf.memory_peak {
             line(text, "cg-mem", peak.0 / 1024);
         }
-        if usage.leaf.oom_kills.is_some_and(|kills| kills > 0) {
+        if usage.leaf.was_oom() {
             line(text, "cg-oom-killed", 1);
         }
     }

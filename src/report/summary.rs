@@ -57,9 +57,7 @@ pub(crate) fn exit_code(report: &Report) -> u8 {
 }
 
 fn was_oom(report: &Report) -> bool {
-    report
-        .usage
-        .is_some_and(|usage| usage.leaf.oom_kills.is_some_and(|kills| kills > 0))
+    report.usage.is_some_and(|usage| usage.leaf.was_oom())
 }
 
 fn name_of(signal: i32) -> String {

@@ -11,20 +11,28 @@ use super::check;
 const HIGHEST_CAPABILITY: i32 = 63;
 
 /// Runs `action` with the file-system identity of another user: fsuid, fsgid, no supplementary
-/// groups. Leaving fsuid 0 takes CAP_DAC_OVERRIDE and its like away until it is 0 again
-/// (capabilities(7), "Effect of user ID changes"), so paths are resolved with that user's rights.
+/// groups, and no effective capability but those to come back. A root without CAP_DAC_OVERRIDE could still
+/// walk through other users' `/proc/PID/cwd` by CAP_SYS_PTRACE.
 ///
 /// Only for a process with one thread. If root's identity cannot be taken back, the process aborts.
 pub(crate) fn act_as<T>(uid: uid_t, gid: gid_t, action: impl FnOnce() -> T) -> io::Result<T> {
-    let groups = nix::unistd::getgroups()?;
+    const CAP_SETGID: u32 = 6;
+    const CAP_SETUID: u32 = 7;
+    let (groups, before) = (nix::unistd::getgroups()?, capabilities()?);
     nix::unistd::setgroups(&[])?;
     set_fsgid(gid);
     set_fsuid(uid);
-    let taken = (fsuid() == uid) && (fsgid() == gid);
+    let way_back = (1 << CAP_SETGID | 1 << CAP_SETUID) & before.effective[0];
+    let restricted = set_capabilities(&Capabilities {
+        effective: [way_back, 0],
+        ..before
+    });
+    let taken = restricted.is_ok() && (fsuid() == uid) && (fsgid() == gid);
     let result = taken.then(action);
     set_fsuid(0);
     set_fsgid(0);
-    if fsuid() != 0 || nix::unistd::setgroups(&groups).is_err() {
+    let restored = set_capabilities(&before);
+    if fsuid() != 0 || restored.is_err() || nix::unistd::setgroups(&groups).is_err() {
         // Going on with half an identity would open root's files for the caller or the reverse.
         std::process::abort();
     }
@@ -66,33 +74,92 @@ pub(crate) fn drop_bounding_set() -> io::Result<()> {
 
 /// Empties the permitted, effective and inheritable sets of the calling thread.
 pub(crate) fn drop_capabilities() -> io::Result<()> {
-    set_capabilities(0)
+    set_capabilities(&Capabilities::default())
 }
 
 /// Keeps CAP_KILL and nothing else.
 pub(crate) fn keep_only_kill() -> io::Result<()> {
     const CAP_KILL: u32 = 5;
-    set_capabilities(1 << CAP_KILL)
+    let kill = [1 << CAP_KILL, 0];
+    set_capabilities(&Capabilities {
+        effective: kill,
+        permitted: kill,
+        inheritable: [0, 0],
+    })
 }
 
-/// Sets the permitted and effective sets to the given ones of the first 32 capabilities, and the
-/// inheritable set to none (capset(2)).
-fn set_capabilities(kept: u32) -> io::Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: i32,
-    }
-    const LINUX_CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-    let header = Header {
-        version: LINUX_CAPABILITY_VERSION_3,
-        pid: 0,
-    };
-    // Effective, permitted, inheritable, and the same for capabilities 32 and up.
-    let data: [u32; 6] = [kept, kept, 0, 0, 0, 0];
+/// The three sets of a thread; each has the capabilities up to 31 and those from 32 in a word.
+#[derive(Clone, Copy, Default)]
+struct Capabilities {
+    effective: [u32; 2],
+    permitted: [u32; 2],
+    inheritable: [u32; 2],
+}
+
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+/// `_LINUX_CAPABILITY_VERSION_3`, and the calling thread.
+const HEADER: Header = Header {
+    version: 0x2008_0522,
+    pid: 0,
+};
+
+/// Reads the sets of the calling thread (capget(2)).
+fn capabilities() -> io::Result<Capabilities> {
+    let mut header = HEADER;
+    let mut data = [0_u32; 6];
+    // SAFETY: header and data have the layout that version 3 prescribes and outlive the call.
+    let result = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
+    check(result)?;
+    Ok(Capabilities {
+        effective: [data[0], data[3]],
+        permitted: [data[1], data[4]],
+        inheritable: [data[2], data[5]],
+    })
+}
+
+/// Sets the sets of the calling thread (capset(2)).
+fn set_capabilities(sets: &Capabilities) -> io::Result<()> {
+    let Capabilities {
+        effective,
+        permitted,
+        inheritable,
+    } = sets;
+    let data: [u32; 6] = [
+        effective[0],
+        permitted[0],
+        inheritable[0],
+        effective[1],
+        permitted[1],
+        inheritable[1],
+    ];
+    let header = HEADER;
     // SAFETY: header and data have the layout that version 3 prescribes and outlive the call.
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, data.as_ptr()) };
     check(result).map(drop)
+}
+
+/// Makes an empty session keyring for the calling process and its descendants (keyctl(2),
+/// KEYCTL_JOIN_SESSION_KEYRING): the caller's would be shared by all boxes, and survives every run. Where
+/// the kernel has no keyrings, or the container forbids them to all its processes, there is nothing to do.
+pub(crate) fn leave_session_keyring() -> io::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null name asks for an anonymous keyring; nothing is read or written.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_keyctl,
+            KEYCTL_JOIN_SESSION_KEYRING,
+            std::ptr::null::<libc::c_char>(),
+        )
+    };
+    match check(result) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => Ok(()),
+        other => other.map(drop),
+    }
 }
 
 /// Installs a system call filter for the calling thread and all its descendants (seccomp(2)). Needs

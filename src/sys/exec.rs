@@ -63,6 +63,7 @@ impl Image {
     /// between its fork and its exec still holds it open for writing.
     pub(crate) fn execute(&self) -> io::Error {
         let mut reason = libc::ENOENT;
+        let searches = self.candidates.len() > 1;
         for path in &self.candidates {
             for _ in 0..50 {
                 // SAFETY: the path and both arrays are null-terminated and live in self.
@@ -76,7 +77,8 @@ impl Image {
                 let errno = io::Error::last_os_error()
                     .raw_os_error()
                     .unwrap_or(libc::EINVAL);
-                if errno != libc::ENOENT && errno != libc::ENOTDIR {
+                // On a search, a part of the path that is not there says less than what another part says.
+                if !(searches && matches!(errno, libc::ENOENT | libc::ENOTDIR)) {
                     reason = errno;
                 }
                 if errno != libc::ETXTBSY {

@@ -1,7 +1,7 @@
 //! Making, waiting for and killing processes by descriptor.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use libc::{c_int, pid_t};
@@ -158,35 +158,48 @@ pub(crate) fn resource_usage(of: UsageOf) -> io::Result<ResourceUsage> {
     })
 }
 
-/// Marks every descriptor from `first` up as close-on-exec (close_range(2), Linux 5.11).
-pub(crate) fn close_on_exec_from(first: u32) -> io::Result<()> {
-    // SAFETY: all arguments are integers; descriptors stay open and valid for their owners.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            first,
-            u32::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    check(result).map(drop)
-}
-
-/// Closes every descriptor from 3 up but those in `kept` (close_range(2)). Only for a process that then
-/// uses none of the others: their owners do not learn of it.
-pub(crate) fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
-    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd() as u32).collect();
-    kept.sort_unstable();
-    let mut first = 3;
-    for keep in kept.into_iter().chain([u32::MAX]) {
-        if first < keep {
+/// Closes every descriptor from 3 up but those in `kept` and `one_more` (close_range(2), Linux 5.9). Only
+/// for a process that then uses none of the others: their owners do not learn of it. Allocates nothing.
+pub(crate) fn close_all_but(kept: &[RawFd], one_more: BorrowedFd<'_>) -> io::Result<()> {
+    let mut first = 3_u32;
+    loop {
+        let next_kept = kept
+            .iter()
+            .chain([&one_more.as_raw_fd()])
+            .filter_map(|fd| u32::try_from(*fd).ok())
+            .filter(|fd| *fd >= first)
+            .min();
+        let end = next_kept.unwrap_or(u32::MAX);
+        if first < end {
             // SAFETY: all arguments are integers; the caller vouches for the descriptors.
-            let result = unsafe { libc::syscall(libc::SYS_close_range, first, keep - 1, 0) };
+            let result = unsafe { libc::syscall(libc::SYS_close_range, first, end - 1, 0) };
             check(result)?;
         }
-        first = first.max(keep.saturating_add(1));
+        match next_kept.and_then(|kept| kept.checked_add(1)) {
+            Some(next) => first = next,
+            None => return Ok(()),
+        }
     }
-    Ok(())
+}
+
+/// The descriptors above 2 that a program started by this process would inherit: those without FD_CLOEXEC.
+pub(crate) fn inheritable_descriptors() -> io::Result<Vec<RawFd>> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let Some(number) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        // SAFETY: F_GETFD takes an integer and touches no memory; a number that is not open is an error.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if number > 2 && flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+            found.push(number);
+        }
+    }
+    Ok(found)
 }
 
 /// Sets the default disposition of SIGCHLD: a caller that ignores it, and passes that on, would have the

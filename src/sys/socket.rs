@@ -58,7 +58,9 @@ pub(crate) fn receive(
             Some(&mut space),
             MsgFlags::MSG_CMSG_CLOEXEC,
         ) {
-            Err(nix::errno::Errno::EINTR) => {}
+            // ECONNRESET: the other side is gone without having read all. It is told once; what it had sent
+            // before, and then its end, come after.
+            Err(nix::errno::Errno::EINTR | nix::errno::Errno::ECONNRESET) => {}
             other => break other?,
         }
     };

@@ -11,6 +11,7 @@ use std::fmt;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use zbus::Message;
@@ -107,6 +108,11 @@ pub(crate) struct Bus {
 }
 
 impl Bus {
+    /// Whether there is a system bus.
+    pub(crate) fn is_there() -> bool {
+        Path::new(SOCKET).exists()
+    }
+
     /// Connects and begins the handshake; who it is that connects, the bus learns from the kernel.
     pub(crate) fn connect() -> Result<Self, BusError> {
         let stream = open().map_err(BusError::Connect)?;
@@ -142,8 +148,12 @@ impl Bus {
         loop {
             if self.held_back.is_some() {
                 self.shake_hands()?;
-            } else if let Some(message) = Incoming::take(&mut self.received)? {
-                return Ok(Some(message));
+            }
+            // The first message may have come with the last word of the handshake.
+            if self.held_back.is_none() {
+                if let Some(message) = Incoming::take(&mut self.received)? {
+                    return Ok(Some(message));
+                }
             }
             if !self.read()? {
                 return Ok(None);
@@ -243,6 +253,8 @@ pub(super) struct Incoming {
     pub(super) sender: String,
     pub(super) member: String,
     pub(super) error_name: String,
+    /// The types of the arguments.
+    signature: String,
     endian: Endian,
     body: Vec<u8>,
 }
@@ -300,6 +312,7 @@ impl Incoming {
             sender: String::new(),
             member: String::new(),
             error_name: String::new(),
+            signature: String::new(),
             endian,
             body,
         };
@@ -309,6 +322,7 @@ impl Incoming {
                 (4, Value::Str(text)) => message.error_name = text.into(),
                 (5, Value::U32(number)) => message.answers = Some(number),
                 (7, Value::Str(text)) => message.sender = text.into(),
+                (8, Value::Signature(types)) => message.signature = types.to_string_no_parens(),
                 _ => {}
             }
         }
@@ -320,6 +334,9 @@ impl Incoming {
     where
         T: for<'d> serde::Deserialize<'d> + Type,
     {
+        if self.signature != T::SIGNATURE.to_string_no_parens() {
+            return Err(unintelligible());
+        }
         let data = Data::new(&self.body[..], Context::new_dbus(self.endian, 0));
         let (body, _) = data.deserialize().map_err(zbus::Error::from)?;
         Ok(body)

@@ -5,6 +5,7 @@
 //! here blocks, and there are no threads.
 
 mod bus;
+mod state;
 mod unit;
 
 use std::fmt;
@@ -13,10 +14,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use bus::{Bus, BusError};
+pub(crate) use state::StateRequest;
 use unit::{Held, Start};
 
 use crate::cgroup::hierarchy;
-use crate::timer::Timer;
+use crate::clock::Timer;
 
 /// What is asked of systemd.
 #[derive(Debug, Clone)]
@@ -219,7 +221,7 @@ impl Attempt {
         let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
         let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings));
         let timer = Timer::new().map_err(ScopeError::Timer)?;
-        timer.set(Some(pause)).map_err(ScopeError::Timer)?;
+        timer.set_after(pause).map_err(ScopeError::Timer)?;
         Ok(Self::Paused(timer))
     }
 }

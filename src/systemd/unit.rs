@@ -8,7 +8,7 @@ use zbus::zvariant::{Fd, OwnedObjectPath, Value};
 use super::ScopeSpec;
 use super::bus::{Bus, BusError, Incoming, Kind, call_of_the_bus};
 
-const SYSTEMD: &str = "org.freedesktop.systemd1";
+pub(super) const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const JOB_REMOVED: &str = "JobRemoved";
@@ -45,24 +45,17 @@ impl Start {
     ) -> Result<Self, BusError> {
         let add_match = match_job_of(&unit)?;
         let call = start_unit(&unit, properties(spec, held, &[]))?;
-        let mut start = Self {
-            add_match: serial(&add_match),
-            call: 0,
-            bus: {
-                bus.send(add_match)?;
-                bus
-            },
+        let serials = (serial(&add_match), serial(&call));
+        bus.send(add_match)?;
+        bus.send(call)?;
+        Ok(Self {
+            bus,
             unit,
+            add_match: serials.0,
+            call: serials.1,
             queued: None,
             unknown: Vec::new(),
-        };
-        start.ask(call)?;
-        Ok(start)
-    }
-
-    fn ask(&mut self, call: Message) -> Result<(), BusError> {
-        self.call = serial(&call);
-        self.bus.send(call)
+        })
     }
 
     /// The connection: readable when [`Self::proceed`] has something to do.
@@ -90,8 +83,9 @@ impl Start {
                         Some(name) => self.unknown.push(name),
                         None => return Err(refused),
                     }
-                    let properties = properties(spec, held, &self.unknown);
-                    self.ask(start_unit(&self.unit, properties)?)?;
+                    let call = start_unit(&self.unit, properties(spec, held, &self.unknown))?;
+                    self.call = serial(&call);
+                    self.bus.send(call)?;
                 }
                 Kind::Error if message.answers == Some(self.add_match) => {
                     return Err(refusal(&message));
@@ -121,7 +115,8 @@ impl Start {
     }
 }
 
-fn serial(message: &Message) -> u32 {
+/// The number that an answer to the message refers to.
+pub(super) fn serial(message: &Message) -> u32 {
     message.primary_header().serial_num().get()
 }
 

@@ -14,7 +14,7 @@ use std::process::Command;
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::support::{TestBox, entries, finish, processes_of, wait_until};
+use crate::support::{Running, TestBox, entries, finish, processes_of, wait_until};
 
 /// Where the only cgroup2 file system of a machine with systemd and cgroup v2 is.
 pub(crate) const CGROUPS: &str = "/sys/fs/cgroup";
@@ -22,6 +22,21 @@ pub(crate) const CGROUPS: &str = "/sys/fs/cgroup";
 /// A box in control-group mode, each run in a scope of its own.
 pub(crate) fn cg_box() -> TestBox {
     TestBox::with_manager("systemd").options(&["--cg"])
+}
+
+/// Starts a program that goes on until the file `go` is there, and waits until it runs.
+pub(crate) fn start(test_box: &TestBox) -> Running {
+    test_box.init();
+    drop(fs::remove_file(test_box.inside().join("started")));
+    let script = ": >started; while [ ! -e go ]; do sleep 0.2; done";
+    let running = test_box.shell(script).spawn();
+    running.wait_for_file("started");
+    running
+}
+
+/// Lets such a program end.
+pub(crate) fn let_go(test_box: &TestBox) {
+    fs::write(test_box.inside().join("go"), "").unwrap();
 }
 
 /// Runs a command that has to succeed; what it printed.

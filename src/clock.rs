@@ -1,0 +1,119 @@
+//! Monotonic time: moments, and timers as descriptors for the poll loop.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::TimerSetTimeFlags;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags};
+use nix::time::clock_gettime;
+
+/// A moment of CLOCK_MONOTONIC: the same for every process, and not the standard library's, which cannot
+/// be sent to another one. To the nanosecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Moment(Duration);
+
+impl Moment {
+    /// This moment.
+    pub(crate) fn now() -> nix::Result<Self> {
+        Ok(Self(
+            clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?.into(),
+        ))
+    }
+
+    /// The time from `earlier` to this moment; zero when that is later.
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The moment that is this much later.
+    pub(crate) fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(time))
+    }
+
+    /// As a number that another process understands.
+    pub(crate) fn to_nanoseconds(self) -> u64 {
+        u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The moment with this number.
+    pub(crate) fn from_nanoseconds(number: u64) -> Self {
+        Self(Duration::from_nanos(number))
+    }
+}
+
+/// A timer that reports once, by a readable descriptor (timerfd_create(2), CLOCK_MONOTONIC).
+#[derive(Debug)]
+pub(crate) struct Timer(TimerFd);
+
+impl Timer {
+    /// Makes a timer that is not armed.
+    pub(crate) fn new() -> nix::Result<Self> {
+        TimerFd::new(
+            ClockId::CLOCK_MONOTONIC,
+            TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK,
+        )
+        .map(Self)
+    }
+
+    /// Arms it to report at this moment, or at once when that has passed. What it had to report before is
+    /// forgotten.
+    pub(crate) fn set_at(&self, moment: Moment) -> nix::Result<()> {
+        // Zero would disarm it, and the kernel's seconds are signed.
+        let bounds = (Duration::from_nanos(1), Duration::from_secs(1 << 40));
+        let at = TimeSpec::from(moment.0.clamp(bounds.0, bounds.1));
+        self.0.set(
+            Expiration::OneShot(at),
+            TimerSetTimeFlags::TFD_TIMER_ABSTIME,
+        )
+    }
+
+    /// Arms it to report after this time from now.
+    pub(crate) fn set_after(&self, time: Duration) -> nix::Result<()> {
+        self.set_at(Moment::now()?.after(time))
+    }
+
+    /// Disarms it. What it had to report before is forgotten.
+    pub(crate) fn unset(&self) -> nix::Result<()> {
+        self.0.unset()
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    use super::*;
+
+    fn reports_within(timer: &Timer, milliseconds: u16) -> bool {
+        let mut polled = [PollFd::new(timer.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::from(milliseconds)).unwrap() == 1
+    }
+
+    #[test]
+    fn a_timer_reports_a_moment_that_has_passed_at_once_and_not_before_it_comes() {
+        let timer = Timer::new().unwrap();
+        assert!(!reports_within(&timer, 0));
+        timer.set_at(Moment::from_nanoseconds(0)).unwrap();
+        assert!(reports_within(&timer, 10_000));
+        let begin = Moment::now().unwrap();
+        timer.set_after(Duration::from_millis(20)).unwrap();
+        assert!(reports_within(&timer, 10_000));
+        assert!(Moment::now().unwrap().since(begin) >= Duration::from_millis(20));
+        timer.unset().unwrap();
+        assert!(!reports_within(&timer, 0));
+    }
+
+    #[test]
+    fn a_moment_survives_as_a_number() {
+        let now = Moment::now().unwrap();
+        assert_eq!(Moment::from_nanoseconds(now.to_nanoseconds()), now);
+        assert_eq!(now.since(now.after(Duration::from_secs(1))), Duration::ZERO);
+    }
+}

@@ -1,0 +1,234 @@
+//! The way of one run, from a plan to a report, in a box that is ours for as long: what `--run` and `exec`
+//! share.
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use super::{Context, Failure};
+use crate::box_dir::{BoxDir, Lock, Owner};
+use crate::cgroup::{Place, Subtree};
+use crate::keeper::{self, CgroupState, Outcome, Signals};
+use crate::launch::sources::open_sources;
+use crate::launch::{self, Init, InitSetup, ProgramSetup};
+use crate::plan::{BoxPlan, RunPlan};
+use crate::report::{Ending, Report};
+use crate::sys::exec::Image;
+use crate::sys::process::inheritable_descriptors;
+use crate::systemd::{Bus, BusError, ScopeRequest, ScopeSpec};
+
+/// What a run needs besides its plan.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BoxRun<'a> {
+    pub(super) context: &'a Context,
+    pub(super) box_plan: &'a BoxPlan,
+    pub(super) box_dir: &'a BoxDir,
+    pub(super) lock: &'a Lock,
+    /// Whose the files in the box are between runs.
+    pub(super) owner: Owner,
+    pub(super) signals: &'a Signals,
+}
+
+/// A run that is over, and what held it.
+pub(super) struct Finished {
+    pub(super) report: Report,
+    pub(super) holder: String,
+    pub(super) cg: bool,
+}
+
+impl BoxRun<'_> {
+    /// Runs the program of the plan.
+    pub(super) fn run(self, plan: RunPlan) -> Result<Finished, Failure> {
+        if plan.quota.is_some() {
+            self.box_dir.set_quota(plan.quota, self.box_plan.ids.uid)?;
+        }
+        // The handshake goes on while the sandbox is laid out.
+        let bus = matches!(plan.place, Place::Systemd { .. }).then(Bus::connect);
+        let setup = self.prepare(&plan)?;
+        let outcome = self.launch_and_supervise(&plan, setup, bus);
+        // Whatever happened: the caller gets the files back.
+        let given_back = self
+            .box_dir
+            .give_back(self.box_plan.ids, self.owner, plan.special_files);
+        let Outcome {
+            mut ending,
+            usage,
+            holder,
+            subtree,
+        } = outcome?;
+        let finished = subtree.map_or(Ok(()), Subtree::finish);
+        if let Err(failure) = given_back
+            .map_err(Failure::from)
+            .and(finished.map_err(Failure::from))
+        {
+            if !matches!(ending, Ending::Failed(_)) {
+                ending = Ending::Failed(failure.to_string());
+            }
+        }
+        let report = Report {
+            ending,
+            usage,
+            deadlines: plan.deadlines,
+        };
+        Ok(Finished {
+            report,
+            holder,
+            cg: plan.cg,
+        })
+    }
+
+    /// Opens and lays out everything that init and the program's process need.
+    fn prepare(self, plan: &RunPlan) -> Result<InitSetup, Failure> {
+        let caller = self.context.caller;
+        let mounts = open_sources(&plan.directories, self.box_dir, caller, self.box_plan.ids)?;
+        let foreground = if plan.tty_hack { terminal()? } else { None };
+        let name = plan.arguments.first();
+        let name = name.map_or(&b""[..], |name| name.to_bytes());
+        let program = ProgramSetup {
+            uid: self.box_plan.ids.uid,
+            gid: self.box_plan.ids.gid,
+            rlimits: plan.rlimits.clone(),
+            in_leaf: !matches!(plan.place, Place::Nowhere { .. }),
+            inherited: if plan.inherit_fds {
+                inheritable_descriptors()
+                    .map_err(Failure::at("cannot list the open descriptors"))?
+            } else {
+                Vec::new()
+            },
+            foreground,
+            stdin: plan.stdin.clone(),
+            stdout: plan.stdout.clone(),
+            stderr: plan.stderr.clone(),
+            directory: plan.chdir.clone(),
+            image: Image::new(
+                plan.candidates.clone(),
+                plan.arguments.clone(),
+                plan.environment.clone(),
+            ),
+            complaint: [&b"execve(\""[..], name, &b"\"): "[..]].concat(),
+        };
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let lock = self.lock.fd().try_clone_to_owned();
+        Ok(InitSetup {
+            mounts,
+            own_network: !plan.share_net,
+            syscalls: plan.syscalls,
+            lock: lock.map_err(Failure::at("cannot copy the lock"))?,
+            null: null.map_err(Failure::at("cannot open /dev/null"))?.into(),
+            program,
+        })
+    }
+
+    fn launch_and_supervise(
+        self,
+        plan: &RunPlan,
+        setup: InitSetup,
+        bus: Option<Result<Bus, BusError>>,
+    ) -> Result<Outcome, Failure> {
+        let (init, cgroups) = self.launch(plan, &setup, bus)?;
+        // While systemd and init work.
+        let given = self
+            .box_dir
+            .give_to_program(self.box_plan.ids, self.owner, plan.special_files);
+        if let Err(error) = given {
+            // First init, which is in the cgroups, then these.
+            drop(init);
+            return Err(error.into());
+        }
+        let terminal = setup
+            .program
+            .foreground
+            .as_ref()
+            .map(|terminal| terminal.try_clone());
+        // Our copies keep pipes open whose end somebody waits for when the program has closed them.
+        nix::unistd::dup2_stdin(&setup.null)?;
+        nix::unistd::dup2_stdout(&setup.null)?;
+        drop(setup);
+        let outcome = keeper::supervise(plan, init, cgroups, self.signals);
+        if let Some(Ok(terminal)) = terminal {
+            if let Err(errno) = nix::unistd::tcsetpgrp(&terminal, nix::unistd::getpgrp()) {
+                // The terminal is gone; then nobody needs a foreground group any more.
+                log::info!("cannot take the terminal back: {errno}");
+            }
+        }
+        Ok(outcome?)
+    }
+
+    /// Clones init, and has or asks for the cgroups.
+    fn launch(
+        self,
+        plan: &RunPlan,
+        setup: &InitSetup,
+        bus: Option<Result<Bus, BusError>>,
+    ) -> Result<(Init, CgroupState), Failure> {
+        let delegated = match &plan.place {
+            Place::Delegated { root, .. } => {
+                Some(Subtree::delegated(root, self.box_plan.id, &plan.leaf)?)
+            }
+            Place::Systemd { .. } | Place::Nowhere { .. } => None,
+        };
+        log::debug!("everything is laid out; cloning init");
+        let init = launch::spawn(setup, delegated.as_ref().map(Subtree::init_fd))
+            .map_err(Failure::at("cannot clone init into new namespaces"))?;
+        let cgroups = match (&plan.place, delegated) {
+            (Place::Systemd { mount_point, .. }, _) => {
+                let pidfd = init.pidfd.try_clone();
+                let pidfd = pidfd.map_err(Failure::at("cannot copy the pidfd of init"))?;
+                CgroupState::Requested(ScopeRequest::start(
+                    bus.unwrap_or_else(Bus::connect),
+                    self.scope_spec(plan),
+                    mount_point.clone(),
+                    init.pid,
+                    pidfd,
+                )?)
+            }
+            (_, Some(subtree)) => CgroupState::Ready(subtree),
+            (_, None) => CgroupState::None,
+        };
+        Ok((init, cgroups))
+    }
+
+    fn scope_spec(self, plan: &RunPlan) -> ScopeSpec {
+        let mut controllers = plan.leaf.required_controllers();
+        if plan.cg {
+            controllers.push("pids");
+        }
+        ScopeSpec {
+            label: self.box_plan.id.to_string(),
+            slice: plan.slice.clone(),
+            description: format!(
+                "isolate-run: a program in box {} for uid {} (keeper is PID {})",
+                self.box_plan.id,
+                self.context.caller.uid,
+                std::process::id()
+            ),
+            controllers,
+            // A keeper that was stopped watches no clock; systemd does, with patience for the set-up.
+            runtime_max: plan
+                .deadlines
+                .wall
+                .map(|wall| wall.saturating_add(Duration::from_secs(60))),
+        }
+    }
+}
+
+/// A terminal among the standard descriptors; `--tty-hack` does nothing without one.
+fn terminal() -> Result<Option<OwnedFd>, Failure> {
+    use std::io::IsTerminal;
+    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+    let descriptors = [
+        (stdout.as_fd(), stdout.is_terminal()),
+        (stdin.as_fd(), stdin.is_terminal()),
+        (stderr.as_fd(), stderr.is_terminal()),
+    ];
+    let Some((terminal, _)) = descriptors
+        .into_iter()
+        .find(|(_, is_terminal)| *is_terminal)
+    else {
+        return Ok(None);
+    };
+    terminal
+        .try_clone_to_owned()
+        .map(Some)
+        .map_err(Failure::at("cannot copy the terminal"))
+}

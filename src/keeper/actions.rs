@@ -1,0 +1,126 @@
+//! What the keeper does: tells init, watches limits, kills.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use super::looks::next_look;
+use super::phase::{Action, Event, Phase};
+use super::{CgroupState, KILL_PATIENCE, Keeper, KeeperError, SETUP_PATIENCE, cannot};
+use crate::cgroup::Leaf;
+use crate::error::chain;
+use crate::launch::message::ToInit;
+use crate::report::KillReason;
+use crate::sys::process;
+
+impl Keeper<'_> {
+    /// Does what a transition asks for; the error is the message of the failure.
+    pub(super) fn act(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::Go => {
+                let leaf = self.cgroups.leaf().map(Leaf::as_fd);
+                self.tell(ToInit::Go, leaf)
+            }
+            Action::WatchLimits => self.watch_limits(),
+            Action::KillProgram => self.kill_program(),
+            Action::KillInit => self.kill_init().map_err(|error| chain(&error)),
+            Action::Leave => self.tell(ToInit::Leave, None),
+        }
+    }
+
+    fn tell(&self, message: ToInit, descriptor: Option<BorrowedFd<'_>>) -> Result<(), String> {
+        match message.send(self.init.socket.as_fd(), descriptor) {
+            // Its end is an event of its own, and a better explanation.
+            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => Ok(()),
+            other => other.map_err(|error| chain(&cannot("talk to init")(error))),
+        }
+    }
+
+    fn watch_limits(&mut self) -> Result<(), String> {
+        let timer = |errno| chain(&cannot("set a timer")(errno));
+        let program = self.program.as_ref().map(AsFd::as_fd);
+        let begun = self.figures.watch(self.cgroups.leaf(), program)?;
+        match self.plan.deadlines.wall {
+            Some(wall) => self.deadline.set_at(begun.after(wall)),
+            None => self.deadline.unset(),
+        }
+        .map_err(timer)?;
+        if let Some(limit) = self.plan.deadlines.cpu_kill() {
+            let first = next_look(Duration::ZERO, limit, self.parallel);
+            self.cpu_look.set_at(begun.after(first)).map_err(timer)?;
+        }
+        Ok(())
+    }
+
+    /// What a deadline that has passed means.
+    pub(super) fn deadline_passed(&mut self, phase: &Phase) -> Option<Event> {
+        match phase {
+            Phase::SettingUp { .. } | Phase::Starting { .. } => {
+                let what = match self.cgroups {
+                    CgroupState::Requested(_) => {
+                        "systemd did not start the scope of the run (is it hung? see systemctl list-jobs)"
+                    }
+                    CgroupState::None | CgroupState::Ready(_) => "the sandbox was not set up",
+                };
+                Some(Event::Failed(format!(
+                    "{what} within {} s",
+                    SETUP_PATIENCE.as_secs()
+                )))
+            }
+            Phase::Running => Some(Event::Kill(KillReason::WallTime)),
+            Phase::Ending(_) if self.question.take().is_some() => Some(Event::Empty),
+            Phase::Ending(_) => Some(Event::Failed(format!(
+                "the program's processes did not end within {} s after they were killed",
+                KILL_PATIENCE.as_secs()
+            ))),
+            Phase::Leaving(_) | Phase::Over(_) => None,
+        }
+    }
+
+    /// Kills above the limit, or finds the moment of the next look.
+    pub(super) fn look_at_cpu_time(&self) -> Option<Event> {
+        let limit = self.plan.deadlines.cpu_kill()?;
+        let used = match self.figures.cpu_time_so_far(self.cgroups.leaf()) {
+            Ok(Some(used)) => used,
+            // The process has gone; what it used comes with its end.
+            Ok(None) => return None,
+            Err(error) => return Some(Event::Failed(chain(&error))),
+        };
+        if used > limit {
+            return Some(Event::Kill(KillReason::CpuTime));
+        }
+        let next = next_look(used, limit, self.parallel);
+        self.cpu_look
+            .set_after(next)
+            .err()
+            .map(|errno| Event::Failed(chain(&cannot("set a timer")(errno))))
+    }
+
+    /// Kills all of the program: the leaf at one stroke; without one, the main process, after whose end
+    /// init kills the rest.
+    fn kill_program(&mut self) -> Result<(), String> {
+        let timer = |errno| chain(&cannot("set a timer")(errno));
+        self.deadline.set_after(KILL_PATIENCE).map_err(timer)?;
+        self.cpu_look.unset().map_err(timer)?;
+        if let Some(leaf) = self.cgroups.leaf() {
+            return leaf.kill().map_err(|error| chain(&error));
+        }
+        match self
+            .program
+            .as_ref()
+            .map(|program| process::send_signal(program.as_fd(), libc::SIGKILL))
+        {
+            None | Some(Ok(())) => Ok(()),
+            Some(Err(error)) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            Some(Err(error)) => Err(chain(&cannot("kill the program")(error))),
+        }
+    }
+
+    fn kill_init(&self) -> Result<(), KeeperError> {
+        match process::send_signal(self.init.pidfd.as_fd(), libc::SIGKILL) {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                Err(cannot("kill init")(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}

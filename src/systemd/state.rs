@@ -1,0 +1,83 @@
+//! One question to systemd: is it stopping this unit?
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use zbus::Message;
+use zbus::zvariant::{OwnedValue, Value};
+
+use super::bus::{Bus, BusError, Kind};
+use super::unit::{SYSTEMD, serial};
+
+/// The question, until it is answered. systemd answers when it has done what it was about: if it is killing
+/// the processes of the unit one by one, then the last of them as well.
+#[derive(Debug)]
+pub(crate) struct StateRequest {
+    bus: Bus,
+    call: u32,
+}
+
+impl StateRequest {
+    /// Asks.
+    pub(crate) fn start(unit: &str) -> Result<Self, BusError> {
+        let mut bus = Bus::connect()?;
+        let call = get_active_state(unit)?;
+        let serial = serial(&call);
+        bus.send(call)?;
+        Ok(Self { bus, call: serial })
+    }
+
+    /// Readable when [`Self::proceed`] has something to do.
+    pub(crate) fn ready(&self) -> BorrowedFd<'_> {
+        self.bus.as_fd()
+    }
+
+    /// Whether systemd is stopping the unit; `None` when there is no answer yet.
+    pub(crate) fn proceed(&mut self) -> Result<Option<bool>, BusError> {
+        while let Some(message) = self.bus.receive()? {
+            if message.answers != Some(self.call) {
+                continue;
+            }
+            // An error says that systemd does not know the unit.
+            if message.kind != Kind::Return {
+                return Ok(Some(false));
+            }
+            let state: OwnedValue = message.body()?;
+            return Ok(Some(*state == Value::from("deactivating")));
+        }
+        Ok(None)
+    }
+}
+
+fn get_active_state(unit: &str) -> zbus::Result<Message> {
+    Message::method_call(object_path(unit), "Get")?
+        .destination(SYSTEMD)?
+        .interface("org.freedesktop.DBus.Properties")?
+        .build(&("org.freedesktop.systemd1.Unit", "ActiveState"))
+}
+
+/// The object of a unit: what is no letter or digit stands there as `_` and two hexadecimal digits
+/// (sd_bus_path_encode(3)).
+fn object_path(unit: &str) -> String {
+    let label: String = unit
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+            _ => format!("_{byte:02x}"),
+        })
+        .collect();
+    format!("/org/freedesktop/systemd1/unit/{label}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_object_of_a_unit_has_its_name_encoded() {
+        assert_eq!(
+            object_path("isolate-3-0a.scope"),
+            "/org/freedesktop/systemd1/unit/isolate_2d3_2d0a_2escope"
+        );
+        assert!(get_active_state("isolate-3-0a.scope").is_ok());
+    }
+}

@@ -1,0 +1,55 @@
+//! systemd is reloaded or replaced by itself while runs go on: in a test binary of its own, since every other question to
+//! systemd may fail meanwhile.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use support::finish;
+use system::{assert_nothing_left, cg_box, let_go, members, must, only_scope, property, start};
+
+mod support;
+mod system;
+
+/// One test after the other.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn systemd_may_be_reloaded_and_reexecuted_while_programs_run() {
+    let _alone = alone();
+    let test_box = cg_box();
+    let running = start(&test_box);
+    let (scope, unit) = only_scope(&test_box);
+    must("systemctl", &["daemon-reload"]);
+    must("systemctl", &["daemon-reexec"]);
+    assert_eq!(property(&unit, "ActiveState"), "active");
+    assert!(!members(&scope.join("box")).is_empty());
+    let_go(&test_box);
+    running.finish().assert_ok();
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_may_begin_while_systemd_is_reexecuted() {
+    let _alone = alone();
+    let test_box = cg_box();
+    test_box.init();
+    let reexec = std::thread::spawn(|| {
+        for _ in 0..2 {
+            let mut command = Command::new("systemctl");
+            command.arg("daemon-reexec");
+            // Where two of these meet, the second one may lose its connection.
+            drop(finish(command));
+        }
+    });
+    while !reexec.is_finished() {
+        test_box.command(&["/bin/true"]).run().assert_ok();
+    }
+    reexec.join().unwrap();
+    assert_nothing_left(&test_box);
+}
