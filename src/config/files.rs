@@ -1,4 +1,5 @@
-//! Finds and reads the files: which there are, in which order, and that each is one to be trusted.
+//! Finds and reads the files: which there are, and in which order. Who may write them is the business of
+//! whoever keeps /etc.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};

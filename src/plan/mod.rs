@@ -1,22 +1,27 @@
 //! From what was asked, configured and found to what will be done: the only way to a [`BoxPlan`] or a
 //! [`RunPlan`]. Pure; whoever holds a plan need not check again.
 
+mod limits;
+mod program;
+
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use nix::sys::resource::{RLIM_INFINITY, Resource};
+use nix::sys::resource::Resource;
 
 use crate::box_dir::{Owner, SpecialFiles};
 use crate::cgroup::{LeafLimits, Place};
-use crate::config::settings::{BoxSettings, Limits, Settings};
+use crate::config::settings::{BoxSettings, Settings};
 use crate::dir_rule::{self, DirRule};
-use crate::environment::Environment;
 use crate::quantity::{BoxId, CpuList, DiskQuota};
-use crate::request::{Command, LimitRequest, Request, StderrRequest};
+use crate::request::{Command, Request, StderrRequest};
 use crate::syscall_set::SyscallSet;
+
+pub(crate) use limits::Deadlines;
+use limits::{merge_limits, rlimits};
+use program::{candidates, environment};
 
 /// What is not allowed or not possible, and what to do instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,24 +114,6 @@ pub(crate) struct RunPlan {
     pub(crate) environment: Vec<CString>,
 }
 
-/// Limits that the keeper watches. `None` is no limit.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Deadlines {
-    /// Above this CPU time the verdict is "time limit exceeded".
-    pub(crate) cpu: Option<Duration>,
-    /// Above this CPU time, and above `cpu`, the program is killed.
-    pub(crate) cpu_extra: Duration,
-    /// Above this wall time the program is killed.
-    pub(crate) wall: Option<Duration>,
-}
-
-impl Deadlines {
-    /// The CPU time above which the program is killed.
-    pub(crate) fn cpu_kill(&self) -> Option<Duration> {
-        self.cpu.map(|limit| limit.max(self.cpu_extra))
-    }
-}
-
 /// Where the program's standard error goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StderrPlan {
@@ -137,9 +124,6 @@ pub(crate) enum StderrPlan {
     /// Where its standard output goes.
     ToStdout,
 }
-
-/// The search path of `exec`, whose users are people at a shell; `--run` never searches.
-const EXEC_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 impl RunPlan {
     /// Decides a run in a box. `caller_environment` is what `--env` and `--full-env` take from.
@@ -256,86 +240,6 @@ impl RunPlan {
     }
 }
 
-/// What was asked for, over what is configured. Zero is no limit, as in isolate, except for `core`.
-fn merge_limits(asked: &LimitRequest, configured: &Limits) -> Limits {
-    fn pick<T: Copy + PartialEq + Default>(asked: Option<T>, configured: Option<T>) -> Option<T> {
-        asked.map_or(configured, |value| (value != T::default()).then_some(value))
-    }
-    let bytes = |asked: Option<crate::quantity::Bytes>, configured| match asked {
-        Some(value) => (value.0 != 0).then_some(value),
-        None => configured,
-    };
-    Limits {
-        time: pick(asked.time, configured.time),
-        extra_time: pick(asked.extra_time, configured.extra_time),
-        wall_time: pick(asked.wall_time, configured.wall_time),
-        address_space: bytes(asked.address_space, configured.address_space),
-        cg_mem: bytes(asked.cg_mem, configured.cg_mem),
-        stack: bytes(asked.stack, configured.stack),
-        file_size: bytes(asked.file_size, configured.file_size),
-        core: asked.core.unwrap_or(configured.core),
-        open_files: pick(asked.open_files, configured.open_files),
-        processes: pick(asked.processes, configured.processes),
-    }
-}
-
-/// Limits that are not asked for stay as the caller has them; the stack's is lifted, as in isolate.
-fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
-    let mut all = vec![
-        (
-            Resource::RLIMIT_STACK,
-            limits.stack.map_or(RLIM_INFINITY, |bytes| bytes.0),
-        ),
-        (Resource::RLIMIT_MEMLOCK, 0),
-        (Resource::RLIMIT_CORE, limits.core.0),
-    ];
-    let optional = [
-        (
-            Resource::RLIMIT_AS,
-            limits.address_space.map(|bytes| bytes.0),
-        ),
-        (
-            Resource::RLIMIT_FSIZE,
-            limits.file_size.map(|bytes| bytes.0),
-        ),
-        (Resource::RLIMIT_NOFILE, limits.open_files.map(u64::from)),
-        (Resource::RLIMIT_NPROC, limits.processes.map(u64::from)),
-    ];
-    all.extend(
-        optional
-            .into_iter()
-            .filter_map(|(resource, limit)| Some((resource, limit?))),
-    );
-    all
-}
-
-fn environment(request: &Request, caller: &[(OsString, OsString)], is_exec: bool) -> Environment {
-    let mut environment = if request.full_env {
-        Environment::full(caller)
-    } else {
-        Environment::default()
-    };
-    if is_exec && !request.full_env {
-        environment.set(OsStr::new("PATH"), OsStr::new(EXEC_PATH));
-        environment.set(OsStr::new("HOME"), OsStr::new("/box"));
-    }
-    // The C library's last words go to stderr instead of a terminal that the program does not have.
-    environment.set(OsStr::new("LIBC_FATAL_STDERR_"), OsStr::new("1"));
-    environment.apply(&request.env, caller);
-    environment
-}
-
-/// The paths to try: the program itself, or, with a search path and no slash, its place in each part.
-fn candidates(program: &OsStr, search: Option<&OsStr>) -> Vec<PathBuf> {
-    match search {
-        Some(search) if !program.as_bytes().contains(&b'/') => std::env::split_paths(search)
-            .filter(|directory| directory.is_absolute())
-            .map(|directory| directory.join(program))
-            .collect(),
-        _ => vec![PathBuf::from(program)],
-    }
-}
-
 fn c_path(path: &Path) -> Result<CString, Refusal> {
     c_string(path.as_os_str())
 }
@@ -350,17 +254,16 @@ fn c_string(text: &OsStr) -> Result<CString, Refusal> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::quantity::Bytes;
 
-    fn nowhere() -> Place {
+    pub(super) fn nowhere() -> Place {
         Place::Nowhere {
             reason: "no cgroup".into(),
         }
     }
 
-    fn given() -> Place {
+    pub(super) fn given() -> Place {
         Place::Delegated {
             root: "/cg".into(),
             has_memory: true,
@@ -374,7 +277,7 @@ mod tests {
         crate::cli::parse(argv).unwrap()
     }
 
-    fn plan(arguments: &[&str], place: Place) -> Result<RunPlan, Refusal> {
+    pub(super) fn plan(arguments: &[&str], place: Place) -> Result<RunPlan, Refusal> {
         RunPlan::resolve(
             &request(arguments),
             &Settings::default(),
@@ -411,79 +314,6 @@ mod tests {
         assert!(plan(&["exec", "--", "a"], given()).unwrap().cg);
         assert!(!plan(&["exec", "--", "a"], nowhere()).unwrap().cg);
         assert!(!plan(&["--run", "--", "a"], given()).unwrap().cg);
-    }
-
-    #[test]
-    fn zero_lifts_a_limit_and_none_keeps_the_default() {
-        let limit = |plan: &RunPlan, which| {
-            plan.rlimits
-                .iter()
-                .find(|(r, _)| *r == which)
-                .map(|(_, value)| *value)
-        };
-        let default = plan(&["--run", "a"], nowhere()).unwrap();
-        assert_eq!(limit(&default, Resource::RLIMIT_NOFILE), Some(1024));
-        assert_eq!(limit(&default, Resource::RLIMIT_NPROC), Some(1));
-        assert_eq!(limit(&default, Resource::RLIMIT_CORE), Some(0));
-        assert_eq!(limit(&default, Resource::RLIMIT_STACK), Some(RLIM_INFINITY));
-        let lifted = plan(
-            &["-n0", "-p", "-t0", "-k0", "--core=0", "--run", "a"],
-            nowhere(),
-        )
-        .unwrap();
-        assert_eq!(limit(&lifted, Resource::RLIMIT_NOFILE), None);
-        assert_eq!(limit(&lifted, Resource::RLIMIT_NPROC), None);
-        assert_eq!(lifted.deadlines, Deadlines::default());
-        let cg = plan(&["--cg", "--cg-mem=64M", "-p5", "--run", "a"], given()).unwrap();
-        assert_eq!(
-            (cg.leaf.memory, cg.leaf.processes),
-            (Some(Bytes(64 << 20)), Some(5))
-        );
-    }
-
-    #[test]
-    fn a_program_is_killed_only_above_both_cpu_limits() {
-        let kill = |arguments: &[&str]| plan(arguments, nowhere()).unwrap().deadlines.cpu_kill();
-        assert_eq!(
-            kill(&["-t1", "-x0.5", "--run", "a"]),
-            Some(Duration::from_secs(1))
-        );
-        assert_eq!(
-            kill(&["-t1", "-x2", "--run", "a"]),
-            Some(Duration::from_secs(2))
-        );
-        assert_eq!(kill(&["-x2", "--run", "a"]), None);
-    }
-
-    #[test]
-    fn only_exec_searches_for_the_program() {
-        let run = plan(&["--run", "--", "ls"], nowhere()).unwrap();
-        assert_eq!(run.candidates, [c"ls".to_owned()]);
-        let exec = plan(&["exec", "--", "ls", "-l"], nowhere()).unwrap();
-        assert_eq!(
-            exec.candidates,
-            [
-                c"/usr/local/bin/ls".to_owned(),
-                c"/usr/bin/ls".into(),
-                c"/bin/ls".into()
-            ]
-        );
-        assert_eq!(exec.arguments, [c"ls".to_owned(), c"-l".into()]);
-        let slash = plan(&["exec", "--", "./ls"], nowhere()).unwrap();
-        assert_eq!(slash.candidates, [c"./ls".to_owned()]);
-    }
-
-    #[test]
-    fn the_environment_is_empty_but_for_rules() {
-        let strings = |arguments: &[&str]| plan(arguments, nowhere()).unwrap().environment;
-        assert_eq!(
-            strings(&["--run", "a"]),
-            [c"LIBC_FATAL_STDERR_=1".to_owned()]
-        );
-        assert_eq!(
-            strings(&["-ELIBC_FATAL_STDERR_=", "--run", "a"]),
-            [] as [CString; 0]
-        );
     }
 
     #[test]

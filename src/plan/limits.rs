@@ -1,0 +1,129 @@
+//! Which limits hold: what was asked for, over what is configured.
+
+use std::time::Duration;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource};
+
+use crate::config::settings::Limits;
+use crate::quantity::Bytes;
+use crate::request::LimitRequest;
+
+/// Limits that the keeper watches. `None` is no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Deadlines {
+    /// Above this CPU time the verdict is "time limit exceeded".
+    pub(crate) cpu: Option<Duration>,
+    /// Above this CPU time, and above `cpu`, the program is killed.
+    pub(crate) cpu_extra: Duration,
+    /// Above this wall time the program is killed.
+    pub(crate) wall: Option<Duration>,
+}
+
+impl Deadlines {
+    /// The CPU time above which the program is killed.
+    pub(crate) fn cpu_kill(&self) -> Option<Duration> {
+        self.cpu.map(|limit| limit.max(self.cpu_extra))
+    }
+}
+
+/// What was asked for, over what is configured. Zero is no limit, as in isolate, except for `core`.
+pub(super) fn merge_limits(asked: &LimitRequest, configured: &Limits) -> Limits {
+    fn pick<T: Copy + PartialEq + Default>(asked: Option<T>, configured: Option<T>) -> Option<T> {
+        asked.map_or(configured, |value| (value != T::default()).then_some(value))
+    }
+    let bytes = |asked: Option<Bytes>, configured| match asked {
+        Some(value) => (value.0 != 0).then_some(value),
+        None => configured,
+    };
+    Limits {
+        time: pick(asked.time, configured.time),
+        extra_time: pick(asked.extra_time, configured.extra_time),
+        wall_time: pick(asked.wall_time, configured.wall_time),
+        address_space: bytes(asked.address_space, configured.address_space),
+        cg_mem: bytes(asked.cg_mem, configured.cg_mem),
+        stack: bytes(asked.stack, configured.stack),
+        file_size: bytes(asked.file_size, configured.file_size),
+        core: asked.core.unwrap_or(configured.core),
+        open_files: pick(asked.open_files, configured.open_files),
+        processes: pick(asked.processes, configured.processes),
+    }
+}
+
+/// Limits that are not asked for stay as the caller has them; the stack's is lifted, as in isolate.
+pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
+    let mut all = vec![
+        (
+            Resource::RLIMIT_STACK,
+            limits.stack.map_or(RLIM_INFINITY, |bytes| bytes.0),
+        ),
+        (Resource::RLIMIT_MEMLOCK, 0),
+        (Resource::RLIMIT_CORE, limits.core.0),
+    ];
+    let optional = [
+        (
+            Resource::RLIMIT_AS,
+            limits.address_space.map(|bytes| bytes.0),
+        ),
+        (
+            Resource::RLIMIT_FSIZE,
+            limits.file_size.map(|bytes| bytes.0),
+        ),
+        (Resource::RLIMIT_NOFILE, limits.open_files.map(u64::from)),
+        (Resource::RLIMIT_NPROC, limits.processes.map(u64::from)),
+    ];
+    all.extend(
+        optional
+            .into_iter()
+            .filter_map(|(resource, limit)| Some((resource, limit?))),
+    );
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::RunPlan;
+    use super::super::tests::{given, nowhere, plan};
+    use super::*;
+
+    #[test]
+    fn zero_lifts_a_limit_and_none_keeps_the_default() {
+        let limit = |plan: &RunPlan, which| {
+            plan.rlimits
+                .iter()
+                .find(|(r, _)| *r == which)
+                .map(|(_, value)| *value)
+        };
+        let default = plan(&["--run", "a"], nowhere()).unwrap();
+        assert_eq!(limit(&default, Resource::RLIMIT_NOFILE), Some(1024));
+        assert_eq!(limit(&default, Resource::RLIMIT_NPROC), Some(1));
+        assert_eq!(limit(&default, Resource::RLIMIT_CORE), Some(0));
+        assert_eq!(limit(&default, Resource::RLIMIT_STACK), Some(RLIM_INFINITY));
+        let lifted = plan(
+            &["-n0", "-p", "-t0", "-k0", "--core=0", "--run", "a"],
+            nowhere(),
+        )
+        .unwrap();
+        assert_eq!(limit(&lifted, Resource::RLIMIT_NOFILE), None);
+        assert_eq!(limit(&lifted, Resource::RLIMIT_NPROC), None);
+        assert_eq!(lifted.deadlines, Deadlines::default());
+        let cg = plan(&["--cg", "--cg-mem=64M", "-p5", "--run", "a"], given()).unwrap();
+        assert_eq!(
+            (cg.leaf.memory, cg.leaf.processes),
+            (Some(Bytes(64 << 20)), Some(5))
+        );
+    }
+
+    #[test]
+    fn a_program_is_killed_only_above_both_cpu_limits() {
+        let kill = |arguments: &[&str]| plan(arguments, nowhere()).unwrap().deadlines.cpu_kill();
+        assert_eq!(
+            kill(&["-t1", "-x0.5", "--run", "a"]),
+            Some(Duration::from_secs(1))
+        );
+        assert_eq!(
+            kill(&["-t1", "-x2", "--run", "a"]),
+            Some(Duration::from_secs(2))
+        );
+        assert_eq!(kill(&["-x2", "--run", "a"]), None);
+    }
+}

@@ -1,0 +1,81 @@
+//! What is executed, and in which environment.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use crate::environment::Environment;
+use crate::request::Request;
+
+/// The search path of `exec`, whose users are people at a shell; `--run` never searches.
+const EXEC_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The environment of the program.
+pub(super) fn environment(
+    request: &Request,
+    caller: &[(OsString, OsString)],
+    is_exec: bool,
+) -> Environment {
+    let mut environment = if request.full_env {
+        Environment::full(caller)
+    } else {
+        Environment::default()
+    };
+    if is_exec && !request.full_env {
+        environment.set(OsStr::new("PATH"), OsStr::new(EXEC_PATH));
+        environment.set(OsStr::new("HOME"), OsStr::new("/box"));
+    }
+    // The C library's last words go to stderr instead of a terminal that the program does not have.
+    environment.set(OsStr::new("LIBC_FATAL_STDERR_"), OsStr::new("1"));
+    environment.apply(&request.env, caller);
+    environment
+}
+
+/// The paths to try: the program itself, or, with a search path and no slash, its place in each part.
+pub(super) fn candidates(program: &OsStr, search: Option<&OsStr>) -> Vec<PathBuf> {
+    match search {
+        Some(search) if !program.as_bytes().contains(&b'/') => std::env::split_paths(search)
+            .filter(|directory| directory.is_absolute())
+            .map(|directory| directory.join(program))
+            .collect(),
+        _ => vec![PathBuf::from(program)],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::CString;
+
+    use super::super::tests::{nowhere, plan};
+
+    #[test]
+    fn only_exec_searches_for_the_program() {
+        let run = plan(&["--run", "--", "ls"], nowhere()).unwrap();
+        assert_eq!(run.candidates, [c"ls".to_owned()]);
+        let exec = plan(&["exec", "--", "ls", "-l"], nowhere()).unwrap();
+        assert_eq!(
+            exec.candidates,
+            [
+                c"/usr/local/bin/ls".to_owned(),
+                c"/usr/bin/ls".into(),
+                c"/bin/ls".into()
+            ]
+        );
+        assert_eq!(exec.arguments, [c"ls".to_owned(), c"-l".into()]);
+        let slash = plan(&["exec", "--", "./ls"], nowhere()).unwrap();
+        assert_eq!(slash.candidates, [c"./ls".to_owned()]);
+    }
+
+    #[test]
+    fn the_environment_is_empty_but_for_rules() {
+        let strings = |arguments: &[&str]| plan(arguments, nowhere()).unwrap().environment;
+        assert_eq!(
+            strings(&["--run", "a"]),
+            [c"LIBC_FATAL_STDERR_=1".to_owned()]
+        );
+        assert_eq!(
+            strings(&["-ELIBC_FATAL_STDERR_=", "--run", "a"]),
+            [] as [CString; 0]
+        );
+    }
+}
