@@ -35,11 +35,11 @@ mod error;
 mod keeper;
 mod launch;
 mod logging;
-mod meta_file;
 mod plan;
 mod quantity;
 mod report;
 mod request;
+mod result_files;
 mod sys;
 mod syscall_set;
 mod systemd;
@@ -49,11 +49,12 @@ use std::process::ExitCode;
 
 use caller::Caller;
 use cli::CliError;
-use commands::{Answer, Context, Failure};
+use clock::Moment;
+use commands::{Answer, Context, Failure, Results};
 use config::{ConfigSource, Loaded};
-use meta_file::MetaFile;
 use nix::sys::stat::{Mode, umask};
 use request::{Command, Request};
+use result_files::ResultFiles;
 
 /// The exit code of a call that was refused or did not work.
 const EXIT_FAILURE: u8 = 2;
@@ -94,6 +95,7 @@ fn print(answer: &Answer) -> ExitCode {
 fn answer(request: Request) -> Answer {
     logging::start(request.verbosity);
     let code = match request.command {
+        Command::Version => return commands::show::version(),
         Command::Exec => report::summary::EXIT_INTERNAL,
         _ => EXIT_FAILURE,
     };
@@ -102,20 +104,17 @@ fn answer(request: Request) -> Answer {
         code,
         ..Answer::default()
     };
-    if request.command == Command::Version {
-        return commands::show::version();
-    }
-    // The meta file comes first: whatever fails from here on is told there, too.
-    let meta = match Caller::of_process(&request)
+    // The files for the results come first: whatever fails from here on is told there, too.
+    let opened = Caller::of_process(&request)
         .map_err(Failure::from)
-        .and_then(|caller| MetaFile::open(&request, caller))
-    {
-        Ok(meta) => meta,
+        .and_then(|caller| Ok((caller, ResultFiles::open(&request, caller)?)));
+    let (caller, files) = match opened {
+        Ok(opened) => opened,
         Err(failure) => return refused(&failure),
     };
-    match execute(request) {
-        Ok((mut answer, text)) => {
-            if let Err(failure) = meta.write(&text) {
+    match execute(request, caller) {
+        Ok((mut answer, results)) => {
+            if let Err(failure) = files.write(&results) {
                 answer.stderr = Some(failure.to_string());
                 answer.code = code;
             }
@@ -123,37 +122,29 @@ fn answer(request: Request) -> Answer {
         }
         Err(failure) => {
             // The failure itself is what matters if this does not work either.
-            drop(meta.write(&report::meta::format_failure(&failure.to_string())));
+            drop(files.write(&Results::of_failure(&failure)));
             refused(&failure)
         }
     }
 }
 
-/// Runs a command; the text is for the meta file.
-fn execute(request: Request) -> Result<(Answer, String), Failure> {
+fn execute(request: Request, caller: Caller) -> Result<(Answer, Results), Failure> {
+    let asked = Moment::now()?;
     let loaded: Loaded = config::load(&ConfigSource::new(request.config.as_deref()))?;
-    let command = request.command;
-    match command {
-        Command::CheckConfig => return Ok((commands::show::check_config(&loaded), String::new())),
-        Command::PrintCgRoot => {
-            return Ok((
-                commands::show::print_cg_root(&loaded.settings)?,
-                String::new(),
-            ));
-        }
-        Command::Version => return Ok((commands::show::version(), String::new())),
-        Command::Init | Command::Run | Command::Cleanup | Command::Exec => {}
-    }
-    let caller = Caller::of_process(&request)?;
     let context = Context {
         request,
-        settings: loaded.settings,
+        settings: loaded.settings.clone(),
         caller,
+        asked,
     };
-    match command {
-        Command::Init => Ok((commands::boxes::init(&context)?, String::new())),
-        Command::Cleanup => Ok((commands::boxes::cleanup(&context)?, String::new())),
-        Command::Exec => commands::exec::exec(&context),
-        _ => commands::run::run(&context),
-    }
+    let answer = match context.request.command {
+        Command::Run => return commands::run::run(&context),
+        Command::Exec => return commands::exec::exec(&context),
+        Command::Init => commands::boxes::init(&context)?,
+        Command::Cleanup => commands::boxes::cleanup(&context)?,
+        Command::CheckConfig => commands::show::check_config(&loaded),
+        Command::PrintCgRoot => commands::show::print_cg_root(&loaded.settings)?,
+        Command::Version => commands::show::version(),
+    };
+    Ok((answer, Results::default()))
 }

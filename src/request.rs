@@ -48,7 +48,9 @@ pub(crate) struct Request {
     /// `--silent`: print nothing but internal errors.
     pub(crate) silent: bool,
     /// `--meta`.
-    pub(crate) meta: Option<MetaTarget>,
+    pub(crate) meta: Option<OutputTarget>,
+    /// `--report`.
+    pub(crate) report: Option<OutputTarget>,
     /// `--config`: this file instead of the installed configuration and its drop-ins.
     pub(crate) config: Option<PathBuf>,
     /// Limits; `None` is the configured default.
@@ -85,9 +87,9 @@ pub(crate) struct Request {
     pub(crate) program: Vec<OsString>,
 }
 
-/// Where the meta file goes.
+/// Where the meta file or the report goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum MetaTarget {
+pub(crate) enum OutputTarget {
     /// `-`.
     Stdout,
     /// A file, opened as the caller and written in place.

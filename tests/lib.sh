@@ -38,6 +38,21 @@ target_dir() {
   esac
 }
 
+# link_statically: sets $static, the options that make cargo link everything into what it builds, where this machine has
+# the libraries for that. Such a program starts in half the time, and runs on every release of every distribution.
+# (--target keeps the flags away from procedural macros, which cannot be static; so results are in target/HOST.)
+static=() built_in=
+link_statically() {
+  local libraries host
+  libraries=$(pkg-config --variable=libdir libseccomp)
+  host=$(rustc -vV | sed -n 's/^host: //p')
+  if [ -e "$libraries/libseccomp.a" ] && [ -e "$(cc -print-file-name=libc.a)" ]; then
+    export LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=$libraries
+    static=(--target "$host" --config "target.$host.rustflags=['-Ctarget-feature=+crt-static']")
+    built_in=$host/
+  fi
+}
+
 # Where images are kept between runs.
 cache_dir() { echo "${ISOLATE_TEST_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/isolate-run-tests}"; }
 

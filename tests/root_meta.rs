@@ -265,3 +265,59 @@ fn a_program_cannot_forge_a_meta_file_in_its_box() {
         );
     }
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn the_report_is_json_with_what_the_meta_file_says_and_more() {
+    let test_box = TestBox::new();
+    let report = test_box.out().join("report");
+    let option = format!("--report={}", report.display());
+    let job = test_box
+        .shell("exit 3")
+        .options(&[&*option, "--wall-time=10", "--time=5"]);
+    let run = job.run();
+    run.assert_verdict(1, "RE", "Exited with error status 3");
+    let value: serde_json::Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    for (path, expected) in [
+        ("/verdict", "exit_code".into()),
+        ("/status", "RE".into()),
+        ("/exit_code", 3.into()),
+        ("/killed", false.into()),
+        ("/box/id", test_box.id().into()),
+        ("/box/uid", test_box.uid().into()),
+        ("/cgroup/manager", "none".into()),
+        ("/limits/wall_time_us", 10_000_000.into()),
+        ("/limits/cpu_kill_us", 5_000_000.into()),
+        ("/restrictions/network", "none".into()),
+    ] {
+        assert_eq!(
+            value.pointer(path),
+            Some::<&serde_json::Value>(&expected),
+            "{path}: {value}"
+        );
+    }
+    let micros = value
+        .pointer("/figures/cpu_time_us")
+        .unwrap()
+        .as_f64()
+        .unwrap();
+    let time = run.meta.number("time");
+    assert!(
+        time * 1e6 >= micros && time * 1e6 < micros + 1001.0,
+        "{time} {micros}"
+    );
+    let stage = |name: &str| {
+        value
+            .pointer(&format!("/stages/{name}_us"))
+            .unwrap()
+            .as_u64()
+            .unwrap()
+    };
+    assert!(stage("laid_out") <= stage("root_built") && stage("begun") <= stage("ended"));
+
+    // A call that is refused says so there, too.
+    let refused = test_box.isolate(&[&*option, "--cg", "--run", "--", "/bin/true"]);
+    refused.assert_refused(2, "incompatible control group mode");
+    let value: serde_json::Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    assert_eq!(value["verdict"], "internal_error");
+}

@@ -111,7 +111,7 @@ fn a_full_file_system_is_the_program_s_trouble_and_not_the_sandbox_s() {
         ],
     );
     let fill =
-        "head -c 4M /dev/zero >big; n=0; while : 2>/dev/null >$n; do n=$((n+1)); done; exit 9";
+        "head -c 4M /dev/zero >big; n=0; while true 2>/dev/null >$n; do n=$((n+1)); done; exit 9";
     let run = test_box.shell(fill).run();
     run.assert_verdict(1, "RE", "Exited with error status 9");
     assert!(run.stderr.contains("No space left on device"), "{run:?}");

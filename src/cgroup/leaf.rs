@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::time::Duration;
 
 use super::{Cgroup, CgroupError, value_of};
@@ -138,14 +137,19 @@ impl Leaf {
         self.cgroup.as_fd()
     }
 
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        self.cgroup.path()
-    }
-
     /// Kills everything in the leaf.
     pub(crate) fn kill(&self) -> Result<(), CgroupError> {
         self.cgroup.kill()
+    }
+
+    /// The threads in the leaf, as numbers of this process's PID namespace.
+    pub(crate) fn threads(&self) -> Result<Vec<i32>, CgroupError> {
+        Ok(self
+            .cgroup
+            .read("cgroup.threads")?
+            .split_whitespace()
+            .filter_map(|thread| thread.parse().ok())
+            .collect())
     }
 
     /// CPU time since the leaf was made. cpu.stat has these three without the cpu controller.

@@ -34,6 +34,15 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    /// Who makes the cgroup.
+    pub(crate) fn manager(&self) -> Manager {
+        match self {
+            Self::Systemd { .. } => Manager::Systemd,
+            Self::Delegated { .. } => Manager::Delegated,
+            Self::Nowhere { .. } => Manager::None,
+        }
+    }
+
     /// Refuses `--cg` where it cannot be kept, with what to do instead.
     pub(crate) fn require_memory(&self) -> Result<(), String> {
         let (cgroup, has_memory) = match self {

@@ -115,20 +115,12 @@ impl Subtree {
         self.init.path().parent().unwrap_or(Path::new("/"))
     }
 
-    /// Gives the cgroups back when init is gone.
+    /// Gives the cgroups back when init is gone. Those of a scope are systemd's to remove: it learns that a
+    /// scope has ended from the directory, and would keep the unit for ever if that went before.
     pub(crate) fn finish(mut self) -> Result<(), CgroupError> {
         match self.made.take() {
             Some(made) => made.remove(),
-            None => {
-                // Those of a scope are systemd's to remove, which may be doing it; but a systemd that lost track
-                // of an empty scope (its issue 36781) would leave them for ever.
-                for path in [self.leaf.path(), self.init.path(), self.path()] {
-                    if let Err(error) = std::fs::remove_dir(path) {
-                        log::debug!("{} is not ours to remove: {error}", path.display());
-                    }
-                }
-                Ok(())
-            }
+            None => Ok(()),
         }
     }
 }

@@ -244,6 +244,7 @@ fn request(command: Command, options: Options, program: Vec<OsString>) -> Result
         verbosity: output.verbose,
         silent: output.silent,
         meta: output.meta,
+        report: output.report,
         config: box_options.config,
         limits: LimitRequest {
             time: limits.time,

@@ -11,7 +11,7 @@ use clap::{ArgAction, Args, Parser};
 use super::value;
 use crate::dir_rule::DirRequest;
 use crate::quantity::{self, BoxId, Bytes, DiskQuota};
-use crate::request::{EnvRule, MetaTarget};
+use crate::request::{EnvRule, OutputTarget};
 
 /// The command line as isolate takes it.
 #[derive(Debug, Parser)]
@@ -272,8 +272,11 @@ pub(super) struct WorldOptions {
 #[group(skip)]
 pub(super) struct OutputOptions {
     /// Write the result of the run to FILE as key:value lines; - is standard output
-    #[arg(short = 'M', long, value_name = "FILE", value_parser = value::word(value::meta))]
-    pub(super) meta: Option<MetaTarget>,
+    #[arg(short = 'M', long, value_name = "FILE", value_parser = value::word(value::output))]
+    pub(super) meta: Option<OutputTarget>,
+    /// Write all that is known of the run to FILE as JSON; - is standard output
+    #[arg(long, value_name = "FILE", value_parser = value::word(value::output))]
+    pub(super) report: Option<OutputTarget>,
     /// Say more; more than once for even more
     #[arg(short, long, action = ArgAction::Count)]
     pub(super) verbose: u8,

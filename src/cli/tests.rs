@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, Bytes, DiskQuota};
-use crate::request::{EnvRule, MetaTarget};
+use crate::request::{EnvRule, OutputTarget};
 
 mod clients;
 mod hostile;
@@ -26,6 +26,7 @@ fn plain(command: Command) -> Request {
         verbosity: 0,
         silent: false,
         meta: None,
+        report: None,
         config: None,
         limits: LimitRequest::default(),
         quota: None,
@@ -141,11 +142,11 @@ fn every_option_of_a_run_lands_in_its_field() {
         ("-vv --verbose --verb", |r| r.verbosity = 4),
         ("-sv", |r| (r.silent, r.verbosity) = (true, 1)),
         ("--silent -s --sil", |r| r.silent = true),
-        ("-M/x", |r| r.meta = Some(MetaTarget::File("/x".into()))),
-        ("-M -", |r| r.meta = Some(MetaTarget::Stdout)),
-        ("--meta=-", |r| r.meta = Some(MetaTarget::Stdout)),
+        ("-M/x", |r| r.meta = Some(OutputTarget::File("/x".into()))),
+        ("-M -", |r| r.meta = Some(OutputTarget::Stdout)),
+        ("--meta=-", |r| r.meta = Some(OutputTarget::Stdout)),
         ("--met x -M-y", |r| {
-            r.meta = Some(MetaTarget::File("-y".into()))
+            r.meta = Some(OutputTarget::File("-y".into()))
         }),
         ("--config /etc/x.toml", |r| {
             r.config = Some("/etc/x.toml".into())

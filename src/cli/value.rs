@@ -9,7 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, QuantityError, parse_count};
-use crate::request::{EnvRule, MetaTarget};
+use crate::request::{EnvRule, OutputTarget};
 
 /// A value parser for clap out of a function on words; words need not be UTF-8.
 ///
@@ -49,12 +49,12 @@ pub(super) fn path(word: &OsStr) -> Result<PathBuf, &'static str> {
     Ok(PathBuf::from(word))
 }
 
-/// The target of `--meta`.
-pub(super) fn meta(word: &OsStr) -> Result<MetaTarget, &'static str> {
+/// The target of `--meta` or `--report`.
+pub(super) fn output(word: &OsStr) -> Result<OutputTarget, &'static str> {
     if word == "-" {
-        return Ok(MetaTarget::Stdout);
+        return Ok(OutputTarget::Stdout);
     }
-    path(word).map(MetaTarget::File)
+    path(word).map(OutputTarget::File)
 }
 
 /// One `--env`.
@@ -106,10 +106,13 @@ mod tests {
     }
 
     #[test]
-    fn a_single_dash_is_standard_output_for_the_meta_file_alone() {
-        assert_eq!(meta(OsStr::new("-")), Ok(MetaTarget::Stdout));
-        assert_eq!(meta(OsStr::new("--")), Ok(MetaTarget::File("--".into())));
+    fn a_single_dash_is_standard_output_for_results_alone() {
+        assert_eq!(output(OsStr::new("-")), Ok(OutputTarget::Stdout));
+        assert_eq!(
+            output(OsStr::new("--")),
+            Ok(OutputTarget::File("--".into()))
+        );
         assert_eq!(path(OsStr::new("-")), Ok(PathBuf::from("-")));
-        assert!(meta(OsStr::new("")).is_err());
+        assert!(output(OsStr::new("")).is_err());
     }
 }

@@ -12,7 +12,7 @@ use crate::keeper::{self, CgroupState, Outcome, Signals};
 use crate::launch::sources::open_sources;
 use crate::launch::{self, Init, InitSetup, ProgramSetup};
 use crate::plan::{BoxPlan, RunPlan};
-use crate::report::{Ending, Report};
+use crate::report::{Circumstances, Ending, Report};
 use crate::sys::exec::Image;
 use crate::sys::process::inheritable_descriptors;
 use crate::systemd::{Bus, BusError, ScopeRequest, ScopeSpec};
@@ -29,11 +29,11 @@ pub(super) struct BoxRun<'a> {
     pub(super) signals: &'a Signals,
 }
 
-/// A run that is over, and what held it.
+/// A run that is over.
+#[derive(Debug)]
 pub(super) struct Finished {
     pub(super) report: Report,
-    pub(super) holder: String,
-    pub(super) cg: bool,
+    pub(super) circumstances: Circumstances,
 }
 
 impl BoxRun<'_> {
@@ -53,9 +53,11 @@ impl BoxRun<'_> {
         let Outcome {
             mut ending,
             usage,
-            holder,
+            unit,
+            stages,
             subtree,
         } = outcome?;
+        let cgroup = subtree.as_ref().map(|subtree| subtree.path().to_owned());
         let finished = subtree.map_or(Ok(()), Subtree::finish);
         if let Err(failure) = given_back
             .map_err(Failure::from)
@@ -70,10 +72,24 @@ impl BoxRun<'_> {
             usage,
             deadlines: plan.deadlines,
         };
+        let circumstances = Circumstances {
+            box_id: self.box_plan.id,
+            ids: self.box_plan.ids,
+            cg: plan.cg,
+            manager: plan.place.manager(),
+            unit,
+            cgroup,
+            leaf: plan.leaf,
+            rlimits: plan.rlimits,
+            quota: plan.quota,
+            syscalls: plan.syscalls,
+            share_net: plan.share_net,
+            asked: self.context.asked,
+            stages,
+        };
         Ok(Finished {
             report,
-            holder,
-            cg: plan.cg,
+            circumstances,
         })
     }
 

@@ -13,6 +13,7 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
         request,
         settings,
         caller,
+        ..
     } = context;
     may_init(context)?;
     let plan = box_plan(context)?;
@@ -54,6 +55,7 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
         request,
         settings,
         caller,
+        ..
     } = context;
     let plan = box_plan(context)?;
     // After a reboot the locks are gone, but not the boxes.

@@ -4,20 +4,21 @@ use std::ffi::OsString;
 
 use super::box_run::BoxRun;
 use super::boxes::{busy, may_init, remove_traces};
-use super::{Answer, Context, Failure};
+use super::{Answer, Context, Failure, Results};
 use crate::box_dir::{Absent, BoxDir, Busy, Lock, LockError, Record};
 use crate::cgroup::find_place;
 use crate::keeper::Signals;
 use crate::plan::{BoxPlan, RunPlan};
 use crate::quantity::BoxId;
-use crate::report::{Ending, meta, summary};
+use crate::report::{Ending, summary};
 
 /// Runs the program in a box of its own.
-pub(crate) fn exec(context: &Context) -> Result<(Answer, String), Failure> {
+pub(crate) fn exec(context: &Context) -> Result<(Answer, Results), Failure> {
     let Context {
         request,
         settings,
         caller,
+        ..
     } = context;
     may_init(context)?;
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
@@ -52,11 +53,11 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, String), Failure> {
     }
     let quiet = request.silent && !matches!(finished.report.ending, Ending::Failed(_));
     let answer = Answer {
-        stderr: (!quiet).then(|| summary::line(&finished.report, &finished.holder)),
+        stderr: (!quiet).then(|| summary::line(&finished.report, &finished.circumstances.holder())),
         code: summary::exit_code(&finished.report),
         ..Answer::default()
     };
-    Ok((answer, meta::format(&finished.report, finished.cg)))
+    Ok((answer, Results::of_run(&finished)))
 }
 
 /// Takes the box that was asked for, or a free one, from the highest number down: people and judges who

@@ -9,9 +9,13 @@ pub(crate) mod show;
 use std::error::Error;
 use std::fmt;
 
+use box_run::Finished;
+
 use crate::caller::Caller;
+use crate::clock::Moment;
 use crate::config::settings::Settings;
 use crate::error::chain;
+use crate::report;
 use crate::request::Request;
 
 /// What every command is given.
@@ -23,6 +27,8 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// Who asks.
     pub(crate) caller: Caller,
+    /// When they asked.
+    pub(crate) asked: Moment,
 }
 
 /// What a command has to say, besides what its program printed.
@@ -34,6 +40,36 @@ pub(crate) struct Answer {
     pub(crate) stderr: Option<String>,
     /// The exit code.
     pub(crate) code: u8,
+}
+
+/// What a command has to say to programs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Results {
+    /// For the meta file.
+    pub(crate) meta: String,
+    /// For the report.
+    pub(crate) report: String,
+}
+
+impl Results {
+    /// Of a call that was refused or failed before there was a run.
+    pub(crate) fn of_failure(failure: &Failure) -> Self {
+        Self {
+            meta: report::meta::format_failure(&failure.0),
+            report: report::json::format_failure(&failure.0),
+        }
+    }
+
+    fn of_run(finished: &Finished) -> Self {
+        let Finished {
+            report,
+            circumstances,
+        } = finished;
+        Self {
+            meta: report::meta::format(report, circumstances.cg),
+            report: report::json::format(report, circumstances),
+        }
+    }
 }
 
 /// Why a command did not do what it was asked: one line, ready to be printed.

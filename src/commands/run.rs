@@ -4,19 +4,20 @@ use std::ffi::OsString;
 
 use super::box_run::BoxRun;
 use super::boxes::{box_plan, busy, check_owner};
-use super::{Answer, Context, Failure};
+use super::{Answer, Context, Failure, Results};
 use crate::box_dir::{Absent, BoxDir, Lock};
 use crate::cgroup::find_place;
 use crate::keeper::Signals;
 use crate::plan::RunPlan;
-use crate::report::{Ending, meta, status_line};
+use crate::report::{Ending, status_line};
 
-/// Runs the program; the answer's meta text is for the meta file.
-pub(crate) fn run(context: &Context) -> Result<(Answer, String), Failure> {
+/// Runs the program.
+pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
     let Context {
         request,
         settings,
         caller,
+        ..
     } = context;
     let box_plan = box_plan(context)?;
     let lock = Lock::acquire(
@@ -45,7 +46,7 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, String), Failure> {
     let place = find_place(&settings.cgroup)?;
     let plan = RunPlan::resolve(request, settings, place, box_plan.id, &environment)?;
     let signals = Signals::take_over()?;
-    let report = BoxRun {
+    let finished = BoxRun {
         context,
         box_plan: &box_plan,
         box_dir: &box_dir,
@@ -53,14 +54,14 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, String), Failure> {
         owner: record.owner,
         signals: &signals,
     }
-    .run(plan)?
-    .report;
+    .run(plan)?;
+    let report = &finished.report;
     let verdict = report.verdict();
     let quiet = request.silent && !matches!(report.ending, Ending::Failed(_));
     let answer = Answer {
-        stderr: (!quiet).then(|| status_line(&report)),
+        stderr: (!quiet).then(|| status_line(report)),
         code: verdict.exit_code(),
         ..Answer::default()
     };
-    Ok((answer, meta::format(&report, request.cg)))
+    Ok((answer, Results::of_run(&finished)))
 }

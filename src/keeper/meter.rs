@@ -46,17 +46,23 @@ impl Meter {
         }
     }
 
-    /// What the program has used so far. None when its process has gone and its end will tell.
+    /// What the program has used until now. None when its process has gone and its end will tell.
     pub(super) fn so_far(&self, leaf: Option<&Leaf>) -> Result<Option<Duration>, CgroupError> {
         Ok(match (self, leaf) {
-            (Self::Leaf { before }, Some(leaf)) => Some(leaf.cpu_time()?.since(*before).total),
+            (Self::Leaf { before }, Some(leaf)) => {
+                settle(leaf.threads()?);
+                Some(leaf.cpu_time()?.since(*before).total)
+            }
             (
                 Self::Process {
                     pid: Some(pid),
                     before,
                 },
                 _,
-            ) => process_time(*pid).map(|used| used.saturating_sub(before.total)),
+            ) => {
+                settle(threads_of(*pid));
+                process_time(*pid).map(|used| used.saturating_sub(before.total))
+            }
             (Self::Process { pid: None, .. } | Self::Leaf { .. }, _) => None,
         })
     }
@@ -74,6 +80,30 @@ impl Meter {
             }
         })
     }
+}
+
+/// How many threads are asked for their time at a look: with more of them, each has run only a little since the
+/// kernel counted last.
+const SETTLED: usize = 256;
+
+/// Brings the count of running threads up to this moment. The kernel does so at its own ticks otherwise, and
+/// cpu.stat and a process's clock are up to a tick (4 ms with HZ=250) and CPU behind; reading a thread's own
+/// clock counts what the thread has run (kernel/sched/core.c, task_sched_runtime).
+fn settle(threads: impl IntoIterator<Item = i32>) {
+    for thread in threads.into_iter().take(SETTLED) {
+        // include/linux/posix-timers_types.h: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED. A thread that has
+        // gone in the meantime was counted to its end.
+        let clock = ClockId::from_raw(!thread << 3 | 4 | 2);
+        clock_gettime(clock).ok();
+    }
+}
+
+fn threads_of(pid: Pid) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let name = |entry: io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    entries.filter_map(name).collect()
 }
 
 /// The CPU time in the answer of getrusage(2).

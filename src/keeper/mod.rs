@@ -21,13 +21,13 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cgroup::{Leaf, Subtree};
-use crate::clock::Timer;
+use crate::clock::{Moment, Timer};
 use crate::error::chain;
 use crate::launch::Init;
 use crate::launch::failure::describe;
 use crate::launch::message::ToKeeper;
 use crate::plan::RunPlan;
-use crate::report::{Ending, KillReason, Usage};
+use crate::report::{Ending, KillReason, Stages, Usage};
 use crate::sys::process::{self, Exit};
 use crate::systemd::{ScopeRequest, StateRequest};
 use figures::Figures;
@@ -91,8 +91,10 @@ pub(crate) struct Outcome {
     pub(crate) ending: Ending,
     /// What it used; `None` when the program never ran.
     pub(crate) usage: Option<Usage>,
-    /// What held the program, in words.
-    pub(crate) holder: String,
+    /// The unit of its scope.
+    pub(crate) unit: Option<String>,
+    /// When what was reached.
+    pub(crate) stages: Stages,
     /// The cgroups, to be given back.
     pub(crate) subtree: Option<Subtree>,
 }
@@ -109,7 +111,7 @@ struct Keeper<'a> {
     /// The unit of the run's scope, and the question whether systemd is stopping it.
     unit: Option<String>,
     question: Option<StateRequest>,
-    holder: String,
+    stages: Stages,
     signals: &'a Signals,
     /// The patience with the set-up, then the wall limit, then the patience with a kill.
     deadline: Timer,
@@ -134,16 +136,16 @@ pub(crate) fn supervise(
         cgroups,
         unit: None,
         question: None,
-        holder: "namespaces and rlimits, no cgroup".to_owned(),
+        stages: Stages {
+            laid_out: Moment::now().ok(),
+            ..Stages::default()
+        },
         signals,
         deadline: Timer::new().map_err(cannot("make a timer"))?,
         cpu_look: Timer::new().map_err(cannot("make a timer"))?,
         program: None,
         figures: Figures::default(),
     };
-    if let CgroupState::Ready(subtree) = &keeper.cgroups {
-        keeper.holder = format!("the cgroup {}", subtree.path().display());
-    }
     keeper
         .deadline
         .set_after(SETUP_PATIENCE)
@@ -169,7 +171,8 @@ pub(crate) fn supervise(
     Ok(Outcome {
         ending,
         usage: keeper.figures.usage(),
-        holder: keeper.holder,
+        unit: keeper.unit,
+        stages: keeper.stages,
         subtree,
     })
 }
@@ -285,17 +288,22 @@ impl Keeper<'_> {
             return Ok(None);
         };
         Ok(match message {
-            ToKeeper::RootBuilt => Some(Event::RootBuilt),
+            ToKeeper::RootBuilt => {
+                self.stages.root_built = Moment::now().ok();
+                Some(Event::RootBuilt)
+            }
             ToKeeper::Started => {
                 self.program = descriptor;
                 Some(Event::Started)
             }
             ToKeeper::Begun(used, moment) => {
                 self.figures.begin(used, moment);
+                self.stages.begun = Some(moment);
                 Some(Event::Begun)
             }
             ToKeeper::Ended(exit, moment) => {
                 self.figures.end(moment);
+                self.stages.ended = Some(moment);
                 Some(match phase {
                     Phase::Starting { .. } if self.was_oom() => Event::Failed(
                         "the kernel killed the program's process for memory before it could start: the memory \
@@ -331,12 +339,12 @@ impl Keeper<'_> {
                 return Some(Event::Failed(chain(&error)));
             }
         };
-        self.holder = format!("the systemd scope {}", scope.unit);
         self.unit = Some(scope.unit.clone());
         log::info!("init {} is in {}", self.init.pid, scope.path.display());
         match Subtree::in_scope(&scope.path, self.init.pid, &self.plan.leaf) {
             Ok(subtree) => {
                 self.cgroups = CgroupState::Ready(subtree);
+                self.stages.cgroup_ready = Moment::now().ok();
                 Some(Event::CgroupReady)
             }
             Err(error) => {

@@ -1,10 +1,14 @@
 //! How a run ended and what is said about it: [`Ending`] and [`Usage`] in, status and message out.
-//! Pure; [`meta`] and [`summary`] only format.
+//! Pure; [`meta`], [`json`] and [`summary`] only format.
 
+mod circumstances;
+pub(crate) mod json;
 pub(crate) mod meta;
 pub(crate) mod summary;
 
 use std::time::Duration;
+
+pub(crate) use circumstances::{Circumstances, Stages};
 
 use crate::cgroup::{CpuTime, LeafUsage};
 use crate::plan::Deadlines;

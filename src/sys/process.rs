@@ -87,6 +87,24 @@ pub(crate) enum Exit {
     Signal(i32),
 }
 
+impl Exit {
+    /// The exit code, if that is how it ended.
+    pub(crate) fn code(self) -> Option<i32> {
+        match self {
+            Self::Code(code) => Some(code),
+            Self::Signal(_) => None,
+        }
+    }
+
+    /// The signal, if that is how it ended.
+    pub(crate) fn signal(self) -> Option<i32> {
+        match self {
+            Self::Code(_) => None,
+            Self::Signal(signal) => Some(signal),
+        }
+    }
+}
+
 /// Waits for any child; `None` when there is none left (wait(2), ECHILD).
 pub(crate) fn wait_any() -> io::Result<Option<(pid_t, Exit)>> {
     loop {

@@ -1,9 +1,9 @@
 //! Processes that are waited for, but not for ever.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::thread::{sleep, spawn};
+use std::thread::{sleep, spawn, yield_now};
 use std::time::{Duration, Instant};
 
 use super::Output;
@@ -58,9 +58,14 @@ impl Started {
         }
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let shown = format!("{command:?}");
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let mut child = loop {
+            match command.spawn() {
+                Ok(child) => break child,
+                // A program that was written a moment ago: a child of another test has it open until its exec.
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => yield_now(),
+                Err(error) => panic!("{shown}: {error}"),
+            }
+        };
         if let (Some(input), Some(mut pipe)) = (input, child.stdin.take()) {
             let input = input.to_owned();
             // Not everybody reads everything.

@@ -32,7 +32,7 @@ const RUNS: &[(&str, &str, Change)] = &[
             r.env = vec![set("HOME", "/tmp")];
             (r.stdin, r.stdout) = (Some("/fifo0/m_to_u0".into()), Some("/tmp/y".into()));
             r.stderr = StderrRequest::File("/tmp/stderr.txt".into());
-            r.meta = Some(MetaTarget::File("/o/run.meta.0".into()));
+            r.meta = Some(OutputTarget::File("/o/run.meta.0".into()));
             (r.limits.file_size, r.limits.stack) = (kib(1_048_576), kib(1));
             (r.limits.cg_mem, r.limits.processes) = (kib(262_144), Some(1));
             (r.limits.time, r.limits.wall_time) = (millis(1_000_000_000), millis(2500));
@@ -46,7 +46,7 @@ const RUNS: &[(&str, &str, Change)] = &[
          -d /etc:noexec --run -- prog -a",
         |r| {
             (r.box_id, r.cg, r.silent) = (Some(BoxId(5)), true, true);
-            r.meta = Some(MetaTarget::File("/w/metadata.txt".into()));
+            r.meta = Some(OutputTarget::File("/w/metadata.txt".into()));
             (r.stdin, r.stderr) = (Some("/dev/null".into()), StderrRequest::ToStdout);
             (r.limits.time, r.limits.extra_time) = (millis(5000), millis(0));
             (r.limits.wall_time, r.limits.stack) = (millis(10_000), kib(64_000));
@@ -67,7 +67,7 @@ const RUNS: &[(&str, &str, Change)] = &[
          --wall-time=3 --time=3 --extra-time=0 --share-net -- prog -a",
         |r| {
             (r.box_id, r.cg, r.silent, r.share_net) = (Some(BoxId(7)), true, true, true);
-            r.meta = Some(MetaTarget::File("/tmp/7-metadata.txt".into()));
+            r.meta = Some(OutputTarget::File("/tmp/7-metadata.txt".into()));
             r.chdir = Some("/box/submission".into());
             r.env = vec![set("HOME", "/tmp")];
             r.dirs = dirs("piston/packages etc:noexec");
@@ -89,7 +89,7 @@ const RUNS: &[(&str, &str, Change)] = &[
             r.chdir = Some("../x".into());
             r.env = vec![set("A", "1")];
             r.dirs = dirs("etc etc/alternatives=/etc/alternatives:maybe");
-            r.meta = Some(MetaTarget::File("/t/1/meta.log".into()));
+            r.meta = Some(OutputTarget::File("/t/1/meta.log".into()));
         },
     ),
     (
@@ -105,7 +105,7 @@ const RUNS: &[(&str, &str, Change)] = &[
             r.limits.file_size = kib(102_400);
             (r.stdin, r.stdout) = (Some("X".into()), Some("Y".into()));
             r.stderr = StderrRequest::File("Z".into());
-            r.meta = Some(MetaTarget::File("/b/_isolate.meta".into()));
+            r.meta = Some(OutputTarget::File("/b/_isolate.meta".into()));
         },
     ),
     (
@@ -114,7 +114,7 @@ const RUNS: &[(&str, &str, Change)] = &[
          -o /output/x -i /input/y --stderr-to-stdout -d /gocache:tmp --as-uid=9 --as-gid=9 -- prog -a",
         |r| {
             (r.box_id, r.cg) = (Some(BoxId(4)), true);
-            r.meta = Some(MetaTarget::File("meta.json".into()));
+            r.meta = Some(OutputTarget::File("meta.json".into()));
             (r.limits.time, r.limits.extra_time) = (millis(1000), millis(1500));
             (r.limits.wall_time, r.limits.cg_mem) = (millis(1500), kib(256_000));
             (r.limits.processes, r.stderr) = (Some(0), StderrRequest::ToStdout);
@@ -133,7 +133,7 @@ const RUNS: &[(&str, &str, Change)] = &[
             r.dirs = dirs("dev=/dev:dev lib64=");
             (r.limits.time, r.limits.processes) = (millis(1000), Some(4));
             (r.limits.cg_mem, r.limits.open_files) = (kib(5), Some(5));
-            r.meta = Some(MetaTarget::File("/tmp/x".into()));
+            r.meta = Some(OutputTarget::File("/tmp/x".into()));
             r.env = vec![set("K", "V")];
         },
     ),
@@ -170,7 +170,7 @@ const RUNS: &[(&str, &str, Change)] = &[
         "--box-id=9 --cg --meta=m --wait --as-uid=7 --as-gid=8 --time=1 --cg-mem=1 --full-env --run -- prog -a",
         |r| {
             (r.box_id, r.cg, r.wait, r.full_env) = (Some(BoxId(9)), true, true, true);
-            r.meta = Some(MetaTarget::File("m".into()));
+            r.meta = Some(OutputTarget::File("m".into()));
             (r.as_uid, r.as_gid) = (Some(7), Some(8));
             (r.limits.time, r.limits.cg_mem) = (millis(1000), kib(1));
         },

@@ -21,7 +21,10 @@ fn what_is_no_text_survives_as_a_path_and_is_named_as_a_number() {
     .unwrap();
     assert_eq!(request.stdin, Some(bytes(b"\xff=\xfe").into()));
     assert_eq!(request.stdout, Some(bytes(b"\xfd").into()));
-    assert_eq!(request.meta, Some(MetaTarget::File(bytes(b"\xfc").into())));
+    assert_eq!(
+        request.meta,
+        Some(OutputTarget::File(bytes(b"\xfc").into()))
+    );
     assert_eq!(request.program, [bytes(b"\xff"), bytes(b"-\xff")]);
     for (word, expected) in [
         (&b"-t\xff"[..], "--time: '\u{fffd}' is not a time"),

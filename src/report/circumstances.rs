@@ -1,0 +1,69 @@
+//! How a run was held, and what was in force: what the report says besides the verdict and the figures.
+
+use std::path::PathBuf;
+
+use nix::sys::resource::Resource;
+
+use crate::box_dir::Owner;
+use crate::cgroup::LeafLimits;
+use crate::clock::Moment;
+use crate::config::settings::Manager;
+use crate::quantity::{BoxId, DiskQuota};
+use crate::syscall_set::SyscallSet;
+
+/// How a run was held.
+#[derive(Debug, Clone)]
+pub(crate) struct Circumstances {
+    /// The box.
+    pub(crate) box_id: BoxId,
+    /// The ids of the program.
+    pub(crate) ids: Owner,
+    /// Control-group mode.
+    pub(crate) cg: bool,
+    /// Who made the cgroup.
+    pub(crate) manager: Manager,
+    /// The unit of the scope.
+    pub(crate) unit: Option<String>,
+    /// The cgroup of the run, which holds those of init and the program.
+    pub(crate) cgroup: Option<PathBuf>,
+    /// Limits that the cgroup kept.
+    pub(crate) leaf: LeafLimits,
+    /// Limits that the kernel kept for each process.
+    pub(crate) rlimits: Vec<(Resource, u64)>,
+    /// Disk quota.
+    pub(crate) quota: Option<DiskQuota>,
+    /// System calls that were denied.
+    pub(crate) syscalls: SyscallSet,
+    /// Whether the program had the caller's network.
+    pub(crate) share_net: bool,
+    /// When the run was asked for.
+    pub(crate) asked: Moment,
+    /// When what was reached.
+    pub(crate) stages: Stages,
+}
+
+/// When the stages of a run were reached; `None` for those that were not.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Stages {
+    /// Everything was opened and decided, and init was cloned.
+    pub(crate) laid_out: Option<Moment>,
+    /// init had built the root file system.
+    pub(crate) root_built: Option<Moment>,
+    /// systemd had made the scope, and the leaf was there.
+    pub(crate) cgroup_ready: Option<Moment>,
+    /// The program began.
+    pub(crate) begun: Option<Moment>,
+    /// The program's main process had ended.
+    pub(crate) ended: Option<Moment>,
+}
+
+impl Circumstances {
+    /// What held the program, in words.
+    pub(crate) fn holder(&self) -> String {
+        match (&self.unit, &self.cgroup) {
+            (Some(unit), _) => format!("the systemd scope {unit}"),
+            (None, Some(path)) => format!("the cgroup {}", path.display()),
+            (None, None) => "namespaces and rlimits, no cgroup".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! The report (`--report`): one JSON object with everything that is known of a run. Its form is
+//! `docs/report.schema.json`. Units are in the names; what is not known is left out, never 0.
+
+use std::time::Duration;
+
+use nix::sys::resource::{RLIM_INFINITY, Resource};
+use serde::Serialize;
+
+use super::{Circumstances, Ending, Report, Usage, Verdict};
+use crate::clock::Moment;
+
+/// The number of this form of the report: it grows when a reader has to change.
+const FORMAT: u32 = 1;
+
+#[derive(Serialize)]
+struct Document {
+    format: u32,
+    isolate_run: &'static str,
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    killed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oom_killed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    figures: Option<Figures>,
+    #[serde(flatten)]
+    held: Option<Held>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+struct Held {
+    #[serde(rename = "box")]
+    box_: BoxFacts,
+    cgroup: CgroupFacts,
+    limits: LimitFacts,
+    restrictions: RestrictionFacts,
+    stages: StageFacts,
+}
+
+/// What the run used.
+#[derive(Serialize)]
+struct Figures {
+    cpu_time_us: u64,
+    cpu_user_us: u64,
+    cpu_system_us: u64,
+    wall_time_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_peak_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oom_kills: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processes_peak: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_rss_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voluntary_context_switches: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forced_context_switches: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct BoxFacts {
+    id: u32,
+    uid: u32,
+    gid: u32,
+}
+
+#[derive(Serialize)]
+struct CgroupFacts {
+    manager: &'static str,
+    control_group_mode: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+}
+
+/// The limits in force.
+#[derive(Serialize)]
+struct LimitFacts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_time_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_kill_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wall_time_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    processes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address_space_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_size_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    core_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpus: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_nodes: Option<String>,
+}
+
+/// What was enforced besides limits. What is not listed there holds for every run.
+#[derive(Serialize)]
+struct RestrictionFacts {
+    network: &'static str,
+    system_calls_denied: Vec<&'static str>,
+}
+
+/// When what was reached, from the moment at which the run was asked for.
+#[derive(Serialize)]
+struct StageFacts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    laid_out_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root_built_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cgroup_ready_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    begun_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_us: Option<u64>,
+}
+
+/// The report of a run.
+pub(crate) fn format(report: &Report, circumstances: &Circumstances) -> String {
+    let ended = match &report.ending {
+        Ending::Program(exit) => Some(*exit),
+        Ending::Killed(_) | Ending::Failed(_) => None,
+    };
+    let verdict = report.verdict();
+    text(&Document {
+        exit_code: ended.and_then(|exit| exit.code()),
+        signal: match verdict {
+            Verdict::Interrupted(signal) => Some(signal),
+            _ => ended.and_then(|exit| exit.signal()),
+        },
+        killed: report.was_killed(),
+        oom_killed: report
+            .usage
+            .and_then(|usage| Some(usage.leaf.oom_kills? > 0)),
+        figures: report.usage.as_ref().map(figures),
+        held: Some(held(report, circumstances)),
+        ..document(&verdict)
+    })
+}
+
+/// The report of a call that was refused or failed before there was a run.
+pub(crate) fn format_failure(message: &str) -> String {
+    text(&document(&Verdict::Internal(message.to_owned())))
+}
+
+fn document(verdict: &Verdict) -> Document {
+    Document {
+        format: FORMAT,
+        isolate_run: env!("CARGO_PKG_VERSION"),
+        verdict: match verdict {
+            Verdict::Ok => "ok",
+            Verdict::ExitCode(_) => "exit_code",
+            Verdict::Signal(_) => "signal",
+            Verdict::Interrupted(_) => "interrupted",
+            Verdict::CpuTime => "cpu_time_limit",
+            Verdict::WallTime => "wall_time_limit",
+            Verdict::Internal(_) => "internal_error",
+        },
+        status: verdict.status(),
+        message: verdict.message(),
+        exit_code: None,
+        signal: None,
+        killed: false,
+        oom_killed: None,
+        figures: None,
+        held: None,
+    }
+}
+
+fn text(document: &Document) -> String {
+    // Strings and numbers alone: this cannot fail.
+    let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+fn figures(usage: &Usage) -> Figures {
+    let processes = usage.processes.as_ref();
+    Figures {
+        cpu_time_us: micros(usage.cpu.total),
+        cpu_user_us: micros(usage.cpu.user),
+        cpu_system_us: micros(usage.cpu.system),
+        wall_time_us: micros(usage.wall),
+        memory_peak_bytes: usage.leaf.memory_peak.map(|peak| peak.0),
+        oom_kills: usage.leaf.oom_kills,
+        processes_peak: usage.leaf.processes_peak,
+        max_rss_bytes: processes.map(|used| used.max_rss_kib.saturating_mul(1024)),
+        voluntary_context_switches: processes.map(|used| used.voluntary_switches),
+        forced_context_switches: processes.map(|used| used.forced_switches),
+    }
+}
+
+fn held(report: &Report, circumstances: &Circumstances) -> Held {
+    let Circumstances {
+        box_id,
+        ids,
+        cg,
+        manager,
+        unit,
+        cgroup,
+        leaf,
+        rlimits,
+        quota,
+        syscalls,
+        share_net,
+        asked,
+        stages,
+    } = circumstances;
+    let rlimit = |which| {
+        let found = rlimits.iter().find(|(resource, _)| *resource == which);
+        found
+            .map(|(_, limit)| *limit)
+            .filter(|limit| *limit != RLIM_INFINITY)
+    };
+    let since = |moment: Option<Moment>| moment.map(|moment| micros(moment.since(*asked)));
+    let deadlines = &report.deadlines;
+    Held {
+        box_: BoxFacts {
+            id: box_id.0,
+            uid: ids.uid,
+            gid: ids.gid,
+        },
+        cgroup: CgroupFacts {
+            manager: manager.name(),
+            control_group_mode: *cg,
+            unit: unit.clone(),
+            path: cgroup.as_ref().map(|path| path.display().to_string()),
+        },
+        limits: LimitFacts {
+            cpu_time_us: deadlines.cpu.map(micros),
+            cpu_kill_us: deadlines.cpu_kill().map(micros),
+            wall_time_us: deadlines.wall.map(micros),
+            memory_bytes: leaf.memory.filter(|_| *cg).map(|bytes| bytes.0),
+            processes: leaf.processes.map(u64::from),
+            address_space_bytes: rlimit(Resource::RLIMIT_AS),
+            stack_bytes: rlimit(Resource::RLIMIT_STACK),
+            file_size_bytes: rlimit(Resource::RLIMIT_FSIZE),
+            core_bytes: rlimit(Resource::RLIMIT_CORE),
+            open_files: rlimit(Resource::RLIMIT_NOFILE),
+            disk_bytes: quota
+                .filter(|quota| quota.blocks > 0)
+                .map(|quota| u64::from(quota.blocks) * 1024),
+            disk_files: quota
+                .filter(|quota| quota.inodes > 0)
+                .map(|quota| u64::from(quota.inodes)),
+            cpus: leaf.cpus.as_ref().map(|list| list.as_str().to_owned()),
+            memory_nodes: leaf.mems.as_ref().map(|list| list.as_str().to_owned()),
+        },
+        restrictions: RestrictionFacts {
+            network: if *share_net { "shared" } else { "none" },
+            system_calls_denied: syscalls.names().collect(),
+        },
+        stages: StageFacts {
+            laid_out_us: since(stages.laid_out),
+            root_built_us: since(stages.root_built),
+            cgroup_ready_us: since(stages.cgroup_ready),
+            begun_us: since(stages.begun),
+            ended_us: since(stages.ended),
+        },
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use boon::{Compiler, Schemas};
+    use serde_json::Value;
+
+    use super::super::tests::{report, usage};
+    use super::super::{KillReason, Stages};
+    use super::*;
+    use crate::box_dir::Owner;
+    use crate::cgroup::LeafLimits;
+    use crate::config::settings::Manager;
+    use crate::quantity::{BoxId, Bytes, CpuList, DiskQuota};
+    use crate::sys::process::Exit;
+    use crate::syscall_set::SyscallSet;
+
+    fn circumstances() -> Circumstances {
+        let at = |micros: u64| Some(Moment::from_nanoseconds(micros * 1000));
+        Circumstances {
+            box_id: BoxId(3),
+            ids: Owner {
+                uid: 60_003,
+                gid: 60_003,
+            },
+            cg: true,
+            manager: Manager::Systemd,
+            unit: Some("isolate-3-0.scope".into()),
+            cgroup: Some("/sys/fs/cgroup/isolate.slice/isolate-3-0.scope".into()),
+            leaf: LeafLimits {
+                controlled: true,
+                memory: Some(Bytes(64 << 20)),
+                processes: Some(2),
+                cpus: CpuList::parse("0-1").ok(),
+                mems: None,
+            },
+            rlimits: vec![
+                (Resource::RLIMIT_STACK, RLIM_INFINITY),
+                (Resource::RLIMIT_CORE, 0),
+            ],
+            quota: Some(DiskQuota {
+                blocks: 10,
+                inodes: 0,
+            }),
+            syscalls: SyscallSet::default(),
+            share_net: false,
+            asked: Moment::from_nanoseconds(1_000_000),
+            stages: Stages {
+                laid_out: at(1500),
+                begun: at(2000),
+                ..Stages::default()
+            },
+        }
+    }
+
+    /// Parses the text and holds it against the schema.
+    fn valid(text: &str) -> Value {
+        let schema = include_str!("../../docs/report.schema.json");
+        let value: Value = serde_json::from_str(text).unwrap();
+        let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+        let name = "report.schema.json";
+        compiler
+            .add_resource(name, serde_json::from_str(schema).unwrap())
+            .unwrap();
+        let index = compiler.compile(name, &mut schemas).unwrap();
+        if let Err(error) = schemas.validate(&value, index) {
+            panic!("{error:#}\n{text}");
+        }
+        value
+    }
+
+    #[test]
+    fn every_ending_is_as_the_schema_says() {
+        for (ending, used, verdict) in [
+            (Ending::Program(Exit::Code(0)), Some(usage(1, 2)), "ok"),
+            (
+                Ending::Program(Exit::Code(3)),
+                Some(usage(1, 2)),
+                "exit_code",
+            ),
+            (
+                Ending::Program(Exit::Signal(11)),
+                Some(usage(1, 2)),
+                "signal",
+            ),
+            (
+                Ending::Killed(KillReason::CpuTime),
+                Some(usage(1001, 2)),
+                "cpu_time_limit",
+            ),
+            (
+                Ending::Killed(KillReason::WallTime),
+                Some(usage(1, 2)),
+                "wall_time_limit",
+            ),
+            (
+                Ending::Killed(KillReason::Interrupted(2)),
+                None,
+                "interrupted",
+            ),
+            (Ending::Failed("a: b\nc".into()), None, "internal_error"),
+        ] {
+            let value = valid(&format(&report(ending, used), &circumstances()));
+            assert_eq!(value["verdict"], verdict);
+        }
+        assert_eq!(valid(&format_failure("x: y"))["message"], "x: y");
+    }
+
+    #[test]
+    fn figures_limits_and_stages_have_their_units_in_their_names() {
+        let ok = report(Ending::Program(Exit::Code(0)), Some(usage(12, 345)));
+        let value = valid(&format(&ok, &circumstances()));
+        for (path, expected) in [
+            ("/exit_code", 0),
+            ("/figures/cpu_time_us", 12_000),
+            ("/figures/wall_time_us", 345_000),
+            ("/figures/max_rss_bytes", 1234 * 1024),
+            ("/limits/cpu_kill_us", 2_000_000),
+            ("/limits/memory_bytes", 64 << 20),
+            ("/limits/core_bytes", 0),
+            ("/limits/disk_bytes", 10_240),
+            ("/box/uid", 60_003),
+            ("/stages/laid_out_us", 500),
+            ("/stages/begun_us", 1000),
+        ] {
+            let found = value.pointer(path).and_then(Value::as_u64);
+            assert_eq!(found, Some(expected), "{path}");
+        }
+        for path in [
+            "/limits/stack_bytes",
+            "/limits/disk_files",
+            "/stages/ended_us",
+            "/figures/oom_kills",
+        ] {
+            assert_eq!(value.pointer(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The results of a run for programs: the meta file (`--meta`) and the report (`--report`). Both are opened
+//! at the very beginning, as the caller, and written in place at the end. Clients open them beforehand and
+//! read through the same descriptor, or make them in a directory in which nobody but they may write: they
+//! are never replaced.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+
+use crate::caller::Caller;
+use crate::commands::{Failure, Results};
+use crate::request::{OutputTarget, Request};
+
+/// Where the results go, if anywhere.
+#[derive(Debug)]
+pub(crate) struct ResultFiles {
+    meta: Option<Target>,
+    report: Option<Target>,
+}
+
+#[derive(Debug)]
+struct Target {
+    file: File,
+    /// What the caller called it, and what it is.
+    name: String,
+    /// Where it is, for a regular file that is ours to overwrite.
+    place: Option<PathBuf>,
+}
+
+impl ResultFiles {
+    /// Opens and empties what `--meta` and `--report` name, with the caller's rights.
+    pub(crate) fn open(request: &Request, caller: Caller) -> Result<Self, Failure> {
+        let open = |target: &Option<OutputTarget>, what| match target {
+            None => Ok(None),
+            Some(OutputTarget::Stdout) => Target::stdout(what).map(Some),
+            Some(OutputTarget::File(path)) => Target::open(path, what, caller).map(Some),
+        };
+        Ok(Self {
+            meta: open(&request.meta, "meta file")?,
+            report: open(&request.report, "report")?,
+        })
+    }
+
+    /// Writes the results.
+    pub(crate) fn write(self, results: &Results) -> Result<(), Failure> {
+        let write = |target: Option<Target>, text| match target {
+            Some(target) => target.write(text),
+            None => Ok(()),
+        };
+        write(self.meta, &results.meta).and(write(self.report, &results.report))
+    }
+}
+
+impl Target {
+    fn stdout(what: &str) -> Result<Self, Failure> {
+        let name = format!("{what} on standard output");
+        let file = io::stdout().as_fd().try_clone_to_owned();
+        Ok(Self {
+            file: file
+                .map_err(Failure::at(&format!("cannot open the {name}")))?
+                .into(),
+            name,
+            place: None,
+        })
+    }
+
+    fn open(path: &Path, what: &str, caller: Caller) -> Result<Self, Failure> {
+        let name = format!("{what} '{}'", path.display());
+        let step = format!("cannot open the {name}");
+        let failed = Failure::at(&step);
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        let opened = caller.with_rights(|| options.open(path));
+        let file = opened.and_then(|opened| opened).map_err(&failed)?;
+        let is_regular = file.metadata().map_err(&failed)?.is_file();
+        Ok(Self {
+            place: is_regular
+                .then(|| place(&file))
+                .transpose()
+                .map_err(failed)?,
+            file,
+            name,
+        })
+    }
+
+    /// Writes the text. In a box the program could reach the file: what it wrote there goes, and a file of
+    /// its own in the place of ours is an error.
+    fn write(mut self, text: &str) -> Result<(), Failure> {
+        let step = format!("cannot write the {}", self.name);
+        let failed = Failure::at(&step);
+        if let Some(before) = self.place {
+            if place(&self.file).map_err(&failed)? != before {
+                return Err(Failure::new(format!(
+                    "the {} was removed or renamed during the run",
+                    self.name
+                )));
+            }
+            self.file.set_len(0).map_err(&failed)?;
+        }
+        self.file.write_all(text.as_bytes()).map_err(failed)
+    }
+}
+
+/// The path of an open file as the kernel knows it now (proc_pid_fd(5)).
+fn place(file: &File) -> io::Result<PathBuf> {
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
