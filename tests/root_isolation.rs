@@ -343,3 +343,29 @@ fn what_a_program_leaves_in_its_temporary_directories_is_out_of_reach() {
         0o755
     );
 }
+
+/// Somebody who may send signals to the keeper, a terminal for one, can stop it.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_stopped_keeper_does_not_lift_the_time_limits() {
+    for (program, option, least) in [
+        (&["/bin/sleep", "1000"][..], "--wall-time=1", "time-wall"),
+        (&["./burn_cpu", "1000000"], "--time=1", "time"),
+    ] {
+        let test_box = TestBox::new();
+        test_box.init();
+        test_box.install("burn_cpu");
+        let running = test_box.command(program).options(&[option]).spawn();
+        wait_until("the program runs", || !running.processes().is_empty());
+        running.signal(Signal::SIGSTOP);
+        wait_until("the program is dead", || running.processes().is_empty());
+        running.signal(Signal::SIGCONT);
+        let run = running.finish();
+        assert_eq!(
+            (run.code, run.meta.get("status")),
+            (1, Some("TO")),
+            "{run:?}"
+        );
+        assert!(run.meta.number(least) >= 1.0, "{run:?}");
+    }
+}

@@ -53,3 +53,27 @@ fn a_run_may_begin_while_systemd_is_reexecuted() {
     reexec.join().unwrap();
     assert_nothing_left(&test_box);
 }
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_neither_ends_nor_fails_while_dbus_is_restarted() {
+    let _alone = alone();
+    let test_box = cg_box();
+    let other = cg_box();
+    other.init();
+    let running = start(&test_box);
+    let restart = std::thread::spawn(|| {
+        let mut command = Command::new("systemctl");
+        command.args(["restart", "dbus.service"]);
+        drop(finish(command));
+    });
+    while !restart.is_finished() {
+        other.command(&["/bin/true"]).run().assert_ok();
+    }
+    restart.join().unwrap();
+    other.command(&["/bin/true"]).run().assert_ok();
+    let_go(&test_box);
+    running.finish().assert_ok();
+    assert_nothing_left(&test_box);
+    assert_nothing_left(&other);
+}

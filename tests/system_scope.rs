@@ -228,3 +228,66 @@ fn the_root_of_all_control_groups_is_the_slice() {
         assert_eq!(printed.stdout, "/sys/fs/cgroup/isolate.slice\n");
     }
 }
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn stopping_the_slice_ends_its_runs_as_internal_errors() {
+    let slice = "slice = 'teststopped.slice'\n";
+    let boxes = [cg_box().config(slice), cg_box().config(slice)];
+    let runs = boxes.each_ref().map(start);
+    must("systemctl", &["stop", "teststopped.slice"]);
+    for run in runs {
+        run.finish().assert_failed("from outside");
+    }
+    for test_box in &boxes {
+        test_box.command(&["/bin/true"]).run().assert_ok();
+    }
+    must("systemctl", &["stop", "teststopped.slice"]);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_slice_that_is_full_of_processes_is_an_internal_error_with_the_remedy() {
+    let test_box = cg_box().config("slice = 'testfull.slice'\n");
+    test_box.command(&["/bin/true"]).run().assert_ok();
+    must(
+        "systemctl",
+        &["set-property", "--runtime", "testfull.slice", "TasksMax=1"],
+    );
+    let run = test_box.command(&["/bin/true"]).run();
+    run.assert_failed("limit of processes");
+    must(
+        "systemctl",
+        &[
+            "set-property",
+            "--runtime",
+            "testfull.slice",
+            "TasksMax=infinity",
+        ],
+    );
+    test_box.command(&["/bin/true"]).run().assert_ok();
+    must("systemctl", &["stop", "testfull.slice"]);
+    must("systemctl", &["revert", "testfull.slice"]);
+    assert_nothing_left(&test_box);
+}
+
+/// The program has no limit of its own: it is not at fault.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_slice_without_memory_is_not_blamed_on_the_program() {
+    let test_box = cg_box().config("slice = 'testsmall.slice'\n");
+    test_box.command(&["/bin/true"]).run().assert_ok();
+    let small = [
+        "set-property",
+        "--runtime",
+        "testsmall.slice",
+        "MemoryMax=24M",
+        "MemorySwapMax=0",
+    ];
+    must("systemctl", &small);
+    let run = test_box.program("allocate").args(&["200"]).run();
+    run.assert_failed("the machine or the slice ran out of it");
+    must("systemctl", &["stop", "testsmall.slice"]);
+    must("systemctl", &["revert", "testsmall.slice"]);
+    assert_nothing_left(&test_box);
+}

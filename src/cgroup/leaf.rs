@@ -68,14 +68,22 @@ pub(crate) struct LeafUsage {
     pub(crate) memory_peak: Option<Bytes>,
     /// How many processes the kernel killed for memory, by memory.events.local.
     pub(crate) oom_kills: Option<u64>,
+    /// How often the leaf reached its own limit and could not help itself (`oom`). With kills and without
+    /// these, it was the machine or the slice that ran out of memory.
+    pub(crate) oom_events: Option<u64>,
     /// pids.peak (Linux 6.1): processes and threads.
     pub(crate) processes_peak: Option<u64>,
 }
 
 impl LeafUsage {
-    /// Whether the kernel killed any process for memory.
+    /// Whether the kernel killed any process for the memory limit of the leaf.
     pub(crate) fn was_oom(&self) -> bool {
-        self.oom_kills.is_some_and(|kills| kills > 0)
+        self.oom_kills.is_some_and(|kills| kills > 0) && !self.was_oom_outside()
+    }
+
+    /// Whether the kernel killed any process because others, or all together, had used up the memory.
+    pub(crate) fn was_oom_outside(&self) -> bool {
+        self.oom_kills.is_some_and(|kills| kills > 0) && self.oom_events == Some(0)
     }
 }
 
@@ -193,10 +201,12 @@ impl Leaf {
                 )
             })
         };
+        // The local file: memory.events would count what happened in cgroups below, too.
+        let events = self.cgroup.read("memory.events.local")?;
         Ok(LeafUsage {
             memory_peak: number("memory.peak")?.map(Bytes),
-            // The local file: memory.events would count what happened in cgroups below, too.
-            oom_kills: value_of(&self.cgroup.read("memory.events.local")?, "oom_kill"),
+            oom_kills: value_of(&events, "oom_kill"),
+            oom_events: value_of(&events, "oom"),
             processes_peak: number("pids.peak")?,
         })
     }

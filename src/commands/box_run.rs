@@ -17,6 +17,12 @@ use crate::sys::exec::Image;
 use crate::sys::process::inheritable_descriptors;
 use crate::systemd::{Bus, BusError, ScopeRequest, ScopeSpec};
 
+/// A keeper that was stopped watches no clock. init does, and ends the program when it is so much over its
+/// wall limit;
+const INIT_PATIENCE: Duration = Duration::from_secs(1);
+/// and systemd does, with patience for the set-up as well, should both have been stopped.
+const SCOPE_PATIENCE: Duration = Duration::from_secs(60);
+
 /// What a run needs besides its plan.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BoxRun<'a> {
@@ -129,6 +135,10 @@ impl BoxRun<'_> {
             mounts,
             own_network: !plan.share_net,
             syscalls: plan.syscalls,
+            patience: plan
+                .deadlines
+                .wall
+                .map(|wall| wall.saturating_add(INIT_PATIENCE)),
             lock: lock.map_err(Failure::at("cannot copy the lock"))?,
             null: null.map_err(Failure::at("cannot open /dev/null"))?.into(),
             program,
@@ -219,11 +229,10 @@ impl BoxRun<'_> {
                 std::process::id()
             ),
             controllers,
-            // A keeper that was stopped watches no clock; systemd does, with patience for the set-up.
             runtime_max: plan
                 .deadlines
                 .wall
-                .map(|wall| wall.saturating_add(Duration::from_secs(60))),
+                .map(|wall| wall.saturating_add(SCOPE_PATIENCE)),
         }
     }
 }

@@ -38,6 +38,9 @@ const SETUP_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the program may take to die when it was killed, before init is killed as well.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
+/// The program died of SIGKILL, which nobody here had sent.
+const DIED_OF_KILL: Phase = Phase::Ending(Ending::Program(Exit::Signal(libc::SIGKILL)));
+
 /// The keeper itself could not go on: the run is over, and what it left dies with init.
 #[derive(Debug)]
 pub(crate) struct KeeperError {
@@ -315,6 +318,9 @@ impl Keeper<'_> {
             }
             ToKeeper::Empty(processes) => match self.figures.read(self.cgroups.leaf(), processes) {
                 Err(message) => Some(Event::Failed(message)),
+                Ok(()) if self.was_oom_outside(phase) => {
+                    Some(Event::Failed(phase::OOM_OUTSIDE.to_owned()))
+                }
                 Ok(()) if self.is_unexplained(phase) => self.ask_systemd(),
                 Ok(()) => Some(Event::Empty),
             },
@@ -361,10 +367,15 @@ impl Keeper<'_> {
             .is_some_and(|usage| usage.was_oom())
     }
 
+    /// Whether the program died because memory ran out that it is not accountable for.
+    fn was_oom_outside(&self, phase: &Phase) -> bool {
+        let usage = self.figures.usage();
+        *phase == DIED_OF_KILL && usage.is_some_and(|usage| usage.leaf.was_oom_outside())
+    }
+
     /// Whether the program died of SIGKILL, and neither we nor the kernel's memory limit sent it.
     fn is_unexplained(&self, phase: &Phase) -> bool {
-        let killed = Phase::Ending(Ending::Program(Exit::Signal(libc::SIGKILL)));
-        *phase == killed
+        *phase == DIED_OF_KILL
             && !self
                 .figures
                 .usage()

@@ -76,6 +76,10 @@ const INIT_GONE: &str = "the processes of the sandbox were killed from outside, 
 pub(super) const STOPPED: &str = "systemd stopped the scope of the run: it was told to from outside, by \
                                   'systemctl stop' or for a limit of the slice";
 
+/// The ending of a run whose program the kernel killed for memory that others used up.
+pub(super) const OOM_OUTSIDE: &str = "the kernel killed the program for lack of memory from outside: the machine or the \
+                                      slice ran out of it, not the run";
+
 /// The ending of a run whose program was killed while it was still ours.
 const KILLED_EARLY: &str = "the program's process was killed from outside before it could start";
 

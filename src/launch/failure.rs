@@ -67,6 +67,7 @@ fn remedy(failure: &StepFailure) -> Option<&'static str> {
 fn name_of(resource: Resource) -> &'static str {
     match resource {
         Resource::RLIMIT_AS => "RLIMIT_AS",
+        Resource::RLIMIT_CPU => "RLIMIT_CPU",
         Resource::RLIMIT_CORE => "RLIMIT_CORE",
         Resource::RLIMIT_FSIZE => "RLIMIT_FSIZE",
         Resource::RLIMIT_MEMLOCK => "RLIMIT_MEMLOCK",

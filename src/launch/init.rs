@@ -6,9 +6,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, sethostname};
 
 use super::filter;
@@ -16,8 +20,8 @@ use super::message::{StepFailure, ToInit, ToKeeper};
 use super::program::{self, ProgramSetup};
 use super::root::{self, Mount};
 use super::step::Step;
-use crate::clock::Moment;
-use crate::sys::process::{self, Cloned, Exit, UsageOf};
+use crate::clock::{Moment, Timer};
+use crate::sys::process::{self, Cloned, Exit, UsageOf, Wait, Waited};
 use crate::sys::{credentials, network};
 use crate::syscall_set::SyscallSet;
 
@@ -30,6 +34,9 @@ pub(crate) struct InitSetup {
     pub(crate) own_network: bool,
     /// The system calls that the program is refused.
     pub(crate) syscalls: SyscallSet,
+    /// After this time init kills the program by itself: the keeper, which is to do so before, may have been
+    /// stopped.
+    pub(crate) patience: Option<Duration>,
     /// The lock of the box: held until init is dead, even when the keeper died before.
     pub(crate) lock: OwnedFd,
     /// `/dev/null`, which takes the place of the standard descriptors once the program has them.
@@ -92,20 +99,14 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
         .send(keeper, Some(pidfd.as_fd()))
         .map_err(StepFailure::at(Step::HearFromKeeper))?;
     retire(setup, keeper)?;
-    let exit = reap_until(pid).map_err(StepFailure::at(Step::Wait))?;
+    let exit = reap_until(pid, setup.patience).map_err(StepFailure::at(Step::Wait))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::Wait))?;
     ToKeeper::Ended(exit, moment)
         .send(keeper, None)
         .map_err(StepFailure::at(Step::HearFromKeeper))?;
-    // What the program left running goes with it. ESRCH: it left nothing.
-    match kill(Pid::from_raw(-1), Signal::SIGKILL) {
-        Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
-        Err(errno) => return Err(StepFailure::at(Step::Wait)(errno)),
-    }
-    while process::wait_any()
-        .map_err(StepFailure::at(Step::Wait))?
-        .is_some()
-    {}
+    // What the program left running goes with it.
+    kill_all().map_err(StepFailure::at(Step::Wait))?;
+    while process::wait_any(Wait::Block).map_err(StepFailure::at(Step::Wait))? != Waited::NoChild {}
     let usage = process::resource_usage(UsageOf::Children).map_err(StepFailure::at(Step::Wait))?;
     ToKeeper::Empty(usage)
         .send(keeper, None)
@@ -126,13 +127,48 @@ fn retire(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> 
     credentials::keep_only_kill().map_err(StepFailure::at(Step::RestrictInit))
 }
 
-/// Reaps orphans until the process `pid` itself has ended.
-fn reap_until(pid: i32) -> io::Result<Exit> {
+/// Reaps orphans until the process `pid` itself has ended; kills it, and all others, after `patience`.
+fn reap_until(pid: i32, patience: Option<Duration>) -> io::Result<Exit> {
+    // Blocked, so that one that comes between a look and the wait for the next is not lost.
+    let child_ended = SigSet::from(Signal::SIGCHLD);
+    child_ended.thread_block()?;
+    let ended = SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let timer = Timer::new()?;
+    if let Some(patience) = patience {
+        timer.set_after(patience)?;
+    }
     loop {
-        match process::wait_any()? {
-            Some((ended, exit)) if ended == pid => return Ok(exit),
-            Some(_) => {}
-            None => return Err(io::Error::from_raw_os_error(libc::ECHILD)),
+        loop {
+            match process::wait_any(Wait::Look)? {
+                Waited::Ended(child, exit) if child == pid => return Ok(exit),
+                Waited::Ended(..) => {}
+                Waited::NotYet => break,
+                Waited::NoChild => return Err(io::Error::from_raw_os_error(libc::ECHILD)),
+            }
         }
+        let mut polled =
+            [ended.as_fd(), timer.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let [has_ended, is_over] = polled.map(|fd| fd.any().unwrap_or(false));
+        if has_ended {
+            // All that it has to tell is told by the next looks.
+            ended.read_signal()?;
+        }
+        if is_over {
+            timer.unset()?;
+            kill_all()?;
+        }
+    }
+}
+
+/// Kills every process in the PID namespace but init itself.
+fn kill_all() -> nix::Result<()> {
+    match kill(Pid::from_raw(-1), Signal::SIGKILL) {
+        // There was none.
+        Err(Errno::ESRCH) => Ok(()),
+        other => other,
     }
 }

@@ -49,6 +49,9 @@ pub(super) fn merge_limits(asked: &LimitRequest, configured: &Limits) -> Limits 
     }
 }
 
+/// By how many seconds a process may overrun the CPU limit before the kernel kills it.
+const CPU_PATIENCE: u64 = 2;
+
 /// Limits that are not asked for stay as the caller has them; the stack's is lifted, as in isolate.
 pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
     let mut all = vec![
@@ -59,7 +62,13 @@ pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
         (Resource::RLIMIT_MEMLOCK, 0),
         (Resource::RLIMIT_CORE, limits.core.0),
     ];
+    // The keeper is to kill the program long before this; but a keeper may have been stopped.
+    let cpu_kill = limits
+        .time
+        .map(|time| time.max(limits.extra_time.unwrap_or_default()));
+    let backstop = cpu_kill.map(|limit| limit.as_secs().saturating_add(CPU_PATIENCE));
     let optional = [
+        (Resource::RLIMIT_CPU, backstop),
         (
             Resource::RLIMIT_AS,
             limits.address_space.map(|bytes| bytes.0),

@@ -154,7 +154,7 @@ pub(crate) fn format(report: &Report, circumstances: &Circumstances) -> String {
         killed: report.was_killed(),
         oom_killed: report
             .usage
-            .and_then(|usage| Some(usage.leaf.oom_kills? > 0)),
+            .and_then(|usage| usage.leaf.oom_kills.map(|_| usage.leaf.was_oom())),
         figures: report.usage.as_ref().map(figures),
         held: Some(held(report, circumstances)),
         ..document(&verdict)

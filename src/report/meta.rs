@@ -149,6 +149,7 @@ mod tests {
         used.leaf = LeafUsage {
             memory_peak: Some(Bytes(2048)),
             oom_kills: Some(1),
+            oom_events: Some(1),
             processes_peak: Some(1),
         };
         let killed = report(Ending::Program(Exit::Signal(9)), Some(used));

@@ -105,25 +105,52 @@ impl Exit {
     }
 }
 
-/// Waits for any child; `None` when there is none left (wait(2), ECHILD).
-pub(crate) fn wait_any() -> io::Result<Option<(pid_t, Exit)>> {
+/// Whether [`wait_any`] waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Until a child ends.
+    Block,
+    /// Not at all.
+    Look,
+}
+
+/// What came of waiting for any child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// This one ended, like this.
+    Ended(pid_t, Exit),
+    /// There are some, and none of them has ended.
+    NotYet,
+    /// There is none left.
+    NoChild,
+}
+
+/// Waits for any child, and takes leave of it (waitpid(2)).
+pub(crate) fn wait_any(wait: Wait) -> io::Result<Waited> {
+    let options = match wait {
+        Wait::Block => 0,
+        Wait::Look => libc::WNOHANG,
+    };
     loop {
         let mut status: c_int = 0;
         // SAFETY: status is written before the call returns and outlives it.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, 0) };
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, options) };
+        if pid == 0 {
+            return Ok(Waited::NotYet);
+        }
         if pid < 0 {
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
-                Some(libc::ECHILD) => return Ok(None),
+                Some(libc::ECHILD) => return Ok(Waited::NoChild),
                 Some(libc::EINTR) => continue,
                 _ => return Err(error),
             }
         }
         if libc::WIFEXITED(status) {
-            return Ok(Some((pid, Exit::Code(libc::WEXITSTATUS(status)))));
+            return Ok(Waited::Ended(pid, Exit::Code(libc::WEXITSTATUS(status))));
         }
         if libc::WIFSIGNALED(status) {
-            return Ok(Some((pid, Exit::Signal(libc::WTERMSIG(status)))));
+            return Ok(Waited::Ended(pid, Exit::Signal(libc::WTERMSIG(status))));
         }
     }
 }

@@ -1,0 +1,88 @@
+//! Many runs, one after the other and at the same time: none fails, and nothing piles up.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+
+use support::{TestBox, slow, wait_until};
+use system::{assert_nothing_left, must};
+
+mod support;
+mod system;
+
+/// What piles up when something is not given back: units, control groups, mounts, processes, and what PID 1 holds.
+#[derive(Debug, PartialEq, Eq, PartialOrd)]
+struct Counts {
+    units: usize,
+    cgroups: usize,
+    mounts: usize,
+    processes: usize,
+    descriptors: usize,
+}
+
+fn counts() -> Counts {
+    let lines = |text: String| text.lines().count();
+    let entries = |path: &str| fs::read_dir(path).unwrap().count();
+    let find = ["/sys/fs/cgroup", "-type", "d"];
+    Counts {
+        units: lines(must(
+            "systemctl",
+            &["list-units", "--all", "--plain", "--no-legend", "isolate-*"],
+        )),
+        cgroups: lines(must("find", &find)),
+        mounts: lines(fs::read_to_string("/proc/self/mountinfo").unwrap()),
+        processes: lines(must("ps", &["-e", "--no-headers"])),
+        descriptors: entries("/proc/1/fd"),
+    }
+}
+
+/// Waits until no more is there than before.
+fn assert_as_before(before: &Counts) {
+    wait_until(&format!("what is there is {before:?}"), || {
+        let now = counts();
+        now.units <= before.units
+            && now.cgroups <= before.cgroups
+            && now.mounts <= before.mounts
+            && now.processes <= before.processes
+            && now.descriptors <= before.descriptors
+    });
+}
+
+/// Resident memory of PID 1 in KiB.
+fn memory_of_systemd() -> u64 {
+    let status = fs::read_to_string("/proc/1/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn run(test_box: &TestBox, times: usize) {
+    for _ in 0..times {
+        test_box.command(&["/bin/true"]).run().assert_ok();
+    }
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn many_runs_leave_nothing_and_none_fails() {
+    let times = if slow() { 100 } else { 2000 };
+    let test_box = TestBox::with_manager("systemd");
+    run(&test_box, times / 10);
+    let (before, memory) = (counts(), memory_of_systemd());
+    run(&test_box, times);
+    assert_as_before(&before);
+    let grown = memory_of_systemd().saturating_sub(memory);
+    assert!(grown < 2048, "PID 1 has grown by {grown} KiB");
+    assert_nothing_left(&test_box);
+
+    // Boxes at the same time, each with runs in a row.
+    let boxes: Vec<_> = (0..32).map(|_| TestBox::with_manager("systemd")).collect();
+    let before = counts();
+    std::thread::scope(|scope| {
+        for test_box in &boxes {
+            scope.spawn(|| run(test_box, times / 100));
+        }
+    });
+    assert_as_before(&before);
+}
