@@ -119,4 +119,5 @@ fn a_full_file_system_is_the_program_s_trouble_and_not_the_sandbox_s() {
     test_box.command(&["/bin/rm", "big"]).run().assert_ok();
     test_box.cleanup();
     assert_nothing_left(&test_box);
+    must("umount", &[out]);
 }

@@ -145,9 +145,18 @@ impl Leaf {
         self.cgroup.as_fd()
     }
 
-    /// Kills everything in the leaf.
+    /// Kills everything in the leaf; one that is gone holds nothing.
     pub(crate) fn kill(&self) -> Result<(), CgroupError> {
-        self.cgroup.kill()
+        match self.cgroup.kill() {
+            Err(_) if !self.is_there() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whether the leaf still exists: systemd removes it together with its scope when the last process of the
+    /// scope, which is init, is gone.
+    pub(crate) fn is_there(&self) -> bool {
+        self.cgroup.has("cgroup.procs")
     }
 
     /// The threads in the leaf, as numbers of this process's PID namespace.

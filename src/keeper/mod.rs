@@ -317,6 +317,9 @@ impl Keeper<'_> {
                 })
             }
             ToKeeper::Empty(processes) => match self.figures.read(self.cgroups.leaf(), processes) {
+                Err(_) if !self.cgroups.leaf().is_none_or(Leaf::is_there) => {
+                    Some(Event::Failed(phase::INIT_GONE.to_owned()))
+                }
                 Err(message) => Some(Event::Failed(message)),
                 Ok(()) if self.was_oom_outside(phase) => {
                     Some(Event::Failed(phase::OOM_OUTSIDE.to_owned()))

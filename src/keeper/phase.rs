@@ -69,7 +69,7 @@ pub(super) enum Action {
 }
 
 /// The ending of a run whose init was killed by somebody else.
-const INIT_GONE: &str = "the processes of the sandbox were killed from outside, perhaps by the administrator, by \
+pub(super) const INIT_GONE: &str = "the processes of the sandbox were killed from outside, perhaps by the administrator, by \
                          'systemctl stop' or by the kernel for lack of memory on the machine";
 
 /// The ending of a run whose scope systemd stops.
