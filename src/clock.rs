@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::TimerSetTimeFlags;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags};
@@ -73,6 +74,12 @@ impl Timer {
         self.set_at(Moment::now()?.after(time))
     }
 
+    /// Whether it has reported.
+    pub(crate) fn has_reported(&self) -> nix::Result<bool> {
+        let mut polled = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        Ok(poll(&mut polled, PollTimeout::ZERO)? == 1)
+    }
+
     /// Disarms it. What it had to report before is forgotten.
     pub(crate) fn unset(&self) -> nix::Result<()> {
         self.0.unset()
@@ -87,8 +94,6 @@ impl AsFd for Timer {
 
 #[cfg(test)]
 mod tests {
-    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
     use super::*;
 
     fn reports_within(timer: &Timer, milliseconds: u16) -> bool {

@@ -35,6 +35,7 @@ mod error;
 mod keeper;
 mod launch;
 mod logging;
+mod output;
 mod plan;
 mod quantity;
 mod report;
@@ -44,14 +45,15 @@ mod sys;
 mod syscall_set;
 mod systemd;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use caller::Caller;
 use cli::CliError;
 use clock::Moment;
 use commands::{Answer, Context, Failure, Results};
+use config::settings::BoxSettings;
 use config::{ConfigSource, Loaded};
+use keeper::Signals;
 use nix::sys::stat::{Mode, umask};
 use request::{Command, Request};
 use result_files::ResultFiles;
@@ -62,6 +64,9 @@ const EXIT_FAILURE: u8 = 2;
 fn main() -> ExitCode {
     // Whatever the caller's is: directories that programs have to pass through are made here.
     umask(Mode::from_bits_truncate(0o022));
+    if let Err(errno) = Signals::hold_back_write_errors() {
+        log::debug!("cannot block SIGXFSZ: {errno}");
+    }
     let answer = match cli::parse(std::env::args_os()) {
         Ok(request) => answer(request),
         Err(CliError::Help { text, exit_code }) => Answer {
@@ -78,11 +83,12 @@ fn main() -> ExitCode {
     print(&answer)
 }
 
-/// The only place that writes to the standard descriptors. An output that nobody reads is no error.
+/// The only place that writes to the standard descriptors. An output that nobody reads is no error, and
+/// neither is a message that cannot be told: what happened is in the exit code.
 fn print(answer: &Answer) -> ExitCode {
-    let mut written = std::io::stdout().write_all(answer.stdout.as_bytes());
+    let written = output::write_all(std::io::stdout(), answer.stdout.as_bytes());
     if let Some(line) = &answer.stderr {
-        written = written.and(writeln!(std::io::stderr(), "{line}"));
+        output::write_all(std::io::stderr(), format!("{line}\n").as_bytes()).ok();
     }
     match written {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -104,15 +110,27 @@ fn answer(request: Request) -> Answer {
         code,
         ..Answer::default()
     };
+    let caller = match Caller::of_process(&request) {
+        Ok(caller) => caller,
+        Err(error) => return refused(&error.into()),
+    };
+    let asked = Moment::now();
+    let loaded = config::load(&ConfigSource::new(request.config.as_deref()));
     // The files for the results come first: whatever fails from here on is told there, too.
-    let opened = Caller::of_process(&request)
-        .map_err(Failure::from)
-        .and_then(|caller| Ok((caller, ResultFiles::open(&request, caller)?)));
-    let (caller, files) = match opened {
-        Ok(opened) => opened,
+    let boxes = match &loaded {
+        Ok(loaded) => loaded.settings.boxes.root.clone(),
+        Err(_) => BoxSettings::default().root,
+    };
+    let files = match ResultFiles::open(&request, caller, &boxes) {
+        Ok(files) => files,
         Err(failure) => return refused(&failure),
     };
-    match execute(request, caller) {
+    let done = match (loaded, asked) {
+        (Ok(loaded), Ok(asked)) => execute(request, loaded, caller, asked),
+        (Err(error), _) => Err(error.into()),
+        (_, Err(errno)) => Err(errno.into()),
+    };
+    match done {
         Ok((mut answer, results)) => {
             if let Err(failure) = files.write(&results) {
                 answer.stderr = Some(failure.to_string());
@@ -128,9 +146,12 @@ fn answer(request: Request) -> Answer {
     }
 }
 
-fn execute(request: Request, caller: Caller) -> Result<(Answer, Results), Failure> {
-    let asked = Moment::now()?;
-    let loaded: Loaded = config::load(&ConfigSource::new(request.config.as_deref()))?;
+fn execute(
+    request: Request,
+    loaded: Loaded,
+    caller: Caller,
+    asked: Moment,
+) -> Result<(Answer, Results), Failure> {
     let context = Context {
         request,
         settings: loaded.settings.clone(),

@@ -4,12 +4,17 @@
 //! are never replaced.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::Mode;
 
 use crate::caller::Caller;
 use crate::commands::{Failure, Results};
+use crate::output::write_all;
 use crate::request::{OutputTarget, Request};
 
 /// Where the results go, if anywhere.
@@ -29,12 +34,13 @@ struct Target {
 }
 
 impl ResultFiles {
-    /// Opens and empties what `--meta` and `--report` name, with the caller's rights.
-    pub(crate) fn open(request: &Request, caller: Caller) -> Result<Self, Failure> {
+    /// Opens and empties what `--meta` and `--report` name, with the caller's rights. `boxes` is the directory
+    /// of all boxes: programs have written below it.
+    pub(crate) fn open(request: &Request, caller: Caller, boxes: &Path) -> Result<Self, Failure> {
         let open = |target: &Option<OutputTarget>, what| match target {
             None => Ok(None),
             Some(OutputTarget::Stdout) => Target::stdout(what).map(Some),
-            Some(OutputTarget::File(path)) => Target::open(path, what, caller).map(Some),
+            Some(OutputTarget::File(path)) => Target::open(path, what, caller, boxes).map(Some),
         };
         Ok(Self {
             meta: open(&request.meta, "meta file")?,
@@ -65,13 +71,11 @@ impl Target {
         })
     }
 
-    fn open(path: &Path, what: &str, caller: Caller) -> Result<Self, Failure> {
+    fn open(path: &Path, what: &str, caller: Caller, boxes: &Path) -> Result<Self, Failure> {
         let name = format!("{what} '{}'", path.display());
         let step = format!("cannot open the {name}");
         let failed = Failure::at(&step);
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true);
-        let opened = caller.with_rights(|| options.open(path));
+        let opened = caller.with_rights(|| create(path, boxes));
         let file = opened.and_then(|opened| opened).map_err(&failed)?;
         let is_regular = file.metadata().map_err(&failed)?.is_file();
         Ok(Self {
@@ -86,7 +90,7 @@ impl Target {
 
     /// Writes the text. In a box the program could reach the file: what it wrote there goes, and a file of
     /// its own in the place of ours is an error.
-    fn write(mut self, text: &str) -> Result<(), Failure> {
+    fn write(self, text: &str) -> Result<(), Failure> {
         let step = format!("cannot write the {}", self.name);
         let failed = Failure::at(&step);
         if let Some(before) = self.place {
@@ -98,8 +102,43 @@ impl Target {
             }
             self.file.set_len(0).map_err(&failed)?;
         }
-        self.file.write_all(text.as_bytes()).map_err(failed)
+        write_all(&self.file, text.as_bytes()).map_err(failed)
     }
+}
+
+/// Opens a file for writing, and makes or empties it. Below `boxes` no symbolic link is followed: a program
+/// may have made it, and root would write where it leads.
+fn create(path: &Path, boxes: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    let Ok(boxes) = File::open(boxes).and_then(|boxes| boxes.metadata()) else {
+        return options.open(path);
+    };
+    let full = match path.is_absolute() {
+        true => path.to_owned(),
+        false => std::env::current_dir()?.join(path),
+    };
+    // As it is written, and as it is after all links on the way to its directory.
+    let real = full
+        .parent()
+        .zip(full.file_name())
+        .and_then(|(parent, name)| Some(parent.canonicalize().ok()?.join(name)));
+    for full in [Some(full), real].into_iter().flatten() {
+        let is_boxes = |prefix: &&Path| {
+            let found = prefix.metadata();
+            found.is_ok_and(|found| (found.dev(), found.ino()) == (boxes.dev(), boxes.ino()))
+        };
+        let Some(prefix) = full.ancestors().find(is_boxes) else {
+            continue;
+        };
+        let below = full.strip_prefix(prefix).unwrap_or(&full);
+        let how = OpenHow::new()
+            .flags(OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC)
+            .mode(Mode::from_bits_truncate(0o666))
+            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        return Ok(openat2(File::open(prefix)?, below, how)?.into());
+    }
+    options.open(path)
 }
 
 /// The path of an open file as the kernel knows it now (proc_pid_fd(5)).

@@ -3,6 +3,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -375,4 +376,37 @@ fn a_box_without_a_lock_file_is_cleaned_up() {
     fs::remove_file(test_box.lock_file()).unwrap();
     test_box.isolate(&["--cleanup"]).assert_silent_success();
     assert!(!test_box.path().exists());
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_limit_on_files_is_an_error_and_no_death() {
+    let test_box = TestBox::new();
+    let command = test_box.isolate_command(&["--init"]);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -f 0; exec \"$@\"", "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    finish(shell).assert_refused(2, "File too large");
+    test_box.isolate(&["--cleanup"]).assert_silent_success();
+}
+
+/// The lock of a killed keeper is free before its last process is dead.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_box_is_handed_on_when_the_last_process_of_a_killed_keeper_is_dead() {
+    let test_box = TestBox::new();
+    for _ in 0..10 {
+        test_box.isolate(&["--init"]).assert_success();
+        let sleepers = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do sleep 600 & done; wait";
+        let running = test_box.shell(sleepers).spawn();
+        wait_until("the program has children", || {
+            running.processes().len() > 10
+        });
+        running.signal(nix::sys::signal::Signal::SIGKILL);
+        drop(running.finish());
+        test_box.isolate(&["--cleanup"]).assert_silent_success();
+        assert_eq!(support::processes_of(test_box.uid()), [] as [i32; 0]);
+    }
 }

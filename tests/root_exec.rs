@@ -269,3 +269,20 @@ fn there_is_no_way_to_have_nothing_to_run() {
     bare.arg("exec");
     finish(bare).assert_refused(2, "exec: no program given");
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_damaged_box_is_passed_over() {
+    let test_box = TestBox::new();
+    let last = test_box.id() + support::BOXES - 1;
+    let garbage = |id: u32| test_box.locks().join(id.to_string());
+    test_box.exec(&["--", "/bin/true"]).assert_success();
+    fs::write(garbage(last), "garbage").unwrap();
+    fs::remove_file(garbage(last - 1)).ok();
+    fs::create_dir(garbage(last - 1)).unwrap();
+    fs::write(test_box.root().join((last - 2).to_string()), "").unwrap();
+    test_box.exec(&["--", "/bin/true"]).assert_success();
+    fs::remove_file(test_box.root().join((last - 2).to_string())).unwrap();
+    fs::remove_file(garbage(last)).unwrap();
+    fs::remove_dir(garbage(last - 1)).unwrap();
+}

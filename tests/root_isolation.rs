@@ -369,3 +369,14 @@ fn a_stopped_keeper_does_not_lift_the_time_limits() {
         assert!(run.meta.number(least) >= 1.0, "{run:?}");
     }
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn the_control_groups_of_the_host_are_not_in_sight() {
+    let run = TestBox::new()
+        .command(&["/bin/cat", "/proc/self/cgroup"])
+        .run();
+    for line in run.assert_ok().stdout.lines() {
+        assert!(line.ends_with(":/"), "{run:?}");
+    }
+}

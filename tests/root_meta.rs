@@ -321,3 +321,46 @@ fn the_report_is_json_with_what_the_meta_file_says_and_more() {
     let value: serde_json::Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
     assert_eq!(value["verdict"], "internal_error");
 }
+
+/// The link is from an earlier program, whose files are root's by now.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_link_in_the_box_does_not_lead_the_meta_file_out_of_it() {
+    let test_box = TestBox::new();
+    test_box.init();
+    let victim = test_box.make_dir("victim", 0, 0o755).join("file");
+    fs::write(&victim, "untouched").unwrap();
+    let inside = test_box.inside();
+    let plant = format!(
+        "ln -s {0} meta; ln -s {1} dir",
+        victim.display(),
+        victim.parent().unwrap().display()
+    );
+    let job = test_box.shell(&plant).options(&["--special-files"]);
+    job.run().assert_ok();
+    std::os::unix::fs::symlink(&inside, test_box.dir().join("way")).unwrap();
+    for meta in [
+        inside.join("meta"),
+        inside.join("dir/file"),
+        test_box.dir().join("way/meta"),
+        test_box
+            .out()
+            .join("../boxes")
+            .join(test_box.id().to_string())
+            .join("box/meta"),
+    ] {
+        let option = format!("--meta={}", meta.display());
+        let refused = test_box.isolate(&[&*option, "--special-files", "--run", "--", "/bin/true"]);
+        refused.assert_refused(2, "cannot open the meta file");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+    }
+    // A link of the caller's own is followed.
+    let link = test_box.dir().join("link");
+    std::os::unix::fs::symlink(test_box.out().join("real"), &link).unwrap();
+    test_box
+        .command(&["/bin/true"])
+        .meta(&link)
+        .run()
+        .assert_ok();
+    assert!(test_box.out().join("real").exists());
+}

@@ -137,7 +137,8 @@ fn every_rlimit_has_its_default_and_its_option() {
     for (name, options, expected) in [
         ("Max stack size", &[][..], "unlimited"),
         ("Max stack size", &["--stack=4096"], "4194304"),
-        ("Max core file size", &[], "0"),
+        // One byte is no dump, and none piped to a handler, either.
+        ("Max core file size", &[], "1"),
         ("Max core file size", &["--core=4"], "4096"),
         ("Max open files", &[], "1024"),
         ("Max open files", &["--open-files=77"], "77"),

@@ -477,3 +477,62 @@ fn verbose_says_more_on_standard_error_alone() {
         "{output:?}"
     );
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn what_cannot_be_said_does_not_change_what_happened() {
+    let test_box = TestBox::new();
+    for (script, code) in [("exit 0", 0), ("exit 5", 1)] {
+        let run = test_box
+            .shell(script)
+            .through("exec \"$@\" 2>/dev/full")
+            .run();
+        assert_eq!(run.code, code, "{run:?}");
+    }
+    let exec = test_box.exec_command(&["--", "/bin/sh", "-c", "exit 5"]);
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "exec \"$@\" 2>/dev/full", "sh"])
+        .arg(exec.get_program())
+        .args(exec.get_args());
+    assert_eq!(finish(shell).code, 5);
+}
+
+/// O_NONBLOCK belongs to the pipe that the sandbox writes to as well.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_program_that_makes_standard_error_not_block_changes_nothing() {
+    let test_box = TestBox::new();
+    let job = test_box.program("fill_pipe").args(&["2"]);
+    let run = job
+        .through("{ \"$@\"; echo $? >&3; } 3>&1 2>&1 >/dev/null | { sleep 1; tail -c 100; }")
+        .run();
+    assert!(run.stdout.contains(" sec wall)"), "{run:?}");
+    assert!(
+        run.stdout.ends_with("0\n") || run.stdout.contains("\n0"),
+        "{run:?}"
+    );
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn alarms_and_other_signals_that_the_caller_left_behind_end_nothing() {
+    let test_box = TestBox::new();
+    for signal in [
+        "ALRM", "XCPU", "PROF", "VTALRM", "IO", "USR1", "TSTP", "TRAP",
+    ] {
+        let started = test_box.inside().join("started");
+        let running = test_box.shell(": >started; sleep 1").spawn();
+        running.wait_for_file("started");
+        let mut kill = std::process::Command::new("kill");
+        kill.args([&format!("-{signal}"), &running.pid().to_string()]);
+        finish(kill).assert_success();
+        let run = running.finish();
+        assert_eq!(
+            (run.code, run.meta.get("exitcode")),
+            (0, Some("0")),
+            "{signal}: {run:?}"
+        );
+        fs::remove_file(started).unwrap();
+    }
+}

@@ -220,3 +220,10 @@ fn cpus_that_this_machine_does_not_have_are_refused_by_name() {
     fs::write(test_box.config_file(), config).unwrap();
     test_box.command(&["/bin/true"]).run().assert_ok();
 }
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn more_processes_than_there_can_be_are_no_limit() {
+    let job = cg_box().command(&["/bin/true"]);
+    job.options(&["--processes=2147483647"]).run().assert_ok();
+}

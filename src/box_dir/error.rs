@@ -35,6 +35,13 @@ pub(crate) enum BoxDirError {
         /// The top of the tree.
         path: PathBuf,
     },
+    /// Processes of an earlier run do not die.
+    Stragglers {
+        /// The box user.
+        uid: u32,
+        /// Which they are.
+        left: Vec<i32>,
+    },
     /// The disk quota could not be set.
     Quota {
         /// A path on the file system.
@@ -83,6 +90,10 @@ impl fmt::Display for BoxDirError {
                 f,
                 "'{}' keeps changing: another process moves directories in it",
                 Shown(path)
+            ),
+            Self::Stragglers { uid, left } => write!(
+                f,
+                "processes of an earlier run in this box (uid {uid}) are still there: PIDs {left:?}"
             ),
             Self::Quota { path, errno } => {
                 write!(

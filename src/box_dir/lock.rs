@@ -160,7 +160,7 @@ impl Lock {
 
     /// Writes the record. All records have the same length, so that one write replaces one by another
     /// whole.
-    pub(crate) fn write(&mut self, record: &Record) -> Result<(), LockError> {
+    pub(crate) fn write(&self, record: &Record) -> Result<(), LockError> {
         let text = record.print();
         self.file
             .write_all_at(text.as_bytes(), 0)
@@ -202,6 +202,7 @@ mod tests {
             owner: Owner { uid, gid: 100 },
             cg: true,
             ready: false,
+            running: false,
         }
     }
 
@@ -222,7 +223,7 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written_until_it_is_cleared() {
         let dir = tempfile::tempdir().unwrap();
-        let mut lock = acquire(dir.path(), Absent::Create).unwrap().unwrap();
+        let lock = acquire(dir.path(), Absent::Create).unwrap().unwrap();
         assert_eq!(lock.record(), Ok(None));
         for uid in [u32::MAX, 0, 1_000] {
             lock.write(&record(uid)).unwrap();

@@ -16,6 +16,7 @@ mod place;
 mod quota;
 mod record;
 mod removal;
+mod stragglers;
 mod temporary;
 mod tree;
 
@@ -30,6 +31,7 @@ use nix::unistd::{Gid, UnlinkatFlags, fchown, getegid, unlinkat};
 pub(crate) use error::BoxDirError;
 pub(crate) use lock::{Absent, Busy, Lock, LockError};
 pub(crate) use record::Record;
+pub(crate) use stragglers::wait_for_stragglers;
 
 use crate::quantity::BoxId;
 use giving::{Whose, give, give_dir};

@@ -14,15 +14,25 @@ pub(crate) struct Record {
     pub(crate) cg: bool,
     /// Whether that came to its end.
     pub(crate) ready: bool,
+    /// Whether a run goes on. When nobody has the lock, its keeper was killed, and what it left may still
+    /// be dying.
+    pub(crate) running: bool,
 }
 
 impl Record {
     /// The text of the record. All have the same length, so that one write replaces one by another whole.
     pub(super) fn print(&self) -> String {
-        let Record { owner, cg, ready } = self;
+        let Record {
+            owner,
+            cg,
+            ready,
+            running,
+        } = self;
         let Owner { uid, gid } = owner;
-        let (cg, ready) = (u8::from(*cg), u8::from(*ready));
-        format!("{VERSION}\nuid {uid:010}\ngid {gid:010}\ncg {cg}\nready {ready}\n")
+        let (cg, ready, running) = (u8::from(*cg), u8::from(*ready), u8::from(*running));
+        format!(
+            "{VERSION}\nuid {uid:010}\ngid {gid:010}\ncg {cg}\nready {ready}\nrunning {running}\n"
+        )
     }
 
     /// Reads what [`Record::print`] wrote, and nothing else.
@@ -40,6 +50,7 @@ impl Record {
             },
             cg: field("cg")? == 1,
             ready: field("ready")? == 1,
+            running: field("running")? == 1,
         };
         // Which leaves no room for another version, a line too many or a number in another form.
         (version == VERSION && record.print() == text).then_some(record)
@@ -56,6 +67,7 @@ mod tests {
             owner: Owner { uid: id, gid: id },
             cg: flag,
             ready: !flag,
+            running: flag,
         };
         let (small, large) = (record(0, false), record(u32::MAX, true));
         assert_eq!(small.print().len(), large.print().len());

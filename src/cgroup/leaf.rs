@@ -87,6 +87,9 @@ impl LeafUsage {
     }
 }
 
+/// The kernel has no more PIDs than this (PID_MAX_LIMIT), and refuses such a pids.max.
+const PIDS_MAX: u64 = 1 << 22;
+
 /// The name of the leaf below the run's cgroup.
 const NAME: &str = "box";
 
@@ -113,7 +116,8 @@ impl Leaf {
                 cgroup.write("memory.swap.max", "0")?;
             }
             if cgroup.has("pids.max") {
-                cgroup.write("pids.max", &or_max(limits.processes.map(u64::from)))?;
+                let limit = limits.processes.map(u64::from);
+                cgroup.write("pids.max", &or_max(limit.filter(|limit| *limit < PIDS_MAX)))?;
             }
         }
         if let Some(cpus) = &limits.cpus {

@@ -127,7 +127,7 @@ pub(super) struct BoxOptions {
     /// Wait for a busy box instead of refusing
     #[arg(long)]
     pub(super) wait: bool,
-    /// What the box may hold on disk: KiB, number of files; given with --init
+    /// What the box may hold on disk: KiB, number of files
     #[arg(short, long, value_name = "BLOCKS,FILES", value_parser = value::text(DiskQuota::parse))]
     pub(super) quota: Option<DiskQuota>,
     /// Act for the user with this id; root only, together with --as-gid
@@ -170,7 +170,7 @@ pub(super) struct LimitOptions {
     /// Open files of each process [default: 1024]
     #[arg(short = 'n', long, value_name = "COUNT", value_parser = value::text(quantity::parse_count))]
     pub(super) open_files: Option<u32>,
-    /// Processes and threads; bare: no limit (-p4, not -p 4) [default: 1]
+    /// Processes and threads; bare: no limit (-p4, not -p 4) [default: 1, for exec 256]
     #[arg(
         short, long, value_name = "COUNT", num_args = 0..=1, require_equals = true,
         default_missing_value = "0", value_parser = value::text(quantity::parse_count)

@@ -5,8 +5,10 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use super::{Context, Failure};
-use crate::box_dir::{BoxDir, Lock, Owner};
+use crate::box_dir::{BoxDir, Lock, Record};
 use crate::cgroup::{Place, Subtree};
 use crate::keeper::{self, CgroupState, Outcome, Signals};
 use crate::launch::sources::open_sources;
@@ -30,8 +32,8 @@ pub(super) struct BoxRun<'a> {
     pub(super) box_plan: &'a BoxPlan,
     pub(super) box_dir: &'a BoxDir,
     pub(super) lock: &'a Lock,
-    /// Whose the files in the box are between runs.
-    pub(super) owner: Owner,
+    /// What is known of the box: whose the files in it are between runs.
+    pub(super) record: Record,
     pub(super) signals: &'a Signals,
 }
 
@@ -48,14 +50,24 @@ impl BoxRun<'_> {
         if plan.quota.is_some() {
             self.box_dir.set_quota(plan.quota, self.box_plan.ids.uid)?;
         }
+        // A rule, a descriptor: what the caller may have open at most is more than enough, what is usual is not.
+        if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+            setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+        }
         // The handshake goes on while the sandbox is laid out.
         let bus = matches!(plan.place, Place::Systemd { .. }).then(Bus::connect);
         let setup = self.prepare(&plan)?;
+        self.lock.write(&Record {
+            running: true,
+            ..self.record
+        })?;
         let outcome = self.launch_and_supervise(&plan, setup, bus);
         // Whatever happened: the caller gets the files back.
-        let given_back = self
-            .box_dir
-            .give_back(self.box_plan.ids, self.owner, plan.special_files);
+        let given_back =
+            self.box_dir
+                .give_back(self.box_plan.ids, self.record.owner, plan.special_files);
+        // In every case: all processes are dead.
+        self.lock.write(&self.record)?;
         let Outcome {
             mut ending,
             usage,
@@ -110,7 +122,6 @@ impl BoxRun<'_> {
             uid: self.box_plan.ids.uid,
             gid: self.box_plan.ids.gid,
             rlimits: plan.rlimits.clone(),
-            in_leaf: !matches!(plan.place, Place::Nowhere { .. }),
             inherited: if plan.inherit_fds {
                 inheritable_descriptors()
                     .map_err(Failure::at("cannot list the open descriptors"))?
@@ -153,9 +164,9 @@ impl BoxRun<'_> {
     ) -> Result<Outcome, Failure> {
         let (init, cgroups) = self.launch(plan, &setup, bus)?;
         // While systemd and init work.
-        let given = self
-            .box_dir
-            .give_to_program(self.box_plan.ids, self.owner, plan.special_files);
+        let given =
+            self.box_dir
+                .give_to_program(self.box_plan.ids, self.record.owner, plan.special_files);
         if let Err(error) = given {
             // First init, which is in the cgroups, then these.
             drop(init);

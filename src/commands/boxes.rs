@@ -1,7 +1,7 @@
 //! `--init` and `--cleanup`: boxes come and go.
 
 use super::{Answer, Context, Failure};
-use crate::box_dir::{Absent, BoxDir, Busy, Lock, Record};
+use crate::box_dir::{Absent, BoxDir, Busy, Lock, Record, wait_for_stragglers};
 use crate::caller::Caller;
 use crate::cgroup::{Place, Subtree, find_place};
 use crate::plan::BoxPlan;
@@ -24,14 +24,16 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
             .map_err(|reason| Failure::new(format!("--cg is not possible: {reason}")))?;
     }
     let lock = Lock::acquire(&plan.locks, plan.id, Absent::Create, busy(request.wait))?;
-    let mut lock = lock.ok_or_else(|| Failure::new("the lock file of the box vanished"))?;
+    let lock = lock.ok_or_else(|| Failure::new("the lock file of the box vanished"))?;
     if let Some(record) = lock.record()? {
         check_owner(&record, *caller)?;
+        settle(&record, &plan)?;
     }
     let record = Record {
         owner: caller.owner(),
         cg: request.cg,
         ready: false,
+        running: false,
     };
     lock.write(&record)?;
     remove_traces(&plan, Some(&place))?;
@@ -68,7 +70,10 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
         return Ok(Answer::default());
     };
     match lock.record() {
-        Ok(Some(record)) => check_owner(&record, *caller)?,
+        Ok(Some(record)) => {
+            check_owner(&record, *caller)?;
+            settle(&record, &plan)?;
+        }
         Ok(None) => {}
         // What cannot be read names no owner; only root may take it away then.
         Err(error) if caller.uid != 0 => return Err(error.into()),
@@ -107,6 +112,14 @@ pub(super) fn remove_traces(plan: &BoxPlan, place: Option<&Place>) -> Result<(),
         }
     }
     BoxDir::remove(&plan.root, plan.id)?;
+    Ok(())
+}
+
+/// Waits for what a killed keeper left, while it is still dying.
+pub(super) fn settle(record: &Record, plan: &BoxPlan) -> Result<(), Failure> {
+    if record.running {
+        wait_for_stragglers(plan.ids.uid)?;
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::box_run::BoxRun;
-use super::boxes::{busy, may_init, remove_traces};
+use super::boxes::{busy, may_init, remove_traces, settle};
 use super::{Answer, Context, Failure, Results};
 use crate::box_dir::{Absent, BoxDir, Busy, Lock, LockError, Record};
 use crate::cgroup::find_place;
@@ -28,20 +28,24 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, Results), Failure> {
     let signals = Signals::take_over()?;
     let plan = RunPlan::resolve(request, settings, place.clone(), box_plan.id, &environment)?;
     // Never marked as ready: if we are killed, the next exec sees that nobody will come back for it.
-    lock.write(&Record {
+    let record = Record {
         owner: caller.owner(),
         cg: plan.cg,
         ready: false,
-    })?;
+        running: false,
+    };
+    if let Some(before) = lock.record()? {
+        settle(&before, &box_plan)?;
+    }
+    lock.write(&record)?;
     let finished = remove_traces(&box_plan, Some(&place)).and_then(|()| {
-        let owner = caller.owner();
-        let box_dir = BoxDir::create(&box_plan.root, box_plan.id, owner)?;
+        let box_dir = BoxDir::create(&box_plan.root, box_plan.id, record.owner)?;
         let run = BoxRun {
             context,
             box_plan: &box_plan,
             box_dir: &box_dir,
             lock: &lock,
-            owner,
+            record,
             signals: &signals,
         };
         run.run(plan)
@@ -74,25 +78,38 @@ fn take_box(context: &Context) -> Result<(BoxPlan, Lock), Failure> {
             ))),
         };
     }
+    let mut unusable = None;
     for id in (0..boxes.count).rev().map(BoxId) {
         let plan = BoxPlan::resolve(id, boxes)?;
-        match Lock::acquire(&plan.locks, id, Absent::Create, Busy::Refuse) {
-            Ok(Some(lock)) if is_free(&plan, &lock)? => return Ok((plan, lock)),
-            Ok(_) => {}
-            Err(LockError::Busy) => {}
-            Err(error) => return Err(error.into()),
+        match try_box(&plan) {
+            Ok(Some(lock)) => return Ok((plan, lock)),
+            Ok(None) => {}
+            // One that is damaged is not this user's business: there are others.
+            Err(failure) => {
+                log::info!("box {id} cannot be used: {failure}");
+                unusable.get_or_insert(failure);
+            }
         }
     }
-    Err(Failure::new(format!(
-        "all {} boxes are in use; raise boxes.count in isolate.toml, or remove unused boxes by --cleanup",
-        boxes.count
-    )))
+    Err(unusable.unwrap_or_else(|| {
+        Failure::new(format!(
+            "all {} boxes are in use; raise boxes.count in isolate.toml, or remove unused boxes by --cleanup",
+            boxes.count
+        ))
+    }))
+}
+
+/// Takes a box if it is free.
+fn try_box(plan: &BoxPlan) -> Result<Option<Lock>, Failure> {
+    match Lock::acquire(&plan.locks, plan.id, Absent::Create, Busy::Refuse) {
+        Ok(Some(lock)) if is_free(plan, &lock)? => Ok(Some(lock)),
+        Ok(_) | Err(LockError::Busy) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A box is free when nobody made it, or when its making was never finished and nobody works on it.
 fn is_free(plan: &BoxPlan, lock: &Lock) -> Result<bool, Failure> {
-    match lock.record()? {
-        Some(record) => Ok(!record.ready),
-        None => Ok(BoxDir::open(&plan.root, plan.id)?.is_none()),
-    }
+    let exists = BoxDir::open(&plan.root, plan.id)?.is_some();
+    Ok(lock.record()?.map_or(!exists, |record| !record.ready))
 }

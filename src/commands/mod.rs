@@ -85,19 +85,31 @@ impl fmt::Display for Failure {
 impl Failure {
     /// A failure that no other error caused.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
+        Self(printable(&message.into()))
     }
 
     /// What could not be done, and the error that says why: for `map_err`.
     pub(crate) fn at<E: Error + 'static>(what: &str) -> impl Fn(E) -> Self {
-        move |error| Self(format!("{what}: {}", chain(&error)))
+        move |error| Self::new(format!("{what}: {}", chain(&error)))
     }
+}
+
+/// One line without characters that a terminal obeys: names of files are in messages.
+fn printable(message: &str) -> String {
+    message
+        .chars()
+        .flat_map(|c| {
+            let escaped = c.is_control().then(|| c.escape_default());
+            let plain = (!c.is_control()).then_some(c);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
 }
 
 /// Every error of the layers below is a chain of causes that can be printed. This is the border: what
 /// arrives here is told to the caller, not examined.
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self(chain(&error))
+        Self::new(chain(&error))
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::box_run::BoxRun;
-use super::boxes::{box_plan, busy, check_owner};
+use super::boxes::{box_plan, busy, check_owner, settle};
 use super::{Answer, Context, Failure, Results};
 use crate::box_dir::{Absent, BoxDir, Lock};
 use crate::cgroup::find_place;
@@ -33,6 +33,7 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
     let lock = lock.ok_or_else(not_found)?;
     let record = lock.record()?.ok_or_else(not_found)?;
     check_owner(&record, *caller)?;
+    settle(&record, &box_plan)?;
     if !record.ready {
         return Err(Failure::new("This box was not initialized properly"));
     }
@@ -51,7 +52,7 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
         box_plan: &box_plan,
         box_dir: &box_dir,
         lock: &lock,
-        owner: record.owner,
+        record,
         signals: &signals,
     }
     .run(plan)?;

@@ -87,6 +87,16 @@ fn check(boxes: &BoxSettings, inputs: &Inputs) -> Result<(), ConfigError> {
             blame(&[key, Key::BoxesSubidUser, Key::BoxesCount], text)?;
         }
     }
+    if boxes.root != boxes.locks
+        && (boxes.root.starts_with(&boxes.locks) || boxes.locks.starts_with(&boxes.root))
+    {
+        let text = format!(
+            "boxes.root '{}' and boxes.locks '{}' lie one in the other; two directories side by side are allowed",
+            boxes.root.display(),
+            boxes.locks.display()
+        );
+        blame(&[Key::BoxesLocks, Key::BoxesRoot], text)?;
+    }
     if boxes.root == boxes.locks {
         let text = format!(
             "boxes.root and boxes.locks are both '{}'; two different directories are allowed",
@@ -147,6 +157,10 @@ mod tests {
             (
                 "[boxes]\ncount = 0",
                 "f:2: boxes.count: 0 is out of range; whole numbers from 1 to 2147483647",
+            ),
+            (
+                "[boxes]\nlocks = '/var/local/lib/isolate/0'",
+                "f:2: boxes.locks: boxes.root '/var/local/lib/isolate' and boxes.locks",
             ),
             (
                 "[boxes]\nlocks = '/var/local/lib/isolate/'",

@@ -210,7 +210,9 @@ impl Keeper<'_> {
             (Source::Signals, self.signals.as_fd()),
         ];
         if let CgroupState::Requested(request) = &self.cgroups {
-            sources.insert(0, (Source::Systemd, request.ready()));
+            for fd in request.ready() {
+                sources.insert(0, (Source::Systemd, fd));
+            }
         }
         if let Some(question) = &self.question {
             sources.insert(0, (Source::Systemd, question.ready()));

@@ -23,18 +23,6 @@ const FATAL: [Signal; 5] = [
     Signal::SIGSEGV,
     Signal::SIGBUS,
 ];
-/// They are held back and never looked at. TTOU: the keeper may set the terminal's foreground group. TSTP: a
-/// keeper that a key stops watches no limit. XFSZ: a meta file above the caller's own limit is an error to be
-/// told, not a death.
-const IGNORED: [Signal; 6] = [
-    Signal::SIGTSTP,
-    Signal::SIGXFSZ,
-    Signal::SIGPIPE,
-    Signal::SIGUSR1,
-    Signal::SIGUSR2,
-    Signal::SIGTTOU,
-];
-
 /// A signal that was sent to the keeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Received {
@@ -49,16 +37,22 @@ pub(super) enum Received {
 pub(crate) struct Signals(SignalFd);
 
 impl Signals {
-    /// Blocks them for this thread, and so for all threads and processes that it makes.
+    /// Blocks all signals for this thread, and so for all processes that it makes. Those that are not looked at
+    /// are held back: a keeper that dies of an alarm which the caller had set, or is stopped by a key, leaves
+    /// a box with the program's files in it and limits that nobody watches.
     pub(crate) fn take_over() -> nix::Result<Self> {
         process::wait_for_children();
         let set = |signals: &[Signal]| signals.iter().copied().collect::<SigSet>();
         let mut watched = set(&INTERRUPT);
         watched.extend(&set(&FATAL));
-        let mut blocked = watched;
-        blocked.extend(&set(&IGNORED));
-        blocked.thread_block()?;
+        SigSet::all().thread_block()?;
         SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self)
+    }
+
+    /// Holds back what would end the process for a result that cannot be written: a file above the caller's
+    /// own limit is an error to be told, not a death.
+    pub(crate) fn hold_back_write_errors() -> nix::Result<()> {
+        SigSet::from(Signal::SIGXFSZ).thread_block()
     }
 
     /// Takes one signal, if there is one.

@@ -1,7 +1,7 @@
 //! The words for a step that failed inside: the step, its object, the reason, and what to do next.
 
 use nix::errno::Errno;
-use nix::sys::resource::Resource;
+use nix::sys::resource::{RLIM_INFINITY, Resource};
 
 use super::message::StepFailure;
 use super::step::Step;
@@ -14,7 +14,7 @@ pub(crate) fn describe(failure: &StepFailure, plan: &RunPlan) -> String {
     let object = object(failure, plan)
         .map(|object| format!(" {object}"))
         .unwrap_or_default();
-    let remedy = remedy(failure)
+    let remedy = remedy(failure, plan)
         .map(|remedy| format!(" ({remedy})"))
         .unwrap_or_default();
     format!("{step}{object}: {reason}{remedy}")
@@ -32,7 +32,10 @@ fn object(failure: &StepFailure, plan: &RunPlan) -> Option<String> {
         Step::Rlimit => plan
             .rlimits
             .get(index)
-            .map(|(resource, limit)| format!("{} to {limit}", name_of(*resource))),
+            .map(|(resource, limit)| match *limit {
+                RLIM_INFINITY => format!("{} to unlimited", name_of(*resource)),
+                limit => format!("{} to {limit}", name_of(*resource)),
+            }),
         Step::OpenStdin => quoted(plan.stdin.as_ref()),
         Step::OpenStdout => quoted(plan.stdout.as_ref()),
         Step::OpenStderr => match &plan.stderr {
@@ -44,7 +47,11 @@ fn object(failure: &StepFailure, plan: &RunPlan) -> Option<String> {
     }
 }
 
-fn remedy(failure: &StepFailure) -> Option<&'static str> {
+fn remedy(failure: &StepFailure, plan: &RunPlan) -> Option<&'static str> {
+    let resource = plan
+        .rlimits
+        .get(failure.index as usize)
+        .map(|(resource, _)| *resource);
     match (failure.step, failure.errno) {
         (Step::PrivateMounts, libc::EINVAL) => Some(
             "the root directory is not a mount point, as in a plain chroot; bind it on itself first",
@@ -58,6 +65,9 @@ fn remedy(failure: &StepFailure) -> Option<&'static str> {
         (Step::ChangeToBox, libc::ENOENT) => Some("keep a directory rule for 'box'"),
         (Step::CloneProgram, libc::EAGAIN) => {
             Some("the machine or the slice is at its limit of processes")
+        }
+        (Step::Rlimit, libc::EPERM) if resource == Some(Resource::RLIMIT_NOFILE) => {
+            Some("it is above the sysctl fs.nr_open, or this container lacks CAP_SYS_RESOURCE")
         }
         (Step::Rlimit, libc::EPERM) => Some("this container lacks CAP_SYS_RESOURCE"),
         _ => None,

@@ -37,8 +37,6 @@ pub(crate) struct ProgramSetup {
     pub(crate) gid: u32,
     /// Limits by setrlimit(2), soft and hard alike.
     pub(crate) rlimits: Vec<(Resource, u64)>,
-    /// Whether the process is in a leaf and gets a cgroup namespace rooted there.
-    pub(crate) in_leaf: bool,
     /// Descriptors above 2 that stay open: the caller's, never ours.
     pub(crate) inherited: Vec<RawFd>,
     /// The terminal whose foreground group the program becomes.
@@ -101,10 +99,8 @@ fn set_up(
             }
         }
     }
-    if setup.in_leaf {
-        // Only now: a namespace made with the clone would be rooted in init's cgroup.
-        unshare(CloneFlags::CLONE_NEWCGROUP).map_err(StepFailure::at(Step::CgroupNamespace))?;
-    }
+    // Only now: a namespace made with the clone would be rooted in init's cgroup.
+    unshare(CloneFlags::CLONE_NEWCGROUP).map_err(StepFailure::at(Step::CgroupNamespace))?;
     // Before the limits: with few open files allowed, ours would be in the way of the redirections.
     process::close_all_but(&setup.inherited, keeper)
         .map_err(StepFailure::at(Step::CloseDescriptors))?;

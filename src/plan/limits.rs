@@ -60,7 +60,9 @@ pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
             limits.stack.map_or(RLIM_INFINITY, |bytes| bytes.0),
         ),
         (Resource::RLIMIT_MEMLOCK, 0),
-        (Resource::RLIMIT_CORE, limits.core.0),
+        // One byte is less than any dump, like none, and also keeps the kernel from piping the program's memory
+        // to a handler on the host: core(5), "Piping core dumps to a program".
+        (Resource::RLIMIT_CORE, limits.core.0.max(1)),
     ];
     // The keeper is to kill the program long before this; but a keeper may have been stopped.
     let cpu_kill = limits
@@ -105,7 +107,7 @@ mod tests {
         let default = plan(&["--run", "a"], nowhere()).unwrap();
         assert_eq!(limit(&default, Resource::RLIMIT_NOFILE), Some(1024));
         assert_eq!(limit(&default, Resource::RLIMIT_NPROC), Some(1));
-        assert_eq!(limit(&default, Resource::RLIMIT_CORE), Some(0));
+        assert_eq!(limit(&default, Resource::RLIMIT_CORE), Some(1));
         assert_eq!(limit(&default, Resource::RLIMIT_STACK), Some(RLIM_INFINITY));
         let lifted = plan(
             &["-n0", "-p", "-t0", "-k0", "--core=0", "--run", "a"],

@@ -258,7 +258,9 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
             address_space_bytes: rlimit(Resource::RLIMIT_AS),
             stack_bytes: rlimit(Resource::RLIMIT_STACK),
             file_size_bytes: rlimit(Resource::RLIMIT_FSIZE),
-            core_bytes: rlimit(Resource::RLIMIT_CORE),
+            // One byte stands for none.
+            core_bytes: rlimit(Resource::RLIMIT_CORE)
+                .map(|bytes| if bytes == 1 { 0 } else { bytes }),
             open_files: rlimit(Resource::RLIMIT_NOFILE),
             disk_bytes: quota
                 .filter(|quota| quota.blocks > 0)
@@ -323,7 +325,7 @@ mod tests {
             },
             rlimits: vec![
                 (Resource::RLIMIT_STACK, RLIM_INFINITY),
-                (Resource::RLIMIT_CORE, 0),
+                (Resource::RLIMIT_CORE, 1),
             ],
             quota: Some(DiskQuota {
                 blocks: 10,

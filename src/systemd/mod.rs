@@ -15,10 +15,11 @@ use std::time::Duration;
 
 pub(crate) use bus::{Bus, BusError};
 pub(crate) use state::StateRequest;
-use unit::{Held, Start};
+use unit::{Answer, Held, Start};
 
 use crate::cgroup::hierarchy;
 use crate::clock::Timer;
+use crate::error::chain;
 
 /// What is asked of systemd.
 #[derive(Debug, Clone)]
@@ -101,6 +102,9 @@ pub(crate) struct ScopeRequest {
     attempt: Attempt,
     /// How many there have been.
     attempts: usize,
+    /// Reports when the pause is over, or when it is time to look whether systemd did what was asked without
+    /// saying so.
+    timer: Timer,
 }
 
 /// How often a request is made, under a new name each time, when its outcome is unknown.
@@ -110,12 +114,16 @@ const ATTEMPTS: usize = 8;
 /// systemd that is being restarted is back within a second or two.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
+/// A systemd that was replaced by itself (daemon-reexec) goes on with its jobs, but may have forgotten whom to
+/// tell. So this often `/proc` is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
 #[derive(Debug)]
 enum Attempt {
     /// The unit was asked for.
     Asked(Start),
-    /// It will be asked for again when this timer reports.
-    Paused(Timer),
+    /// It will be asked for again after a pause.
+    Paused,
 }
 
 impl ScopeRequest {
@@ -132,10 +140,9 @@ impl ScopeRequest {
             pid: init_pid,
             pidfd: init_pidfd.as_fd(),
         };
-        let attempt = match bus.and_then(|bus| Start::begin(bus, unit.clone(), &spec, held)) {
-            Ok(start) => Attempt::Asked(start),
-            Err(error) => Attempt::after(error, unit, 1)?,
-        };
+        let begun = bus.and_then(|bus| Start::begin(bus, unit.clone(), &spec, held));
+        let timer = Timer::new().map_err(ScopeError::Timer)?;
+        let attempt = attempt(begun, unit, 1, &timer)?;
         Ok(Self {
             spec,
             mount_point,
@@ -143,15 +150,17 @@ impl ScopeRequest {
             init_pidfd,
             attempt,
             attempts: 1,
+            timer,
         })
     }
 
-    /// Readable when [`Self::proceed`] has something to do.
-    pub(crate) fn ready(&self) -> BorrowedFd<'_> {
-        match &self.attempt {
-            Attempt::Asked(start) => start.bus().as_fd(),
-            Attempt::Paused(timer) => timer.as_fd(),
-        }
+    /// One of them is readable when [`Self::proceed`] has something to do.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let bus = match &self.attempt {
+            Attempt::Asked(start) => Some(start.bus().as_fd()),
+            Attempt::Paused => None,
+        };
+        bus.into_iter().chain([self.timer.as_fd()])
     }
 
     /// Goes on with the request as far as that is possible without waiting; `None` when there is no answer
@@ -161,27 +170,33 @@ impl ScopeRequest {
             pid: self.init_pid,
             pidfd: self.init_pidfd.as_fd(),
         };
-        let (unit, answer) = match &mut self.attempt {
+        match &mut self.attempt {
             Attempt::Asked(start) => {
-                let answer = start.proceed(&self.spec, held);
-                if let Ok(false) = answer {
-                    return Ok(None);
+                let unit = start.unit().to_owned();
+                match start.proceed(&self.spec, held) {
+                    Ok(Answer::Started) => self.verify(unit, Ok(())),
+                    Ok(Answer::None) => self.look(&unit),
+                    Err(error) => self.verify(unit, Err(error)),
                 }
-                (start.unit().to_owned(), answer.map(drop))
             }
-            Attempt::Paused(_) => {
+            Attempt::Paused => {
                 self.attempts += 1;
                 let unit = unit_name(&self.spec);
                 let begun = Bus::connect()
                     .and_then(|bus| Start::begin(bus, unit.clone(), &self.spec, held));
-                self.attempt = match begun {
-                    Ok(start) => Attempt::Asked(start),
-                    Err(error) => Attempt::after(error, unit, self.attempts)?,
-                };
-                return Ok(None);
+                self.attempt = attempt(begun, unit, self.attempts, &self.timer)?;
+                Ok(None)
             }
-        };
-        self.verify(unit, answer)
+        }
+    }
+
+    /// When it is time to: whether init is in the unit although nobody said so.
+    fn look(&mut self, unit: &str) -> Result<Option<Scope>, ScopeError> {
+        if !self.timer.has_reported().map_err(ScopeError::Timer)? {
+            return Ok(None);
+        }
+        self.timer.set_after(LOOK).map_err(ScopeError::Timer)?;
+        Ok(self.scope_of_init(unit))
     }
 
     /// `/proc` is the truth, whatever the bus said: the call in flight during `systemctl daemon-reexec`
@@ -191,39 +206,56 @@ impl ScopeRequest {
         unit: String,
         answer: Result<(), BusError>,
     ) -> Result<Option<Scope>, ScopeError> {
-        let found = hierarchy::cgroup_of(&self.init_pid.to_string())
-            .ok()
-            .flatten();
-        match (answer, found) {
-            (_, Some(path)) if path.file_name().is_some_and(|name| name == unit.as_str()) => {
-                Ok(Some(Scope {
-                    unit,
-                    path: self.mount_point.join(path),
-                }))
+        match (self.scope_of_init(&unit), answer) {
+            (Some(scope), _) => Ok(Some(scope)),
+            (None, Ok(())) => {
+                let found = self.cgroup_of_init();
+                Err(ScopeError::NotThere { unit, found })
             }
-            (Ok(()), found) => Err(ScopeError::NotThere { unit, found }),
-            (Err(error), _) => {
-                self.attempt = Attempt::after(error, unit, self.attempts)?;
+            (None, Err(error)) => {
+                self.attempt = attempt(Err(error), unit, self.attempts, &self.timer)?;
                 Ok(None)
             }
         }
     }
+
+    fn cgroup_of_init(&self) -> Option<PathBuf> {
+        hierarchy::cgroup_of(&self.init_pid.to_string()).ok()?
+    }
+
+    /// The scope, if init is in it.
+    fn scope_of_init(&self, unit: &str) -> Option<Scope> {
+        let path = self.cgroup_of_init()?;
+        (path.file_name()? == unit).then(|| Scope {
+            unit: unit.to_owned(),
+            path: self.mount_point.join(path),
+        })
+    }
 }
 
-impl Attempt {
-    /// What follows a failed attempt: another one after a pause, or the failure.
-    fn after(error: BusError, unit: String, attempts: usize) -> Result<Self, ScopeError> {
-        if !error.is_transient() || attempts >= ATTEMPTS {
-            let source = error;
-            return Err(ScopeError::Bus { unit, source });
+/// What follows from the beginning of an attempt, or its failure: another one after a pause, or the end.
+fn attempt(
+    begun: Result<Start, BusError>,
+    unit: String,
+    attempts: usize,
+    timer: &Timer,
+) -> Result<Attempt, ScopeError> {
+    let error = match begun {
+        Ok(start) => {
+            timer.set_after(LOOK).map_err(ScopeError::Timer)?;
+            return Ok(Attempt::Asked(start));
         }
-        log::info!("asking systemd for the scope again: {error}");
-        let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
-        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings));
-        let timer = Timer::new().map_err(ScopeError::Timer)?;
-        timer.set_after(pause).map_err(ScopeError::Timer)?;
-        Ok(Self::Paused(timer))
+        Err(error) => error,
+    };
+    if !error.is_transient() || attempts >= ATTEMPTS {
+        let source = error;
+        return Err(ScopeError::Bus { unit, source });
     }
+    log::info!("asking systemd for the scope again: {}", chain(&error));
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings));
+    timer.set_after(pause).map_err(ScopeError::Timer)?;
+    Ok(Attempt::Paused)
 }
 
 /// 64 random bits: names of scopes must not meet, not even with left-overs of a failed start.
@@ -241,13 +273,14 @@ mod tests {
     #[test]
     fn an_outcome_that_is_unknown_is_tried_again_and_not_for_ever() {
         let unit = || "isolate-1-0.scope".to_owned();
+        let timer = Timer::new().unwrap();
         for attempts in 1..ATTEMPTS {
-            let after = Attempt::after(BusError::Disconnected, unit(), attempts);
-            assert!(matches!(after, Ok(Attempt::Paused(_))), "{after:?}");
+            let after = attempt(Err(BusError::Disconnected), unit(), attempts, &timer);
+            assert!(matches!(after, Ok(Attempt::Paused)), "{after:?}");
         }
-        let after = Attempt::after(BusError::Disconnected, unit(), ATTEMPTS);
+        let after = attempt(Err(BusError::Disconnected), unit(), ATTEMPTS, &timer);
         assert!(matches!(after, Err(ScopeError::Bus { .. })), "{after:?}");
         let refused = BusError::Job("failed".into());
-        assert!(Attempt::after(refused, unit(), 1).is_err());
+        assert!(attempt(Err(refused), unit(), 1, &timer).is_err());
     }
 }

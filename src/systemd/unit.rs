@@ -20,6 +20,15 @@ pub(super) struct Held<'a> {
     pub(super) pidfd: BorrowedFd<'a>,
 }
 
+/// What systemd has said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing that matters yet.
+    None,
+    /// The unit has been started.
+    Started,
+}
+
 /// A unit that was asked for and is not there yet.
 #[derive(Debug)]
 pub(super) struct Start {
@@ -68,8 +77,8 @@ impl Start {
         &self.unit
     }
 
-    /// Deals with what has come; true when the unit has been started.
-    pub(super) fn proceed(&mut self, spec: &ScopeSpec, held: Held<'_>) -> Result<bool, BusError> {
+    /// Deals with what has come.
+    pub(super) fn proceed(&mut self, spec: &ScopeSpec, held: Held<'_>) -> Result<Answer, BusError> {
         while let Some(message) = self.bus.receive()? {
             match message.kind {
                 Kind::Return if message.answers == Some(self.call) => {
@@ -90,11 +99,11 @@ impl Start {
                 Kind::Error if message.answers == Some(self.add_match) => {
                     return Err(refusal(&message));
                 }
-                Kind::Signal if self.reports_our_job(&message)? => return Ok(true),
+                Kind::Signal if self.reports_our_job(&message)? => return Ok(Answer::Started),
                 _ => {}
             }
         }
-        Ok(false)
+        Ok(Answer::None)
     }
 
     /// Whether a signal says that our job has ended, and well. It has to come from who took the job:

@@ -1,0 +1,64 @@
+//! Writing to descriptors that others have, too.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::unistd::write;
+
+/// Writes all bytes, as to a descriptor that blocks: whoever shares it, the program for one, may have made it
+/// one that does not (O_NONBLOCK belongs to the open file, not to the descriptor).
+pub(crate) fn write_all(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match write(&to, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => bytes = &bytes[length..],
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let mut polled = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
+                match poll(&mut polled, PollTimeout::NONE) {
+                    Ok(_) | Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_descriptor_that_does_not_block_is_waited_for() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            theirs.read_to_end(&mut all).unwrap();
+            all.len()
+        });
+        write_all(&ours, &[b'x'; 10_000_000]).unwrap();
+        drop(ours);
+        assert_eq!(reader.join().unwrap(), 10_000_000);
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_written_is_an_error() {
+        let full = std::fs::File::options()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
+        assert_eq!(
+            write_all(&full, b"x").unwrap_err().raw_os_error(),
+            Some(libc::ENOSPC)
+        );
+        write_all(&full, b"").unwrap();
+    }
+}
