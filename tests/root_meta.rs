@@ -364,3 +364,30 @@ fn a_link_in_the_box_does_not_lead_the_meta_file_out_of_it() {
         .assert_ok();
     assert!(test_box.out().join("real").exists());
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_meta_file_on_a_full_disk_is_an_internal_error() {
+    let test_box = TestBox::new();
+    let run = test_box
+        .init()
+        .isolate(&["--meta=/dev/full", "--run", "--", "/bin/true"]);
+    run.assert_refused(
+        2,
+        "cannot write the meta file '/dev/full': No space left on device",
+    );
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_keeper_that_is_sent_a_fatal_signal_says_so_and_takes_everything_along() {
+    for signal in [Signal::SIGSEGV, Signal::SIGABRT] {
+        let test_box = TestBox::new();
+        let running = test_box.shell(": >started; sleep 600").spawn();
+        running.wait_for_file("started");
+        running.signal(signal);
+        running.finish().assert_failed("received fatal signal");
+        assert_eq!(support::processes_of(test_box.uid()), [] as [i32; 0]);
+        test_box.command(&["/bin/true"]).run().assert_ok();
+    }
+}

@@ -536,3 +536,15 @@ fn alarms_and_other_signals_that_the_caller_left_behind_end_nothing() {
         fs::remove_file(started).unwrap();
     }
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn few_descriptors_of_the_caller_are_enough_or_an_error_that_says_so() {
+    let job = |limit: &str| {
+        TestBox::new()
+            .command(&["/bin/true"])
+            .through(&format!("ulimit {limit}; exec \"$@\""))
+    };
+    job("-Sn 12").run().assert_ok();
+    job("-n 12").run().assert_failed("Too many open files");
+}

@@ -5,7 +5,7 @@
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use support::finish;
+use support::{finish, slow};
 use system::{assert_nothing_left, cg_box, let_go, members, must, only_scope, property, start};
 
 mod support;
@@ -76,4 +76,43 @@ fn a_run_neither_ends_nor_fails_while_dbus_is_restarted() {
     running.finish().assert_ok();
     assert_nothing_left(&test_box);
     assert_nothing_left(&other);
+}
+
+/// A bus that answers late is not a bus that is gone.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_waits_for_a_bus_that_is_slow() {
+    let _alone = alone();
+    let test_box = cg_box();
+    test_box.init();
+    let pid = property("dbus.service", "MainPID");
+    must("kill", &["-STOP", &pid]);
+    let running = test_box.command(&["/bin/true"]).spawn();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    must("kill", &["-CONT", &pid]);
+    running.finish().assert_ok();
+    assert_nothing_left(&test_box);
+}
+
+/// systemd goes on with what it was asked for, whether it says so or not.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn runs_begin_in_a_storm_of_reexecutions() {
+    let _alone = alone();
+    let test_box = cg_box();
+    test_box.init();
+    let rounds = if slow() { 3 } else { 20 };
+    let reexec = std::thread::spawn(move || {
+        for _ in 0..rounds {
+            let mut command = Command::new("systemctl");
+            command.arg("daemon-reexec");
+            drop(finish(command));
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+    });
+    while !reexec.is_finished() {
+        test_box.command(&["/bin/true"]).run().assert_ok();
+    }
+    reexec.join().unwrap();
+    assert_nothing_left(&test_box);
 }
