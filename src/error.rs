@@ -25,6 +25,18 @@ fn reason(error: &(dyn Error + 'static)) -> String {
     }
 }
 
+/// One line without characters that a terminal obeys: names of files are in messages.
+pub(crate) fn printable(message: &str) -> String {
+    message
+        .chars()
+        .flat_map(|c| {
+            let escaped = c.is_control().then(|| c.escape_default());
+            let plain = (!c.is_control()).then_some(c);
+            escaped.into_iter().flatten().chain(plain)
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

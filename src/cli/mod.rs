@@ -10,6 +10,7 @@ use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::error::printable;
 use crate::request::{Command, LimitRequest, Request, StderrRequest};
 use getopt::{Operands, Words};
 use options::{CommandFlags, ExecLine, IsolateLine, Options};
@@ -278,16 +279,4 @@ fn request(command: Command, options: Options, program: Vec<OsString>) -> Result
         syscalls: world.syscalls,
         program,
     })
-}
-
-/// A message is one line: control characters from the command line are escaped.
-fn printable(message: &str) -> String {
-    message
-        .chars()
-        .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_default());
-            let plain = (!c.is_control()).then_some(c);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
 }

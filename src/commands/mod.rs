@@ -14,7 +14,7 @@ use box_run::Finished;
 use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::config::settings::Settings;
-use crate::error::chain;
+use crate::error::{chain, printable};
 use crate::report;
 use crate::request::Request;
 
@@ -92,18 +92,6 @@ impl Failure {
     pub(crate) fn at<E: Error + 'static>(what: &str) -> impl Fn(E) -> Self {
         move |error| Self::new(format!("{what}: {}", chain(&error)))
     }
-}
-
-/// One line without characters that a terminal obeys: names of files are in messages.
-fn printable(message: &str) -> String {
-    message
-        .chars()
-        .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_default());
-            let plain = (!c.is_control()).then_some(c);
-            escaped.into_iter().flatten().chain(plain)
-        })
-        .collect()
 }
 
 /// Every error of the layers below is a chain of causes that can be printed. This is the border: what

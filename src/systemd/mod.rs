@@ -5,6 +5,7 @@
 //! here blocks, and there are no threads.
 
 mod bus;
+mod message;
 mod state;
 mod unit;
 

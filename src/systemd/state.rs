@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use zbus::Message;
 use zbus::zvariant::{OwnedValue, Value};
 
-use super::bus::{Bus, BusError, Kind};
+use super::bus::{Bus, BusError};
+use super::message::Kind;
 use super::unit::{SYSTEMD, serial};
 
 /// The question, until it is answered. systemd answers when it has done what it was about: if it is killing

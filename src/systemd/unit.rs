@@ -6,7 +6,8 @@ use zbus::Message;
 use zbus::zvariant::{Fd, OwnedObjectPath, Value};
 
 use super::ScopeSpec;
-use super::bus::{Bus, BusError, Incoming, Kind, call_of_the_bus};
+use super::bus::{Bus, BusError, call_of_the_bus};
+use super::message::{Incoming, Kind};
 
 pub(super) const SYSTEMD: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";

@@ -1,142 +1,20 @@
 //! The report (`--report`): one JSON object with everything that is known of a run. Its form is
 //! `docs/report.schema.json`. Units are in the names; what is not known is left out, never 0.
 
+mod document;
+
 use std::time::Duration;
 
+use document::{
+    BoxFacts, CgroupFacts, Document, Figures, Held, LimitFacts, RestrictionFacts, StageFacts,
+};
 use nix::sys::resource::{RLIM_INFINITY, Resource};
-use serde::Serialize;
 
 use super::{Circumstances, Ending, Report, Usage, Verdict};
 use crate::clock::Moment;
 
 /// The number of this form of the report: it grows when a reader has to change.
 const FORMAT: u32 = 1;
-
-#[derive(Serialize)]
-struct Document {
-    format: u32,
-    isolate_run: &'static str,
-    verdict: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exit_code: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signal: Option<i32>,
-    killed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oom_killed: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    figures: Option<Figures>,
-    #[serde(flatten)]
-    held: Option<Held>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-struct Held {
-    #[serde(rename = "box")]
-    box_: BoxFacts,
-    cgroup: CgroupFacts,
-    limits: LimitFacts,
-    restrictions: RestrictionFacts,
-    stages: StageFacts,
-}
-
-/// What the run used.
-#[derive(Serialize)]
-struct Figures {
-    cpu_time_us: u64,
-    cpu_user_us: u64,
-    cpu_system_us: u64,
-    wall_time_us: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    memory_peak_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    oom_kills: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    processes_peak: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_rss_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    voluntary_context_switches: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    forced_context_switches: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct BoxFacts {
-    id: u32,
-    uid: u32,
-    gid: u32,
-}
-
-#[derive(Serialize)]
-struct CgroupFacts {
-    manager: &'static str,
-    control_group_mode: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unit: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
-}
-
-/// The limits in force.
-#[derive(Serialize)]
-struct LimitFacts {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cpu_time_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cpu_kill_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    wall_time_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    memory_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    processes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    address_space_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stack_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    file_size_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    core_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    open_files: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    disk_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    disk_files: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cpus: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    memory_nodes: Option<String>,
-}
-
-/// What was enforced besides limits. What is not listed there holds for every run.
-#[derive(Serialize)]
-struct RestrictionFacts {
-    network: &'static str,
-    system_calls_denied: Vec<&'static str>,
-}
-
-/// When what was reached, from the moment at which the run was asked for.
-#[derive(Serialize)]
-struct StageFacts {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    laid_out_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    root_built_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cgroup_ready_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    begun_us: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_us: Option<u64>,
-}
 
 /// The report of a run.
 pub(crate) fn format(report: &Report, circumstances: &Circumstances) -> String {
@@ -344,7 +222,7 @@ mod tests {
 
     /// Parses the text and holds it against the schema.
     fn valid(text: &str) -> Value {
-        let schema = include_str!("../../docs/report.schema.json");
+        let schema = include_str!("../../../docs/report.schema.json");
         let value: Value = serde_json::from_str(text).unwrap();
         let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
         let name = "report.schema.json";

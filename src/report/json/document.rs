@@ -1,0 +1,129 @@
+//! The form of the report, as types. It is explained in `docs/report.schema.json`.
+
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(super) struct Document {
+    pub(super) format: u32,
+    pub(super) isolate_run: &'static str,
+    pub(super) verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) signal: Option<i32>,
+    pub(super) killed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) oom_killed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) figures: Option<Figures>,
+    #[serde(flatten)]
+    pub(super) held: Option<Held>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) struct Held {
+    #[serde(rename = "box")]
+    pub(super) box_: BoxFacts,
+    pub(super) cgroup: CgroupFacts,
+    pub(super) limits: LimitFacts,
+    pub(super) restrictions: RestrictionFacts,
+    pub(super) stages: StageFacts,
+}
+
+/// What the run used.
+#[derive(Serialize)]
+pub(super) struct Figures {
+    pub(super) cpu_time_us: u64,
+    pub(super) cpu_user_us: u64,
+    pub(super) cpu_system_us: u64,
+    pub(super) wall_time_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory_peak_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) oom_kills: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) processes_peak: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) max_rss_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) voluntary_context_switches: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) forced_context_switches: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct BoxFacts {
+    pub(super) id: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+#[derive(Serialize)]
+pub(super) struct CgroupFacts {
+    pub(super) manager: &'static str,
+    pub(super) control_group_mode: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unit: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) path: Option<String>,
+}
+
+/// The limits in force.
+#[derive(Serialize)]
+pub(super) struct LimitFacts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cpu_time_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cpu_kill_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) wall_time_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) processes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) address_space_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stack_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file_size_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) core_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) open_files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) disk_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) disk_files: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cpus: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) memory_nodes: Option<String>,
+}
+
+/// What was enforced besides limits. What is not listed there holds for every run.
+#[derive(Serialize)]
+pub(super) struct RestrictionFacts {
+    pub(super) network: &'static str,
+    pub(super) system_calls_denied: Vec<&'static str>,
+}
+
+/// When what was reached, from the moment at which the run was asked for.
+#[derive(Serialize)]
+pub(super) struct StageFacts {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) laid_out_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) root_built_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cgroup_ready_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) begun_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ended_us: Option<u64>,
+}
