@@ -1,11 +1,12 @@
 //! The cgroups of one run: `TOP/init` with init, `TOP/box` (the leaf) with the program.
 //!
 //! TOP is the cgroup of the systemd scope, or a directory that we make in a delegated cgroup. Processes
-//! are in its children only, so that controllers can be enabled in it.
+//! are in its children only, so that controllers can be enabled in it; where none is needed, the init of a
+//! scope stays in TOP.
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::{Cgroup, CgroupError, Leaf, LeafLimits};
@@ -20,6 +21,7 @@ const STALE_PATIENCE: Duration = Duration::from_secs(5);
 /// The cgroups of one run.
 #[derive(Debug)]
 pub(crate) struct Subtree {
+    path: PathBuf,
     init: Cgroup,
     leaf: Leaf,
     /// What we made ourselves and have to remove.
@@ -53,11 +55,24 @@ impl Subtree {
         limits: &LeafLimits,
     ) -> Result<Self, CgroupError> {
         let top = Cgroup::open(scope)?;
+        let needed = available(&top, limits)?;
+        if needed.is_empty() {
+            // Without controllers init may stay where systemd has put it, beside the leaf.
+            let leaf = Leaf::create(&top, limits)?;
+            return Ok(Self {
+                path: scope.to_owned(),
+                init: top,
+                leaf,
+                made: None,
+            });
+        }
         let init = top.create(INIT)?;
         // systemd has just moved it, so this second move does not wait for a grace period again.
         init.adopt(init_pid)?;
-        let leaf = make_leaf(&top, limits)?;
+        top.enable(&needed)?;
+        let leaf = Leaf::create(&top, limits)?;
         Ok(Self {
+            path: scope.to_owned(),
             init,
             leaf,
             made: None,
@@ -83,6 +98,7 @@ impl Subtree {
             .and_then(|init| Ok((init, make_leaf(&made.top, limits)?)));
         match cgroups {
             Ok((init, leaf)) => Ok(Self {
+                path: made.top.path().to_owned(),
                 init,
                 leaf,
                 made: Some(made),
@@ -112,7 +128,7 @@ impl Subtree {
 
     /// Where the run's cgroups are, for messages.
     pub(crate) fn path(&self) -> &Path {
-        self.init.path().parent().unwrap_or(Path::new("/"))
+        &self.path
     }
 
     /// Gives the cgroups back when init is gone. Those of a scope are systemd's to remove: it learns that a

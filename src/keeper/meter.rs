@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 
@@ -82,20 +83,41 @@ impl Meter {
     }
 }
 
-/// How many threads are asked for their time at a look: with more of them, each has run only a little since the
-/// kernel counted last.
+/// How many threads are looked at: with more of them, each has run only a little since the kernel counted last.
 const SETTLED: usize = 256;
 
-/// Brings the count of running threads up to this moment. The kernel does so at its own ticks otherwise, and
-/// cpu.stat and a process's clock are up to a tick (4 ms with HZ=250) and CPU behind; reading a thread's own
-/// clock counts what the thread has run (kernel/sched/core.c, task_sched_runtime).
+/// Brings the count of running threads up to this moment. The kernel does so when something happens on their
+/// CPU, or at its ticks: cpu.stat and a process's clock are up to a tick (4 ms with HZ=250) behind for each
+/// CPU. So this process goes to each of these CPUs once; that it wakes up there is what makes the kernel count
+/// (kernel/sched/fair.c, check_preempt_wakeup: update_curr). Where it may not go, the count stays behind.
 fn settle(threads: impl IntoIterator<Item = i32>) {
-    for thread in threads.into_iter().take(SETTLED) {
-        // include/linux/posix-timers_types.h: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED. A thread that has
-        // gone in the meantime was counted to its end.
-        let clock = ClockId::from_raw(!thread << 3 | 4 | 2);
-        clock_gettime(clock).ok();
+    let mut cpus: Vec<usize> = threads
+        .into_iter()
+        .take(SETTLED)
+        .filter_map(|thread| running_on(&fs::read_to_string(format!("/proc/{thread}/stat")).ok()?))
+        .collect();
+    cpus.sort_unstable();
+    cpus.dedup();
+    let own = Pid::from_raw(0);
+    let Ok(before) = sched_getaffinity(own) else {
+        return;
+    };
+    for cpu in cpus {
+        let mut only = CpuSet::new();
+        if only.set(cpu).is_ok() {
+            sched_setaffinity(own, &only).ok();
+        }
     }
+    sched_setaffinity(own, &before).ok();
+}
+
+/// The CPU that a thread is running on, from its line in /proc/PID/stat: state and processor, fields 3 and 39
+/// (proc_pid_stat(5)). `None` when it is not running.
+fn running_on(stat: &str) -> Option<usize> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    (fields.next()? == "R").then_some(())?;
+    fields.nth(35)?.parse().ok()
 }
 
 fn threads_of(pid: Pid) -> Vec<i32> {
@@ -160,6 +182,20 @@ mod tests {
         let stat = "12 (a) R 1 (b) S 1 12 12 0 -1 4194304 1 2 3 4 50 60 7 8 20 0 1 0 100";
         assert_eq!(child_ticks(stat), Some(15));
         assert_eq!(child_ticks("12 (a) S 1"), None);
+    }
+
+    #[test]
+    fn a_running_thread_has_a_cpu() {
+        let fields = (4..=52)
+            .map(|n| n.to_string())
+            .collect::<Vec<_>>()
+            .join(" ");
+        assert_eq!(running_on(&format!("1 (a) R 1) R {fields}")), Some(39));
+        assert_eq!(running_on(&format!("1 (a) S {fields}")), None);
+        assert_eq!(running_on("1 (a) R 1 2"), None);
+        let own = fs::read_to_string("/proc/thread-self/stat").unwrap();
+        assert!(running_on(&own).is_some());
+        settle([Pid::this().as_raw()]);
     }
 
     #[test]

@@ -122,6 +122,7 @@ impl Bus {
         send(stream.as_fd(), words.as_bytes(), None).map_err(BusError::Connect)?;
         // The first message has to be this one; the bus answers with our name, which nobody asks for.
         let hello = call_of_the_bus("Hello", &()).map_err(BusError::Message)?;
+        let_others_run();
         Ok(Self {
             stream,
             received: Vec::new(),
@@ -139,6 +140,15 @@ impl Bus {
             }
             None => self.transmit(&message),
         }
+    }
+
+    /// Sends what was held back, if the bus has let us in by now.
+    pub(super) fn flush(&mut self) -> Result<(), BusError> {
+        if self.held_back.is_some() && self.read()? {
+            self.shake_hands()?;
+        }
+        let_others_run();
+        Ok(())
     }
 
     /// Takes the next message; `None` when nothing more has come.
@@ -211,6 +221,12 @@ impl AsFd for Bus {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
+}
+
+/// The kernel wakes the bus on our own CPU where CPUs share no cache, as in many virtual machines; there it would
+/// wait for us to sleep, while we go on with what is less urgent.
+fn let_others_run() {
+    nix::sched::sched_yield().ok();
 }
 
 /// A socket that does not block at all: with its queue full, a bus that hangs would keep us in connect(2).

@@ -58,6 +58,7 @@ impl Start {
         let serials = (serial(&add_match), serial(&call));
         bus.send(add_match)?;
         bus.send(call)?;
+        bus.flush()?;
         Ok(Self {
             bus,
             unit,
