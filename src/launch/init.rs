@@ -37,7 +37,7 @@ pub(crate) struct InitSetup {
     /// After this time init kills the program by itself: the keeper, which is to do so before, may have been
     /// stopped.
     pub(crate) patience: Option<Duration>,
-    /// The lock of the box: held until init is dead, even when the keeper died before.
+    /// The lock of the box: held until init dies, also when the keeper has died before.
     pub(crate) lock: OwnedFd,
     /// `/dev/null`, which takes the place of the standard descriptors once the program has them.
     pub(crate) null: OwnedFd,

@@ -20,6 +20,15 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
+    /// Those among all limits.
+    pub(super) fn of(limits: &Limits) -> Self {
+        Self {
+            cpu: limits.time,
+            cpu_extra: limits.extra_time.unwrap_or_default(),
+            wall: limits.wall_time,
+        }
+    }
+
     /// The CPU time above which the program is killed.
     pub(crate) fn cpu_kill(&self) -> Option<Duration> {
         self.cpu.map(|limit| limit.max(self.cpu_extra))
@@ -65,9 +74,7 @@ pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
         (Resource::RLIMIT_CORE, limits.core.0.max(1)),
     ];
     // The keeper is to kill the program long before this; but a keeper may have been stopped.
-    let cpu_kill = limits
-        .time
-        .map(|time| time.max(limits.extra_time.unwrap_or_default()));
+    let cpu_kill = Deadlines::of(limits).cpu_kill();
     let backstop = cpu_kill.map(|limit| limit.as_secs().saturating_add(CPU_PATIENCE));
     let optional = [
         (Resource::RLIMIT_CPU, backstop),

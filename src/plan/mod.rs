@@ -187,11 +187,7 @@ impl RunPlan {
         Ok(Self {
             slice: settings.cgroup.slice.clone(),
             cg,
-            deadlines: Deadlines {
-                cpu: limits.time,
-                cpu_extra: limits.extra_time.unwrap_or_default(),
-                wall: limits.wall_time,
-            },
+            deadlines: Deadlines::of(&limits),
             leaf,
             rlimits: rlimits(&limits),
             quota: request.quota,
