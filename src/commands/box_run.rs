@@ -66,7 +66,7 @@ impl BoxRun<'_> {
         let given_back =
             self.box_dir
                 .give_back(self.box_plan.ids, self.record.owner, plan.special_files);
-        // In every case: all processes are dead.
+        // In every case: all processes of the program are dead.
         self.lock.write(&self.record)?;
         let Outcome {
             mut ending,
@@ -74,7 +74,10 @@ impl BoxRun<'_> {
             unit,
             stages,
             subtree,
+            init,
         } = outcome?;
+        // It had time to end while the files were given back.
+        drop(init);
         let cgroup = subtree.as_ref().map(|subtree| subtree.path().to_owned());
         let finished = subtree.map_or(Ok(()), Subtree::finish);
         if let Err(failure) = given_back

@@ -72,7 +72,7 @@ impl Keeper<'_> {
                 "the program's processes did not end within {} s after they were killed",
                 KILL_PATIENCE.as_secs()
             ))),
-            Phase::Leaving(_) | Phase::Over(_) => None,
+            Phase::Over(_) => None,
         }
     }
 
@@ -115,12 +115,15 @@ impl Keeper<'_> {
         }
     }
 
+    /// Returns when init, and with it everything in its PID namespace, is dead.
     fn kill_init(&self) -> Result<(), KeeperError> {
         match process::send_signal(self.init.pidfd.as_fd(), libc::SIGKILL) {
             Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
                 Err(cannot("kill init")(error))
             }
-            _ => Ok(()),
+            _ => process::wait_for(self.init.pidfd.as_fd())
+                .map(drop)
+                .map_err(cannot("wait for init")),
         }
     }
 }

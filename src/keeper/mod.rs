@@ -98,8 +98,10 @@ pub(crate) struct Outcome {
     pub(crate) unit: Option<String>,
     /// When what was reached.
     pub(crate) stages: Stages,
-    /// The cgroups, to be given back.
+    /// The cgroups, to be given back when init has ended.
     pub(crate) subtree: Option<Subtree>,
+    /// init: on its way out, and alone in its PID namespace; dropping it waits for its end.
+    pub(crate) init: Init,
 }
 
 /// One run under supervision.
@@ -123,7 +125,7 @@ struct Keeper<'a> {
     figures: Figures,
 }
 
-/// Supervises a run from the moment its init was cloned until everything of it is gone.
+/// Supervises a run from the moment its init was cloned until all processes but init are dead.
 pub(crate) fn supervise(
     plan: &RunPlan,
     init: Init,
@@ -177,6 +179,7 @@ pub(crate) fn supervise(
         unit: keeper.unit,
         stages: keeper.stages,
         subtree,
+        init: keeper.init,
     })
 }
 

@@ -24,9 +24,7 @@ pub(super) enum Phase {
     Running,
     /// It is decided how the run ends; what is left of it is dying, and init has yet to say what it used.
     Ending(Ending),
-    /// Nothing more is to come but the end of init, which was let go or killed.
-    Leaving(Ending),
-    /// init is gone too.
+    /// Nothing more is to come: init is gone, was killed, or was told to go and has nothing left but its end.
     Over(Ending),
 }
 
@@ -64,7 +62,7 @@ pub(super) enum Action {
     KillProgram,
     /// Kill init, and with it everything in its PID namespace.
     KillInit,
-    /// Read the figures, then let init go.
+    /// Let init go, which is alone now.
     Leave,
 }
 
@@ -96,9 +94,7 @@ fn without_figures(ending: Ending) -> Ending {
 pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
     use Action::{Go, KillInit, KillProgram, Leave, WatchLimits};
     match (phase, event) {
-        (Phase::Over(ending) | Phase::Leaving(ending), Event::InitGone) => {
-            (Phase::Over(ending), None)
-        }
+        (Phase::Over(ending), _) => (Phase::Over(ending), None),
         (Phase::Ending(ending), Event::InitGone) => (Phase::Over(without_figures(ending)), None),
         (_, Event::InitGone) => (Phase::Over(Ending::Failed(INIT_GONE.to_owned())), None),
 
@@ -109,15 +105,15 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
 
         // Before the program runs there is only init to kill.
         (Phase::SettingUp { .. } | Phase::Starting { .. }, Event::Kill(reason)) => {
-            (Phase::Leaving(Ending::Killed(reason)), Some(KillInit))
+            (Phase::Over(Ending::Killed(reason)), Some(KillInit))
         }
         (Phase::SettingUp { .. } | Phase::Starting { .. }, Event::Failed(message)) => {
-            (Phase::Leaving(Ending::Failed(message)), Some(KillInit))
+            (Phase::Over(Ending::Failed(message)), Some(KillInit))
         }
 
         // The program's process cannot end before it has begun, unless somebody killed it.
         (Phase::Starting { .. }, Event::Ended(_)) => (
-            Phase::Leaving(Ending::Failed(KILLED_EARLY.to_owned())),
+            Phase::Over(Ending::Failed(KILLED_EARLY.to_owned())),
             Some(KillInit),
         ),
 
@@ -131,13 +127,13 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
             (Phase::Ending(Ending::Failed(message)), Some(KillProgram))
         }
 
-        (Phase::Ending(ending), Event::Empty) => (Phase::Leaving(ending), Some(Leave)),
+        (Phase::Ending(ending), Event::Empty) => (Phase::Over(ending), Some(Leave)),
         // The first failure is the one to tell.
         (Phase::Ending(Ending::Failed(first)), Event::Failed(_)) => {
-            (Phase::Leaving(Ending::Failed(first)), Some(KillInit))
+            (Phase::Over(Ending::Failed(first)), Some(KillInit))
         }
         (Phase::Ending(_), Event::Failed(message)) => {
-            (Phase::Leaving(Ending::Failed(message)), Some(KillInit))
+            (Phase::Over(Ending::Failed(message)), Some(KillInit))
         }
         (phase, _) => (phase, None),
     }
