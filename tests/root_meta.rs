@@ -4,7 +4,7 @@
 use std::fs;
 
 use nix::sys::signal::Signal;
-use support::{Meta, Run, TestBox};
+use support::{Meta, Run, TestBox, wait_until};
 
 mod support;
 
@@ -138,6 +138,30 @@ fn an_interruption_is_a_signal_that_killed() {
         assert_eq!(run.meta.get("killed"), Some("1"));
         assert_eq!(run.stderr, "Interrupted\n");
     }
+}
+
+/// script(1) has the other end of the terminal; when it dies, the kernel hangs up.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_terminal_that_goes_away_interrupts_the_run() {
+    let test_box = TestBox::new();
+    let sleep = test_box.command(&["/bin/sleep", "1000"]);
+    let meta = test_box.dir().join("hung-up");
+    let mut running = sleep
+        .meta(&meta)
+        .through("exec script --quiet --command \"$*\" /dev/null")
+        .spawn();
+    wait_until("the program runs", || !running.processes().is_empty());
+    assert!(running.is_running());
+    running.signal(Signal::SIGKILL);
+    wait_until("the run has ended", || {
+        fs::read_to_string(&meta).is_ok_and(|text| text.contains("status:"))
+    });
+    let text = fs::read_to_string(&meta).unwrap();
+    assert!(text.contains("status:SG\nmessage:Interrupted\n"), "{text}");
+    assert!(text.contains("exitsig:1\n"), "{text}");
+    wait_until("nobody is left", || running.processes().is_empty());
+    test_box.command(&["/bin/true"]).run().assert_ok();
 }
 
 #[test]

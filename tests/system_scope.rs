@@ -270,24 +270,3 @@ fn a_slice_that_is_full_of_processes_is_an_internal_error_with_the_remedy() {
     must("systemctl", &["revert", "testfull.slice"]);
     assert_nothing_left(&test_box);
 }
-
-/// The program has no limit of its own: it is not at fault.
-#[test]
-#[ignore = "needs systemd and cgroup v2: tests/run"]
-fn a_slice_without_memory_is_not_blamed_on_the_program() {
-    let test_box = cg_box().config("slice = 'testsmall.slice'\n");
-    test_box.command(&["/bin/true"]).run().assert_ok();
-    let small = [
-        "set-property",
-        "--runtime",
-        "testsmall.slice",
-        "MemoryMax=24M",
-        "MemorySwapMax=0",
-    ];
-    must("systemctl", &small);
-    let run = test_box.program("allocate").args(&["200"]).run();
-    run.assert_failed("the machine or the slice ran out of it");
-    must("systemctl", &["stop", "testsmall.slice"]);
-    must("systemctl", &["revert", "testsmall.slice"]);
-    assert_nothing_left(&test_box);
-}

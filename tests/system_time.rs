@@ -2,10 +2,11 @@
 //! time on the clock, end a run.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::fs;
 use std::time::Instant;
 
-use support::{Run, TestBox, slow};
-use system::{assert_nothing_left, cg_box, must};
+use support::{Run, TestBox, slow, wait_until};
+use system::{assert_nothing_left, cg_box, let_go, must, start};
 
 mod support;
 mod system;
@@ -171,4 +172,29 @@ fn the_work_of_setting_up_the_sandbox_is_not_in_the_time() {
         heavy <= light * 1.5 + slack,
         "{heavy} s instead of {light} s"
     );
+}
+
+/// Programs that keep all CPUs busy must not hold up the keeper, which would let them go beyond their limits.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn the_keeper_goes_before_all_programs_while_it_watches_limits() {
+    let policy = |pid: &str| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        // Field 41, counted from behind the name.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        fields.split(' ').nth(38).unwrap().to_owned()
+    };
+    let test_box = cg_box().options(&["--wall-time=100"]);
+    let running = start(&test_box);
+    let (fifo, other) = ("1", "0");
+    wait_until("the keeper goes first", || {
+        policy(&running.pid().to_string()) == fifo
+    });
+    for pid in running.processes() {
+        assert_eq!(policy(&pid.to_string()), other);
+    }
+    let_go(&test_box);
+    running.finish().assert_ok();
+    let inside = test_box.command(&["/bin/cat", "/proc/self/stat"]).run();
+    assert_eq!(inside.assert_ok().stdout.split(' ').nth(40), Some(other));
 }

@@ -90,6 +90,9 @@ impl LeafUsage {
 /// The kernel has no more PIDs than this (PID_MAX_LIMIT), and refuses such a pids.max.
 const PIDS_MAX: u64 = 1 << 22;
 
+/// systemd-oomd counts its decisions to kill here, before it kills (systemd: src/oom/oomd-util.c, oomd_cgroup_kill).
+const OOMD_DECISIONS: &str = "user.oomd_ooms";
+
 /// The name of the leaf below the run's cgroup.
 const NAME: &str = "box";
 
@@ -147,6 +150,11 @@ impl Leaf {
     /// The directory, for CLONE_INTO_CGROUP.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.cgroup.as_fd()
+    }
+
+    /// Whether systemd-oomd has killed the leaf, for lack of memory outside of it. In doubt it has not.
+    pub(crate) fn was_killed_by_oomd(&self) -> bool {
+        matches!(xattr::get(self.cgroup.path(), OOMD_DECISIONS), Ok(Some(_)))
     }
 
     /// Kills everything in the leaf; one that is gone holds nothing.

@@ -1,15 +1,15 @@
 //! What the keeper does: tells init, watches limits, kills.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::looks::next_look;
 use super::phase::{Action, Event, Phase};
 use super::{CgroupState, KILL_PATIENCE, Keeper, KeeperError, SETUP_PATIENCE, cannot};
 use crate::cgroup::Leaf;
 use crate::error::chain;
 use crate::launch::message::ToInit;
 use crate::report::KillReason;
+use crate::sys::priority::Urgent;
 use crate::sys::process;
 
 impl Keeper<'_> {
@@ -44,11 +44,25 @@ impl Keeper<'_> {
             None => self.deadline.unset(),
         }
         .map_err(timer)?;
-        if let Some(limit) = self.plan.deadlines.cpu_kill() {
-            let first = next_look(Duration::ZERO, limit, self.parallel);
+        let cpu_kill = self.plan.deadlines.cpu_kill();
+        if let Some(limit) = cpu_kill {
+            let looks = &mut self.looks;
+            let first = looks.next(Duration::ZERO, limit, self.parallel, Duration::ZERO);
             self.cpu_look.set_at(begun.after(first)).map_err(timer)?;
         }
+        if self.plan.deadlines.wall.is_some() || cpu_kill.is_some() {
+            self.hurry();
+        }
         Ok(())
+    }
+
+    /// From now on the keeper does not wait for programs that keep all CPUs busy, for up to 10 ms each time, which
+    /// they would use beyond their limits.
+    fn hurry(&mut self) {
+        match Urgent::begin() {
+            Ok(urgent) => self.urgent = urgent,
+            Err(error) => log::info!("limits may be exceeded by some ms on busy CPUs: {error}"),
+        }
     }
 
     /// What a deadline that has passed means.
@@ -77,8 +91,9 @@ impl Keeper<'_> {
     }
 
     /// Kills above the limit, or finds the moment of the next look.
-    pub(super) fn look_at_cpu_time(&self) -> Option<Event> {
+    pub(super) fn look_at_cpu_time(&mut self) -> Option<Event> {
         let limit = self.plan.deadlines.cpu_kill()?;
+        let before = Instant::now();
         let used = match self.figures.cpu_time_so_far(self.cgroups.leaf()) {
             Ok(Some(used)) => used,
             // The process has gone; what it used comes with its end.
@@ -88,7 +103,9 @@ impl Keeper<'_> {
         if used > limit {
             return Some(Event::Kill(KillReason::CpuTime));
         }
-        let next = next_look(used, limit, self.parallel);
+        let next = self
+            .looks
+            .next(used, limit, self.parallel, before.elapsed());
         self.cpu_look
             .set_after(next)
             .err()
@@ -101,6 +118,13 @@ impl Keeper<'_> {
         let timer = |errno| chain(&cannot("set a timer")(errno));
         self.deadline.set_after(KILL_PATIENCE).map_err(timer)?;
         self.cpu_look.unset().map_err(timer)?;
+        let killed = self.kill_processes();
+        // What follows may take long, and nobody's time depends on it.
+        self.urgent = None;
+        killed
+    }
+
+    fn kill_processes(&self) -> Result<(), String> {
         if let Some(leaf) = self.cgroups.leaf() {
             return leaf.kill().map_err(|error| chain(&error));
         }

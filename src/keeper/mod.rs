@@ -28,9 +28,11 @@ use crate::launch::failure::describe;
 use crate::launch::message::ToKeeper;
 use crate::plan::RunPlan;
 use crate::report::{Ending, KillReason, Stages, Usage};
+use crate::sys::priority::Urgent;
 use crate::sys::process::{self, Exit};
 use crate::systemd::{ScopeRequest, StateRequest};
 use figures::Figures;
+use looks::Looks;
 use phase::{Event, Phase};
 
 /// How long the set-up may take. A busy systemd has been seen to need seconds.
@@ -121,6 +123,9 @@ struct Keeper<'a> {
     /// The patience with the set-up, then the wall limit, then the patience with a kill.
     deadline: Timer,
     cpu_look: Timer,
+    looks: Looks,
+    /// While limits are watched.
+    urgent: Option<Urgent>,
     program: Option<OwnedFd>,
     figures: Figures,
 }
@@ -148,6 +153,8 @@ pub(crate) fn supervise(
         signals,
         deadline: Timer::new().map_err(cannot("make a timer"))?,
         cpu_look: Timer::new().map_err(cannot("make a timer"))?,
+        looks: Looks::default(),
+        urgent: None,
         program: None,
         figures: Figures::default(),
     };
@@ -329,7 +336,7 @@ impl Keeper<'_> {
                 Ok(()) if self.was_oom_outside(phase) => {
                     Some(Event::Failed(phase::OOM_OUTSIDE.to_owned()))
                 }
-                Ok(()) if self.is_unexplained(phase) => self.ask_systemd(),
+                Ok(()) if self.is_unexplained(phase) => self.explain_kill(),
                 Ok(()) => Some(Event::Empty),
             },
             ToKeeper::Failed(failure) => {

@@ -78,6 +78,10 @@ pub(super) const STOPPED: &str = "systemd stopped the scope of the run: it was t
 pub(super) const OOM_OUTSIDE: &str = "the kernel killed the program for lack of memory from outside: the machine or the \
                                       slice ran out of it, not the run";
 
+/// The ending of a run whose program systemd-oomd killed.
+pub(super) const OOMD: &str = "systemd-oomd killed the program for lack of memory on the machine or in the slice, for which \
+                               the run need not be to blame; see 'journalctl -u systemd-oomd'";
+
 /// The ending of a run whose program was killed while it was still ours.
 const KILLED_EARLY: &str = "the program's process was killed from outside before it could start";
 

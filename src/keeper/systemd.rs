@@ -2,7 +2,7 @@
 
 use super::phase::{self, Event, Phase};
 use super::{CgroupState, DIED_OF_KILL, Keeper};
-use crate::cgroup::Subtree;
+use crate::cgroup::{Leaf, Subtree};
 use crate::clock::Moment;
 use crate::error::chain;
 use crate::systemd::StateRequest;
@@ -58,9 +58,18 @@ impl Keeper<'_> {
                 .is_some_and(|usage| usage.leaf.was_oom())
     }
 
+    /// Finds out who killed the program: systemd-oomd has left a note, systemd can be asked. Otherwise the program
+    /// killed itself.
+    pub(super) fn explain_kill(&mut self) -> Option<Event> {
+        if self.cgroups.leaf().is_some_and(Leaf::was_killed_by_oomd) {
+            return Some(Event::Failed(phase::OOMD.to_owned()));
+        }
+        self.ask_systemd()
+    }
+
     /// Perhaps systemd is killing the whole scope, and the program was the first: init says that all is over,
-    /// or dies in the same moment. Without an answer the program killed itself.
-    pub(super) fn ask_systemd(&mut self) -> Option<Event> {
+    /// or dies in the same moment.
+    fn ask_systemd(&mut self) -> Option<Event> {
         let Some(unit) = &self.unit else {
             return Some(Event::Empty);
         };

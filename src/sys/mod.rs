@@ -9,6 +9,7 @@ pub(crate) mod exec;
 pub(crate) mod file;
 pub(crate) mod mount;
 pub(crate) mod network;
+pub(crate) mod priority;
 pub(crate) mod process;
 pub(crate) mod quota;
 pub(crate) mod socket;

@@ -1,0 +1,49 @@
+//! The scheduling priority of the calling thread: sched(7).
+
+use std::io;
+
+use libc::{c_int, c_long, sched_param};
+
+use super::check;
+
+/// The calling thread runs before every ordinary one, on whatever CPU it is, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Urgent {
+    /// The policy before.
+    policy: c_int,
+}
+
+impl Urgent {
+    /// Goes from an ordinary policy to SCHED_FIFO with the lowest priority; `None` when the caller has given this
+    /// thread a special one already. Children that the thread makes meanwhile have an ordinary policy.
+    ///
+    /// EPERM without CAP_SYS_NICE, and where the thread's cgroup has no real-time budget.
+    pub(crate) fn begin() -> io::Result<Option<Self>> {
+        // SAFETY: no memory is passed; 0 is the calling thread.
+        let policy = check(c_long::from(unsafe { libc::sched_getscheduler(0) }))? as c_int;
+        let ordinary = [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE];
+        if !ordinary.contains(&(policy & !libc::SCHED_RESET_ON_FORK)) {
+            return Ok(None);
+        }
+        set(libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, 1)?;
+        Ok(Some(Self { policy }))
+    }
+}
+
+impl Drop for Urgent {
+    fn drop(&mut self) {
+        // Less is always allowed. The nice value was never gone.
+        drop(set(self.policy, 0));
+    }
+}
+
+fn set(policy: c_int, priority: c_int) -> io::Result<()> {
+    let param = sched_param {
+        sched_priority: priority,
+    };
+    // SAFETY: the kernel reads the structure during the call only; 0 is the calling thread.
+    check(c_long::from(unsafe {
+        libc::sched_setscheduler(0, policy, &raw const param)
+    }))?;
+    Ok(())
+}

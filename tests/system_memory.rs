@@ -1,0 +1,78 @@
+//! Memory that others use up, or that a slice limits: the run ends in a defined way, and the program is not blamed.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::Path;
+
+use support::TestBox;
+use system::{assert_nothing_left, cg_box, must};
+
+mod support;
+mod system;
+
+/// A box whose runs are in a slice with these properties.
+fn box_in_slice(slice: &str, properties: &[&str]) -> TestBox {
+    let test_box = cg_box().config(&format!("slice = '{slice}'\n"));
+    // So that the slice exists.
+    test_box.command(&["/bin/true"]).run().assert_ok();
+    let set = ["set-property", "--runtime", slice];
+    must("systemctl", &[&set, properties].concat());
+    test_box
+}
+
+/// Lets go of the slice.
+fn assert_nothing_left_in_slice(test_box: &TestBox, slice: &str) {
+    must("systemctl", &["stop", slice]);
+    must("systemctl", &["revert", slice]);
+    assert_nothing_left(test_box);
+}
+
+/// The program has no limit of its own: it is not at fault.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_slice_without_memory_is_not_blamed_on_the_program() {
+    let small = ["MemoryMax=24M", "MemorySwapMax=0"];
+    let test_box = box_in_slice("testsmall.slice", &small);
+    let run = test_box.program("allocate").args(&["200"]).run();
+    run.assert_failed("the machine or the slice ran out of it");
+    assert_nothing_left_in_slice(&test_box, "testsmall.slice");
+}
+
+/// The kernel slows the program down instead of killing it.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_program_under_memory_pressure_is_ended_by_the_clock() {
+    let high = ["MemoryHigh=24M", "MemorySwapMax=0"];
+    let test_box = box_in_slice("testslow.slice", &high);
+    let allocate = test_box.program("allocate").args(&["200"]);
+    let run = allocate.options(&["--wall-time=3", "--time=1000"]).run();
+    run.assert_verdict(1, "TO", "Time limit exceeded (wall clock)");
+    assert_nothing_left_in_slice(&test_box, "testslow.slice");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_kill_by_systemd_oomd_is_not_blamed_on_the_program() {
+    let settings = Path::new("/run/systemd/oomd.conf.d/test.conf");
+    fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    fs::write(settings, "[OOM]\nDefaultMemoryPressureDurationSec=1s\n").unwrap();
+    must("systemctl", &["start", "systemd-oomd.service"]);
+    let watched = [
+        "MemoryHigh=24M",
+        "MemorySwapMax=0",
+        "ManagedOOMMemoryPressure=kill",
+        "ManagedOOMMemoryPressureLimit=1%",
+    ];
+    let test_box = box_in_slice("testoomd.slice", &watched);
+    let allocate = test_box.program("allocate").args(&["200"]);
+    let run = allocate
+        .options(&["--wall-time=300", "--time=1000", "--extra-time=0"])
+        .run();
+    run.assert_failed("systemd-oomd killed the program");
+    assert_nothing_left_in_slice(&test_box, "testoomd.slice");
+    must(
+        "systemctl",
+        &["stop", "systemd-oomd.socket", "systemd-oomd.service"],
+    );
+    fs::remove_dir_all(settings.parent().unwrap()).unwrap();
+}
