@@ -9,6 +9,15 @@ use serde::{Deserialize, Serialize};
 use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, Bytes, DiskQuota};
 
+/// Which box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum BoxChoice {
+    /// This one.
+    Number(BoxId),
+    /// Any that is free (`auto`).
+    Auto,
+}
+
 /// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Command {
@@ -34,7 +43,7 @@ pub(crate) struct Request {
     /// What to do.
     pub(crate) command: Command,
     /// The box; `None` is box 0, or any free box for [`Command::Exec`].
-    pub(crate) box_id: Option<BoxId>,
+    pub(crate) box_id: Option<BoxChoice>,
     /// `--cg`: control-group mode.
     pub(crate) cg: bool,
     /// `--as-uid`.

@@ -54,7 +54,6 @@ fn the_exit_code_says_what_became_of_the_program() {
             125,
             "cannot bind '/no/such' on 'x'",
         ),
-        (&["-b", "2000000"], "exit 0", 125, "out of range"),
     ] {
         let output = shell(&test_box, options, script);
         assert_eq!(

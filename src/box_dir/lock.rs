@@ -1,8 +1,8 @@
 //! The lock of a box: `<locks>/<id>`, locked by flock(2) while a command works on the box, with a record
 //! of who owns the box.
 //!
-//! Lock files are never removed: a process that waits for the lock of a file with no name would get it
-//! and believe to have the box.
+//! A lock file goes with its box. A process that waited for the lock of a file that has no name any more sees that
+//! and begins anew; otherwise it would believe to have the box.
 
 use std::fmt;
 use std::fs::File;
@@ -90,18 +90,21 @@ impl Lock {
         absent: Absent,
         busy: Busy,
     ) -> Result<Option<Self>, LockError> {
-        let Some(lock) = Self::open(locks, id, absent).map_err(LockError::Failed)? else {
-            return Ok(None);
-        };
-        let mut tries = match busy {
-            Busy::Wait | Busy::Refuse => 1,
+        let mut pauses = match busy {
+            Busy::Wait | Busy::Refuse => 0,
             Busy::Grace => 20,
         };
         loop {
-            tries -= 1;
+            let Some(lock) = Self::open(locks, id, absent).map_err(LockError::Failed)? else {
+                return Ok(None);
+            };
             match lock_exclusively(lock.file.as_fd(), busy == Busy::Wait) {
+                Ok(()) if lock.was_removed()? => continue,
                 Ok(()) => return Ok(Some(lock)),
-                Err(Errno::EWOULDBLOCK) if tries > 0 => sleep(Duration::from_millis(10)),
+                Err(Errno::EWOULDBLOCK) if pauses > 0 => {
+                    pauses -= 1;
+                    sleep(Duration::from_millis(10));
+                }
                 Err(Errno::EWOULDBLOCK) => return Err(LockError::Busy),
                 Err(errno) => return Err(lock.failed("lock", errno)),
             }
@@ -168,11 +171,19 @@ impl Lock {
             .map_err(|error| self.failed("write the lock file", errno(&error)))
     }
 
-    /// Empties the lock file: there is no box any longer.
+    /// Empties and removes the lock file: there is no box any longer.
     pub(crate) fn clear(&mut self) -> Result<(), LockError> {
         self.file
             .set_len(0)
-            .map_err(|error| self.failed("clear the lock file", errno(&error)))
+            .and_then(|()| std::fs::remove_file(&self.path))
+            .map_err(|error| self.failed("remove the lock file", errno(&error)))
+    }
+
+    /// Whether the file was removed after it was opened.
+    fn was_removed(&self) -> Result<bool, LockError> {
+        fstat(&self.file)
+            .map(|stat| stat.st_nlink == 0)
+            .map_err(|errno| self.failed("examine the lock file", errno))
     }
 
     fn failed(&self, step: &'static str, errno: Errno) -> LockError {
@@ -200,6 +211,7 @@ mod tests {
     fn record(uid: u32) -> Record {
         Record {
             owner: Owner { uid, gid: 100 },
+            ids: Owner { uid, gid: uid },
             cg: true,
             ready: false,
             running: false,
@@ -234,6 +246,33 @@ mod tests {
         assert_eq!(lock.record(), Ok(Some(record(1_000))));
         lock.clear().unwrap();
         assert_eq!(lock.record(), Ok(None));
+        assert!(acquire(dir.path(), Absent::Report).unwrap().is_none());
+    }
+
+    #[test]
+    fn who_waited_for_a_box_that_was_removed_gets_a_new_one_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = acquire(dir.path(), Absent::Create).unwrap().unwrap();
+        first.write(&record(1)).unwrap();
+        let wait = |absent| Lock::acquire(dir.path(), ID, absent, Busy::Wait).unwrap();
+        std::thread::scope(|scope| {
+            let reports = scope.spawn(|| wait(Absent::Report).is_none());
+            sleep(Duration::from_millis(50));
+            first.clear().unwrap();
+            drop(first);
+            assert!(reports.join().unwrap());
+        });
+        let mut second = wait(Absent::Create).unwrap();
+        std::thread::scope(|scope| {
+            let creates = scope.spawn(|| wait(Absent::Create).unwrap());
+            sleep(Duration::from_millis(50));
+            second.clear().unwrap();
+            drop(second);
+            let third = creates.join().unwrap();
+            assert_eq!(third.record(), Ok(None));
+            let error = acquire(dir.path(), Absent::Create).unwrap_err();
+            assert_eq!(error, LockError::Busy);
+        });
     }
 
     #[test]
@@ -244,7 +283,7 @@ mod tests {
         for text in [
             "x".to_owned(),
             "los\u{0}".to_owned(),
-            good.replace("run 1", "run 2"),
+            good.replace("run 2", "run 3"),
             good.replace("cg 1", "cg 2"),
             good.trim_end().to_owned(),
             good.clone() + "\n",

@@ -3,13 +3,15 @@
 use super::Owner;
 
 /// The first line of a record.
-const VERSION: &str = "isolate-run 1";
+const VERSION: &str = "isolate-run 2";
 
 /// What is known of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record {
     /// Who initialized it.
     pub(crate) owner: Owner,
+    /// The ids that its programs run with, which are leased to it.
+    pub(crate) ids: Owner,
     /// Whether with `--cg`.
     pub(crate) cg: bool,
     /// Whether that came to its end.
@@ -24,14 +26,17 @@ impl Record {
     pub(super) fn print(&self) -> String {
         let Record {
             owner,
+            ids,
             cg,
             ready,
             running,
         } = self;
         let Owner { uid, gid } = owner;
+        let (box_uid, box_gid) = (ids.uid, ids.gid);
         let (cg, ready, running) = (u8::from(*cg), u8::from(*ready), u8::from(*running));
         format!(
-            "{VERSION}\nuid {uid:010}\ngid {gid:010}\ncg {cg}\nready {ready}\nrunning {running}\n"
+            "{VERSION}\nuid {uid:010}\ngid {gid:010}\nbox-uid {box_uid:010}\nbox-gid {box_gid:010}\n\
+             cg {cg}\nready {ready}\nrunning {running}\n"
         )
     }
 
@@ -47,6 +52,10 @@ impl Record {
             owner: Owner {
                 uid: field("uid")?,
                 gid: field("gid")?,
+            },
+            ids: Owner {
+                uid: field("box-uid")?,
+                gid: field("box-gid")?,
             },
             cg: field("cg")? == 1,
             ready: field("ready")? == 1,
@@ -65,6 +74,7 @@ mod tests {
     fn all_records_have_the_same_length() {
         let record = |id, flag| Record {
             owner: Owner { uid: id, gid: id },
+            ids: Owner { uid: id, gid: id },
             cg: flag,
             ready: !flag,
             running: flag,

@@ -10,8 +10,8 @@ use clap::{ArgAction, Args, Parser};
 
 use super::value;
 use crate::dir_rule::DirRequest;
-use crate::quantity::{self, BoxId, Bytes, DiskQuota};
-use crate::request::{EnvRule, OutputTarget};
+use crate::quantity::{self, Bytes, DiskQuota};
+use crate::request::{BoxChoice, EnvRule, OutputTarget};
 
 /// The command line as isolate takes it.
 #[derive(Debug, Parser)]
@@ -122,8 +122,8 @@ pub(super) struct Options {
 #[group(skip)]
 pub(super) struct BoxOptions {
     /// Number of the box [default: 0; with exec any free box]
-    #[arg(short, long, value_name = "ID", value_parser = value::text(value::box_id))]
-    pub(super) box_id: Option<BoxId>,
+    #[arg(short, long, value_name = "ID", value_parser = value::text(value::box_choice))]
+    pub(super) box_id: Option<BoxChoice>,
     /// Wait for a busy box instead of refusing
     #[arg(long)]
     pub(super) wait: bool,

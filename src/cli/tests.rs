@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, Bytes, DiskQuota};
-use crate::request::{EnvRule, OutputTarget};
+use crate::request::{BoxChoice, EnvRule, OutputTarget};
 
 mod clients;
 mod hostile;
@@ -112,12 +112,12 @@ fn every_command_is_recognized_anywhere_and_shortened() {
 fn every_option_of_a_run_lands_in_its_field() {
     let table: &[(&str, Change)] = &[
         ("", |_| ()),
-        ("-b3", |r| r.box_id = Some(BoxId(3))),
-        ("-b 3", |r| r.box_id = Some(BoxId(3))),
+        ("-b3", |r| r.box_id = Some(BoxChoice::Number(BoxId(3)))),
+        ("-b 3", |r| r.box_id = Some(BoxChoice::Number(BoxId(3)))),
         ("--box-id=2147483647", |r| {
-            r.box_id = Some(BoxId(2_147_483_647))
+            r.box_id = Some(BoxChoice::Number(BoxId(2_147_483_647)))
         }),
-        ("--box 0", |r| r.box_id = Some(BoxId(0))),
+        ("--box 0", |r| r.box_id = Some(BoxChoice::Number(BoxId(0)))),
         ("--cg", |r| r.cg = true),
         ("--cg --cg-mem 256000", |r| {
             (r.cg, r.limits.cg_mem) = (true, kib(256_000))

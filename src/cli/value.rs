@@ -9,7 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, QuantityError, parse_count};
-use crate::request::{EnvRule, OutputTarget};
+use crate::request::{BoxChoice, EnvRule, OutputTarget};
 
 /// A value parser for clap out of a function on words; words need not be UTF-8.
 ///
@@ -36,9 +36,12 @@ where
     })
 }
 
-/// The number of a box.
-pub(super) fn box_id(text: &str) -> Result<BoxId, QuantityError> {
-    parse_count(text).map(BoxId)
+/// The number of a box, or `auto`.
+pub(super) fn box_choice(text: &str) -> Result<BoxChoice, QuantityError> {
+    match text {
+        "auto" => Ok(BoxChoice::Auto),
+        _ => parse_count(text).map(BoxId).map(BoxChoice::Number),
+    }
 }
 
 /// The name of a file or directory.

@@ -32,7 +32,7 @@ pub(super) struct BoxRun<'a> {
     pub(super) box_plan: &'a BoxPlan,
     pub(super) box_dir: &'a BoxDir,
     pub(super) lock: &'a Lock,
-    /// What is known of the box: whose the files in it are between runs.
+    /// What is known of the box: whose the files in it are, between runs and during one.
     pub(super) record: Record,
     pub(super) signals: &'a Signals,
 }
@@ -48,7 +48,7 @@ impl BoxRun<'_> {
     /// Runs the program of the plan.
     pub(super) fn run(self, plan: RunPlan) -> Result<Finished, Failure> {
         if plan.quota.is_some() {
-            self.box_dir.set_quota(plan.quota, self.box_plan.ids.uid)?;
+            self.box_dir.set_quota(plan.quota, self.record.ids.uid)?;
         }
         // A rule, a descriptor: what the caller may have open at most is more than enough, what is usual is not.
         if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
@@ -65,7 +65,7 @@ impl BoxRun<'_> {
         // Whatever happened: the caller gets the files back.
         let given_back =
             self.box_dir
-                .give_back(self.box_plan.ids, self.record.owner, plan.special_files);
+                .give_back(self.record.ids, self.record.owner, plan.special_files);
         // In every case: all processes of the program are dead.
         self.lock.write(&self.record)?;
         let Outcome {
@@ -95,7 +95,7 @@ impl BoxRun<'_> {
         };
         let circumstances = Circumstances {
             box_id: self.box_plan.id,
-            ids: self.box_plan.ids,
+            ids: self.record.ids,
             cg: plan.cg,
             manager: plan.place.manager(),
             unit,
@@ -117,13 +117,13 @@ impl BoxRun<'_> {
     /// Opens and lays out everything that init and the program's process need.
     fn prepare(self, plan: &RunPlan) -> Result<InitSetup, Failure> {
         let caller = self.context.caller;
-        let mounts = open_sources(&plan.directories, self.box_dir, caller, self.box_plan.ids)?;
+        let mounts = open_sources(&plan.directories, self.box_dir, caller, self.record.ids)?;
         let foreground = if plan.tty_hack { terminal()? } else { None };
         let name = plan.arguments.first();
         let name = name.map_or(&b""[..], |name| name.to_bytes());
         let program = ProgramSetup {
-            uid: self.box_plan.ids.uid,
-            gid: self.box_plan.ids.gid,
+            uid: self.record.ids.uid,
+            gid: self.record.ids.gid,
             rlimits: plan.rlimits.clone(),
             inherited: if plan.inherit_fds {
                 inheritable_descriptors()
@@ -169,7 +169,7 @@ impl BoxRun<'_> {
         // While systemd and init work.
         let given =
             self.box_dir
-                .give_to_program(self.box_plan.ids, self.record.owner, plan.special_files);
+                .give_to_program(self.record.ids, self.record.owner, plan.special_files);
         if let Err(error) = given {
             // First init, which is in the cgroups, then these.
             drop(init);

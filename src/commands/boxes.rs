@@ -1,11 +1,15 @@
 //! `--init` and `--cleanup`: boxes come and go.
 
+use super::free_box::take_any;
 use super::{Answer, Context, Failure};
-use crate::box_dir::{Absent, BoxDir, Busy, Lock, Record, wait_for_stragglers};
+use crate::box_dir::{
+    Absent, BoxDir, Busy, Lock, Owner, Record, lease, release, release_all, wait_for_stragglers,
+};
 use crate::caller::Caller;
 use crate::cgroup::{Place, Subtree, find_place};
 use crate::plan::BoxPlan;
 use crate::quantity::BoxId;
+use crate::request::BoxChoice;
 
 /// Makes a box, or makes it anew; prints its path.
 pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
@@ -16,30 +20,34 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
         ..
     } = context;
     may_init(context)?;
-    let plan = box_plan(context)?;
     let place = find_place(&settings.cgroup)?;
     if request.cg {
         place
             .require_memory()
             .map_err(|reason| Failure::new(format!("--cg is not possible: {reason}")))?;
     }
-    let lock = Lock::acquire(&plan.locks, plan.id, Absent::Create, busy(request.wait))?;
-    let lock = lock.ok_or_else(|| Failure::new("the lock file of the box vanished"))?;
-    if let Some(record) = lock.record()? {
-        check_owner(&record, *caller)?;
-        settle(&record, &plan)?;
-    }
-    let record = Record {
-        owner: caller.owner(),
-        cg: request.cg,
-        ready: false,
-        running: false,
+    let (plan, lock) = match request.box_id {
+        Some(BoxChoice::Auto) => take_any(context)?,
+        _ => {
+            let plan = box_plan(context)?;
+            let lock = Lock::acquire(&plan.locks, plan.id, Absent::Create, busy(request.wait))?;
+            let vanished = || Failure::new("the lock file of the box vanished");
+            (plan, lock.ok_or_else(vanished)?)
+        }
     };
-    lock.write(&record)?;
-    remove_traces(&plan, Some(&place))?;
+    let before = lock.record()?;
+    if let Some(record) = &before {
+        check_owner(record, *caller)?;
+        settle(record)?;
+    }
+    let before = before.map(|record| record.ids);
+    let record = claim(&plan, &lock, before, caller.owner(), request.cg)?;
+    remove_traces(&plan, Some(&place), before)?;
     let box_dir = BoxDir::create(&plan.root, plan.id, caller.owner())?;
     if request.quota.is_some() {
-        box_dir.set_quota(request.quota, plan.ids.uid)?;
+        box_dir.set_quota(request.quota, record.ids.uid)?;
+    } else {
+        lift_quota(&box_dir, record.ids);
     }
     lock.write(&Record {
         ready: true,
@@ -69,20 +77,25 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
         log::info!("Nothing to do -- box did not exist");
         return Ok(Answer::default());
     };
-    match lock.record() {
+    let ids = match lock.record() {
         Ok(Some(record)) => {
             check_owner(&record, *caller)?;
-            settle(&record, &plan)?;
+            settle(&record)?;
+            Some(record.ids)
         }
-        Ok(None) => {}
+        Ok(None) => None,
         // What cannot be read names no owner; only root may take it away then.
         Err(error) if caller.uid != 0 => return Err(error.into()),
-        Err(_) => {}
-    }
+        Err(_) => None,
+    };
     // A manager that cannot be had any more has left nothing that we could remove.
     let place = find_place(&settings.cgroup).ok();
-    remove_traces(&plan, place.as_ref())?;
+    remove_traces(&plan, place.as_ref(), ids)?;
     lock.clear()?;
+    match ids {
+        Some(ids) => release(&plan.locks, plan.id, ids)?,
+        None => release_all(&plan.locks, plan.id)?,
+    }
     Ok(Answer::default())
 }
 
@@ -96,29 +109,70 @@ pub(super) fn may_init(context: &Context) -> Result<(), Failure> {
 
 /// The plan for the box that the request names.
 pub(super) fn box_plan(context: &Context) -> Result<BoxPlan, Failure> {
-    let id = context.request.box_id.unwrap_or(BoxId(0));
-    Ok(BoxPlan::resolve(id, &context.settings.boxes)?)
+    let id = match context.request.box_id {
+        Some(BoxChoice::Number(id)) => id,
+        Some(BoxChoice::Auto) => {
+            return Err(Failure::new(
+                "--box-id=auto is for --init and exec; the other commands take the number, the last part of the path that \
+                 --init has printed",
+            ));
+        }
+        None => BoxId(0),
+    };
+    Ok(BoxPlan::new(id, &context.settings.boxes))
 }
 
-/// Removes what a box consists of: cgroups that a killed keeper left, the quota, the directory.
-pub(super) fn remove_traces(plan: &BoxPlan, place: Option<&Place>) -> Result<(), Failure> {
+/// Makes a locked box the owner's, with ids of its own: if possible those that it had before.
+pub(super) fn claim(
+    plan: &BoxPlan,
+    lock: &Lock,
+    before: Option<Owner>,
+    owner: Owner,
+    cg: bool,
+) -> Result<Record, Failure> {
+    let record = Record {
+        owner,
+        ids: lease(&plan.locks, plan.id, plan.pool, before)?,
+        cg,
+        ready: false,
+        running: false,
+    };
+    if let Err(error) = lock.write(&record) {
+        // Nobody would know of it.
+        release(&plan.locks, plan.id, record.ids).ok();
+        return Err(error.into());
+    }
+    Ok(record)
+}
+
+/// Removes what a box with these ids consists of: cgroups that a killed keeper left, the quota, the directory.
+pub(super) fn remove_traces(
+    plan: &BoxPlan,
+    place: Option<&Place>,
+    ids: Option<Owner>,
+) -> Result<(), Failure> {
     if let Some(Place::Delegated { root, .. }) = place {
         Subtree::remove_delegated(root, plan.id)?;
     }
-    if let Some(box_dir) = BoxDir::open(&plan.root, plan.id).unwrap_or(None) {
-        // A file system without quotas has none to lift.
-        if let Err(error) = box_dir.set_quota(None, plan.ids.uid) {
-            log::debug!("{error}");
-        }
+    let box_dir = BoxDir::open(&plan.root, plan.id).unwrap_or(None);
+    if let (Some(box_dir), Some(ids)) = (box_dir, ids) {
+        lift_quota(&box_dir, ids);
     }
     BoxDir::remove(&plan.root, plan.id)?;
     Ok(())
 }
 
+/// Lifts the quota of these ids. A file system without quotas has none to lift.
+fn lift_quota(box_dir: &BoxDir, ids: Owner) {
+    if let Err(error) = box_dir.set_quota(None, ids.uid) {
+        log::debug!("{error}");
+    }
+}
+
 /// Waits for what a killed keeper left, while it is still dying.
-pub(super) fn settle(record: &Record, plan: &BoxPlan) -> Result<(), Failure> {
+pub(super) fn settle(record: &Record) -> Result<(), Failure> {
     if record.running {
-        wait_for_stragglers(plan.ids.uid)?;
+        wait_for_stragglers(record.ids.uid)?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 mod box_run;
 pub(crate) mod boxes;
 pub(crate) mod exec;
+mod free_box;
 pub(crate) mod run;
 pub(crate) mod show;
 

@@ -33,7 +33,7 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
     let lock = lock.ok_or_else(not_found)?;
     let record = lock.record()?.ok_or_else(not_found)?;
     check_owner(&record, *caller)?;
-    settle(&record, &box_plan)?;
+    settle(&record)?;
     if !record.ready {
         return Err(Failure::new("This box was not initialized properly"));
     }

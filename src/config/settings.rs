@@ -37,11 +37,11 @@ pub(crate) struct BoxSettings {
     pub(crate) root: PathBuf,
     /// The directory that holds the boxes' lock files: absolute, without `..`, not `root`.
     pub(crate) locks: PathBuf,
-    /// How many boxes there are, 1 ..= 2^31-1; ids are 0 .. count.
+    /// How many boxes there may be at the same time, 1 ..= 2^31-1: the number of ids that they have.
     pub(crate) count: u32,
-    /// The uid of box 0, above 0; box N has `first_uid + N`, which stays below 2^32-2.
+    /// The first of the uids, above 0; the last one stays below 2^32-2.
     pub(crate) first_uid: u32,
-    /// The gid of box 0, above 0; box N has `first_gid + N`, which stays below 2^32-2.
+    /// The first of the gids, above 0; the last one stays below 2^32-2.
     pub(crate) first_gid: u32,
     /// Whether only root may make a box (isolate's `restricted_init`).
     pub(crate) only_root_inits: bool,

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::resource::Resource;
 
-use crate::box_dir::{Owner, SpecialFiles};
+use crate::box_dir::{IdPool, Owner, SpecialFiles};
 use crate::cgroup::{LeafLimits, Place};
 use crate::config::settings::{BoxSettings, Settings};
 use crate::dir_rule::{self, DirRule};
@@ -35,13 +35,13 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// One box: which, whose ids, where.
+/// One box: which, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BoxPlan {
     /// Its number.
     pub(crate) id: BoxId,
-    /// The ids that the program runs with.
-    pub(crate) ids: Owner,
+    /// The ids of which it gets one pair when it is made.
+    pub(crate) pool: IdPool,
     /// The directory that holds the boxes' directories.
     pub(crate) root: PathBuf,
     /// The directory that holds the lock files.
@@ -50,22 +50,19 @@ pub(crate) struct BoxPlan {
 
 impl BoxPlan {
     /// The plan for a numbered box.
-    pub(crate) fn resolve(id: BoxId, boxes: &BoxSettings) -> Result<Self, Refusal> {
-        if id.0 >= boxes.count {
-            return Err(Refusal(format!(
-                "Sandbox ID out of range (allowed: 0-{}); more boxes are had by boxes.count in isolate.toml",
-                boxes.count - 1
-            )));
-        }
-        Ok(Self {
+    pub(crate) fn new(id: BoxId, boxes: &BoxSettings) -> Self {
+        Self {
             id,
-            ids: Owner {
-                uid: boxes.first_uid + id.0,
-                gid: boxes.first_gid + id.0,
+            pool: IdPool {
+                first: Owner {
+                    uid: boxes.first_uid,
+                    gid: boxes.first_gid,
+                },
+                size: boxes.count,
             },
             root: boxes.root.clone(),
             locks: boxes.locks.clone(),
-        })
+        }
     }
 }
 
@@ -281,23 +278,6 @@ pub(crate) mod tests {
             BoxId(0),
             &[],
         )
-    }
-
-    #[test]
-    fn a_box_has_its_own_ids_and_must_exist() {
-        let settings = Settings::default();
-        let plan = BoxPlan::resolve(BoxId(7), &settings.boxes).unwrap();
-        assert_eq!(
-            plan.ids,
-            Owner {
-                uid: 60_007,
-                gid: 60_007
-            }
-        );
-        let refusal = BoxPlan::resolve(BoxId(1000), &settings.boxes)
-            .unwrap_err()
-            .to_string();
-        assert!(refusal.contains("allowed: 0-999"), "{refusal}");
     }
 
     #[test]

@@ -328,10 +328,10 @@ impl TestBox {
 }
 
 impl Inner {
-    /// What is there of any box of this test: directories, and records in lock files.
+    /// What is there of any box of this test: directories, records in lock files, leases.
     fn traces(&self) -> Vec<PathBuf> {
         let records = entries(&self.dir.path().join("locks"))
-            .filter(|lock| fs::metadata(lock).unwrap().len() != 0);
+            .filter(|lock| fs::symlink_metadata(lock).unwrap().len() != 0);
         let boxes = entries(&self.dir.path().join("boxes"));
         boxes.chain(records).collect()
     }

@@ -26,7 +26,8 @@ const RUNS: &[(&str, &str, Change)] = &[
          --stdout=/tmp/y --processes=1 --stderr=/tmp/stderr.txt --time=1e+06 --verbose --verbose \
          --wall-time=2.5 --extra-time=0.5 --meta=/o/run.meta.0 --run -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.full_env, r.verbosity) = (Some(BoxId(1000)), true, true, 2);
+            (r.box_id, r.cg, r.full_env, r.verbosity) =
+                (Some(BoxChoice::Number(BoxId(1000))), true, true, 2);
             r.chdir = Some("/tmp".into());
             r.dirs = dirs("tmp=/o/home:rw dev/shm:tmp fifo0=/f:rw");
             r.env = vec![set("HOME", "/tmp")];
@@ -45,7 +46,7 @@ const RUNS: &[(&str, &str, Change)] = &[
          --no-cg-timing --cg-mem=128000 -f 1024 -E HOME=/tmp -E PATH=/bin:/usr/bin -E LANG \
          -d /etc:noexec --run -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.silent) = (Some(BoxId(5)), true, true);
+            (r.box_id, r.cg, r.silent) = (Some(BoxChoice::Number(BoxId(5))), true, true);
             r.meta = Some(OutputTarget::File("/w/metadata.txt".into()));
             (r.stdin, r.stderr) = (Some("/dev/null".into()), StderrRequest::ToStdout);
             (r.limits.time, r.limits.extra_time) = (millis(5000), millis(0));
@@ -66,7 +67,8 @@ const RUNS: &[(&str, &str, Change)] = &[
          --dir=/piston/packages --dir=/etc:noexec --processes=64 --open-files=2048 --fsize=10 \
          --wall-time=3 --time=3 --extra-time=0 --share-net -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.silent, r.share_net) = (Some(BoxId(7)), true, true, true);
+            (r.box_id, r.cg, r.silent, r.share_net) =
+                (Some(BoxChoice::Number(BoxId(7))), true, true, true);
             r.meta = Some(OutputTarget::File("/tmp/7-metadata.txt".into()));
             r.chdir = Some("/box/submission".into());
             r.env = vec![set("HOME", "/tmp")];
@@ -82,7 +84,7 @@ const RUNS: &[(&str, &str, Change)] = &[
          --extra-time=0.000000 --chdir=../x --processes --env=A=1 --share-net --dir=/etc \
          --dir=etc/alternatives=/etc/alternatives:maybe --meta=/t/1/meta.log --run -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.share_net) = (Some(BoxId(1)), true, true);
+            (r.box_id, r.cg, r.share_net) = (Some(BoxChoice::Number(BoxId(1))), true, true);
             (r.limits.cg_mem, r.limits.processes) = (kib(65_536), Some(0));
             (r.limits.time, r.limits.wall_time) = (millis(1000), millis(2000));
             r.limits.extra_time = millis(0);
@@ -97,7 +99,7 @@ const RUNS: &[(&str, &str, Change)] = &[
         "-b3 --dir=/etc --dir=/x:rw -e --cg --cg-timing -p50 -t1.0 -x0.5 -w9.0 --cg-mem=9 -k1 -f102400 \
          -iX -oY -rZ -M/b/_isolate.meta --run -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.full_env) = (Some(BoxId(3)), true, true);
+            (r.box_id, r.cg, r.full_env) = (Some(BoxChoice::Number(BoxId(3))), true, true);
             r.dirs = dirs("etc x:rw");
             (r.limits.processes, r.limits.time) = (Some(50), millis(1000));
             (r.limits.extra_time, r.limits.wall_time) = (millis(500), millis(9000));
@@ -113,7 +115,7 @@ const RUNS: &[(&str, &str, Change)] = &[
         "--cg --run -b 4 --meta=meta.json -t 1 -x 1.5 -w 1.5 --cg-mem 256000 -d /mybin=/host:rw -p -E PATH \
          -o /output/x -i /input/y --stderr-to-stdout -d /gocache:tmp --as-uid=9 --as-gid=9 -- prog -a",
         |r| {
-            (r.box_id, r.cg) = (Some(BoxId(4)), true);
+            (r.box_id, r.cg) = (Some(BoxChoice::Number(BoxId(4))), true);
             r.meta = Some(OutputTarget::File("meta.json".into()));
             (r.limits.time, r.limits.extra_time) = (millis(1000), millis(1500));
             (r.limits.wall_time, r.limits.cg_mem) = (millis(1500), kib(256_000));
@@ -129,7 +131,7 @@ const RUNS: &[(&str, &str, Change)] = &[
         "-b6 --dir=/dev=/dev:dev --dir=/lib64= -t1.0 -p4 -M/tmp/x --cg --cg-timing --cg-mem=5 \
          --inherit-fds --open-files=5 --env=K=V --run -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.inherit_fds) = (Some(BoxId(6)), true, true);
+            (r.box_id, r.cg, r.inherit_fds) = (Some(BoxChoice::Number(BoxId(6))), true, true);
             r.dirs = dirs("dev=/dev:dev lib64=");
             (r.limits.time, r.limits.processes) = (millis(1000), Some(4));
             (r.limits.cg_mem, r.limits.open_files) = (kib(5), Some(5));
@@ -142,7 +144,7 @@ const RUNS: &[(&str, &str, Change)] = &[
         "--box-id 2 --cg -d /etc -d /opt --quota=50,5 -p --mem=4 --stdout=._stdout --stderr=._stderr \
          --run -- prog -a",
         |r| {
-            (r.box_id, r.cg) = (Some(BoxId(2)), true);
+            (r.box_id, r.cg) = (Some(BoxChoice::Number(BoxId(2))), true);
             r.dirs = dirs("etc opt");
             r.quota = Some(DiskQuota {
                 blocks: 50,
@@ -158,7 +160,7 @@ const RUNS: &[(&str, &str, Change)] = &[
         "--dir=/usr/bin/ --dir=/etc/=/e --dir=X=//X:maybe --share-net --box-id=8 --processes --chdir=/root \
          --run --env=K=v prog -- -a",
         |r| {
-            (r.box_id, r.share_net) = (Some(BoxId(8)), true);
+            (r.box_id, r.share_net) = (Some(BoxChoice::Number(BoxId(8))), true);
             r.dirs = dirs("usr/bin etc=/e X=//X:maybe");
             r.limits.processes = Some(0);
             r.chdir = Some("/root".into());
@@ -169,7 +171,8 @@ const RUNS: &[(&str, &str, Change)] = &[
         "Broccoli",
         "--box-id=9 --cg --meta=m --wait --as-uid=7 --as-gid=8 --time=1 --cg-mem=1 --full-env --run -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.wait, r.full_env) = (Some(BoxId(9)), true, true, true);
+            (r.box_id, r.cg, r.wait, r.full_env) =
+                (Some(BoxChoice::Number(BoxId(9))), true, true, true);
             r.meta = Some(OutputTarget::File("m".into()));
             (r.as_uid, r.as_gid) = (Some(7), Some(8));
             (r.limits.time, r.limits.cg_mem) = (millis(1000), kib(1));
@@ -181,7 +184,7 @@ const RUNS: &[(&str, &str, Change)] = &[
 fn boxes_are_made_and_removed_in_every_clients_spelling() {
     for (line, command) in CEREMONIES {
         let mut expected = plain(*command);
-        (expected.cg, expected.box_id) = (true, Some(BoxId(1000)));
+        (expected.cg, expected.box_id) = (true, Some(BoxChoice::Number(BoxId(1000))));
         expected.wait = line.contains("--wait");
         assert_eq!(parse_line(line), Ok(expected), "{line}");
     }

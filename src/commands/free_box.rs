@@ -1,0 +1,62 @@
+//! A box that nobody uses, for those who do not care which: `--box-id=auto`, and `exec`.
+
+use super::boxes::busy;
+use super::{Context, Failure};
+use crate::box_dir::{Absent, BoxDir, Busy, Lock, LockError};
+use crate::plan::BoxPlan;
+use crate::quantity::BoxId;
+use crate::request::BoxChoice;
+
+/// Takes the box that was asked for, which has to be free, or any.
+pub(super) fn take_box(context: &Context) -> Result<(BoxPlan, Lock), Failure> {
+    let Some(BoxChoice::Number(id)) = context.request.box_id else {
+        return take_any(context);
+    };
+    let plan = BoxPlan::new(id, &context.settings.boxes);
+    let lock = Lock::acquire(&plan.locks, id, Absent::Create, busy(context.request.wait))?;
+    match lock {
+        Some(lock) if is_free(&plan, &lock)? => Ok((plan, lock)),
+        _ => Err(Failure::new(format!(
+            "box {id} is in use: it was made by --init; choose another, or remove it by --cleanup --box-id={id}"
+        ))),
+    }
+}
+
+/// Takes a free box, from the highest number down: people and judges who number their boxes begin at 0.
+pub(super) fn take_any(context: &Context) -> Result<(BoxPlan, Lock), Failure> {
+    let boxes = &context.settings.boxes;
+    let mut unusable = None;
+    for id in (0..boxes.count).rev().map(BoxId) {
+        let plan = BoxPlan::new(id, boxes);
+        match try_box(&plan) {
+            Ok(Some(lock)) => return Ok((plan, lock)),
+            Ok(None) => {}
+            // One that is damaged is not this user's business: there are others.
+            Err(failure) => {
+                log::info!("box {id} cannot be used: {failure}");
+                unusable.get_or_insert(failure);
+            }
+        }
+    }
+    Err(unusable.unwrap_or_else(|| {
+        Failure::new(format!(
+            "all {} boxes are in use; raise boxes.count in isolate.toml, or remove unused boxes by --cleanup",
+            boxes.count
+        ))
+    }))
+}
+
+/// Takes a box if it is free.
+fn try_box(plan: &BoxPlan) -> Result<Option<Lock>, Failure> {
+    match Lock::acquire(&plan.locks, plan.id, Absent::Create, Busy::Refuse) {
+        Ok(Some(lock)) if is_free(plan, &lock)? => Ok(Some(lock)),
+        Ok(_) | Err(LockError::Busy) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A box is free when nobody made it, or when its making was never finished and nobody works on it.
+fn is_free(plan: &BoxPlan, lock: &Lock) -> Result<bool, Failure> {
+    let exists = BoxDir::open(&plan.root, plan.id)?.is_some();
+    Ok(lock.record()?.map_or(!exists, |record| !record.ready))
+}
