@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 
 use crate::box_dir::Owner;
-use crate::request::Request;
 use crate::sys::credentials;
 
 /// The user who asked.
@@ -31,8 +30,11 @@ impl fmt::Display for CallerError {
 impl std::error::Error for CallerError {}
 
 impl Caller {
-    /// The user behind the calling process.
-    pub(crate) fn of_process(request: &Request) -> Result<Self, CallerError> {
+    /// The user behind the calling process, or the one that root acts for.
+    pub(crate) fn of_process(
+        as_uid: Option<u32>,
+        as_gid: Option<u32>,
+    ) -> Result<Self, CallerError> {
         if !nix::unistd::geteuid().is_root() {
             return Err(CallerError("Must be started as root"));
         }
@@ -48,7 +50,7 @@ impl Caller {
             ));
         }
         let called_by_root = true;
-        match (request.as_uid, request.as_gid) {
+        match (as_uid, as_gid) {
             (None, None) => Ok(Self {
                 uid,
                 gid,

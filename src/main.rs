@@ -74,11 +74,14 @@ fn main() -> ExitCode {
             code: exit_code,
             ..Answer::default()
         },
-        Err(CliError::Usage(message)) => Answer {
-            stderr: Some(message),
-            code: EXIT_FAILURE,
-            ..Answer::default()
-        },
+        Err(CliError::Usage(message)) => {
+            forget_old_results();
+            Answer {
+                stderr: Some(message),
+                code: EXIT_FAILURE,
+                ..Answer::default()
+            }
+        }
     };
     print(&answer)
 }
@@ -98,6 +101,19 @@ fn print(answer: &Answer) -> ExitCode {
     }
 }
 
+/// Empties the meta file of a command line with a mistake. What does not work there is of no interest.
+fn forget_old_results() {
+    let Some(meta) = cli::meta_before_mistake(std::env::args_os()) else {
+        return;
+    };
+    if let (Ok(caller), Ok(loaded)) = (
+        Caller::of_process(None, None),
+        config::load(&ConfigSource::new(None)),
+    ) {
+        result_files::empty(&meta, caller, &loaded.settings.boxes.root);
+    }
+}
+
 fn answer(request: Request) -> Answer {
     logging::start(request.verbosity);
     let code = match request.command {
@@ -110,7 +126,7 @@ fn answer(request: Request) -> Answer {
         code,
         ..Answer::default()
     };
-    let caller = match Caller::of_process(&request) {
+    let caller = match Caller::of_process(request.as_uid, request.as_gid) {
         Ok(caller) => caller,
         Err(error) => return refused(&error.into()),
     };

@@ -46,6 +46,8 @@ pub(crate) struct Request {
     pub(crate) box_id: Option<BoxChoice>,
     /// `--cg`: control-group mode.
     pub(crate) cg: bool,
+    /// With `--cg`: CPU time is that of all processes; not with `--no-cg-timing`.
+    pub(crate) cg_timing: bool,
     /// `--as-uid`.
     pub(crate) as_uid: Option<u32>,
     /// `--as-gid`.

@@ -58,6 +58,11 @@ impl ResultFiles {
     }
 }
 
+/// Empties a file for results as [`ResultFiles::open`] does, if possible.
+pub(crate) fn empty(path: &Path, caller: Caller, boxes: &Path) {
+    drop(Target::open(path, "meta file", caller, boxes));
+}
+
 impl Target {
     fn stdout(what: &str) -> Result<Self, Failure> {
         let name = format!("{what} on standard output");

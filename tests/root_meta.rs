@@ -4,7 +4,7 @@
 use std::fs;
 
 use nix::sys::signal::Signal;
-use support::{Meta, Run, TestBox, wait_until};
+use support::{Meta, Run, TestBox, finish, isolate_command, wait_until};
 
 mod support;
 
@@ -162,6 +162,24 @@ fn a_terminal_that_goes_away_interrupts_the_run() {
     assert!(text.contains("exitsig:1\n"), "{text}");
     wait_until("nobody is left", || running.processes().is_empty());
     test_box.command(&["/bin/true"]).run().assert_ok();
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn after_a_mistake_in_the_command_line_there_are_no_results_of_an_earlier_run() {
+    let test_box = TestBox::new();
+    let meta = test_box.write("meta", "");
+    let path = meta.to_str().unwrap();
+    for (args, left) in [
+        (&["-M", path, "--what", "--run", "a"][..], ""),
+        (&["--run", "--meta", path], ""),
+        (&["--what", "-M", path, "--run", "a"], "status:TO\n"),
+    ] {
+        fs::write(&meta, "status:TO\n").unwrap();
+        let output = finish(isolate_command(args));
+        assert_eq!(output.code, 2, "{output:?}");
+        assert_eq!(fs::read_to_string(&meta).unwrap(), left, "{args:?}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::process::Command;
+use std::time::Duration;
 
 use support::{Job, Output, TestBox, finish};
 
@@ -214,6 +215,26 @@ fn what_cannot_be_executed_is_the_programs_failure() {
         let printed = format!("execve(\"{program}\"): {reason}\n");
         assert_eq!(test_box.read("err"), printed);
     }
+}
+
+/// As when another thread of the caller forks while this one writes the program.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_program_that_is_still_open_for_writing_is_waited_for_and_not_for_ever() {
+    let test_box = TestBox::new();
+    let program = test_box.init().install("report_cpu");
+    let writer = || fs::File::options().append(true).open(&program).unwrap();
+    let run = || test_box.command(&["./report_cpu", "1"]).spawn();
+    let open = writer();
+    let running = run();
+    std::thread::sleep(Duration::from_millis(60));
+    drop(open);
+    running.finish().assert_ok();
+    let _open = writer();
+    let busy = run().finish();
+    busy.assert_verdict(1, "RE", "Exited with error status 127");
+    let words = "execve(\"./report_cpu\"): Text file busy\n";
+    assert!(busy.stderr.starts_with(words), "{busy:?}");
 }
 
 #[test]

@@ -198,3 +198,18 @@ fn the_keeper_goes_before_all_programs_while_it_watches_limits() {
     let inside = test_box.command(&["/bin/cat", "/proc/self/stat"]).run();
     assert_eq!(inside.assert_ok().stdout.split(' ').nth(40), Some(other));
 }
+
+/// isolate 1.x: without the control group's clock, a process that nobody waits for is out of sight until the end.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn without_cg_timing_the_time_is_that_of_waited_for_processes() {
+    let test_box = cg_box().options(&["--processes=3"]);
+    let options = ["--no-cg-timing", "--time=0.3", "--wall-time=2"];
+    let daemon = test_box.program("burn_daemon").args(&["0"]);
+    let run = daemon.options(&options).run();
+    run.assert_verdict(1, "TO", "Time limit exceeded (wall clock)");
+    let busy = test_box.program("burn_cpu").args(&["100000"]);
+    let run = busy.options(&options[..2]).run();
+    run.assert_verdict(1, "TO", "Time limit exceeded");
+    assert!(run.meta.number("cg-mem") > 0.0, "{run:?}");
+}

@@ -40,20 +40,21 @@ impl Words {
     }
 }
 
-/// Takes a command line apart as `getopt_long` does. `argv` is without the program's own name.
+/// Takes a command line apart as `getopt_long` does; up to a mistake, the words are there. `argv` is without the
+/// program's own name.
 pub(super) fn normalize(
     table: &Table<'_>,
     argv: impl IntoIterator<Item = OsString>,
     operands: Operands,
-) -> Result<Words, String> {
-    let mut words = Words::default();
+    words: &mut Words,
+) -> Result<(), String> {
     let mut argv = argv.into_iter();
     while let Some(word) = argv.next() {
         match word.as_bytes() {
             b"--" => words.operands.extend(argv.by_ref()),
-            [b'-', b'-', text @ ..] => read_long(table, text, &mut argv, &mut words)?,
+            [b'-', b'-', text @ ..] => read_long(table, text, &mut argv, words)?,
             [b'-', cluster @ ..] if !cluster.is_empty() => {
-                read_cluster(table, cluster, &mut argv, &mut words)?;
+                read_cluster(table, cluster, &mut argv, words)?;
             }
             _ => {
                 words.operands.push(word);
@@ -63,7 +64,7 @@ pub(super) fn normalize(
             }
         }
     }
-    Ok(words)
+    Ok(())
 }
 
 /// `name` or `name=value`; the two dashes are gone.
@@ -156,7 +157,8 @@ mod tests {
     fn words(line: &str, operands: Operands) -> Result<String, String> {
         let command = IsolateLine::command();
         let argv = line.split_whitespace().map(OsString::from);
-        normalize(&Table::of(&command), argv, operands).map(|words| {
+        let mut words = Words::default();
+        normalize(&Table::of(&command), argv, operands, &mut words).map(|()| {
             let join = |words: &[OsString]| words.join(OsStr::new(" ")).into_string().unwrap();
             format!("{} | {}", join(&words.options), join(&words.operands))
         })

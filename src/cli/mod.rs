@@ -13,10 +13,12 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use crate::error::printable;
 use crate::request::{Command, LimitRequest, Request, StderrRequest};
 use getopt::{Operands, Words};
+pub(crate) use mistake::meta_before_mistake;
 use options::{CommandFlags, ExecLine, IsolateLine, Options};
 use spelling::Table;
 
 mod getopt;
+mod mistake;
 mod options;
 mod spelling;
 #[cfg(test)]
@@ -155,7 +157,9 @@ fn read<Line: clap::Parser>(
     operands: Operands,
 ) -> Result<(Line, Vec<OsString>), Mistake> {
     let mut command = Line::command();
-    let Words { options, operands } = getopt::normalize(&Table::of(&command), argv, operands)?;
+    let mut words = Words::default();
+    getopt::normalize(&Table::of(&command), argv, operands, &mut words)?;
+    let Words { options, operands } = words;
     let line = command
         .try_get_matches_from_mut(options)
         .and_then(|matches| Line::from_arg_matches(&matches))
@@ -239,6 +243,7 @@ fn request(command: Command, options: Options, program: Vec<OsString>) -> Result
         command,
         box_id: box_options.box_id,
         cg: cgroup.cg,
+        cg_timing: !cgroup.no_cg_timing,
         as_uid: box_options.as_uid,
         as_gid: box_options.as_gid,
         wait: box_options.wait,

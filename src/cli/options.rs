@@ -189,12 +189,12 @@ pub(super) struct CgroupOptions {
     /// Memory of all processes together, without swap [default: none]
     #[arg(long, value_name = "SIZE", value_parser = value::text(Bytes::parse))]
     pub(super) cg_mem: Option<Bytes>,
-    /// Ignored: CPU time is that of all processes (isolate 1.x)
-    #[arg(long = "cg-timing")]
+    /// CPU time is that of all processes, as it always is (isolate 1.x)
+    #[arg(long = "cg-timing", overrides_with = "no_cg_timing")]
     _cg_timing: bool,
-    /// Ignored as well
-    #[arg(long = "no-cg-timing")]
-    _no_cg_timing: bool,
+    /// CPU time is that of the main process and of those that were waited for, as without control groups (isolate 1.x)
+    #[arg(long, overrides_with = "_cg_timing")]
+    pub(super) no_cg_timing: bool,
 }
 
 /// Redirections, the working directory and what is visible.

@@ -20,6 +20,7 @@ fn plain(command: Command) -> Request {
         command,
         box_id: None,
         cg: false,
+        cg_timing: true,
         as_uid: None,
         as_gid: None,
         wait: false,
@@ -129,7 +130,11 @@ fn every_option_of_a_run_lands_in_its_field() {
             (r.cg, r.limits.cg_mem) = (true, kib(1))
         }),
         ("--cg --cg-=1", |r| (r.cg, r.limits.cg_mem) = (true, kib(1))),
-        ("--cg-timing --no-cg-timing --cg-t --no-c", |_| ()),
+        ("--cg-timing", |_| ()),
+        ("--cg-timing --no-cg-timing --cg-t --no-c", |r| {
+            r.cg_timing = false
+        }),
+        ("--no-cg-timing --cg-timing", |_| ()),
         ("--as-uid 1000 --as-gid=0", |r| {
             (r.as_uid, r.as_gid) = (Some(1000), Some(0))
         }),

@@ -38,7 +38,8 @@ impl Keeper<'_> {
     fn watch_limits(&mut self) -> Result<(), String> {
         let timer = |errno| chain(&cannot("set a timer")(errno));
         let program = self.program.as_ref().map(AsFd::as_fd);
-        let begun = self.figures.watch(self.cgroups.leaf(), program)?;
+        let timed = self.cgroups.leaf().filter(|_| self.plan.cg_timing);
+        let begun = self.figures.watch(timed, program)?;
         match self.plan.deadlines.wall {
             Some(wall) => self.deadline.set_at(begun.after(wall)),
             None => self.deadline.unset(),

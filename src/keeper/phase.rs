@@ -121,6 +121,8 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
             Some(KillInit),
         ),
 
+        // Its file could not be executed yet: the clock starts anew.
+        (Phase::Running, Event::Begun) => (Phase::Running, Some(WatchLimits)),
         (Phase::Running, Event::Ended(exit)) => {
             (Phase::Ending(Ending::Program(exit)), Some(KillProgram))
         }
@@ -213,6 +215,16 @@ mod tests {
         assert_eq!(play(false, &[CgroupReady]).1, []);
         assert_eq!(play(true, &[RootBuilt, Started]).1, [Go]);
         assert_eq!(play(true, &[RootBuilt, Begun]).1, [Go]);
+    }
+
+    #[test]
+    fn the_clock_starts_anew_when_the_program_begins_again() {
+        let (phase, actions) = play(true, &[RootBuilt, Started, Begun, Begun]);
+        assert_eq!(phase, Phase::Running);
+        assert_eq!(actions, [Go, WatchLimits, WatchLimits]);
+        let (phase, actions) = play(true, &[RootBuilt, Begun, Begun, Started]);
+        assert_eq!(phase, Phase::Running);
+        assert_eq!(actions, [Go, WatchLimits]);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::thread::sleep;
+use std::time::Duration;
 
 use libc::sock_filter;
 use nix::errno::Errno;
@@ -27,6 +29,12 @@ use crate::clock::Moment;
 use crate::plan::StderrPlan;
 use crate::sys::exec::Image;
 use crate::sys::{credentials, process};
+
+/// A file that was written a moment ago may still be open for writing, in a process of the caller's between fork and
+/// exec, and cannot be executed yet (execve(2), ETXTBSY). So often that is tried again,
+const BUSY_TRIES: u32 = 100;
+/// with this pause before each time.
+const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
 /// Everything the program's process needs, decided and laid out before the clone.
 #[derive(Debug)]
@@ -58,7 +66,7 @@ pub(crate) struct ProgramSetup {
 /// Becomes the program, or tells the keeper why not.
 pub(super) fn run(setup: &ProgramSetup, filter: &[sock_filter], keeper: BorrowedFd<'_>) -> ! {
     let failure = match set_up(setup, filter, keeper) {
-        Ok(()) => match become_program(setup) {
+        Ok(()) => match become_program(setup, keeper) {
             Ok(never) => match never {},
             Err(failure) => failure,
         },
@@ -118,6 +126,11 @@ fn set_up(
         .thread_set_mask()
         .map_err(StepFailure::at(Step::Signals))?;
     credentials::install_filter(filter).map_err(StepFailure::at(Step::Filter))?;
+    start_clock(keeper)
+}
+
+/// What was used until now, and the time until now, are not the program's.
+fn start_clock(keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     let used = process::resource_usage(process::UsageOf::Myself)
         .map_err(StepFailure::at(Step::StartClock))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::StartClock))?;
@@ -126,7 +139,10 @@ fn set_up(
         .map_err(StepFailure::at(Step::StartClock))
 }
 
-fn become_program(setup: &ProgramSetup) -> Result<std::convert::Infallible, StepFailure> {
+fn become_program(
+    setup: &ProgramSetup,
+    keeper: BorrowedFd<'_>,
+) -> Result<std::convert::Infallible, StepFailure> {
     if let Some(path) = &setup.stdin {
         redirect(path, OFlag::O_RDONLY, 0, Step::OpenStdin)?;
     }
@@ -145,7 +161,16 @@ fn become_program(setup: &ProgramSetup) -> Result<std::convert::Infallible, Step
     if let Some(directory) = &setup.directory {
         chdir(directory.as_c_str()).map_err(StepFailure::at(Step::ChangeDirectory))?;
     }
-    Err(StepFailure::at(Step::Execute)(setup.image.execute()))
+    let mut error = setup.image.execute();
+    for _ in 0..BUSY_TRIES {
+        if error.raw_os_error() != Some(libc::ETXTBSY) {
+            break;
+        }
+        sleep(BUSY_PAUSE);
+        start_clock(keeper)?;
+        error = setup.image.execute();
+    }
+    Err(StepFailure::at(Step::Execute)(error))
 }
 
 /// Opens a path of the sandbox as the box user and puts it where the program expects it.

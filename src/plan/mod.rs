@@ -75,6 +75,8 @@ pub(crate) struct RunPlan {
     pub(crate) slice: String,
     /// Control-group mode: memory and processes are limited and reported by the cgroup.
     pub(crate) cg: bool,
+    /// CPU time is read from the cgroup, not from the main process.
+    pub(crate) cg_timing: bool,
     /// Limits that the keeper watches.
     pub(crate) deadlines: Deadlines,
     /// Limits that the cgroup keeps.
@@ -184,6 +186,7 @@ impl RunPlan {
         Ok(Self {
             slice: settings.cgroup.slice.clone(),
             cg,
+            cg_timing: request.cg_timing || !cg,
             deadlines: Deadlines::of(&limits),
             leaf,
             rlimits: rlimits(&limits),

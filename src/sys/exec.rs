@@ -58,33 +58,24 @@ impl Image {
     }
 
     /// Becomes the program; returns only when that failed, with the reason.
-    ///
-    /// ETXTBSY is tried again for a short while: the file was written a moment ago, and some process
-    /// between its fork and its exec still holds it open for writing.
     pub(crate) fn execute(&self) -> io::Error {
         let mut reason = libc::ENOENT;
         let searches = self.candidates.len() > 1;
         for path in &self.candidates {
-            for _ in 0..50 {
-                // SAFETY: the path and both arrays are null-terminated and live in self.
-                unsafe {
-                    libc::execve(
-                        path.as_ptr(),
-                        self.arguments.pointers.as_ptr(),
-                        self.environment.pointers.as_ptr(),
-                    )
-                };
-                let errno = io::Error::last_os_error()
-                    .raw_os_error()
-                    .unwrap_or(libc::EINVAL);
-                // On a search, a part of the path that is not there says less than what another part says.
-                if !(searches && matches!(errno, libc::ENOENT | libc::ENOTDIR)) {
-                    reason = errno;
-                }
-                if errno != libc::ETXTBSY {
-                    break;
-                }
-                std::thread::sleep(std::time::Duration::from_millis(2));
+            // SAFETY: the path and both arrays are null-terminated and live in self.
+            unsafe {
+                libc::execve(
+                    path.as_ptr(),
+                    self.arguments.pointers.as_ptr(),
+                    self.environment.pointers.as_ptr(),
+                )
+            };
+            let errno = io::Error::last_os_error()
+                .raw_os_error()
+                .unwrap_or(libc::EINVAL);
+            // On a search, a part of the path that is not there says less than what another part says.
+            if !(searches && matches!(errno, libc::ENOENT | libc::ENOTDIR)) {
+                reason = errno;
             }
             if !matches!(reason, libc::ENOENT | libc::EACCES) {
                 break;

@@ -46,6 +46,7 @@ const RUNS: &[(&str, &str, Change)] = &[
          --no-cg-timing --cg-mem=128000 -f 1024 -E HOME=/tmp -E PATH=/bin:/usr/bin -E LANG \
          -d /etc:noexec --run -- prog -a",
         |r| {
+            r.cg_timing = false;
             (r.box_id, r.cg, r.silent) = (Some(BoxChoice::Number(BoxId(5))), true, true);
             r.meta = Some(OutputTarget::File("/w/metadata.txt".into()));
             (r.stdin, r.stderr) = (Some("/dev/null".into()), StderrRequest::ToStdout);

@@ -1,0 +1,80 @@
+//! What can be known of a command line with a mistake in it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory;
+
+use super::Verb;
+use super::getopt::{self, Operands, Words};
+use super::options::{ExecLine, IsolateLine};
+use super::spelling::Table;
+
+/// What the meta file is, if it was named before the mistake in a command line: nobody shall take the results of an
+/// earlier run for those of this call. Not where root acts for somebody, whose rights would be needed to empty it,
+/// nor with a configuration that says where boxes are.
+pub(crate) fn meta_before_mistake(argv: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
+    let mut argv = argv.into_iter().skip(1).peekable();
+    let is_exec = argv.next_if(|word| word == Verb::EXEC).is_some();
+    let (command, operands) = if is_exec {
+        (ExecLine::command(), Operands::Last)
+    } else {
+        (IsolateLine::command(), Operands::Anywhere)
+    };
+    let mut words = Words::default();
+    // Where the mistake is matters no more.
+    drop(getopt::normalize(
+        &Table::of(&command),
+        argv,
+        operands,
+        &mut words,
+    ));
+    let value = |option: &OsString, name: &str| {
+        let value = option.as_bytes().strip_prefix(name.as_bytes())?;
+        Some(PathBuf::from(OsStr::from_bytes(value)))
+    };
+    let named = |name| {
+        words
+            .options
+            .iter()
+            .filter_map(move |word| value(word, name))
+    };
+    if ["--as-uid=", "--as-gid=", "--config="]
+        .into_iter()
+        .any(|name| named(name).count() > 0)
+    {
+        return None;
+    }
+    named("--meta=")
+        .next_back()
+        .filter(|path| path != Path::new("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(line: &str) -> Option<PathBuf> {
+        meta_before_mistake(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn the_meta_file_is_known_if_it_was_named_before_the_mistake() {
+        let file = || Some(PathBuf::from("m"));
+        assert_eq!(meta("isolate -M m --what"), file());
+        assert_eq!(meta("isolate --meta=x -Mm -t abc --run a"), file());
+        assert_eq!(meta("isolate exec --meta m"), file());
+        assert_eq!(meta("isolate --what -M m"), None);
+        assert_eq!(meta("isolate exec a -M m"), None);
+        assert_eq!(meta("isolate --meta"), None);
+        assert_eq!(meta("isolate -M - --what"), None);
+    }
+
+    #[test]
+    fn the_meta_file_of_somebody_else_is_left_alone() {
+        assert_eq!(meta("isolate -M m --as-uid=5 --what"), None);
+        assert_eq!(meta("isolate -M m --as-gid=5 --as-uid 6 --what"), None);
+        assert_eq!(meta("isolate -M m --config=x --what"), None);
+    }
+}
