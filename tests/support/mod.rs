@@ -40,6 +40,13 @@ pub(crate) fn binary() -> PathBuf {
         .map_or_else(|| env!("CARGO_BIN_EXE_isolate-run").into(), PathBuf::from)
 }
 
+/// A file of the repository.
+pub(crate) fn source(name: &str) -> PathBuf {
+    std::env::var_os("ISOLATE_TEST_SOURCE")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+        .join(name)
+}
+
 /// `tests/programs/NAME.c`, compiled and linked statically.
 pub(crate) fn program(name: &str) -> PathBuf {
     if let Some(built) = std::env::var_os("ISOLATE_TEST_PROGRAMS") {
