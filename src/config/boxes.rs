@@ -19,9 +19,8 @@ pub(super) fn boxes(
     inputs.read(&mut boxes.root, Key::BoxesRoot, value::path)?;
     inputs.read(&mut boxes.locks, Key::BoxesLocks, value::path)?;
     let id = |value: &Value| value::whole(value, 1, u32::MAX - 2);
-    inputs.read(&mut boxes.count, Key::BoxesCount, |value| {
-        value::whole(value, 1, COUNT_MAX)
-    })?;
+    let count = |value: &Value| value::whole(value, 1, COUNT_MAX);
+    inputs.read(&mut boxes.count, Key::BoxesCount, count)?;
     inputs.read(&mut boxes.first_uid, Key::BoxesFirstUid, id)?;
     inputs.read(&mut boxes.first_gid, Key::BoxesFirstGid, id)?;
     let switch = value::switch;
@@ -29,7 +28,18 @@ pub(super) fn boxes(
     if let Some((user, place)) = subid_user(inputs)? {
         let found = look_up(&user).map_err(|error| error.behind(Key::BoxesSubidUser, place));
         let SubIds { uids, gids } = found?;
-        boxes.count = uids.count.min(gids.count).min(COUNT_MAX);
+        let most = uids.count.min(gids.count).min(COUNT_MAX);
+        match inputs.place(Key::BoxesCount) {
+            None => boxes.count = most,
+            Some(_) if boxes.count <= most => {}
+            Some(place) => {
+                let text = format!(
+                    "{} boxes, but the ranges of user '{user}' have {} uids and {} gids; at most {most} are allowed",
+                    boxes.count, uids.count, gids.count
+                );
+                return Err(place.key_error(Key::BoxesCount, text));
+            }
+        }
         boxes.first_uid = uids.first;
         boxes.first_gid = gids.first;
     }
@@ -37,17 +47,17 @@ pub(super) fn boxes(
     Ok(boxes)
 }
 
-/// The subid user, who takes the place of the three numbers and is refused beside them.
+/// The subid user, who takes the place of the first ids and is refused beside them.
 fn subid_user(inputs: &Inputs) -> Result<Option<(String, &Place)>, ConfigError> {
     let Some(place) = inputs.place(Key::BoxesSubidUser) else {
         return Ok(None);
     };
-    let beside = [Key::BoxesFirstUid, Key::BoxesFirstGid, Key::BoxesCount]
+    let beside = [Key::BoxesFirstUid, Key::BoxesFirstGid]
         .into_iter()
         .find_map(|key| Some((key, inputs.place(key)?)));
     if let Some((key, other)) = beside {
         let text = format!(
-            "stands beside {key} at {other}; either subid_user or first_uid, first_gid and count are allowed"
+            "stands beside {key} at {other}; either subid_user or first_uid and first_gid are allowed"
         );
         return Err(place.key_error(Key::BoxesSubidUser, text));
     }
@@ -116,15 +126,15 @@ mod tests {
     }
 
     #[test]
-    fn a_subid_user_takes_the_place_of_three_numbers() {
+    fn a_subid_user_takes_the_place_of_the_first_ids() {
         let boxes = resolve_text("boxes.subid_user = 'isolate'").unwrap().boxes;
         assert_eq!(
             (boxes.first_uid, boxes.first_gid, boxes.count),
             (200_000, 300_000, 3000)
         );
-        let beside = refusal("[boxes]\ncount = 5\nsubid_user = 'isolate'\n");
+        let beside = refusal("[boxes]\nfirst_gid = 5\nsubid_user = 'isolate'\n");
         assert!(
-            beside.starts_with("f:3: boxes.subid_user: stands beside boxes.count at f:2; "),
+            beside.starts_with("f:3: boxes.subid_user: stands beside boxes.first_gid at f:2; "),
             "{beside}"
         );
         let empty = refusal("boxes.subid_user = 1000");
@@ -135,6 +145,23 @@ mod tests {
         for user in ["''", "'a:b'", "true", "[1]"] {
             refusal(&format!("boxes.subid_user = {user}"));
         }
+    }
+
+    #[test]
+    fn beside_a_subid_user_the_count_takes_a_part_of_the_ranges() {
+        let with = |count: &str| {
+            resolve_text(&format!(
+                "[boxes]\nsubid_user = 'isolate'\ncount = {count}\n"
+            ))
+        };
+        let boxes = with("5").unwrap().boxes;
+        assert_eq!((boxes.first_uid, boxes.count), (200_000, 5));
+        assert_eq!(with("3000").unwrap().boxes.count, 3000);
+        assert_eq!(
+            with("3001").unwrap_err(),
+            "f:3: boxes.count: 3001 boxes, but the ranges of user 'isolate' have 5000 uids and 3000 gids; \
+             at most 3000 are allowed"
+        );
     }
 
     #[test]

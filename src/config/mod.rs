@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(
             machine.load().unwrap_err(),
             "DIR/isolate.toml.d/1.toml:3: boxes.subid_user: stands beside boxes.first_uid at \
-             DIR/isolate.toml:2; either subid_user or first_uid, first_gid and count are allowed"
+             DIR/isolate.toml:2; either subid_user or first_uid and first_gid are allowed"
         );
     }
 

@@ -72,6 +72,7 @@ impl Loaded {
             key,
             Key::BoxesCount | Key::BoxesFirstUid | Key::BoxesFirstGid
         ) && self.inputs.place(Key::BoxesSubidUser).is_some()
+            && self.inputs.place(key).is_none()
     }
 
     /// The value that holds for a key, as TOML; `None`: there is none.
@@ -205,7 +206,12 @@ mems = 1
 
     #[test]
     fn the_text_read_again_gives_the_same_settings() {
-        for text in ["", FULL, "boxes.subid_user = 'isolate'\n"] {
+        for text in [
+            "",
+            FULL,
+            "boxes.subid_user = 'isolate'\n",
+            "boxes.subid_user = 'isolate'\nboxes.count = 7\n",
+        ] {
             let loaded = Machine::new().main(text).load().unwrap();
             let printed = loaded.to_string();
             let again = Machine::new().main(&printed).load();
