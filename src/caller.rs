@@ -38,17 +38,11 @@ impl Caller {
         if !nix::unistd::geteuid().is_root() {
             return Err(CallerError("Must be started as root"));
         }
+        Self::refuse_set_user_id()?;
         let (uid, gid) = (
             nix::unistd::getuid().as_raw(),
             nix::unistd::getgid().as_raw(),
         );
-        if uid != 0 {
-            // A caller who chooses the configuration, the environment and the signals of a process that has
-            // root's rights has these rights, too.
-            return Err(CallerError(
-                "isolate-run must not be set-user-ID: take the bit away (chmod u-s)",
-            ));
-        }
         let called_by_root = true;
         match (as_uid, as_gid) {
             (None, None) => Ok(Self {
@@ -65,6 +59,17 @@ impl Caller {
                 "--as-uid and --as-gid must be used either both or none",
             )),
         }
+    }
+
+    /// Refuses a process that has rights which its caller has not. A caller who chooses the configuration,
+    /// the environment and the signals of a process has its rights, too.
+    pub(crate) fn refuse_set_user_id() -> Result<(), CallerError> {
+        if nix::unistd::getuid() == nix::unistd::geteuid() {
+            return Ok(());
+        }
+        Err(CallerError(
+            "isolate-run must not be set-user-ID: take the bit away (chmod u-s)",
+        ))
     }
 
     /// The caller as an owner of files.

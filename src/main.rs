@@ -48,7 +48,7 @@ mod systemd;
 use std::process::ExitCode;
 
 use caller::Caller;
-use cli::CliError;
+use cli::{Call, CliError};
 use clock::Moment;
 use commands::{Answer, Context, Failure, Results};
 use config::settings::BoxSettings;
@@ -68,7 +68,11 @@ fn main() -> ExitCode {
         log::debug!("cannot block SIGXFSZ: {errno}");
     }
     let answer = match cli::parse(std::env::args_os()) {
-        Ok(request) => answer(request),
+        Ok(Call::Request(request)) => answer(*request),
+        Ok(Call::ImportConfig(source)) => {
+            let done = commands::config_import::import(&source);
+            done.unwrap_or_else(|failure| refused(&failure, EXIT_FAILURE))
+        }
         Err(CliError::Help { text, exit_code }) => Answer {
             stdout: text,
             code: exit_code,
@@ -114,6 +118,14 @@ fn forget_old_results() {
     }
 }
 
+fn refused(failure: &Failure, code: u8) -> Answer {
+    Answer {
+        stderr: Some(failure.to_string()),
+        code,
+        ..Answer::default()
+    }
+}
+
 fn answer(request: Request) -> Answer {
     logging::start(request.verbosity);
     let code = match request.command {
@@ -121,14 +133,9 @@ fn answer(request: Request) -> Answer {
         Command::Exec => report::summary::EXIT_INTERNAL,
         _ => EXIT_FAILURE,
     };
-    let refused = |failure: &Failure| Answer {
-        stderr: Some(failure.to_string()),
-        code,
-        ..Answer::default()
-    };
     let caller = match Caller::of_process(request.as_uid, request.as_gid) {
         Ok(caller) => caller,
-        Err(error) => return refused(&error.into()),
+        Err(error) => return refused(&error.into(), code),
     };
     let asked = Moment::now();
     let loaded = config::load(&ConfigSource::new(request.config.as_deref()));
@@ -139,7 +146,7 @@ fn answer(request: Request) -> Answer {
     };
     let files = match ResultFiles::open(&request, caller, &boxes) {
         Ok(files) => files,
-        Err(failure) => return refused(&failure),
+        Err(failure) => return refused(&failure, code),
     };
     let done = match (loaded, asked) {
         (Ok(loaded), Ok(asked)) => execute(request, loaded, caller, asked),
@@ -157,7 +164,7 @@ fn answer(request: Request) -> Answer {
         Err(failure) => {
             // The failure itself is what matters if this does not work either.
             drop(files.write(&Results::of_failure(&failure)));
-            refused(&failure)
+            refused(&failure, code)
         }
     }
 }

@@ -37,6 +37,15 @@ pub(crate) enum Command {
     Version,
 }
 
+/// What `config import` reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ImportSource {
+    /// `-`.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
 /// One call of the program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Request {

@@ -87,6 +87,12 @@ impl SyscallSet {
         Ok(Self(flags))
     }
 
+    /// The same, where flags that mean nothing here are no mistake: the configuration file of isolate has
+    /// 65535 as "everything".
+    pub(crate) fn from_mask(flags: u32) -> Self {
+        Self(flags & ALL_FLAGS)
+    }
+
     /// This set and one restriction more.
     #[must_use]
     pub(crate) fn with(self, restriction: Restriction) -> Self {
@@ -165,6 +171,8 @@ mod tests {
         for flags in [32, u32::MAX] {
             assert!(SyscallSet::from_flags(flags).is_err(), "{flags}");
         }
+        assert_eq!(SyscallSet::from_mask(65_535), SyscallSet::default());
+        assert_eq!(SyscallSet::from_mask(32), SyscallSet::EMPTY);
     }
 
     #[test]

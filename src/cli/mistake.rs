@@ -6,21 +6,20 @@ use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
 
-use super::Verb;
 use super::getopt::{self, Operands, Words};
 use super::options::{ExecLine, IsolateLine};
 use super::spelling::Table;
+use super::verb::Verb;
 
 /// What the meta file is, if it was named before the mistake in a command line: nobody shall take the results of an
 /// earlier run for those of this call. Not where root acts for somebody, whose rights would be needed to empty it,
 /// nor with a configuration that says where boxes are.
 pub(crate) fn meta_before_mistake(argv: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
     let mut argv = argv.into_iter().skip(1).peekable();
-    let is_exec = argv.next_if(|word| word == Verb::EXEC).is_some();
-    let (command, operands) = if is_exec {
-        (ExecLine::command(), Operands::Last)
-    } else {
-        (IsolateLine::command(), Operands::Anywhere)
+    let (command, operands) = match Verb::take(&mut argv) {
+        Verb::Isolate => (IsolateLine::command(), Operands::Anywhere),
+        Verb::Exec => (ExecLine::command(), Operands::Last),
+        Verb::Config => return None,
     };
     let mut words = Words::default();
     // Where the mistake is matters no more.
@@ -69,6 +68,7 @@ mod tests {
         assert_eq!(meta("isolate exec a -M m"), None);
         assert_eq!(meta("isolate --meta"), None);
         assert_eq!(meta("isolate -M - --what"), None);
+        assert_eq!(meta("isolate config -M m"), None);
     }
 
     #[test]

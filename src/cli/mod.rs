@@ -1,21 +1,21 @@
-//! The command line: argv to [`Request`]. Pure: nothing is opened, read or printed here.
+//! The command line: argv to [`Call`]. Pure: nothing is opened, read or printed here.
 //!
-//! Two spellings. isolate's has its command among the options (`--init`, `--run -- PROGRAM`);
-//! `exec`, when it is the first word, is the new verb for all of them in one. `getopt` brings both
-//! to one form, `options` lets clap read that form, and this module joins it to a request.
+//! isolate's spelling has its command among the options (`--init`, `--run -- PROGRAM`). New commands are
+//! verbs, the first word of the line: `exec` is all of isolate's in one, `config` is about configuration
+//! files. `getopt` brings every line to one form, `options` lets clap read that form, and this module joins
+//! it to a call.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
-use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::error::printable;
-use crate::request::{Command, LimitRequest, Request, StderrRequest};
+use crate::request::{Command, ImportSource, LimitRequest, Request, StderrRequest};
 use getopt::{Operands, Words};
 pub(crate) use mistake::meta_before_mistake;
-use options::{CommandFlags, ExecLine, IsolateLine, Options};
+use options::{CommandFlags, ConfigLine, ExecLine, IsolateLine, Options};
 use spelling::Table;
+use verb::{Mistake, Verb};
 
 mod getopt;
 mod mistake;
@@ -24,15 +24,25 @@ mod spelling;
 #[cfg(test)]
 mod tests;
 mod value;
+mod verb;
 
-/// Why there is no request.
+/// What a command line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// Something that depends on who asks, and on what is configured.
+    Request(Box<Request>),
+    /// `config import`: a configuration file of isolate as TOML.
+    ImportConfig(ImportSource),
+}
+
+/// Why there is no call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CliError {
     /// Help was asked for.
     Help {
         /// The whole text, to be printed on standard output.
         text: String,
-        /// 2 for isolate's spelling, as with isolate; 0 for `exec`.
+        /// 2 for isolate's spelling, as with isolate; 0 for a verb.
         exit_code: u8,
     },
     /// The command line is wrong: what is wrong and where help is, on two lines. Exit code 2.
@@ -51,69 +61,31 @@ impl fmt::Display for CliError {
 impl std::error::Error for CliError {}
 
 /// Reads a command line, the program's own name included.
-pub(crate) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Request, CliError> {
+pub(crate) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Call, CliError> {
     let mut argv = argv.into_iter();
     let name = argv.next().unwrap_or_default();
     let mut argv = argv.peekable();
-    let (verb, result) = if argv.next_if(|word| word == Verb::EXEC).is_some() {
-        (Verb::Exec, exec_request(argv))
-    } else {
-        (Verb::Isolate, isolate_request(argv))
+    let verb = Verb::take(&mut argv);
+    let result = match verb {
+        Verb::Isolate => isolate_request(argv).map(Call::request),
+        Verb::Exec => exec_request(argv).map(Call::request),
+        Verb::Config => import_source(argv).map(Call::ImportConfig),
     };
     result.map_err(|mistake| verb.explain(mistake, &name))
 }
 
-/// Which spelling of the command line this is.
-#[derive(Debug, Clone, Copy)]
-enum Verb {
-    /// isolate's: the command is an option.
-    Isolate,
-    /// `exec PROGRAM`.
-    Exec,
-}
-
-impl Verb {
-    /// The word for it.
-    const EXEC: &str = "exec";
-
-    /// Makes a mistake presentable. `called` is argv[0]: the hint names what the caller can type.
-    fn explain(self, mistake: Mistake, called: &OsStr) -> CliError {
-        let (verb, help_exit_code) = match self {
-            Self::Isolate => ("", 2),
-            Self::Exec => ("exec ", 0),
-        };
-        let message = match mistake {
-            Mistake::Help(text) => {
-                return CliError::Help {
-                    text,
-                    exit_code: help_exit_code,
-                };
-            }
-            Mistake::Usage(message) => message,
-        };
-        let name = Path::new(called)
-            .file_name()
-            .and_then(OsStr::to_str)
-            .unwrap_or("isolate-run");
-        CliError::Usage(format!(
-            "{}\nTry '{} {verb}--help' for more information.",
-            printable(&message),
-            printable(name)
-        ))
+impl Call {
+    fn request(request: Request) -> Self {
+        Self::Request(Box::new(request))
     }
-}
 
-/// What keeps a command line from being a request.
-enum Mistake {
-    /// Help was asked for; its text.
-    Help(String),
-    /// What is wrong, on one line.
-    Usage(String),
-}
-
-impl From<String> for Mistake {
-    fn from(message: String) -> Self {
-        Self::Usage(message)
+    /// For tests: the request, which it must be.
+    #[cfg(test)]
+    pub(crate) fn into_request(self) -> Request {
+        match self {
+            Self::Request(request) => *request,
+            Self::ImportConfig(_) => panic!("{self:?}"),
+        }
     }
 }
 
@@ -148,6 +120,27 @@ fn exec_request(argv: impl Iterator<Item = OsString>) -> Result<Request, Mistake
         return Err("exec: no program given".to_owned().into());
     }
     request(Command::Exec, line.options, program)
+}
+
+/// `config`, which is gone from `argv`.
+fn import_source(argv: impl Iterator<Item = OsString>) -> Result<ImportSource, Mistake> {
+    let (_, words) = read::<ConfigLine>(argv, Operands::Anywhere)?;
+    let message = match words.as_slice() {
+        [] => "config: no command given: there is only import".to_owned(),
+        [command, ..] if command != "import" => format!(
+            "config: '{}' is not a command: there is only import",
+            command.to_string_lossy()
+        ),
+        [_] => "config import: no file given; - is standard input".to_owned(),
+        [_, file] if file == "-" => return Ok(ImportSource::Stdin),
+        [_, file] if file.is_empty() => "config import: the name is empty".to_owned(),
+        [_, file] => return Ok(ImportSource::File(file.into())),
+        [_, _, more, ..] => format!(
+            "config import takes one file, but '{}' was given, too",
+            more.to_string_lossy()
+        ),
+    };
+    Err(message.into())
 }
 
 /// Reads a command line into options and operands. The clap command is made once and serves both
@@ -199,9 +192,12 @@ fn commands(flags: &CommandFlags) -> Vec<(Command, &'static str)> {
 /// What to say when there is no command: most likely a verb was meant, or `--run` forgotten.
 fn no_command(first: Option<OsString>, program: &[OsString]) -> String {
     match program.first() {
-        None => "no command given: use --init, --run, --cleanup, or the verb exec".to_owned(),
+        None => {
+            "no command given: use --init, --run, --cleanup, or one of the verbs exec and config"
+                .to_owned()
+        }
         Some(word) if first.as_ref() == Some(word) => format!(
-            "'{}' is not a verb: there is only exec; isolate's commands begin with --, as in --run",
+            "'{}' is not a verb: there are exec and config; isolate's commands begin with --, as in --run",
             word.to_string_lossy()
         ),
         Some(word) => format!(

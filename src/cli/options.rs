@@ -22,6 +22,7 @@ use crate::request::{BoxChoice, EnvRule, OutputTarget};
        isolate-run [OPTIONS] --run -- PROGRAM [ARGUMENT]...
        isolate-run [OPTIONS] --cleanup
        isolate-run exec [OPTIONS] PROGRAM [ARGUMENT]...   (all three in one; see exec --help)
+       isolate-run config import FILE                     (see config --help)
 
 A SIZE is in KiB when bare, or has a unit: 512K, 64M, 1.5G. A TIME is in seconds when bare, or has
 a unit: 1.5s, 200ms, 2min. Of a repeated option the last one counts. Defaults of limits and the
@@ -69,6 +70,29 @@ rules may be configured otherwise.",
 pub(super) struct ExecLine {
     #[command(flatten)]
     pub(super) options: Options,
+}
+
+/// The options of `config`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "isolate-run config",
+    about = "Writes what a configuration file of isolate says (key = value) as TOML to standard output.",
+    override_usage = "isolate-run config import FILE
+
+A FILE of - is standard input. Comments in the result say which line a value is from, and what was
+left out and why.",
+    after_help = "Example:
+  isolate-run config import /etc/isolate > isolate.toml
+  isolate-run --config isolate.toml --check-config",
+    disable_help_flag = true,
+    no_binary_name = true,
+    args_override_self = true,
+    term_width = 100
+)]
+pub(super) struct ConfigLine {
+    /// Print this help
+    #[arg(short = 'h', long = "help", action = ArgAction::Help)]
+    _help: Option<bool>,
 }
 
 /// isolate's commands, which look like options.

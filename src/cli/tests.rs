@@ -1,5 +1,6 @@
 //! Whole command lines, as a caller writes them.
 
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use super::*;
@@ -56,6 +57,7 @@ fn parse_line(line: &str) -> Result<Request, CliError> {
             .chain(words)
             .map(OsString::from),
     )
+    .map(Call::into_request)
 }
 
 /// The first line of a usage error.
@@ -295,4 +297,20 @@ fn the_commands_given_to_clap_are_consistent() {
     use clap::CommandFactory;
     IsolateLine::command().debug_assert();
     ExecLine::command().debug_assert();
+    ConfigLine::command().debug_assert();
+}
+
+#[test]
+fn config_import_takes_a_file_or_a_dash() {
+    let call = |words: &[&str]| {
+        let words = ["isolate-run", "config"].iter().chain(words);
+        parse(words.map(OsString::from))
+    };
+    let file = |name: &str| Ok(Call::ImportConfig(ImportSource::File(name.into())));
+    assert_eq!(call(&["import", "/etc/isolate"]), file("/etc/isolate"));
+    assert_eq!(call(&["--", "import", "--help"]), file("--help"));
+    assert_eq!(
+        call(&["import", "-"]),
+        Ok(Call::ImportConfig(ImportSource::Stdin))
+    );
 }

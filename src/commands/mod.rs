@@ -2,6 +2,7 @@
 
 mod box_run;
 pub(crate) mod boxes;
+pub(crate) mod config_import;
 pub(crate) mod exec;
 mod free_box;
 pub(crate) mod run;

@@ -12,6 +12,8 @@ pub(crate) struct Place {
     file: Arc<Path>,
     /// Counted from 1; `None` is the file as a whole.
     line: Option<usize>,
+    /// What the file calls the key that stands there, when that is not our own name for it.
+    key: Option<Arc<str>>,
 }
 
 impl Place {
@@ -20,6 +22,7 @@ impl Place {
         Self {
             file: path.into(),
             line: None,
+            key: None,
         }
     }
 
@@ -28,7 +31,28 @@ impl Place {
         Self {
             file: Arc::clone(&self.file),
             line: Some(line),
+            key: None,
         }
+    }
+
+    /// The same line, whose key has a name of its own in this file: errors about it use that name.
+    pub(super) fn of_key(&self, key: impl Into<Arc<str>>) -> Self {
+        Self {
+            key: Some(key.into()),
+            ..self.clone()
+        }
+    }
+
+    /// The line, counted from 1.
+    pub(super) fn line(&self) -> Option<usize> {
+        self.line
+    }
+
+    /// `line 3, box_root`: the place within its file.
+    pub(super) fn within_file(&self) -> String {
+        let line = self.line.map(|line| format!("line {line}"));
+        let key = self.key.as_deref().map(one_line);
+        line.into_iter().chain(key).collect::<Vec<_>>().join(", ")
     }
 
     /// An error here that is not about one key.
@@ -43,8 +67,9 @@ impl Place {
 
     /// An error here about the key.
     pub(super) fn key_error(&self, key: impl fmt::Display, text: impl fmt::Display) -> ConfigError {
+        let own = self.key.as_deref().map(one_line);
         ConfigError {
-            key: Some(key.to_string()),
+            key: Some(own.unwrap_or_else(|| key.to_string())),
             ..self.error(text)
         }
     }
@@ -129,6 +154,18 @@ mod tests {
             "/etc/a.toml:3: boxes.count: off; on is allowed"
         );
         assert_eq!(file.error("too long").to_string(), "/etc/a.toml: too long");
+    }
+
+    #[test]
+    fn a_key_is_called_as_in_its_file() {
+        let place = Place::file(Path::new("/etc/isolate")).at_line(3);
+        let place = place.of_key("num_boxes");
+        assert_eq!(
+            place.key_error("boxes.count", "off").to_string(),
+            "/etc/isolate:3: num_boxes: off"
+        );
+        assert_eq!(place.to_string(), "/etc/isolate:3");
+        assert_eq!(place.within_file(), "line 3, num_boxes");
     }
 
     #[test]

@@ -16,21 +16,46 @@ const SIZE_MAX: u64 = 1 << 20;
 /// Reads a file's text. `None`: there is no such file, or one of the directories in its path is a
 /// file (`/etc/isolate` of the old isolate).
 pub(super) fn read_if_present(path: &Path) -> Result<Option<String>, ConfigError> {
+    let bytes = read_bytes_if_present(path)?;
+    bytes
+        .map(|bytes| text(bytes, &Place::file(path)))
+        .transpose()
+}
+
+/// Reads the text of a file that must be there.
+pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
+    text(read_bytes(path)?, &Place::file(path))
+}
+
+/// Reads a file as it is; `None` as with [`read_if_present`].
+pub(super) fn read_bytes_if_present(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
     let place = Place::file(path);
     match open(path) {
-        Ok(file) => read_text(file, &place).map(Some),
+        Ok(file) => read_regular(file, &place).map(Some),
         Err(error) if is_absent(path, &error) => Ok(None),
         Err(error) => Err(place.os_error("cannot open", error)),
     }
 }
 
-/// Reads the text of a file that must be there.
-pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
+/// Reads a file that must be there as it is.
+pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let place = Place::file(path);
     match open(path) {
-        Ok(file) => read_text(file, &place),
+        Ok(file) => read_regular(file, &place),
         Err(error) => Err(place.os_error("cannot open", error)),
     }
+}
+
+/// Reads to the end, unless that is too far away.
+pub(super) fn read_all(from: impl Read, place: &Place) -> Result<Vec<u8>, ConfigError> {
+    let mut bytes = Vec::new();
+    from.take(SIZE_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| place.os_error("cannot read", error))?;
+    if u64::try_from(bytes.len()).map_or(true, |size| size > SIZE_MAX) {
+        return Err(place.error(format_args!("too large; at most {SIZE_MAX} bytes are read")));
+    }
+    Ok(bytes)
 }
 
 /// The drop-ins in the order in which they count: `*.toml`, not hidden, by the bytes of their names.
@@ -74,20 +99,17 @@ fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn read_text(file: File, place: &Place) -> Result<String, ConfigError> {
+fn read_regular(file: File, place: &Place) -> Result<Vec<u8>, ConfigError> {
     let metadata = file
         .metadata()
         .map_err(|error| place.os_error("cannot stat", error))?;
     if !metadata.is_file() {
         return Err(place.error("not a regular file; only regular files are read"));
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(SIZE_MAX)).unwrap_or(0));
-    file.take(SIZE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| place.os_error("cannot read", error))?;
-    if u64::try_from(bytes.len()).map_or(true, |size| size > SIZE_MAX) {
-        return Err(place.error(format_args!("too large; at most {SIZE_MAX} bytes are read")));
-    }
+    read_all(file, place)
+}
+
+fn text(bytes: Vec<u8>, place: &Place) -> Result<String, ConfigError> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();

@@ -95,7 +95,7 @@ fn unknown_top_level(name: &str, place: &Place) -> ConfigError {
 }
 
 /// A key's name as an error shows it: as it stands when it is a word, quoted otherwise.
-fn shown_key(name: &str) -> String {
+pub(super) fn shown_key(name: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if !name.is_empty() && name.chars().all(is_bare) {
         excerpt(name)

@@ -14,7 +14,11 @@ mod boxes;
 pub(crate) mod error;
 mod files;
 mod fragment;
+pub(crate) mod import;
 mod inputs;
+mod isolate_file;
+mod isolate_format;
+mod isolate_key;
 mod key;
 mod lists;
 #[cfg(test)]

@@ -117,18 +117,18 @@ impl Loaded {
         if self.settings.pins.is_empty() {
             return writeln!(f, "\n# [[pin]]: there is none");
         }
-        let written = match self.inputs.get(Key::Pin).map(|at| &at.value) {
-            Some(Input::List(items)) => items.as_slice(),
-            _ => &[],
-        };
-        for (pin, at) in self.settings.pins.iter().zip(written) {
+        let written = self.inputs.get(Key::Pin).map(|at| at.value.items());
+        for (pin, at) in self.settings.pins.iter().zip(written.unwrap_or_default()) {
             writeln!(f, "\n[[pin]]")?;
             let cpus = pin.cpus.as_ref().map(|list| list.as_str().to_owned());
             let mems = pin.mems.as_ref().map(|list| list.as_str().to_owned());
             let values = [Some(pin.boxes.to_string()), cpus, mems];
-            for (name, value) in Key::PIN_KEYS.iter().zip(values) {
+            for (name, value) in Key::PIN_KEYS.into_iter().zip(values) {
                 if let Some(value) = value {
-                    writeln!(f, "{name} = {} # {}", Value::from(value), at.place)?;
+                    let entries = at.value.entries().iter();
+                    let own = entries.into_iter().find(|(other, _)| other == name);
+                    let place = own.map_or(&at.place, |(_, own)| &own.place);
+                    writeln!(f, "{name} = {} # {place}", Value::from(value))?;
                 }
             }
         }
@@ -244,7 +244,8 @@ mems = 1
             "core = \"0B\" # default",
             "wall_time = \"unlimited\" # default",
             "deny = [] # DIR/isolate.toml:17",
-            "boxes = \"4\" # DIR/isolate.toml:21",
+            "boxes = \"4\" # DIR/isolate.toml:22",
+            "mems = \"1\" # DIR/isolate.toml:23",
         ] {
             let line = line.replace("DIR", machine.path().to_str().unwrap());
             assert!(

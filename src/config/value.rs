@@ -66,6 +66,22 @@ impl Value {
         }
     }
 
+    /// The items of a list; none of anything else.
+    pub(super) fn items(&self) -> &[Located] {
+        match self {
+            Self::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// The entries of a table; none of anything else.
+    pub(super) fn entries(&self) -> &[(String, Located)] {
+        match self {
+            Self::Table(entries) => entries,
+            _ => &[],
+        }
+    }
+
     /// The string, when it is one; `allowed` says what should stand here.
     pub(super) fn text(&self, allowed: &str) -> Result<&str, String> {
         let Self::Text(text) = self else {

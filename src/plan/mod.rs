@@ -270,7 +270,7 @@ pub(crate) mod tests {
         let argv = std::iter::once("isolate-run")
             .chain(arguments.iter().copied())
             .map(OsString::from);
-        crate::cli::parse(argv).unwrap()
+        crate::cli::parse(argv).unwrap().into_request()
     }
 
     pub(super) fn plan(arguments: &[&str], place: Place) -> Result<RunPlan, Refusal> {

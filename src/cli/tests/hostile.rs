@@ -18,7 +18,8 @@ fn what_is_no_text_survives_as_a_path_and_is_named_as_a_number() {
         bytes(b"--"),
         bytes(b"-\xff"),
     ])
-    .unwrap();
+    .unwrap()
+    .into_request();
     assert_eq!(request.stdin, Some(bytes(b"\xff=\xfe").into()));
     assert_eq!(request.stdout, Some(bytes(b"\xfd").into()));
     assert_eq!(

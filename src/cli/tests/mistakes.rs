@@ -144,7 +144,20 @@ fn options_that_do_not_go_together_are_named() {
             "--cleanup -- -v",
             "--cleanup takes no program, but '-v' was given",
         ),
-        ("exce -t1 prog", "'exce' is not a verb: there is only exec;"),
+        (
+            "exce -t1 prog",
+            "'exce' is not a verb: there are exec and config;",
+        ),
+        ("config", "config: no command given: there is only import"),
+        (
+            "config x",
+            "config: 'x' is not a command: there is only import",
+        ),
+        ("config import", "config import: no file given;"),
+        ("config import ''", "config import: the name is empty"),
+        ("config import a b", "config import takes one file, but 'b'"),
+        ("config import a --init", "unrecognized option '--init'"),
+        ("-v config import a", "no command given, but 'config'"),
         ("''", "'' is not a verb"),
         ("-", "'-' is not a verb"),
         ("-t1 prog", "no command given, but 'prog'"),
@@ -176,6 +189,10 @@ fn a_hint_names_the_help_that_the_caller_can_type() {
             &["isolate-run", "exec"],
             "Try 'isolate-run exec --help' for",
         ),
+        (
+            &["isolate-run", "config"],
+            "Try 'isolate-run config --help' for",
+        ),
         (&["", "--x"], "Try 'isolate-run --help' for"),
         (&["/", "--x"], "Try 'isolate-run --help' for"),
         (&[], "Try 'isolate-run --help' for"),
@@ -199,6 +216,8 @@ fn help_is_an_answer_and_its_exit_code_depends_on_the_spelling() {
         ("--help --time=x", 2, "--print-cg-root"),
         ("exec --help", 0, "isolate-run exec [OPTIONS]"),
         ("exec -h", 0, "--inherit-fds"),
+        ("config --help", 0, "isolate-run config import FILE"),
+        ("config import x -h", 0, "- is standard input"),
     ] {
         match parse_line(line) {
             Err(CliError::Help { text, exit_code }) => {

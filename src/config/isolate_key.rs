@@ -1,0 +1,216 @@
+//! The keys of isolate's configuration file, and what they mean here.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::config::error::{ConfigError, Place};
+use crate::config::fragment::{shown_key, unknown_key};
+use crate::config::key::{Key, nearest};
+use crate::config::settings::Manager;
+use crate::config::value::{self, COUNT_MAX, Located, Value, excerpt};
+use crate::syscall_set::SyscallSet;
+
+/// A key of isolate's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum IsolateKey {
+    /// `box_root`.
+    BoxRoot,
+    /// `lock_root`.
+    LockRoot,
+    /// `cg_root`.
+    CgRoot,
+    /// `cg_parent`, of isolate 1.x alone.
+    CgParent,
+    /// `first_uid`.
+    FirstUid,
+    /// `first_gid`.
+    FirstGid,
+    /// `num_boxes`.
+    NumBoxes,
+    /// `subid_user`.
+    SubidUser,
+    /// `restricted_init`.
+    RestrictedInit,
+    /// `syscall_flags`.
+    SyscallFlags,
+    /// `boxN.cpus`.
+    Cpus(u32),
+    /// `boxN.mems`.
+    Mems(u32),
+}
+
+/// What a line means here.
+#[derive(Debug)]
+pub(super) enum Meaning {
+    /// It sets these keys.
+    Sets(Vec<(Key, Value)>),
+    /// It binds a box: its number, the key of `[[pin]]`, the list.
+    Pins(u32, &'static str, Value),
+    /// It sets nothing, for this reason.
+    Nothing(String),
+}
+
+impl IsolateKey {
+    /// The keys that stand alone.
+    const SINGLE: [Self; 10] = [
+        Self::BoxRoot,
+        Self::LockRoot,
+        Self::CgRoot,
+        Self::CgParent,
+        Self::FirstUid,
+        Self::FirstGid,
+        Self::NumBoxes,
+        Self::SubidUser,
+        Self::RestrictedInit,
+        Self::SyscallFlags,
+    ];
+
+    /// The key of this name.
+    pub(super) fn parse(name: &str, place: &Place) -> Result<Self, ConfigError> {
+        let per_box = name
+            .split_once('.')
+            .and_then(|(section, item)| Some((section.strip_prefix("box")?, item)));
+        if let Some((number, item)) = per_box {
+            return Self::parse_per_box(number, item, place);
+        }
+        let single = Self::SINGLE.into_iter().find(|key| key.name() == name);
+        single.ok_or_else(|| {
+            let known = Self::SINGLE.map(Self::name);
+            let guess = nearest(name, &known);
+            let guess = guess.map_or(String::new(), |key| format!("did you mean {key}? "));
+            place.key_error(
+                shown_key(name),
+                format_args!(
+                    "unknown key; {guess}known here are {}, boxN.cpus, boxN.mems",
+                    known.join(", ")
+                ),
+            )
+        })
+    }
+
+    fn parse_per_box(number: &str, item: &str, place: &Place) -> Result<Self, ConfigError> {
+        let id = whole(number, 0).map_err(|_| {
+            place.key_error(
+                format_args!("box{}.{}", excerpt(number), excerpt(item)),
+                format_args!(
+                    "'{}' is no box; numbers up to {COUNT_MAX} as in box0.cpus are allowed",
+                    excerpt(number)
+                ),
+            )
+        })?;
+        match item {
+            "cpus" => Ok(Self::Cpus(id)),
+            "mems" => Ok(Self::Mems(id)),
+            _ => {
+                let section = format!("box{id}");
+                Err(unknown_key(&section, item, &["cpus", "mems"], place))
+            }
+        }
+    }
+
+    /// The name, but for the number of a box.
+    fn name(self) -> &'static str {
+        match self {
+            Self::BoxRoot => "box_root",
+            Self::LockRoot => "lock_root",
+            Self::CgRoot => "cg_root",
+            Self::CgParent => "cg_parent",
+            Self::FirstUid => "first_uid",
+            Self::FirstGid => "first_gid",
+            Self::NumBoxes => "num_boxes",
+            Self::SubidUser => "subid_user",
+            Self::RestrictedInit => "restricted_init",
+            Self::SyscallFlags => "syscall_flags",
+            Self::Cpus(_) => "cpus",
+            Self::Mems(_) => "mems",
+        }
+    }
+
+    /// What the key means with this value. What is not checked here is checked with the other settings.
+    pub(super) fn meaning(
+        self,
+        text: &str,
+        place: &Place,
+        is_cgroup: &dyn Fn(&Path) -> bool,
+    ) -> Result<Meaning, String> {
+        let written = Value::Text(text.to_owned());
+        written.text("")?;
+        let integer = |number: u32| Value::Integer(number.to_string());
+        let (key, value) = match self {
+            Self::BoxRoot => (Key::BoxesRoot, written),
+            Self::LockRoot => (Key::BoxesLocks, written),
+            Self::SubidUser => (Key::BoxesSubidUser, written),
+            Self::FirstUid => (Key::BoxesFirstUid, integer(whole(text, 1)?)),
+            Self::FirstGid => (Key::BoxesFirstGid, integer(whole(text, 1)?)),
+            Self::NumBoxes => (Key::BoxesCount, integer(whole(text, 1)?)),
+            Self::RestrictedInit => {
+                let is_set = whole(text, 0)? != 0;
+                (Key::BoxesOnlyRootInits, Value::Boolean(is_set))
+            }
+            Self::SyscallFlags => {
+                let denied = SyscallSet::from_mask(whole(text, 0)?);
+                (Key::SyscallsDeny, names(denied, place))
+            }
+            Self::Cpus(id) => return Ok(Meaning::Pins(id, "cpus", written)),
+            Self::Mems(id) => return Ok(Meaning::Pins(id, "mems", written)),
+            Self::CgRoot => return cg_root(written, is_cgroup),
+            Self::CgParent => {
+                let reason = "of isolate 1.x; each run has a cgroup of its own anyway";
+                return Ok(Meaning::Nothing(reason.to_owned()));
+            }
+        };
+        Ok(Meaning::Sets(vec![(key, value)]))
+    }
+}
+
+impl fmt::Display for IsolateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpus(id) | Self::Mems(id) => write!(f, "box{id}.{}", self.name()),
+            _ => f.write_str(self.name()),
+        }
+    }
+}
+
+/// Reads a whole number from `least` to the largest of isolate's.
+fn whole(text: &str, least: u32) -> Result<u32, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (least..=COUNT_MAX).contains(number))
+        .ok_or_else(|| {
+            format!(
+                "'{}' is out of range; whole numbers from {least} to {COUNT_MAX} are allowed",
+                excerpt(text)
+            )
+        })
+}
+
+fn names(set: SyscallSet, place: &Place) -> Value {
+    let name = |name: &str| Located {
+        value: Value::Text(name.to_owned()),
+        place: place.clone(),
+    };
+    Value::List(set.names().map(name).collect())
+}
+
+/// `cg_root` is the place of the runs when it is a cgroup that was made for them. It is no demand for one:
+/// isolate cannot do without the line, whoever makes the cgroup.
+fn cg_root(written: Value, is_cgroup: &dyn Fn(&Path) -> bool) -> Result<Meaning, String> {
+    let stays = "so [cgroup] manager stays \"auto\"";
+    let shown = written.shown();
+    if written.as_written().starts_with("auto:") {
+        return Ok(Meaning::Nothing(format!(
+            "{shown} is kept up by a service of isolate that is not needed here, {stays}"
+        )));
+    }
+    if !is_cgroup(&value::path(&written)?) {
+        return Ok(Meaning::Nothing(format!(
+            "{shown} is no cgroup (v2) below the root of its hierarchy on this machine, {stays}"
+        )));
+    }
+    let manager = Value::Text(Manager::Delegated.name().to_owned());
+    Ok(Meaning::Sets(vec![
+        (Key::CgroupManager, manager),
+        (Key::CgroupRoot, written),
+    ]))
+}
