@@ -80,7 +80,9 @@ pub(super) struct ExecLine {
     override_usage = "isolate-run config import FILE
 
 A FILE of - is standard input. Comments in the result say which line a value is from, and what was
-left out and why.",
+left out and why.
+
+Without any TOML file, isolate's /etc/isolate or else /usr/local/etc/isolate is read as it is.",
     after_help = "Example:
   isolate-run config import /etc/isolate > isolate.toml
   isolate-run --config isolate.toml --check-config",

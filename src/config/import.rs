@@ -112,6 +112,7 @@ mod tests {
 
     use super::*;
     use crate::config::isolate_format;
+    use crate::config::machine::Machine;
 
     /// The file as TOML, on a machine where `/sys/fs/cgroup/judge` is a cgroup.
     fn import(text: &str) -> Result<String, String> {
@@ -250,6 +251,16 @@ mems = \"1\" # line 13, box3.mems
         }
         let [direct, imported] = both_ways(FULL);
         assert_eq!(direct, imported);
+    }
+
+    #[test]
+    fn a_machine_that_reads_the_toml_is_set_as_one_that_reads_the_file() {
+        let text = format!("{}subid_user = isolate\n", FULL.replace("first_", "#"));
+        let old = Machine::new().isolate_file(&text);
+        let new = Machine::new().main(import(&text.replace("judge", "none")).unwrap());
+        let (old, new) = (old.load().unwrap(), new.load().unwrap());
+        assert_eq!(old.settings, new.settings);
+        assert_eq!(old.settings.boxes.first_uid, 200_000);
     }
 
     #[test]

@@ -1,14 +1,29 @@
-//! Reads configuration files of isolate, and finds out whether the cgroup that one names can be used.
+//! Reads configuration files of isolate: which there is, and whether the cgroup that it names can be used.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
 use crate::config::error::{ConfigError, Place};
 use crate::config::files;
+use crate::config::fragment::Fragment;
 use crate::config::isolate_format::{self, IsolateFile};
 use crate::request::ImportSource;
+
+/// Reads the first of the files that is there. A directory of that name is none: `/etc/isolate` is isolate's
+/// file, or else the directory of our own.
+pub(super) fn read_installed(
+    paths: &[PathBuf],
+) -> Result<Option<(PathBuf, Fragment)>, ConfigError> {
+    for path in paths.iter().filter(|path| !path.is_dir()) {
+        if let Some(text) = files::read_bytes_if_present(path)? {
+            let file = isolate_format::parse(&text, &Place::file(path), &is_cgroup)?;
+            return Ok(Some((path.clone(), file.fragment)));
+        }
+    }
+    Ok(None)
+}
 
 /// Reads the file that somebody named, and how errors call it.
 pub(super) fn read(source: &ImportSource) -> Result<(IsolateFile, Place), ConfigError> {
@@ -37,7 +52,75 @@ fn is_cgroup(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+    use crate::config::machine::Machine;
+    use crate::config::settings::Settings;
+
+    fn count(machine: &Machine) -> u32 {
+        machine.load().unwrap().settings.boxes.count
+    }
+
+    #[test]
+    fn the_first_file_is_read_where_there_is_no_toml() {
+        let machine = Machine::new().write("older", "num_boxes = 7\n");
+        assert_eq!(count(&machine), 7);
+        let machine = machine.isolate_file("num_boxes = 8\n");
+        assert_eq!(count(&machine), 8);
+        let machine = machine.drop_in("empty.toml", "");
+        assert_eq!(machine.load().unwrap().settings, Settings::default());
+        let machine = Machine::new().isolate_file("not read").main("");
+        assert_eq!(machine.load().unwrap().settings, Settings::default());
+    }
+
+    #[test]
+    fn a_directory_of_that_name_is_passed_over() {
+        let machine = Machine::new().write("older", "num_boxes = 7\n");
+        fs::create_dir(machine.path().join("old")).unwrap();
+        assert_eq!(count(&machine), 7);
+        let machine = Machine::new().write("older", "num_boxes = 7\n");
+        symlink("/etc", machine.path().join("old")).unwrap();
+        assert_eq!(count(&machine), 7);
+    }
+
+    #[test]
+    fn what_is_there_and_cannot_be_read_is_an_error() {
+        let machine = Machine::new().write("older", "");
+        symlink("nowhere", machine.path().join("old")).unwrap();
+        let error = machine.load().unwrap_err();
+        assert!(error.starts_with("DIR/old: cannot open: "), "{error}");
+        let machine = Machine::new();
+        nix::unistd::mkfifo(&machine.path().join("old"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(
+            machine.load().unwrap_err(),
+            "DIR/old: not a regular file; only regular files are read"
+        );
+        let machine = Machine::new().isolate_file("#\n".repeat(1 << 20));
+        let error = machine.load().unwrap_err();
+        assert!(error.starts_with("DIR/old: too large; "), "{error}");
+    }
+
+    #[test]
+    fn every_value_says_where_it_is_from() {
+        let machine =
+            Machine::new().isolate_file("# mine\nnum_boxes = 8\nbox1.cpus = 0\n\nbox1.mems=1\n");
+        let printed = machine.load().unwrap().to_string();
+        for line in [
+            "# read: DIR",
+            "count = 8 # DIR:2",
+            "boxes = \"1\" # DIR:3",
+            "cpus = \"0\" # DIR:3",
+            "mems = \"1\" # DIR:5",
+            "first_uid = 60000 # default",
+        ] {
+            let line = line.replace("DIR", machine.path().join("old").to_str().unwrap());
+            assert!(
+                printed.lines().any(|other| other == line),
+                "{line}\n{printed}"
+            );
+        }
+    }
 
     #[test]
     fn what_is_not_below_another_cgroup_is_not_made_for_runs() {

@@ -25,6 +25,11 @@ impl Machine {
         self.write("isolate.toml", text)
     }
 
+    /// Writes a configuration file of isolate's.
+    pub(super) fn isolate_file(self, text: impl AsRef<[u8]>) -> Self {
+        self.write("old", text)
+    }
+
     /// Writes a drop-in.
     pub(super) fn drop_in(self, name: &str, text: impl AsRef<[u8]>) -> Self {
         fs::create_dir_all(self.path().join("isolate.toml.d")).unwrap();
@@ -55,6 +60,7 @@ impl Machine {
         self.load_files(ConfigFiles::Installed {
             main: self.path().join("isolate.toml"),
             drop_ins: self.path().join("isolate.toml.d"),
+            old: vec![self.path().join("old"), self.path().join("older")],
         })
     }
 

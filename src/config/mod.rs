@@ -1,6 +1,7 @@
-//! The configuration: `isolate.toml` and its drop-ins, in three stages.
+//! The configuration: `isolate.toml` and its drop-ins, or else the file of isolate, in three stages.
 //!
-//! * a *fragment* is what one file says: keys, values, lines (`fragment.rs`, from `files.rs`);
+//! * a *fragment* is what one file says: keys, values, lines (`fragment.rs`, or `isolate_format.rs` when it is
+//!   isolate's, from `files.rs`);
 //! * the *inputs* are all fragments merged key by key, the later file wins (`inputs.rs`);
 //! * the *settings* are read, checked and complete (`resolve.rs`, `boxes.rs`, `lists.rs`); nothing else
 //!   of all this is seen by the rest of the program, but for the text of `--check-config` (`print.rs`).
@@ -32,6 +33,7 @@ mod value;
 use std::path::{Path, PathBuf};
 
 use crate::config::error::{ConfigError, Place};
+use crate::config::fragment::Fragment;
 use crate::config::inputs::Inputs;
 use crate::config::settings::Settings;
 use crate::config::subid::SubIds;
@@ -39,7 +41,7 @@ use crate::config::subid::SubIds;
 /// The files that a configuration is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConfigSource {
-    /// The TOML files.
+    /// The configuration's own.
     pub(crate) files: ConfigFiles,
     /// `/etc/subuid`, which is read for `[boxes] subid_user` alone.
     pub(crate) subuid: PathBuf,
@@ -47,15 +49,17 @@ pub(crate) struct ConfigSource {
     pub(crate) subgid: PathBuf,
 }
 
-/// The TOML files of a configuration.
+/// The files of a configuration, but for those of the subid user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ConfigFiles {
-    /// The machine's: a file and a directory of drop-ins, either of which may be absent.
+    /// The machine's, each of which may be absent.
     Installed {
         /// `/etc/isolate/isolate.toml`.
         main: PathBuf,
         /// `/etc/isolate/isolate.toml.d`.
         drop_ins: PathBuf,
+        /// Where isolate has its configuration. The first that is there is read where no TOML file is.
+        old: Vec<PathBuf>,
     },
     /// One file that must exist (`--config`), and no drop-ins.
     Only(PathBuf),
@@ -70,6 +74,7 @@ impl ConfigSource {
                 None => ConfigFiles::Installed {
                     main: "/etc/isolate/isolate.toml".into(),
                     drop_ins: "/etc/isolate/isolate.toml.d".into(),
+                    old: vec!["/etc/isolate".into(), "/usr/local/etc/isolate".into()],
                 },
             },
             subuid: "/etc/subuid".into(),
@@ -91,24 +96,11 @@ pub(crate) struct Loaded {
 
 /// Reads, merges and checks the configuration.
 pub(crate) fn load(source: &ConfigSource) -> Result<Loaded, ConfigError> {
-    let mut files = Vec::new();
+    let fragments = read(&source.files)?;
+    let files = fragments.iter().map(|(path, _)| path.clone()).collect();
     let mut inputs = Inputs::default();
-    let mut add = |path: PathBuf, text: &str| -> Result<(), ConfigError> {
-        inputs.override_with(fragment::parse(text, &Place::file(&path))?);
-        files.push(path);
-        Ok(())
-    };
-    match &source.files {
-        ConfigFiles::Only(path) => add(path.clone(), &files::read(path)?)?,
-        ConfigFiles::Installed { main, drop_ins } => {
-            if let Some(text) = files::read_if_present(main)? {
-                add(main.clone(), &text)?;
-            }
-            for path in files::drop_ins(drop_ins)? {
-                let text = files::read(&path)?;
-                add(path, &text)?;
-            }
-        }
+    for (_, fragment) in fragments {
+        inputs.override_with(fragment);
     }
     let settings = resolve::resolve(&inputs, |user| {
         let range = |path: &Path| subid::first_range(&files::read(path)?, user, &Place::file(path));
@@ -122,6 +114,35 @@ pub(crate) fn load(source: &ConfigSource) -> Result<Loaded, ConfigError> {
         files,
         inputs,
     })
+}
+
+/// Reads what each file says, in the order in which they count.
+fn read(files: &ConfigFiles) -> Result<Vec<(PathBuf, Fragment)>, ConfigError> {
+    let parse = |path: PathBuf, text: String| {
+        let fragment = fragment::parse(&text, &Place::file(&path))?;
+        Ok((path, fragment))
+    };
+    let mut fragments = Vec::new();
+    match files {
+        ConfigFiles::Only(path) => fragments.push(parse(path.clone(), files::read(path)?)?),
+        ConfigFiles::Installed {
+            main,
+            drop_ins,
+            old,
+        } => {
+            if let Some(text) = files::read_if_present(main)? {
+                fragments.push(parse(main.clone(), text)?);
+            }
+            for path in files::drop_ins(drop_ins)? {
+                let text = files::read(&path)?;
+                fragments.push(parse(path, text)?);
+            }
+            if fragments.is_empty() {
+                fragments.extend(isolate_file::read_installed(old)?);
+            }
+        }
+    }
+    Ok(fragments)
 }
 
 #[cfg(test)]
@@ -143,11 +164,9 @@ mod tests {
         let loaded = machine.load_files(ConfigFiles::Installed {
             main: machine.path().join("old/isolate.toml"),
             drop_ins: machine.path().join("old/isolate.toml.d"),
+            old: vec![machine.path().join("old")],
         });
-        assert_eq!(
-            loaded.map(|loaded| loaded.settings),
-            Ok(Settings::default())
-        );
+        assert_eq!(loaded.unwrap().files, [machine.path().join("old")]);
     }
 
     #[test]
