@@ -25,7 +25,9 @@ use tempfile::TempDir;
 
 pub(crate) use job::{Job, Running};
 pub(crate) use output::{Meta, Output, Run};
-pub(crate) use process::{PATIENCE, finish, finish_with_input, patience, slow, wait_until};
+pub(crate) use process::{
+    PATIENCE, Started, finish, finish_with_input, patience, slow, wait_until,
+};
 
 mod job;
 mod output;

@@ -42,7 +42,7 @@ pub(crate) fn finish_with_input(command: Command, input: &[u8]) -> Output {
 
 /// A command that runs. Killed when nobody waited for it.
 #[derive(Debug)]
-pub(super) struct Started {
+pub(crate) struct Started {
     child: Child,
     shown: String,
     stdout: Receiver<Vec<u8>>,
@@ -52,7 +52,7 @@ pub(super) struct Started {
 
 impl Started {
     /// Starts a command. Without `input`, its standard input is as the command says.
-    pub(super) fn new(mut command: Command, input: Option<&[u8]>) -> Self {
+    pub(crate) fn new(mut command: Command, input: Option<&[u8]>) -> Self {
         if input.is_some() {
             command.stdin(Stdio::piped());
         }
@@ -83,17 +83,17 @@ impl Started {
     }
 
     /// The PID of the command.
-    pub(super) fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
     }
 
     /// Whether it has not ended yet.
-    pub(super) fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for the end; the test fails when that does not come.
-    pub(super) fn finish(mut self) -> Output {
+    pub(crate) fn finish(mut self) -> Output {
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
