@@ -41,9 +41,9 @@ pub(crate) fn judge0(client: &Client, mode: &str, timing: &str, memory: &str) {
     put(
         &inside.join("compile.sh"),
         &format!("set -- main.src main\n{COMPILER}"),
-        0o755,
+        0o644,
     );
-    put(&inside.join("run.sh"), "./main", 0o755);
+    put(&inside.join("run.sh"), "./main", 0o644);
     put(&inside.join("additional_files.zip"), "more", 0o644);
     let is_in_place = (
         fs::metadata(metadata).unwrap().ino(),
@@ -96,7 +96,7 @@ pub(crate) fn judge0(client: &Client, mode: &str, timing: &str, memory: &str) {
     run("--stderr-to-stdout");
     let both = get(stdout);
     assert!(both == "42\n3\n" && get(stderr).is_empty(), "{both}");
-    put(&inside.join("run.sh"), "echo sorry >&2; exit 9", 0o755);
+    put(&inside.join("run.sh"), "echo sorry >&2; exit 9", 0o644);
     let (code, meta) = run("");
     assert_eq!(
         (code, meta.get("status"), meta.get("exitcode")),

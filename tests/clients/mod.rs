@@ -103,10 +103,24 @@ impl Client {
     }
 }
 
-/// Writes a file of a client's own.
+/// Writes a file of a client's own. One that can be executed is copied to its place by another process: what other
+/// tests start meanwhile would have it open, and nobody could execute it.
 pub(crate) fn put(path: &Path, content: &str, mode: u32) {
     fs::write(path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    if mode & 0o111 != 0 {
+        let original = path.with_extension("original");
+        fs::rename(path, &original).unwrap();
+        copy(&original, path);
+        fs::remove_file(&original).unwrap();
+    }
+}
+
+/// Copies a program to where it can be executed at once.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let mut command = Command::new("install");
+    command.arg("-m755").arg(from).arg(to);
+    finish(command).assert_silent_success();
 }
 
 /// Reads a file.
