@@ -2,16 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use clients::both_modes::{COMPILER, SOURCE};
-use clients::dialog::{ANSWER, ASK};
 use clients::{Client, copy, get, meta, put, under_both_names};
-use nix::fcntl::OFlag;
-use nix::unistd::pipe2;
 use support::TestBox;
 use system::assert_nothing_left;
 
@@ -179,45 +174,5 @@ fn judgels_grades_with_its_files_in_the_box() {
         assert!(!inside.exists());
         fs::remove_dir_all(shown).unwrap();
         assert_nothing_left(&client.test_box);
-    });
-}
-
-/// Each of two sandboxes has the other's output as its standard input, through pipes that the caller has made.
-#[test]
-#[ignore = "needs systemd and cgroup v2: tests/run"]
-fn judgels_connects_two_sandboxes_by_pipes() {
-    under_both_names(boxes, |client| {
-        let ids = [client.id(), client.id() + 1];
-        let [contestant, communicator] = ids.map(|id| judgels_box(client, id));
-        put(&contestant.join("main"), ANSWER, 0o644);
-        put(
-            &communicator.join("main"),
-            &format!("exec 3>&1 4<&0\n{ASK}"),
-            0o644,
-        );
-        let pipe = || pipe2(OFlag::O_CLOEXEC).unwrap();
-        let (to_one, to_other) = (pipe(), pipe());
-        let start = |id: u32, inside: &Path, input: OwnedFd, output: OwnedFd| {
-            let at = inside.display();
-            let mut command = client.command(&format!(
-                "-b{id} --dir=/etc -e --cg --cg-timing -p50 -t10.0 -w60.0 --cg-mem=65536 -r_error.out \
-                 -M{at}/_isolate.meta --run -- /bin/sh main"
-            ));
-            command.stdin(input).stdout(output).stderr(Stdio::null());
-            command.spawn().unwrap()
-        };
-        let one = start(ids[0], &contestant, to_one.0, to_other.1);
-        let other = start(ids[1], &communicator, to_other.0, to_one.1);
-        for (mut child, inside) in [(one, &contestant), (other, &communicator)] {
-            assert!(child.wait().unwrap().success());
-            let result = meta(&inside.join("_isolate.meta"), true);
-            assert_eq!(result.get("exitcode"), Some("0"));
-            assert_eq!(get(&inside.join("_error.out")), "");
-        }
-        for id in ids {
-            client
-                .call(&format!("-b{id} --cleanup"))
-                .assert_silent_success();
-        }
     });
 }
