@@ -5,11 +5,11 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 
 use clients::both_modes::{COMPILER, SOURCE, broccoli, cafe_grader, taskgrader};
-use clients::{Client, copy, get, meta, put, strict, under_both_names};
+use clients::{Client, copy, get, in_box, meta, put, strict, under_both_names};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use support::{Started, TestBox, finish, finish_with_input, wait_until};
-use system::assert_nothing_left;
+use system::{assert_nothing_left, assert_nothing_left_of};
 
 mod clients;
 mod support;
@@ -98,21 +98,7 @@ fn kilonova_reads_the_meta_file_that_it_has_open() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn kjudge_judges_in_the_box_that_nobody_names() {
-    under_both_names(boxes, |client| {
-        let config = client.test_box.config_file();
-        let own = format!("first_uid = {}\n", client.test_box.uid());
-        let first = |line: &str| line.starts_with("first_uid");
-        let text: Vec<_> = get(&config)
-            .lines()
-            .map(|line| {
-                if first(line) {
-                    own.clone()
-                } else {
-                    format!("{line}\n")
-                }
-            })
-            .collect();
-        fs::write(&config, text.concat()).unwrap();
+    in_box(0, boxes, |client| {
         let version = client.call("--version");
         assert!(version.code == 0 && version.stdout.contains("The process isolator"));
         let path = client.init("--init --cg");
@@ -155,7 +141,7 @@ fn kjudge_judges_in_the_box_that_nobody_names() {
         let output = run("-t 1.0 -w 0.5 -x 1.0", b"", "/bin/sleep 1000");
         assert_eq!((output.code, &*output.stderr), (1, ""));
         client.cleanup("--cleanup --cg");
-        assert_nothing_left(&client.test_box);
+        assert_nothing_left_of(&client.test_box, 0);
     });
 }
 

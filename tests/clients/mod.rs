@@ -3,7 +3,8 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
-    reason = "each test target uses a part of this, and a test may panic"
+    clippy::print_stdout,
+    reason = "each test target uses a part of this, a test may panic, and what it prints shows when it has failed"
 )]
 
 use std::fs;
@@ -11,7 +12,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Meta, Output, TestBox, binary, finish};
+use crate::support::{BOXES, Meta, Output, TestBox, binary, finish};
 
 pub(crate) mod both_modes;
 pub(crate) mod dialog;
@@ -22,6 +23,7 @@ pub(crate) mod dialog;
 pub(crate) struct Client {
     pub(crate) test_box: TestBox,
     program: PathBuf,
+    id: u32,
 }
 
 /// Has a client work through its commands twice: with the program under its own name, and through a link called
@@ -35,21 +37,50 @@ pub(crate) fn under_both_names(test_box: impl Fn() -> TestBox, work: impl Fn(&Cl
     }
 }
 
+/// The same with a box of this number.
+pub(crate) fn in_box(id: u32, test_box: impl Fn() -> TestBox, work: impl Fn(&Client)) {
+    for name in ["isolate-run", "isolate"] {
+        println!("as {name}:");
+        let mut client = Client::new(test_box(), name);
+        client.id = id;
+        client.keep_to_own_uids();
+        work(&client);
+        client.test_box.assert_gone();
+    }
+}
+
 impl Client {
     /// A client that knows the program by this name.
-    pub(crate) fn new(test_box: TestBox, name: &str) -> Self {
+    fn new(test_box: TestBox, name: &str) -> Self {
         let mut program = binary();
         if name != "isolate-run" {
             let link = test_box.dir().join(name);
             symlink(&program, &link).unwrap();
             program = link;
         }
-        Self { test_box, program }
+        let id = test_box.id();
+        Self {
+            test_box,
+            program,
+            id,
+        }
+    }
+
+    /// Configures the uids of the test box as those of all boxes, whatever their numbers are.
+    fn keep_to_own_uids(&self) {
+        let config = self.test_box.config_file();
+        let change = |line: &str| match line.split(' ').next() {
+            Some(key @ ("first_uid" | "first_gid")) => format!("{key} = {}\n", self.test_box.uid()),
+            Some("count") => format!("count = {BOXES}\n"),
+            _ => format!("{line}\n"),
+        };
+        let text: Vec<_> = get(&config).lines().map(change).collect();
+        fs::write(&config, text.concat()).unwrap();
     }
 
     /// The number of its box.
     pub(crate) fn id(&self) -> u32 {
-        self.test_box.id()
+        self.id
     }
 
     /// The command with this line, whose words are parted by blanks. What it prints it prints into pipes.

@@ -8,13 +8,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::support::{Running, TestBox, entries, finish, processes_of, wait_until};
+use crate::support::{BOXES, Running, TestBox, entries, finish, processes_of, wait_until};
 
 /// Where the only cgroup2 file system of a machine with systemd and cgroup v2 is.
 pub(crate) const CGROUPS: &str = "/sys/fs/cgroup";
@@ -89,11 +90,23 @@ pub(crate) fn only_scope(test_box: &TestBox) -> (PathBuf, String) {
 
 /// Fails unless the box's processes and scopes are gone, or go soon.
 pub(crate) fn assert_nothing_left(test_box: &TestBox) {
+    nothing_is_left(test_box.id(), test_box.uid()..test_box.uid() + 1);
+}
+
+/// The same for a box of this number, with any of the uids that belong to the test box.
+pub(crate) fn assert_nothing_left_of(test_box: &TestBox, id: u32) {
+    nothing_is_left(id, test_box.uid()..test_box.uid() + BOXES);
+}
+
+fn nothing_is_left(id: u32, uids: Range<u32>) {
     wait_until("no process is left", || {
-        processes_of(test_box.uid()).is_empty()
+        uids.clone().all(|uid| processes_of(uid).is_empty())
     });
-    wait_until("no control group is left", || scopes(test_box).is_empty());
-    let pattern = format!("isolate-{}-*", test_box.id());
+    let slice = Path::new(CGROUPS).join("isolate.slice");
+    wait_until("no control group is left", || {
+        scopes_in(&slice, id).is_empty()
+    });
+    let pattern = format!("isolate-{id}-*");
     wait_until("no unit is left", || {
         let list = ["list-units", "--all", "--plain", "--no-legend", &pattern];
         must("systemctl", &list).is_empty()
