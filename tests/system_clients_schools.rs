@@ -164,7 +164,7 @@ fn camisole_finds_numbers_alone_beside_its_box() {
         let run = |processes: &str, errors: &str, program: &str, input: &str| {
             let mut command = client.command(&format!(
                 "--box-id {id} --cg -d /etc -d /var/lib --extra-time=0.5 --fsize=10240 --cg-mem=524288 {processes} \
-                 --stack=65536 --time=30 --wall-time=60 --env PATH=/usr/bin:/bin --env HOME=/box --meta={at} \
+                 --stack=65536 --time=30 --mem=524288 --wall-time=60 --env PATH=/usr/bin:/bin --env HOME=/box --meta={at} \
                  --stdout=._stdout {errors} --run -- {program}"
             ));
             command.current_dir(&inside);
