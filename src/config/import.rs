@@ -112,20 +112,24 @@ mod tests {
 
     use super::*;
     use crate::config::isolate_format;
+    use crate::config::isolate_key::Cgroups;
     use crate::config::machine::Machine;
 
     /// The file as TOML, on a machine where `/sys/fs/cgroup/judge` is a cgroup.
     fn import(text: &str) -> Result<String, String> {
         let place = Place::file(Path::new("/etc/isolate"));
-        isolate_format::parse(text.as_bytes(), &place, &is_judge)
+        isolate_format::parse(text.as_bytes(), &place, &MACHINE)
             .and_then(|file| Imported::new(file, place))
             .map(|imported| imported.to_string())
             .map_err(|error| error.to_string())
     }
 
-    fn is_judge(path: &Path) -> bool {
-        path == Path::new("/sys/fs/cgroup/judge")
-    }
+    const MACHINE: Cgroups<'_> = Cgroups {
+        is_there: &|path| path == Path::new("/sys/fs/cgroup/judge"),
+        named_in: &|path| {
+            (path == Path::new("/run/named")).then(|| "/sys/fs/cgroup/judge".to_owned())
+        },
+    };
 
     const FULL: &str = "\
 # The boxes
@@ -192,7 +196,7 @@ mems = \"1\" # line 13, box3.mems
         };
         let place = Place::file(Path::new("f"));
         let mut direct = Inputs::default();
-        let file = isolate_format::parse(text.as_bytes(), &place, &is_judge).unwrap();
+        let file = isolate_format::parse(text.as_bytes(), &place, &MACHINE).unwrap();
         direct.override_with(file.fragment);
         let toml = import(text).unwrap();
         let mut imported = Inputs::default();
@@ -213,6 +217,7 @@ mems = \"1\" # line 13, box3.mems
             &[
                 "",
                 "cg_root = auto:/run/isolate/cgroup\n",
+                "cg_root = auto:/run/named\n",
                 "cg_root = /sys/fs/cgroup\n",
                 "cg_root = /sys/fs/cgroup/judge\n",
             ],

@@ -9,6 +9,7 @@ use crate::config::error::{ConfigError, Place};
 use crate::config::files;
 use crate::config::fragment::Fragment;
 use crate::config::isolate_format::{self, IsolateFile};
+use crate::config::isolate_key::Cgroups;
 use crate::request::ImportSource;
 
 /// Reads the first of the files that is there. A directory of that name is none: `/etc/isolate` is isolate's
@@ -18,7 +19,7 @@ pub(super) fn read_installed(
 ) -> Result<Option<(PathBuf, Fragment)>, ConfigError> {
     for path in paths.iter().filter(|path| !path.is_dir()) {
         if let Some(text) = files::read_bytes_if_present(path)? {
-            let file = isolate_format::parse(&text, &Place::file(path), &is_cgroup)?;
+            let file = isolate_format::parse(&text, &Place::file(path), &MACHINE)?;
             return Ok(Some((path.clone(), file.fragment)));
         }
     }
@@ -35,9 +36,15 @@ pub(super) fn read(source: &ImportSource) -> Result<(IsolateFile, Place), Config
         }
         ImportSource::File(path) => (Place::file(path), files::read_bytes(path)?),
     };
-    let file = isolate_format::parse(&text, &place, &is_cgroup)?;
+    let file = isolate_format::parse(&text, &place, &MACHINE)?;
     Ok((file, place))
 }
+
+/// The machine that this runs on.
+const MACHINE: Cgroups<'_> = Cgroups {
+    is_there: &is_cgroup,
+    named_in: &|path| fs::read_to_string(path).ok(),
+};
 
 /// Whether this is a cgroup (v2) that somebody made for runs. The root of a hierarchy is not: isolate 1.x has
 /// `/sys/fs/cgroup` in its configuration wherever it runs, also where that belongs to systemd.

@@ -6,11 +6,10 @@
 //! and keys that are missing, which have their default.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::config::error::{ConfigError, Place};
 use crate::config::fragment::Fragment;
-use crate::config::isolate_key::{IsolateKey, Meaning};
+use crate::config::isolate_key::{Cgroups, IsolateKey, Meaning};
 use crate::config::key::Key;
 use crate::config::value::{Located, Value, excerpt};
 
@@ -32,11 +31,11 @@ pub(super) struct LeftOut {
     pub(super) reason: String,
 }
 
-/// Parses a file's text. `is_cgroup` says whether a path is a cgroup that runs may be put into.
+/// Parses a file's text.
 pub(super) fn parse(
     text: &[u8],
     file: &Place,
-    is_cgroup: &dyn Fn(&Path) -> bool,
+    machine: &Cgroups<'_>,
 ) -> Result<IsolateFile, ConfigError> {
     let mut said: BTreeMap<IsolateKey, (Place, Meaning)> = BTreeMap::new();
     let mut left_out = Vec::new();
@@ -49,7 +48,7 @@ pub(super) fn parse(
         let key = IsolateKey::parse(name, &place)?;
         let place = place.of_key(key.to_string());
         let meaning = key
-            .meaning(value, &place, is_cgroup)
+            .meaning(value, &place, machine)
             .map_err(|reason| place.key_error(key, reason))?;
         if let Some((before, _)) = said.insert(key, (place, meaning)) {
             left_out.push(LeftOut {
@@ -115,14 +114,21 @@ fn pin_list(pins: BTreeMap<u32, Vec<(String, Located)>>) -> Option<(Key, Located
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn parse_text(text: impl AsRef<[u8]>) -> Result<IsolateFile, String> {
-        let is_cgroup = |path: &Path| path == Path::new("/sys/fs/cgroup/judge");
+        let machine = Cgroups {
+            is_there: &|path| path == Path::new("/sys/fs/cgroup/judge"),
+            named_in: &|path| {
+                (path == Path::new("/run/named")).then(|| "/sys/fs/cgroup/judge\n".to_owned())
+            },
+        };
         parse(
             text.as_ref(),
             &Place::file(Path::new("/etc/isolate")),
-            &is_cgroup,
+            &machine,
         )
         .map_err(|error| error.to_string())
     }
@@ -174,8 +180,8 @@ mod tests {
                 "line 1, num_boxes: line 3 says otherwise",
                 "line 2, box7.cpus: line 4 says otherwise",
                 "line 5, cg_root: line 6 says otherwise",
-                "line 6, cg_root: 'auto:/run/isolate/cgroup' is kept up by a service of isolate that is not needed \
-                 here, so [cgroup] manager stays \"auto\"",
+                "line 6, cg_root: 'auto:/run/isolate/cgroup' names no cgroup (v2) below the root of its hierarchy on \
+                 this machine, so [cgroup] manager stays \"auto\"",
             ]
         );
         assert_eq!(set(text), ["boxes.count 2 3", "pin  4"]);
@@ -189,6 +195,10 @@ mod tests {
                 "cgroup.manager delegated 1",
                 "cgroup.root /sys/fs//cgroup/judge/ 1"
             ]
+        );
+        assert_eq!(
+            set("cg_root = auto:/run/named\n"),
+            ["cgroup.root /sys/fs/cgroup/judge 1"]
         );
         for other in ["auto:/run/isolate/cgroup", "auto:", "/sys/fs/cgroup"] {
             let text = format!("cg_root = {other}");

@@ -10,6 +10,14 @@ use crate::config::settings::Manager;
 use crate::config::value::{self, COUNT_MAX, Located, Value, excerpt};
 use crate::syscall_set::SyscallSet;
 
+/// What is asked of the machine for the sake of `cg_root`.
+pub(super) struct Cgroups<'a> {
+    /// Whether this is a cgroup that runs may be put into.
+    pub(super) is_there: &'a dyn Fn(&Path) -> bool,
+    /// The text of a file, which names one.
+    pub(super) named_in: &'a dyn Fn(&Path) -> Option<String>,
+}
+
 /// A key of isolate's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum IsolateKey {
@@ -131,7 +139,7 @@ impl IsolateKey {
         self,
         text: &str,
         place: &Place,
-        is_cgroup: &dyn Fn(&Path) -> bool,
+        machine: &Cgroups<'_>,
     ) -> Result<Meaning, String> {
         let written = Value::Text(text.to_owned());
         written.text("")?;
@@ -153,7 +161,7 @@ impl IsolateKey {
             }
             Self::Cpus(id) => return Ok(Meaning::Pins(id, "cpus", written)),
             Self::Mems(id) => return Ok(Meaning::Pins(id, "mems", written)),
-            Self::CgRoot => return cg_root(written, is_cgroup),
+            Self::CgRoot => return cg_root(written, machine),
             Self::CgParent => {
                 let reason = "of isolate 1.x; each run has a cgroup of its own anyway";
                 return Ok(Meaning::Nothing(reason.to_owned()));
@@ -195,15 +203,25 @@ fn names(set: SyscallSet, place: &Place) -> Value {
 
 /// `cg_root` is the place of the runs when it is a cgroup that was made for them. It is no demand for one:
 /// isolate cannot do without the line, whoever makes the cgroup.
-fn cg_root(written: Value, is_cgroup: &dyn Fn(&Path) -> bool) -> Result<Meaning, String> {
+///
+/// With `auto:FILE` the path is in a file, of isolate's service or of whoever starts a container. systemd, where it
+/// runs, goes before it.
+fn cg_root(written: Value, machine: &Cgroups<'_>) -> Result<Meaning, String> {
     let stays = "so [cgroup] manager stays \"auto\"";
     let shown = written.shown();
-    if written.as_written().starts_with("auto:") {
-        return Ok(Meaning::Nothing(format!(
-            "{shown} is kept up by a service of isolate that is not needed here, {stays}"
-        )));
+    if let Some(file) = written.as_written().strip_prefix("auto:") {
+        let named = (machine.named_in)(Path::new(file));
+        let named = named.map(|text| Value::Text(text.trim().to_owned()));
+        let is_cgroup =
+            |named: &Value| value::path(named).is_ok_and(|path| (machine.is_there)(&path));
+        return Ok(match named.filter(is_cgroup) {
+            Some(root) => Meaning::Sets(vec![(Key::CgroupRoot, root)]),
+            None => Meaning::Nothing(format!(
+                "{shown} names no cgroup (v2) below the root of its hierarchy on this machine, {stays}"
+            )),
+        });
     }
-    if !is_cgroup(&value::path(&written)?) {
+    if !(machine.is_there)(&value::path(&written)?) {
         return Ok(Meaning::Nothing(format!(
             "{shown} is no cgroup (v2) below the root of its hierarchy on this machine, {stays}"
         )));
