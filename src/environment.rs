@@ -37,11 +37,11 @@ impl Environment {
             match rule {
                 EnvRule::Set(name, value) => self.set(name, value),
                 EnvRule::Remove(name) => self.0.retain(|(known, _)| known != name),
-                EnvRule::Inherit(name) => {
-                    if let Some((_, value)) = caller.iter().find(|(known, _)| known == name) {
-                        self.set(name, value);
-                    }
-                }
+                // As the caller has it, which may be not at all.
+                EnvRule::Inherit(name) => match caller.iter().find(|(known, _)| known == name) {
+                    Some((_, value)) => self.set(name, value),
+                    None => self.0.retain(|(known, _)| known != name),
+                },
             }
         }
     }
@@ -73,11 +73,12 @@ mod tests {
     }
 
     #[test]
-    fn rules_apply_in_order_and_an_unset_variable_is_no_rule() {
+    fn rules_apply_in_order_and_an_inherited_variable_is_as_the_caller_has_it() {
         let caller = pairs(&[("LANG", "C"), ("A", "1")]);
         let mut environment = Environment::default();
         let rules = [
             EnvRule::Inherit("LANG".into()),
+            EnvRule::Set("MISSING".into(), "1".into()),
             EnvRule::Inherit("MISSING".into()),
             EnvRule::Set("B".into(), "2".into()),
             EnvRule::Set("B".into(), "3=4".into()),

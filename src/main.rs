@@ -130,6 +130,12 @@ fn answer(request: Request) -> Answer {
     logging::start(request.verbosity);
     let code = match request.command {
         Command::Version => return commands::show::version(),
+        // For everybody, like the version.
+        Command::CheckConfig => {
+            let source = ConfigSource::new(request.config.as_deref());
+            let done = commands::show::check_config(&source);
+            return done.unwrap_or_else(|failure| refused(&failure, EXIT_FAILURE));
+        }
         Command::Exec => report::summary::EXIT_INTERNAL,
         _ => EXIT_FAILURE,
     };
@@ -177,7 +183,7 @@ fn execute(
 ) -> Result<(Answer, Results), Failure> {
     let context = Context {
         request,
-        settings: loaded.settings.clone(),
+        settings: loaded.settings,
         caller,
         asked,
     };
@@ -186,8 +192,10 @@ fn execute(
         Command::Exec => return commands::exec::exec(&context),
         Command::Init => commands::boxes::init(&context)?,
         Command::Cleanup => commands::boxes::cleanup(&context)?,
-        Command::CheckConfig => commands::show::check_config(&loaded),
-        Command::PrintCgRoot => commands::show::print_cg_root(&loaded.settings)?,
+        Command::PrintCgRoot => commands::show::print_cg_root(&context.settings)?,
+        Command::CheckConfig => {
+            commands::show::check_config(&ConfigSource::new(context.request.config.as_deref()))?
+        }
         Command::Version => commands::show::version(),
     };
     Ok((answer, Results::default()))

@@ -211,15 +211,14 @@ fn import(text: impl AsRef<[u8]>) -> Output {
 
 #[test]
 fn a_configuration_of_isolate_becomes_toml() {
-    let output =
-        import("box_root = /srv/boxes\nbox0.cpus = 0\ncg_root = auto:/run/isolate/cgroup\n");
+    let output = import("box_root = /srv/boxes\nbox0.cpus = 0\ncg_root = auto:/nowhere\n");
     output.assert_success();
     assert_eq!(
         output.stdout,
         "# Configuration of isolate-run, made by config import of standard input.\n\
          # What is not set has its default; isolate.toml shows every key.\n\
-         # left out: line 3, cg_root: 'auto:/run/isolate/cgroup' is kept up by a service of isolate that is not \
-         needed here, so [cgroup] manager stays \"auto\"\n\n\
+         # left out: line 3, cg_root: 'auto:/nowhere' names no cgroup (v2) below the root of its hierarchy \
+         on this machine, so [cgroup] manager stays \"auto\"\n\n\
          [boxes]\nroot = \"/srv/boxes\" # line 1, box_root\n\n\
          [[pin]]\nboxes = 0 # line 2, box0.cpus\ncpus = \"0\" # line 2, box0.cpus\n"
     );
@@ -275,6 +274,23 @@ fn other_users_are_told_that_it_must_be_started_as_root() {
     }
     let names = fs::read_dir(directory.path()).unwrap().count();
     assert_eq!(names, 1, "nothing was made beside the program");
+}
+
+#[test]
+fn the_configuration_can_be_checked_by_everybody() {
+    let (directory, program) = copy_for_everybody();
+    let config = directory.path().join("isolate.toml");
+    for (text, code) in [("", 0), ("[boxes]\nroots = 1\n", 2)] {
+        fs::write(&config, text).unwrap();
+        let mut command = Command::new(&program);
+        command.arg("--check-config").arg("--config").arg(&config);
+        if geteuid().is_root() {
+            command.uid(65_534).gid(65_534);
+        }
+        let output = finish(command);
+        assert_eq!(output.code, code, "{output:?}");
+        assert_eq!(output.stdout.contains("count = 1000"), code == 0);
+    }
 }
 
 #[test]

@@ -174,6 +174,7 @@ fn the_environment_is_made_by_rules_in_their_order() {
         (&["-EX=1", "-EX=2"], &["X=2"]),
         (&["-EX=1", "-EX="], &[]),
         (&["-EA=9", "-EA"], &["A=1"]),
+        (&["-EABSENT=9", "-EABSENT"], &[]),
         (&["-e"], &["A=1", "B=2", "C="]),
         (&["-EB=", "--full-env"], &["A=1", "C="]),
         (&["--full-env", "-EB=7", "-EA="], &["B=7", "C="]),

@@ -260,7 +260,8 @@ fn request(command: Command, options: Options, program: Vec<OsString>) -> Result
             open_files: limits.open_files,
             processes: limits.processes,
         },
-        quota: box_options.quota,
+        // Without blocks it is none, as in isolate.
+        quota: box_options.quota.filter(|quota| quota.blocks > 0),
         dirs: files.dirs,
         no_default_dirs: files.no_default_dirs,
         full_env: environment.full_env,

@@ -191,6 +191,7 @@ fn every_option_of_a_run_lands_in_its_field() {
                 inodes: 100,
             })
         }),
+        ("--quota=0,2", |_| ()),
         ("--quota=1,2", |r| {
             r.quota = Some(DiskQuota {
                 blocks: 1,

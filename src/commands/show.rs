@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use super::{Answer, Failure};
+use crate::caller::Caller;
 use crate::cgroup::{Place, find_place};
-use crate::config::Loaded;
 use crate::config::settings::Settings;
+use crate::config::{self, ConfigSource};
 
 /// isolate's first line, which clients look for, and our own.
 pub(crate) fn version() -> Answer {
@@ -18,12 +19,14 @@ pub(crate) fn version() -> Answer {
     }
 }
 
-/// The merged configuration, each value with its origin.
-pub(crate) fn check_config(loaded: &Loaded) -> Answer {
-    Answer {
+/// The merged configuration, each value with its origin. For everybody who can read it.
+pub(crate) fn check_config(source: &ConfigSource) -> Result<Answer, Failure> {
+    Caller::refuse_set_user_id()?;
+    let loaded = config::load(source)?;
+    Ok(Answer {
         stdout: loaded.to_string(),
         ..Answer::default()
-    }
+    })
 }
 
 /// The cgroup below which all runs live.
