@@ -3,33 +3,32 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use support::{binary, finish, isolate_command, source};
+use support::{binary, finish, source};
 use system::must;
 
 mod support;
 mod system;
 
+fn install(args: &[&str]) {
+    let mut command = Command::new(source("install"));
+    command.env("ISOLATE_RUN_BIN", binary()).args(args);
+    finish(command).assert_success();
+}
+
 /// What judges look at before they start.
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn the_service_that_judges_look_for_is_active_and_names_a_control_group_that_is_there() {
-    let unit = fs::read_to_string(source("units/isolate.service")).unwrap();
-    let installed = "/usr/local/bin/isolate-run";
-    assert!(unit.contains(installed));
-    let unit = unit.replace(installed, binary().to_str().unwrap());
-    let path = Path::new("/run/systemd/system/isolate.service");
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, unit).unwrap();
-    must("systemd-analyze", &["verify", path.to_str().unwrap()]);
-    must("systemctl", &["daemon-reload"]);
-    must("systemctl", &["start", "isolate.service"]);
+    install(&["--as-isolate"]);
+    let unit = "/usr/local/lib/systemd/system/isolate.service";
+    must("systemd-analyze", &["verify", unit]);
     must("systemctl", &["status", "isolate.service"]);
+    must("systemctl", &["is-enabled", "isolate.service"]);
 
     let named = fs::read_to_string("/run/isolate/cgroup").unwrap();
-    let printed = finish(isolate_command(&["--print-cg-root"]));
-    printed.assert_success();
-    assert_eq!(printed.stdout, named);
+    assert_eq!(must("/usr/local/bin/isolate", &["--print-cg-root"]), named);
     let cgroup = Path::new(named.trim_end());
     for file in [
         "cgroup.procs",
@@ -39,9 +38,11 @@ fn the_service_that_judges_look_for_is_active_and_names_a_control_group_that_is_
     ] {
         assert!(cgroup.join(file).exists(), "{file}");
     }
+    must("systemctl", &["restart", "isolate.service"]);
+    assert_eq!(fs::read_to_string("/run/isolate/cgroup").unwrap(), named);
 
-    must("systemctl", &["stop", "isolate.service"]);
+    install(&["--remove"]);
     assert!(!Path::new("/run/isolate/cgroup").exists());
-    fs::remove_file(path).unwrap();
-    must("systemctl", &["daemon-reload"]);
+    assert!(!Path::new(unit).exists());
+    fs::remove_dir_all("/etc/isolate").unwrap();
 }
