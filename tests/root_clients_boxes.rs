@@ -27,7 +27,7 @@ fn nothing_of_a_run_shows_in_the_report_on_the_next() {
         };
         for (options, program, code, status) in [
             ("-t0.3", "./burn_cpu 1000000", 1, Some("TO")),
-            ("-t0.3 -x1000", "./burn_cpu 3000", 1, Some("TO")),
+            ("-t0.3 -x1000", "./burn_cpu 1500", 1, Some("TO")),
             ("-w0.5", "/bin/sleep 1000", 1, Some("TO")),
             ("", "./allocate 60", 0, None),
             ("", "/bin/false", 1, Some("RE")),
@@ -49,8 +49,8 @@ fn nothing_of_a_run_shows_in_the_report_on_the_next() {
                 report.number("max-rss") < 40_000.0,
                 "after {program}: {report:?}"
             );
-            if program.ends_with(" 3000") {
-                assert!(report.number("time") < 3.0, "after {program}: {report:?}");
+            if program.ends_with(" 1500") {
+                assert!(report.number("time") < 1.5, "after {program}: {report:?}");
             }
         }
         client.cleanup(&format!("-b{id} --cleanup"));

@@ -40,7 +40,7 @@ fn nothing_of_a_run_shows_in_the_report_on_the_next() {
                 Some("SG"),
             ),
             ("", "./fill_file /tmp/x 64000", 0, None),
-            ("-t0.1 -x1000", "./burn_cpu 3000", 1, Some("TO")),
+            ("-t0.1 -x1000", "./burn_cpu 1500", 1, Some("TO")),
             ("-w0.3", "/bin/sleep 1000", 1, Some("TO")),
             ("", "./leave_daemons 3", 0, None),
             ("", "./absent", 1, Some("RE")),
@@ -55,7 +55,7 @@ fn nothing_of_a_run_shows_in_the_report_on_the_next() {
             assert_eq!((code, ending), (0, (Some("0"), None)), "after {program}");
             assert_eq!(report.get("cg-oom-killed"), None, "after {program}");
             let (peak, time) = (report.number("cg-mem"), report.number("time"));
-            assert!(peak < 16_000.0 && time < 3.0, "after {program}: {report:?}");
+            assert!(peak < 16_000.0 && time < 1.5, "after {program}: {report:?}");
         }
         client.cleanup(&format!("--cg -b{id} --cleanup"));
         assert_nothing_left(&client.test_box);
