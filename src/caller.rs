@@ -61,14 +61,15 @@ impl Caller {
         }
     }
 
-    /// Refuses a process that has rights which its caller has not. A caller who chooses the configuration,
+    /// Refuses a process that has rights which its caller has not, from its file. A caller who chooses the configuration,
     /// the environment and the signals of a process has its rights, too.
     pub(crate) fn refuse_set_user_id() -> Result<(), CallerError> {
-        if nix::unistd::getuid() == nix::unistd::geteuid() {
+        if !credentials::has_rights_of_its_file() {
             return Ok(());
         }
         Err(CallerError(
-            "isolate-run must not be set-user-ID: take the bit away (chmod u-s)",
+            "isolate-run must not be set-user-ID or set-group-ID, nor have capabilities of its own: take them away \
+             (chmod ug-s, setcap -r)",
         ))
     }
 

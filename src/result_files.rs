@@ -58,8 +58,12 @@ impl ResultFiles {
     }
 }
 
-/// Empties a file for results as [`ResultFiles::open`] does, if possible.
+/// Empties a file for results as [`ResultFiles::open`] does, if possible. Anything but a file is left alone: opening a
+/// FIFO would wait for a reader.
 pub(crate) fn empty(path: &Path, caller: Caller, boxes: &Path) {
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        return;
+    }
     drop(Target::open(path, "meta file", caller, boxes));
 }
 

@@ -82,7 +82,7 @@ fn under_isolates_name_there_are_a_link_and_the_service_with_the_right_path() {
         .path()
         .join("opt/judge/lib/systemd/system/isolate.service");
     let unit = fs::read_to_string(unit).unwrap();
-    assert!(unit.contains("exec /opt/judge/bin/isolate-run --print-cg-root"));
+    assert!(unit.contains("/opt/judge/bin/isolate-run --print-cg-root"));
     install(root.path(), &["--prefix", "/opt/judge", "--remove"]).assert_success();
     assert_eq!(files(root.path()), paths(&["etc/isolate/isolate.toml"]));
 }
@@ -103,6 +103,7 @@ fn what_is_not_ours_stays_as_it_is() {
         let refused = install(root.path(), &["--as-isolate"]);
         assert!(refused.stderr.contains("not ours"), "{refused:?}");
         assert_ne!(refused.code, 0);
+        assert!(!bin.join("isolate-run").exists());
         if link.is_some() {
             fs::remove_file(bin.join("isolate")).unwrap();
         }
@@ -115,14 +116,18 @@ fn what_is_not_ours_stays_as_it_is() {
 
 #[test]
 fn a_configuration_of_isolate_is_left_in_force() {
-    let root = tempfile::tempdir().unwrap();
-    fs::create_dir(root.path().join("etc")).unwrap();
-    fs::write(root.path().join("etc/isolate"), "num_boxes = 5\n").unwrap();
-    let output = install(root.path(), &[]);
-    output.assert_success();
-    assert!(output.stderr.contains("config import"), "{output:?}");
-    let expected = paths(&["etc/isolate", "usr/local/bin/isolate-run"]);
-    assert_eq!(files(root.path()), expected);
+    for old in ["etc/isolate", "usr/local/etc/isolate"] {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(old);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "num_boxes = 5\n").unwrap();
+        let output = install(root.path(), &[]);
+        output.assert_success();
+        assert!(output.stderr.contains("config import"), "{output:?}");
+        let mut expected = paths(&[old, "usr/local/bin/isolate-run"]);
+        expected.sort();
+        assert_eq!(files(root.path()), expected);
+    }
 }
 
 #[test]

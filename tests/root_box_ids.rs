@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use support::{Output, TestBox, finish, isolate_command};
+use support::{Output, TestBox, finish, isolate_command, processes_of, wait_until};
 
 mod support;
 
@@ -74,7 +75,8 @@ fn a_box_may_have_any_number_and_gets_ids_that_no_other_box_has() {
     assert_ne!(uids[0], uids[1]);
     let refused = pool.init(5);
     refused.assert_refused(2, "all 2 user ids are in use by other boxes");
-    // What could not be made is not there.
+    // What could not be made is not there, nor its lock.
+    assert!(!pool.test_box.locks().join("5").exists());
     let run = pool.isolate(5, &["--run", "--", "/bin/true"]);
     run.assert_refused(2, "Box not found");
     pool.cleanup(LARGEST);
@@ -145,5 +147,91 @@ fn of_many_boxes_at_once_as_many_are_made_as_there_are_ids() {
     let uids: BTreeSet<_> = made.iter().map(|id| pool.uid_in(*id)).collect();
     assert_eq!(uids.len(), 4);
     numbers().for_each(|id| pool.cleanup(id));
+    pool.assert_gone();
+}
+
+/// What a killed keeper leaves is nobody's, and holds up nobody.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn boxes_that_were_never_finished_give_up_their_ids_and_are_chosen_again() {
+    let pool = Pool::new(2);
+    let kill_execs = || {
+        for _ in 0..2 {
+            let mut command = Command::new(support::binary());
+            command
+                .arg("exec")
+                .arg("--config")
+                .arg(pool.test_box.config_file());
+            let mut exec = command.args(["--", "/bin/sleep", "1000"]).spawn().unwrap();
+            wait_until("the program runs", || {
+                let uids = pool.test_box.uid()..pool.test_box.uid() + pool.count;
+                uids.clone().any(|uid| !processes_of(uid).is_empty())
+            });
+            exec.kill().unwrap();
+            exec.wait().unwrap();
+            let uids = pool.test_box.uid()..pool.test_box.uid() + pool.count;
+            wait_until("the program is dead", || {
+                uids.clone().all(|uid| processes_of(uid).is_empty())
+            });
+        }
+    };
+    kill_execs();
+    // Another number needs the ids of one of them.
+    pool.init(77).assert_success();
+    pool.uid_in(77);
+    pool.cleanup(77);
+    kill_execs();
+    // Somebody else may have one of them.
+    let auto = pool.isolate("auto", &["--as-uid=1000", "--as-gid=1000", "--init"]);
+    auto.assert_success();
+    let number = auto.stdout.trim_end().rsplit('/').next().unwrap();
+    pool.cleanup(number.parse().unwrap());
+    for id in 0..2 {
+        pool.cleanup(id);
+    }
+    pool.assert_gone();
+}
+
+/// Whoever makes a box that is just being removed has its ids for itself.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_box_that_is_removed_and_made_at_the_same_time_has_its_ids_alone() {
+    let pool = Pool::new(2);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..15 {
+                    pool.isolate(0, &["--wait", "--init"]).assert_success();
+                    pool.isolate(0, &["--wait", "--cleanup"]).assert_success();
+                }
+            });
+        }
+    });
+    pool.assert_gone();
+    for id in [0, 2] {
+        pool.init(id).assert_success();
+    }
+    assert_ne!(pool.uid_in(0), pool.uid_in(2));
+    for id in [0, 2] {
+        pool.cleanup(id);
+    }
+    pool.assert_gone();
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_box_whose_lease_was_lost_is_not_run_in() {
+    let pool = Pool::new(2);
+    pool.init(1).assert_success();
+    let lease = pool
+        .test_box
+        .locks()
+        .join(format!("uid-{}", pool.test_box.uid() + 1));
+    fs::remove_file(lease).unwrap();
+    let run = pool.isolate(1, &["--run", "--", "/bin/true"]);
+    run.assert_refused(2, "make it anew by --init");
+    pool.init(1).assert_success();
+    pool.uid_in(1);
+    pool.cleanup(1);
     pool.assert_gone();
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::process::Command;
 use std::time::Duration;
 
-use support::{Job, Output, TestBox, finish};
+use support::{Job, Output, TestBox, finish, wait_until};
 
 mod support;
 
@@ -228,7 +228,11 @@ fn a_program_that_is_still_open_for_writing_is_waited_for_and_not_for_ever() {
     let run = || test_box.command(&["./report_cpu", "1"]).spawn();
     let open = writer();
     let running = run();
-    std::thread::sleep(Duration::from_millis(60));
+    // Its process is there, so that it is about to execute the file.
+    wait_until("the program's process is there", || {
+        !running.processes().is_empty()
+    });
+    std::thread::sleep(Duration::from_millis(30));
     drop(open);
     running.finish().assert_ok();
     let _open = writer();

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sys::signal::Signal;
-use support::{Run, TestBox, binary, entries, processes_of, wait_until};
+use support::{Run, TestBox, binary, entries, finish, processes_of, wait_until};
 use system::{CGROUPS, must, private_mounts, read_cgroup};
 
 mod support;
@@ -332,4 +332,33 @@ fn where_systemd_does_not_run_the_delegated_group_is_chosen() {
     auto.isolate(&["--cg", "--init"])
         .assert_refused(2, "name a delegated cgroup in [cgroup] root");
     auto.command(&["/bin/true"]).run().assert_ok();
+}
+
+/// The configuration of isolate names the group; nobody else made it.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn the_group_that_a_configuration_of_isolate_names_is_used_and_no_other_place() {
+    let delegated = Delegated::new();
+    let test_box = delegated.test_box("delegated");
+    let given = delegated.0.display().to_string();
+    let name = test_box.dir().join("named");
+    fs::write(&name, format!("{given}\n")).unwrap();
+    let import = |root: &str| {
+        let old = test_box.dir().join("old");
+        fs::write(&old, format!("cg_root = {root}\n")).unwrap();
+        let mut command = Command::new(binary());
+        command.args(["config", "import"]).arg(old);
+        let output = finish(command);
+        output.assert_success();
+        let set = output.stdout.lines().filter(|line| line.contains(" = "));
+        let set = set.filter(|line| !line.starts_with('#'));
+        set.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let root = format!("root = \"{given}\" # line 1, cg_root");
+    let manager = "manager = \"delegated\" # line 1, cg_root".to_owned();
+    assert_eq!(import(&given), [manager, root.clone()]);
+    assert_eq!(import(&format!("auto:{}", name.display())), [root]);
+    for other in [CGROUPS, "/sys/fs/cgroup/absent", "auto:/absent", "/tmp"] {
+        assert!(import(other).is_empty(), "{other}");
+    }
 }

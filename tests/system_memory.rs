@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use support::TestBox;
 use system::{assert_nothing_left, cg_box, must};
@@ -50,13 +51,34 @@ fn a_program_under_memory_pressure_is_ended_by_the_clock() {
     assert_nothing_left_in_slice(&test_box, "testslow.slice");
 }
 
+/// systemd-oomd, which acts after a second of pressure, for one test.
+struct QuickOomd;
+
+impl QuickOomd {
+    const SETTINGS: &str = "/run/systemd/oomd.conf.d";
+
+    fn start() -> Self {
+        let oomd = Self;
+        fs::create_dir_all(Self::SETTINGS).unwrap();
+        let quick = "[OOM]\nDefaultMemoryPressureDurationSec=1s\n";
+        fs::write(Path::new(Self::SETTINGS).join("test.conf"), quick).unwrap();
+        must("systemctl", &["start", "systemd-oomd.service"]);
+        oomd
+    }
+}
+
+impl Drop for QuickOomd {
+    fn drop(&mut self) {
+        let stop = ["stop", "systemd-oomd.socket", "systemd-oomd.service"];
+        drop(Command::new("systemctl").args(stop).status());
+        drop(fs::remove_dir_all(Self::SETTINGS));
+    }
+}
+
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_kill_by_systemd_oomd_is_not_blamed_on_the_program() {
-    let settings = Path::new("/run/systemd/oomd.conf.d/test.conf");
-    fs::create_dir_all(settings.parent().unwrap()).unwrap();
-    fs::write(settings, "[OOM]\nDefaultMemoryPressureDurationSec=1s\n").unwrap();
-    must("systemctl", &["start", "systemd-oomd.service"]);
+    let _oomd = QuickOomd::start();
     let watched = [
         "MemoryHigh=24M",
         "ManagedOOMMemoryPressure=kill",
@@ -71,9 +93,4 @@ fn a_kill_by_systemd_oomd_is_not_blamed_on_the_program() {
         .run();
     run.assert_failed("systemd-oomd killed the program");
     assert_nothing_left_in_slice(&test_box, "testoomd.slice");
-    must(
-        "systemctl",
-        &["stop", "systemd-oomd.socket", "systemd-oomd.service"],
-    );
-    fs::remove_dir_all(settings.parent().unwrap()).unwrap();
 }

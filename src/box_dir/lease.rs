@@ -2,24 +2,15 @@
 //!
 //! A lease is a symbolic link beside the lock files, `uid-<uid>`, whose target is the number of the box:
 //! symlink(2) makes both in one step or fails, so that no two boxes get the same uid. It is taken before the
-//! record of the box says so, and given up after the record is gone; where that did not happen, because the
-//! process was killed in between, the next box that wants the uid notices and takes it.
+//! record of the box says so, and given up after the record is gone and before the lock is; where that did not
+//! happen, because the process was killed in between, the next box that wants the uid notices and takes it.
 
 use std::fmt;
-use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
-use nix::fcntl::readlinkat;
-use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
-
-use super::place::{errno, make_place};
-use super::{Absent, BoxDirError, Busy, Lock, LockError, Owner};
+use super::lease_link::{Link, leased_uids};
+use super::place::make_place;
+use super::{BoxDirError, Lock, LockError, Owner, Record};
 use crate::quantity::BoxId;
-
-/// What the name of a lease begins with.
-const PREFIX: &str = "uid-";
 
 /// The ids that are there to be leased: `size` of them from `first` on, uid and gid together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,13 +41,15 @@ impl IdPool {
     }
 }
 
-/// Why a box got no ids.
+/// Why a box got no ids, or could not give them up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LeaseError {
     /// All are leased to other boxes.
     Exhausted(IdPool),
     /// A lease cannot be read or written.
     Failed(BoxDirError),
+    /// The record of the box cannot be written.
+    Record(LockError),
 }
 
 impl fmt::Display for LeaseError {
@@ -69,160 +62,96 @@ impl fmt::Display for LeaseError {
                 pool.size
             ),
             Self::Failed(error) => error.fmt(f),
+            Self::Record(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for LeaseError {}
 
-/// Leases ids to the box `id`, which the caller has locked; those that it had `before` if they still are in the
-/// pool.
-pub(crate) fn lease(
-    locks: &Path,
-    id: BoxId,
-    pool: IdPool,
-    before: Option<Owner>,
-) -> Result<Owner, LeaseError> {
-    let place = make_place(locks).map_err(LeaseError::Failed)?;
-    for ids in pool.candidates(id, before) {
-        let link = Link::of(&place, locks, ids.uid);
-        if link.take(id).map_err(LeaseError::Failed)? {
-            if let Some(before) = before.filter(|before| before.uid != ids.uid) {
-                release(locks, id, before).map_err(LeaseError::Failed)?;
-            }
-            return Ok(ids);
+impl Lock {
+    /// Makes the box the owner's, with ids of its own: those that it had `before` if they still are in the pool.
+    pub(crate) fn claim(
+        &self,
+        pool: IdPool,
+        before: Option<Record>,
+        owner: Owner,
+        cg: bool,
+    ) -> Result<Record, LeaseError> {
+        let before = before.map(|record| record.ids);
+        let ids = self.lease(pool, before)?;
+        let record = Record {
+            owner,
+            ids,
+            cg,
+            ready: false,
+            running: false,
+        };
+        let written = self.write(&record);
+        // Not earlier: whoever is killed in between leaves one lease too many, not one too few.
+        let given_up = match (&written, before) {
+            (Ok(()), Some(before)) if before != ids => Some(before),
+            (Err(_), before) if before != Some(ids) => Some(ids),
+            _ => None,
+        };
+        if let Some(ids) = given_up {
+            self.release(ids).map_err(LeaseError::Failed)?;
         }
-    }
-    Err(LeaseError::Exhausted(pool))
-}
-
-/// Gives up the lease of the box `id`, which the caller has locked and whose record is gone.
-pub(crate) fn release(locks: &Path, id: BoxId, ids: Owner) -> Result<(), BoxDirError> {
-    release_uid(&make_place(locks)?, locks, id, ids.uid)
-}
-
-/// The same for a box whose ids are not known: its record was lost.
-pub(crate) fn release_all(locks: &Path, id: BoxId) -> Result<(), BoxDirError> {
-    let place = make_place(locks)?;
-    let entries =
-        fs::read_dir(locks).map_err(|error| BoxDirError::at("read", locks)(errno(&error)))?;
-    for entry in entries {
-        let entry = entry.map_err(|error| BoxDirError::at("read", locks)(errno(&error)))?;
-        let name = entry.file_name();
-        let uid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        if let Some(uid) = uid.and_then(|uid| uid.parse().ok()) {
-            release_uid(&place, locks, id, uid)?;
-        }
-    }
-    Ok(())
-}
-
-fn release_uid(place: &OwnedFd, locks: &Path, id: BoxId, uid: u32) -> Result<(), BoxDirError> {
-    let link = Link::of(place, locks, uid);
-    if link.holder()? == Some(id) {
-        link.remove()?;
-    }
-    Ok(())
-}
-
-/// The link that stands for a uid.
-struct Link<'a> {
-    place: &'a OwnedFd,
-    locks: &'a Path,
-    uid: u32,
-    name: String,
-}
-
-impl<'a> Link<'a> {
-    fn of(place: &'a OwnedFd, locks: &'a Path, uid: u32) -> Self {
-        Self {
-            place,
-            locks,
-            uid,
-            name: format!("{PREFIX}{uid}"),
-        }
+        written.map(|()| record).map_err(LeaseError::Record)
     }
 
-    fn path(&self) -> PathBuf {
-        self.locks.join(&self.name)
-    }
-
-    /// Takes the uid for the box `id` unless another box has it.
-    fn take(&self, id: BoxId) -> Result<bool, BoxDirError> {
-        // Once more when what was in the way turned out to be left over, which somebody else may take, too.
-        for _ in 0..2 {
-            match symlinkat(id.to_string().as_str(), self.place, self.name.as_str()) {
-                Ok(()) => return Ok(true),
-                Err(Errno::EEXIST) => {}
-                Err(errno) => return Err(BoxDirError::at("make", &self.path())(errno)),
-            }
-            match self.holder()? {
-                Some(holder) if holder == id => return Ok(true),
-                Some(holder) if !self.remove_left_over(holder)? => return Ok(false),
-                Some(_) | None => {}
+    fn lease(&self, pool: IdPool, before: Option<Owner>) -> Result<Owner, LeaseError> {
+        let place = make_place(self.locks()).map_err(LeaseError::Failed)?;
+        for ids in pool.candidates(self.id(), before) {
+            let link = Link::of(&place, self.locks(), ids.uid);
+            if link.take(self.id()).map_err(LeaseError::Failed)? {
+                return Ok(ids);
             }
         }
-        Ok(false)
+        Err(LeaseError::Exhausted(pool))
     }
 
-    /// The box that has the uid.
-    fn holder(&self) -> Result<Option<BoxId>, BoxDirError> {
-        let target = match readlinkat(self.place, self.name.as_str()) {
-            Ok(target) => target,
-            Err(Errno::ENOENT) => return Ok(None),
-            Err(errno) => return Err(BoxDirError::at("read", &self.path())(errno)),
-        };
-        let id = target.to_str().and_then(|text| text.parse().ok());
-        match id {
-            Some(id) => Ok(Some(BoxId(id))),
-            None => Err(BoxDirError::Unfit {
-                path: self.path(),
-                reason: "does not name a box: it was not made by this program",
-            }),
-        }
+    /// Whether these ids are leased to the box.
+    pub(crate) fn holds(&self, ids: Owner) -> Result<bool, LeaseError> {
+        let place = make_place(self.locks()).map_err(LeaseError::Failed)?;
+        let holder = Link::of(&place, self.locks(), ids.uid).holder();
+        Ok(holder.map_err(LeaseError::Failed)? == Some(self.id()))
     }
 
-    /// Removes the lease of a box that does not know of it. That box is locked for as long, so that it does not
-    /// just come to be.
-    fn remove_left_over(&self, holder: BoxId) -> Result<bool, BoxDirError> {
-        let mut lock = match Lock::acquire(self.locks, holder, Absent::Create, Busy::Refuse) {
-            Ok(Some(lock)) => lock,
-            Err(LockError::Failed(error)) => return Err(error),
-            // It is being worked on.
-            Ok(None) | Err(LockError::Busy | LockError::Garbage(_)) => return Ok(false),
-        };
-        let is_left_over = match lock.record() {
-            Ok(None) => true,
-            Ok(Some(record)) => record.ids.uid != self.uid,
-            Err(_) => false,
-        };
-        if is_left_over && self.holder()? == Some(holder) {
-            self.remove()?;
+    /// There is no box any longer: it has neither a record nor ids. Without `ids` the record was lost, and all that
+    /// are leased to the box are meant. The file goes with the lock, so nobody makes the box again in between.
+    pub(crate) fn give_up(&self, ids: Option<Owner>) -> Result<(), LeaseError> {
+        self.clear().map_err(LeaseError::Record)?;
+        match ids {
+            Some(ids) => self.release(ids),
+            None => self.release_all(),
         }
-        if matches!(lock.record(), Ok(None)) {
-            // It was made just for this.
-            lock.clear().ok();
-        }
-        Ok(is_left_over)
+        .map_err(LeaseError::Failed)
     }
 
-    fn remove(&self) -> Result<(), BoxDirError> {
-        match unlinkat(
-            self.place.as_fd(),
-            self.name.as_str(),
-            UnlinkatFlags::NoRemoveDir,
-        ) {
-            Ok(()) | Err(Errno::ENOENT) => Ok(()),
-            Err(errno) => Err(BoxDirError::at("remove", &self.path())(errno)),
+    fn release(&self, ids: Owner) -> Result<(), BoxDirError> {
+        let place = make_place(self.locks())?;
+        Link::of(&place, self.locks(), ids.uid).release(self.id())
+    }
+
+    fn release_all(&self) -> Result<(), BoxDirError> {
+        let place = make_place(self.locks())?;
+        for uid in leased_uids(self.locks())? {
+            Link::of(&place, self.locks(), uid).release(self.id())?;
         }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io;
     use std::os::unix::fs::symlink;
+    use std::path::Path;
 
-    use super::super::Record;
+    use super::super::lease_link::holders;
+    use super::super::{Absent, Busy};
     use super::*;
 
     const POOL: IdPool = IdPool {
@@ -240,66 +169,88 @@ mod tests {
         }
     }
 
-    /// A box that exists.
-    fn make(locks: &Path, number: u32) -> (Lock, Owner) {
-        let id = BoxId(number);
-        let lock = Lock::acquire(locks, id, Absent::Create, Busy::Refuse);
-        let lock = lock.unwrap().unwrap();
-        let ids = lease(locks, id, POOL, None).unwrap();
-        lock.write(&Record {
-            owner: Owner { uid: 1, gid: 1 },
+    fn lock(locks: &Path, number: u32) -> Lock {
+        let lock = Lock::acquire(locks, BoxId(number), Absent::Create, Busy::Wait);
+        lock.unwrap().unwrap()
+    }
+
+    fn claim(lock: &Lock, pool: IdPool, before: Option<Owner>) -> Result<Owner, LeaseError> {
+        let owner = Owner { uid: 1, gid: 1 };
+        let before = before.map(|ids| Record {
+            owner,
             ids,
             cg: false,
             ready: true,
             running: false,
-        })
-        .unwrap();
-        (lock, ids)
+        });
+        lock.claim(pool, before, owner, false)
+            .map(|record| record.ids)
+    }
+
+    /// Makes a box.
+    fn make(locks: &Path, number: u32) -> Owner {
+        claim(&lock(locks, number), POOL, None).unwrap()
+    }
+
+    fn names(locks: &Path) -> Vec<String> {
+        let names = fs::read_dir(locks).unwrap();
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<_> = names.map(|it| name(it).into_string().unwrap()).collect();
+        names.sort();
+        names
     }
 
     #[test]
     fn boxes_get_the_ids_of_their_numbers_and_others_when_these_are_taken() {
         let dir = tempfile::tempdir().unwrap();
         let locks = dir.path();
-        let (_lock, first) = make(locks, 1);
-        assert_eq!(first, ids(1));
-        let (lock, second) = make(locks, 4);
-        assert_eq!(second, ids(2));
-        drop(lock);
-        let (_, third) = make(locks, 2_147_483_647);
-        assert_eq!(third, ids(0));
-        let error = lease(locks, BoxId(0), POOL, None).unwrap_err();
+        assert_eq!(make(locks, 1), ids(1));
+        assert_eq!(make(locks, 4), ids(2));
+        assert_eq!(make(locks, 2_147_483_647), ids(0));
+        let error = claim(&lock(locks, 0), POOL, None).unwrap_err();
         assert_eq!(error, LeaseError::Exhausted(POOL));
         assert!(error.to_string().contains("raise boxes.count"), "{error}");
         // A box keeps its ids.
-        assert_eq!(lease(locks, BoxId(4), POOL, Some(ids(2))), Ok(ids(2)));
-        assert_eq!(lease(locks, BoxId(4), POOL, None), Ok(ids(2)));
+        assert_eq!(claim(&lock(locks, 4), POOL, Some(ids(2))), Ok(ids(2)));
+        assert_eq!(make(locks, 4), ids(2));
+        assert!(lock(locks, 4).holds(ids(2)).unwrap());
+        assert!(!lock(locks, 4).holds(ids(1)).unwrap());
+        let expected = [
+            "1",
+            "2147483647",
+            "4",
+            "uid-60000",
+            "uid-60001",
+            "uid-60002",
+        ];
+        assert_eq!(names(locks), expected);
     }
 
     #[test]
     fn ids_that_were_given_up_or_left_over_are_leased_again() {
         let dir = tempfile::tempdir().unwrap();
         let locks = dir.path();
-        let (mut lock, first) = make(locks, 1);
-        assert_eq!(lease(locks, BoxId(4), POOL, None), Ok(ids(2)));
-        lock.clear().unwrap();
-        release(locks, BoxId(1), first).unwrap();
-        drop(lock);
-        assert!(!locks.join("uid-60001").exists());
-        // Box 1 is gone without having given its ids up, box 4 never came to be.
+        assert_eq!(make(locks, 1), ids(1));
+        lock(locks, 1).give_up(Some(ids(1))).unwrap();
+        assert!(names(locks).is_empty());
+        // Box 1 is gone without having given its ids up; box 4 is being made.
         symlink("1", locks.join("uid-60001")).unwrap();
-        assert_eq!(make(locks, 7).1, ids(1));
-        assert_eq!(make(locks, 2).1, ids(2));
-        let names = fs::read_dir(locks).unwrap();
-        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
-        names.sort();
-        assert_eq!(names, ["2", "7", "uid-60001", "uid-60002"]);
+        symlink("4", locks.join("uid-60002")).unwrap();
+        let busy = lock(locks, 4);
+        assert_eq!(make(locks, 7), ids(1));
+        assert_eq!(make(locks, 2), ids(0));
+        drop(busy);
+        assert_eq!(make(locks, 5), ids(2));
+        assert_eq!(
+            names(locks),
+            ["2", "5", "7", "uid-60000", "uid-60001", "uid-60002"]
+        );
         // The lease of another box is not given up.
-        release(locks, BoxId(2), ids(1)).unwrap();
-        release_all(locks, BoxId(2)).unwrap();
-        assert!(fs::symlink_metadata(locks.join("uid-60001")).is_ok());
-        assert!(fs::symlink_metadata(locks.join("uid-60002")).is_err());
-        assert_eq!(lease(locks, BoxId(1), POOL, None), Ok(ids(2)));
+        lock(locks, 2).give_up(Some(ids(1))).unwrap();
+        assert!(lock(locks, 7).holds(ids(1)).unwrap());
+        lock(locks, 2).give_up(None).unwrap();
+        assert_eq!(names(locks), ["5", "7", "uid-60001", "uid-60002"]);
+        assert_eq!(holders(locks).unwrap().len(), 2);
     }
 
     #[test]
@@ -308,47 +259,47 @@ mod tests {
         let locks = dir.path();
         let old = Owner { uid: 5, gid: 5 };
         symlink("1", locks.join("uid-5")).unwrap();
-        assert_eq!(lease(locks, BoxId(1), POOL, Some(old)), Ok(ids(1)));
-        assert!(fs::symlink_metadata(locks.join("uid-5")).is_err());
+        assert_eq!(claim(&lock(locks, 1), POOL, Some(old)), Ok(ids(1)));
+        assert_eq!(names(locks), ["1", "uid-60001"]);
     }
 
     #[test]
     fn what_is_not_a_lease_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         symlink("x", dir.path().join("uid-60001")).unwrap();
-        let error = lease(dir.path(), BoxId(1), POOL, None).unwrap_err();
+        let error = claim(&lock(dir.path(), 1), POOL, None).unwrap_err();
         assert!(error.to_string().contains("does not name a box"), "{error}");
         fs::remove_file(dir.path().join("uid-60001")).unwrap();
         fs::write(dir.path().join("uid-60001"), "").unwrap();
-        assert!(lease(dir.path(), BoxId(1), POOL, None).is_err());
+        assert!(claim(&lock(dir.path(), 1), POOL, None).is_err());
     }
 
+    /// Boxes with the same numbers are made and removed all the time; no two that exist share a uid.
     #[test]
-    fn many_at_once_get_different_ids() {
+    fn many_at_once_have_different_ids_however_they_come_and_go() {
         let dir = tempfile::tempdir().unwrap();
-        let pool = IdPool { size: 16, ..POOL };
-        let mut uids: Vec<u32> = std::thread::scope(|scope| {
-            let take = |number: u32| {
-                let id = BoxId(number * 16);
-                let lock = Lock::acquire(dir.path(), id, Absent::Create, Busy::Wait);
-                let lock = lock.unwrap().unwrap();
-                let ids = lease(dir.path(), id, pool, None).unwrap();
-                let owner = Owner { uid: 1, gid: 1 };
-                let record = Record {
-                    owner,
-                    ids,
-                    cg: false,
-                    ready: true,
-                    running: false,
-                };
-                lock.write(&record).unwrap();
-                ids.uid
-            };
-            let threads: Vec<_> = (0..16).map(|n| scope.spawn(move || take(n))).collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, u32>| thread.join().unwrap();
-            threads.into_iter().map(join).collect()
+        let pool = IdPool { size: 6, ..POOL };
+        let taken: Vec<_> = (0..6)
+            .map(|_| std::sync::atomic::AtomicBool::new(false))
+            .collect();
+        std::thread::scope(|scope| {
+            for thread in 0..8_u32 {
+                let (taken, locks) = (&taken, dir.path());
+                scope.spawn(move || {
+                    use std::sync::atomic::Ordering::SeqCst;
+                    for round in 0..60 {
+                        let lock = lock(locks, (thread + round) % 5 * 6);
+                        let ids = claim(&lock, pool, None).unwrap();
+                        let taken = &taken[(ids.uid - POOL.first.uid) as usize];
+                        assert!(!taken.swap(true, SeqCst), "{ids:?}");
+                        assert!(lock.holds(ids).unwrap());
+                        std::thread::yield_now();
+                        taken.store(false, SeqCst);
+                        lock.give_up(Some(ids)).unwrap();
+                    }
+                });
+            }
         });
-        uids.sort_unstable();
-        assert_eq!(uids, (60_000..60_016).collect::<Vec<_>>());
+        assert!(names(dir.path()).is_empty());
     }
 }

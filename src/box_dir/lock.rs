@@ -74,43 +74,16 @@ impl fmt::Display for LockError {
 
 impl std::error::Error for LockError {}
 
-/// A box's lock file, locked. The lock goes with the last copy of the descriptor: a child that inherits
-/// it keeps the box locked.
+/// A box's lock file, open.
 #[derive(Debug)]
-pub(crate) struct Lock {
+struct LockFile {
     file: File,
-    path: PathBuf,
+    locks: PathBuf,
+    id: BoxId,
 }
 
-impl Lock {
-    /// Locks the box `id`. None when there is no lock file and none is to be made.
-    pub(crate) fn acquire(
-        locks: &Path,
-        id: BoxId,
-        absent: Absent,
-        busy: Busy,
-    ) -> Result<Option<Self>, LockError> {
-        let mut pauses = match busy {
-            Busy::Wait | Busy::Refuse => 0,
-            Busy::Grace => 20,
-        };
-        loop {
-            let Some(lock) = Self::open(locks, id, absent).map_err(LockError::Failed)? else {
-                return Ok(None);
-            };
-            match lock_exclusively(lock.file.as_fd(), busy == Busy::Wait) {
-                Ok(()) if lock.was_removed()? => continue,
-                Ok(()) => return Ok(Some(lock)),
-                Err(Errno::EWOULDBLOCK) if pauses > 0 => {
-                    pauses -= 1;
-                    sleep(Duration::from_millis(10));
-                }
-                Err(Errno::EWOULDBLOCK) => return Err(LockError::Busy),
-                Err(errno) => return Err(lock.failed("lock", errno)),
-            }
-        }
-    }
-
+impl LockFile {
+    /// None when there is none and none is to be made.
     fn open(locks: &Path, id: BoxId, absent: Absent) -> Result<Option<Self>, BoxDirError> {
         let (place, create) = match absent {
             Absent::Create => (Some(make_place(locks)?), OFlag::O_CREAT),
@@ -136,16 +109,14 @@ impl Lock {
         if stat.st_mode & 0o7777 != MODE.bits() {
             fchmod(&file, MODE).map_err(BoxDirError::at("change the mode of", &path))?;
         }
-        Ok(Some(Self { file, path }))
+        Ok(Some(Self {
+            file,
+            locks: locks.to_owned(),
+            id,
+        }))
     }
 
-    /// The descriptor that holds the lock, for a child that is to inherit it.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
-    }
-
-    /// What the lock file says; None when it is empty, so that there is no box.
-    pub(crate) fn record(&self) -> Result<Option<Record>, LockError> {
+    fn record(&self) -> Result<Option<Record>, LockError> {
         let mut bytes = [0; 4096];
         let length = self
             .file
@@ -158,25 +129,7 @@ impl Lock {
             .ok()
             .and_then(Record::parse)
             .map(Some)
-            .ok_or_else(|| LockError::Garbage(self.path.clone()))
-    }
-
-    /// Writes the record. All records have the same length, so that one write replaces one by another
-    /// whole.
-    pub(crate) fn write(&self, record: &Record) -> Result<(), LockError> {
-        let text = record.print();
-        self.file
-            .write_all_at(text.as_bytes(), 0)
-            .and_then(|()| self.file.set_len(text.len() as u64))
-            .map_err(|error| self.failed("write the lock file", errno(&error)))
-    }
-
-    /// Empties and removes the lock file: there is no box any longer.
-    pub(crate) fn clear(&mut self) -> Result<(), LockError> {
-        self.file
-            .set_len(0)
-            .and_then(|()| std::fs::remove_file(&self.path))
-            .map_err(|error| self.failed("remove the lock file", errno(&error)))
+            .ok_or_else(|| LockError::Garbage(self.path()))
     }
 
     /// Whether the file was removed after it was opened.
@@ -186,8 +139,101 @@ impl Lock {
             .map_err(|errno| self.failed("examine the lock file", errno))
     }
 
+    fn path(&self) -> PathBuf {
+        self.locks.join(self.id.to_string())
+    }
+
     fn failed(&self, step: &'static str, errno: Errno) -> LockError {
-        LockError::Failed(BoxDirError::at(step, &self.path)(errno))
+        LockError::Failed(BoxDirError::at(step, &self.path())(errno))
+    }
+}
+
+/// A box's lock file, locked. The lock goes with the last copy of the descriptor: a child that inherits
+/// it keeps the box locked.
+#[derive(Debug)]
+pub(crate) struct Lock(LockFile);
+
+impl Lock {
+    /// Locks the box `id`. None when there is no lock file and none is to be made.
+    pub(crate) fn acquire(
+        locks: &Path,
+        id: BoxId,
+        absent: Absent,
+        busy: Busy,
+    ) -> Result<Option<Self>, LockError> {
+        let mut pauses = match busy {
+            Busy::Wait | Busy::Refuse => 0,
+            Busy::Grace => 20,
+        };
+        loop {
+            let Some(file) = LockFile::open(locks, id, absent).map_err(LockError::Failed)? else {
+                return Ok(None);
+            };
+            match lock_exclusively(file.file.as_fd(), busy == Busy::Wait) {
+                Ok(()) if file.was_removed()? => {}
+                Ok(()) => return Ok(Some(Self(file))),
+                Err(Errno::EWOULDBLOCK) if pauses > 0 => {
+                    pauses -= 1;
+                    sleep(Duration::from_millis(10));
+                }
+                Err(Errno::EWOULDBLOCK) => return Err(LockError::Busy),
+                Err(errno) => return Err(file.failed("lock", errno)),
+            }
+        }
+    }
+
+    /// The record of a box that somebody else may be working on.
+    pub(super) fn peek(locks: &Path, id: BoxId) -> Option<Record> {
+        let file = LockFile::open(locks, id, Absent::Report).ok()??;
+        file.record().ok()?
+    }
+
+    /// The box.
+    pub(super) fn id(&self) -> BoxId {
+        self.0.id
+    }
+
+    /// The directory of lock files.
+    pub(super) fn locks(&self) -> &Path {
+        &self.0.locks
+    }
+
+    /// The descriptor that holds the lock, for a child that is to inherit it.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.file.as_fd()
+    }
+
+    /// What the lock file says; None when it is empty, so that there is no box.
+    pub(crate) fn record(&self) -> Result<Option<Record>, LockError> {
+        self.0.record()
+    }
+
+    /// Writes the record. All records have the same length, so that one write replaces one by another
+    /// whole.
+    pub(crate) fn write(&self, record: &Record) -> Result<(), LockError> {
+        let text = record.print();
+        let file = &self.0.file;
+        file.write_all_at(text.as_bytes(), 0)
+            .and_then(|()| file.set_len(text.len() as u64))
+            .map_err(|error| self.0.failed("write the lock file", errno(&error)))
+    }
+
+    /// Empties the lock file: there is no box any longer.
+    pub(super) fn clear(&self) -> Result<(), LockError> {
+        self.0
+            .file
+            .set_len(0)
+            .map_err(|error| self.0.failed("empty the lock file", errno(&error)))
+    }
+}
+
+impl Drop for Lock {
+    /// Removes the file of a box that is no longer or never came to be, as long as nobody else can have it: with a
+    /// number for each submission they would pile up.
+    fn drop(&mut self) {
+        if matches!(fstat(&self.0.file), Ok(stat) if stat.st_size == 0 && stat.st_nlink > 0) {
+            std::fs::remove_file(self.0.path()).ok();
+        }
     }
 }
 
@@ -224,12 +270,17 @@ mod tests {
         let locks = dir.path().join("locks");
         assert!(acquire(&locks, Absent::Report).unwrap().is_none());
         assert!(!locks.exists());
-        assert!(acquire(&locks, Absent::Create).unwrap().is_some());
-        assert!(acquire(&locks, Absent::Report).unwrap().is_some());
+        let lock = acquire(&locks, Absent::Create).unwrap();
+        let path = locks.join("7");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
         assert_eq!(
-            fs::metadata(locks.join("7")).unwrap().mode() & 0o7777,
-            0o600
+            acquire(&locks, Absent::Report).unwrap_err(),
+            LockError::Busy
         );
+        assert!(path.exists());
+        // Nothing was written.
+        drop(lock);
+        assert!(!path.exists());
     }
 
     #[test]
@@ -242,17 +293,18 @@ mod tests {
             assert_eq!(lock.record(), Ok(Some(record(uid))));
         }
         drop(lock);
-        let mut lock = acquire(dir.path(), Absent::Report).unwrap().unwrap();
+        let lock = acquire(dir.path(), Absent::Report).unwrap().unwrap();
         assert_eq!(lock.record(), Ok(Some(record(1_000))));
         lock.clear().unwrap();
         assert_eq!(lock.record(), Ok(None));
+        drop(lock);
         assert!(acquire(dir.path(), Absent::Report).unwrap().is_none());
     }
 
     #[test]
     fn who_waited_for_a_box_that_was_removed_gets_a_new_one_or_none() {
         let dir = tempfile::tempdir().unwrap();
-        let mut first = acquire(dir.path(), Absent::Create).unwrap().unwrap();
+        let first = acquire(dir.path(), Absent::Create).unwrap().unwrap();
         first.write(&record(1)).unwrap();
         let wait = |absent| Lock::acquire(dir.path(), ID, absent, Busy::Wait).unwrap();
         std::thread::scope(|scope| {
@@ -262,7 +314,7 @@ mod tests {
             drop(first);
             assert!(reports.join().unwrap());
         });
-        let mut second = wait(Absent::Create).unwrap();
+        let second = wait(Absent::Create).unwrap();
         std::thread::scope(|scope| {
             let creates = scope.spawn(|| wait(Absent::Create).unwrap());
             sleep(Duration::from_millis(50));
@@ -299,6 +351,7 @@ mod tests {
     fn a_busy_box_is_refused_at_once_or_after_a_moment() {
         let dir = tempfile::tempdir().unwrap();
         let first = acquire(dir.path(), Absent::Create).unwrap().unwrap();
+        first.write(&record(1)).unwrap();
         let begin = Instant::now();
         let error = acquire(dir.path(), Absent::Report).unwrap_err();
         assert!(begin.elapsed() < Duration::from_millis(100));

@@ -11,6 +11,7 @@
 mod error;
 mod giving;
 mod lease;
+mod lease_link;
 mod lock;
 mod open;
 mod place;
@@ -30,7 +31,8 @@ use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, UnlinkatFlags, fchown, getegid, unlinkat};
 
 pub(crate) use error::BoxDirError;
-pub(crate) use lease::{IdPool, lease, release, release_all};
+pub(crate) use lease::{IdPool, LeaseError};
+pub(crate) use lease_link::holders;
 pub(crate) use lock::{Absent, Busy, Lock, LockError};
 pub(crate) use record::Record;
 pub(crate) use stragglers::wait_for_stragglers;

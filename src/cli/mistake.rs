@@ -12,10 +12,19 @@ use super::spelling::Table;
 use super::verb::Verb;
 
 /// What the meta file is, if it was named before the mistake in a command line: nobody shall take the results of an
-/// earlier run for those of this call. Not where root acts for somebody, whose rights would be needed to empty it,
-/// nor with a configuration that says where boxes are.
+/// earlier run for those of this call. Not where root may be acting for somebody, whose rights would be needed to
+/// empty it, nor with a configuration that may say where boxes are: neither before the mistake nor after it, and
+/// not in part, either.
 pub(crate) fn meta_before_mistake(argv: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
-    let mut argv = argv.into_iter().skip(1).peekable();
+    let argv: Vec<_> = argv.into_iter().skip(1).collect();
+    let is_unclear = |word: &OsString| {
+        // --as-uid and --as-gid may be shortened.
+        word.as_bytes().starts_with(b"--a") || word.as_bytes().starts_with(b"--config")
+    };
+    if argv.iter().any(is_unclear) {
+        return None;
+    }
+    let mut argv = argv.into_iter().peekable();
     let (command, operands) = match Verb::take(&mut argv) {
         Verb::Isolate => (IsolateLine::command(), Operands::Anywhere),
         Verb::Exec => (ExecLine::command(), Operands::Last),
@@ -29,25 +38,12 @@ pub(crate) fn meta_before_mistake(argv: impl IntoIterator<Item = OsString>) -> O
         operands,
         &mut words,
     ));
-    let value = |option: &OsString, name: &str| {
-        let value = option.as_bytes().strip_prefix(name.as_bytes())?;
-        Some(PathBuf::from(OsStr::from_bytes(value)))
+    let meta = |word: &OsString| {
+        let path = word.as_bytes().strip_prefix(b"--meta=")?;
+        Some(PathBuf::from(OsStr::from_bytes(path)))
     };
-    let named = |name| {
-        words
-            .options
-            .iter()
-            .filter_map(move |word| value(word, name))
-    };
-    if ["--as-uid=", "--as-gid=", "--config="]
-        .into_iter()
-        .any(|name| named(name).count() > 0)
-    {
-        return None;
-    }
-    named("--meta=")
-        .next_back()
-        .filter(|path| path != Path::new("-"))
+    let named = words.options.iter().filter_map(meta).next_back();
+    named.filter(|path| path != Path::new("-"))
 }
 
 #[cfg(test)]
@@ -76,5 +72,12 @@ mod tests {
         assert_eq!(meta("isolate -M m --as-uid=5 --what"), None);
         assert_eq!(meta("isolate -M m --as-gid=5 --as-uid 6 --what"), None);
         assert_eq!(meta("isolate -M m --config=x --what"), None);
+        assert_eq!(
+            meta("isolate -M m --what --as-uid=5 --as-gid=6 --run a"),
+            None
+        );
+        assert_eq!(meta("isolate -M m --run --as-uid"), None);
+        assert_eq!(meta("isolate -M m --run --as"), None);
+        assert_eq!(meta("isolate -M m --what --config x"), None);
     }
 }

@@ -3,12 +3,12 @@
 use super::free_box::take_any;
 use super::{Answer, Context, Failure};
 use crate::box_dir::{
-    Absent, BoxDir, Busy, Lock, Owner, Record, lease, release, release_all, wait_for_stragglers,
+    Absent, BoxDir, Busy, LeaseError, Lock, Owner, Record, holders, wait_for_stragglers,
 };
 use crate::caller::Caller;
 use crate::cgroup::{Place, Subtree, find_place};
 use crate::plan::BoxPlan;
-use crate::quantity::BoxId;
+use crate::quantity::{BoxId, DiskQuota};
 use crate::request::BoxChoice;
 
 /// Makes a box, or makes it anew; prints its path.
@@ -26,29 +26,31 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
             .require_memory()
             .map_err(|reason| Failure::new(format!("--cg is not possible: {reason}")))?;
     }
-    let (plan, lock) = match request.box_id {
-        Some(BoxChoice::Auto) => take_any(context)?,
+    let (plan, lock, before) = match request.box_id {
+        Some(BoxChoice::Auto) => {
+            let (plan, lock) = take_any(context)?;
+            // A record in there is nobody's: its box was never finished.
+            let before = lock.record()?;
+            (plan, lock, before)
+        }
         _ => {
             let plan = box_plan(context)?;
             let lock = Lock::acquire(&plan.locks, plan.id, Absent::Create, busy(request.wait))?;
             let vanished = || Failure::new("the lock file of the box vanished");
-            (plan, lock.ok_or_else(vanished)?)
+            let lock = lock.ok_or_else(vanished)?;
+            let before = lock.record()?;
+            if let Some(record) = &before {
+                check_owner(record, *caller)?;
+            }
+            (plan, lock, before)
         }
     };
-    let before = lock.record()?;
     if let Some(record) = &before {
-        check_owner(record, *caller)?;
         settle(record)?;
     }
-    let before = before.map(|record| record.ids);
-    let record = claim(&plan, &lock, before, caller.owner(), request.cg)?;
-    remove_traces(&plan, Some(&place), before)?;
-    let box_dir = BoxDir::create(&plan.root, plan.id, caller.owner())?;
-    if request.quota.is_some() {
-        box_dir.set_quota(request.quota, record.ids.uid)?;
-    } else {
-        lift_quota(&box_dir, record.ids);
-    }
+    let record = claim(context, &plan, &lock, before, request.cg, &place)?;
+    remove_traces(&plan, Some(&place), before.map(|record| record.ids))?;
+    let box_dir = create(&plan, &record, request.quota)?;
     lock.write(&Record {
         ready: true,
         ..record
@@ -73,7 +75,7 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
         Ok(None) => Absent::Report,
         _ => Absent::Create,
     };
-    let Some(mut lock) = Lock::acquire(&plan.locks, plan.id, absent, busy(request.wait))? else {
+    let Some(lock) = Lock::acquire(&plan.locks, plan.id, absent, busy(request.wait))? else {
         log::info!("Nothing to do -- box did not exist");
         return Ok(Answer::default());
     };
@@ -90,12 +92,7 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
     };
     // A manager that cannot be had any more has left nothing that we could remove.
     let place = find_place(&settings.cgroup).ok();
-    remove_traces(&plan, place.as_ref(), ids)?;
-    lock.clear()?;
-    match ids {
-        Some(ids) => release(&plan.locks, plan.id, ids)?,
-        None => release_all(&plan.locks, plan.id)?,
-    }
+    remove(&plan, &lock, ids, place.as_ref())?;
     Ok(Answer::default())
 }
 
@@ -122,27 +119,70 @@ pub(super) fn box_plan(context: &Context) -> Result<BoxPlan, Failure> {
     Ok(BoxPlan::new(id, &context.settings.boxes))
 }
 
-/// Makes a locked box the owner's, with ids of its own: if possible those that it had before.
+/// Makes a locked box the caller's, with ids of its own: if possible those that it had before. When all ids are in
+/// use, boxes that nobody will come back for give up theirs.
 pub(super) fn claim(
+    context: &Context,
     plan: &BoxPlan,
     lock: &Lock,
-    before: Option<Owner>,
-    owner: Owner,
+    before: Option<Record>,
     cg: bool,
+    place: &Place,
 ) -> Result<Record, Failure> {
-    let record = Record {
-        owner,
-        ids: lease(&plan.locks, plan.id, plan.pool, before)?,
-        cg,
-        ready: false,
-        running: false,
-    };
-    if let Err(error) = lock.write(&record) {
-        // Nobody would know of it.
-        release(&plan.locks, plan.id, record.ids).ok();
-        return Err(error.into());
+    let claim = || lock.claim(plan.pool, before, context.caller.owner(), cg);
+    match claim() {
+        Err(LeaseError::Exhausted(_)) => {
+            remove_unfinished(context, plan, place)?;
+            Ok(claim()?)
+        }
+        other => Ok(other?),
     }
-    Ok(record)
+}
+
+/// Removes the boxes whose making, or whose `exec`, was killed.
+fn remove_unfinished(context: &Context, plan: &BoxPlan, place: &Place) -> Result<(), Failure> {
+    for id in holders(&plan.locks)? {
+        // One that is being worked on is locked, this one too.
+        let lock = Lock::acquire(&plan.locks, id, Absent::Report, Busy::Refuse);
+        let Ok(Some(lock)) = lock else {
+            continue;
+        };
+        if let Ok(Some(record)) = lock.record() {
+            let plan = BoxPlan::new(id, &context.settings.boxes);
+            if !record.ready {
+                log::info!("removing box {id}, which was never finished");
+                settle(&record)?;
+                remove(&plan, &lock, Some(record.ids), Some(place))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes the directory of a box whose ids have this quota or none.
+pub(super) fn create(
+    plan: &BoxPlan,
+    record: &Record,
+    quota: Option<DiskQuota>,
+) -> Result<BoxDir, Failure> {
+    let box_dir = BoxDir::create(&plan.root, plan.id, record.owner)?;
+    match quota {
+        Some(_) => box_dir.set_quota(quota, record.ids.uid)?,
+        // That of a box that had these ids before a reboot may still be in force.
+        None => lift_quota(&box_dir, record.ids),
+    }
+    Ok(box_dir)
+}
+
+/// Removes a locked box. Without `ids` they are not known.
+pub(super) fn remove(
+    plan: &BoxPlan,
+    lock: &Lock,
+    ids: Option<Owner>,
+    place: Option<&Place>,
+) -> Result<(), Failure> {
+    remove_traces(plan, place, ids)?;
+    Ok(lock.give_up(ids)?)
 }
 
 /// Removes what a box with these ids consists of: cgroups that a killed keeper left, the quota, the directory.

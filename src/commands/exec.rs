@@ -3,10 +3,9 @@
 use std::ffi::OsString;
 
 use super::box_run::BoxRun;
-use super::boxes::{claim, may_init, remove_traces, settle};
+use super::boxes::{claim, create, may_init, remove, remove_traces, settle};
 use super::free_box::take_box;
 use super::{Answer, Context, Failure, Results};
-use crate::box_dir::{BoxDir, release};
 use crate::cgroup::find_place;
 use crate::keeper::Signals;
 use crate::plan::RunPlan;
@@ -15,15 +14,12 @@ use crate::report::{Ending, summary};
 /// Runs the program in a box of its own.
 pub(crate) fn exec(context: &Context) -> Result<(Answer, Results), Failure> {
     let Context {
-        request,
-        settings,
-        caller,
-        ..
+        request, settings, ..
     } = context;
     may_init(context)?;
     let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let place = find_place(&settings.cgroup)?;
-    let (box_plan, mut lock) = take_box(context)?;
+    let (box_plan, lock) = take_box(context)?;
     // Not before: a wait for a busy box can be interrupted. Not later: from here on there is a box.
     let signals = Signals::take_over()?;
     let plan = RunPlan::resolve(request, settings, place.clone(), box_plan.id, &environment)?;
@@ -31,12 +27,11 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, Results), Failure> {
     if let Some(before) = &before {
         settle(before)?;
     }
-    let before = before.map(|record| record.ids);
     // Never marked as ready: if we are killed, the next exec sees that nobody will come back for it.
-    let record = claim(&box_plan, &lock, before, caller.owner(), plan.cg)?;
+    let record = claim(context, &box_plan, &lock, before, plan.cg, &place)?;
     let ids = record.ids;
     let finished = remove_traces(&box_plan, Some(&place), Some(ids)).and_then(|()| {
-        let box_dir = BoxDir::create(&box_plan.root, box_plan.id, record.owner)?;
+        let box_dir = create(&box_plan, &record, None)?;
         let run = BoxRun {
             context,
             box_plan: &box_plan,
@@ -47,10 +42,7 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, Results), Failure> {
         };
         run.run(plan)
     });
-    let removed = remove_traces(&box_plan, Some(&place), Some(ids)).and_then(|()| {
-        lock.clear()?;
-        Ok(release(&box_plan.locks, box_plan.id, ids)?)
-    });
+    let removed = remove(&box_plan, &lock, Some(ids), Some(&place));
     let mut finished = finished?;
     if let (Err(failure), false) = (removed, matches!(finished.report.ending, Ending::Failed(_))) {
         finished.report.ending = Ending::Failed(failure.to_string());

@@ -37,6 +37,11 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
     if !record.ready {
         return Err(Failure::new("This box was not initialized properly"));
     }
+    if !lock.holds(record.ids)? {
+        return Err(Failure::new(
+            "The ids of this box are not leased to it any more: make it anew by --init",
+        ));
+    }
     if record.cg != request.cg {
         return Err(Failure::new(
             "This box was initialized with an incompatible control group mode",

@@ -43,7 +43,7 @@ pub(super) fn read(source: &ImportSource) -> Result<(IsolateFile, Place), Config
 /// The machine that this runs on.
 const MACHINE: Cgroups<'_> = Cgroups {
     is_there: &is_cgroup,
-    named_in: &|path| fs::read_to_string(path).ok(),
+    named_in: &|path| files::read_if_present(path).ok().flatten(),
 };
 
 /// Whether this is a cgroup (v2) that somebody made for runs. The root of a hierarchy is not: isolate 1.x has

@@ -1,7 +1,9 @@
 //! What the keeper does: tells init, watches limits, kills.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 use super::phase::{Action, Event, Phase};
 use super::{CgroupState, KILL_PATIENCE, Keeper, KeeperError, SETUP_PATIENCE, cannot};
@@ -51,7 +53,9 @@ impl Keeper<'_> {
             let first = looks.next(Duration::ZERO, limit, self.parallel, Duration::ZERO);
             self.cpu_look.set_at(begun.after(first)).map_err(timer)?;
         }
-        if self.plan.deadlines.wall.is_some() || cpu_kill.is_some() {
+        let watches = self.plan.deadlines.wall.is_some() || cpu_kill.is_some();
+        // It may be so already: the program may begin more than once.
+        if watches && self.urgent.is_none() {
             self.hurry();
         }
         Ok(())
@@ -94,7 +98,8 @@ impl Keeper<'_> {
     /// Kills above the limit, or finds the moment of the next look.
     pub(super) fn look_at_cpu_time(&mut self) -> Option<Event> {
         let limit = self.plan.deadlines.cpu_kill()?;
-        let before = Instant::now();
+        // Not the time on the clock, in which it may have waited for its turn.
+        let before = own_cpu_time();
         let used = match self.figures.cpu_time_so_far(self.cgroups.leaf()) {
             Ok(Some(used)) => used,
             // The process has gone; what it used comes with its end.
@@ -104,9 +109,12 @@ impl Keeper<'_> {
         if used > limit {
             return Some(Event::Kill(KillReason::CpuTime));
         }
-        let next = self
-            .looks
-            .next(used, limit, self.parallel, before.elapsed());
+        let next = self.looks.next(
+            used,
+            limit,
+            self.parallel,
+            own_cpu_time().saturating_sub(before),
+        );
         self.cpu_look
             .set_after(next)
             .err()
@@ -151,4 +159,9 @@ impl Keeper<'_> {
                 .map_err(cannot("wait for init")),
         }
     }
+}
+
+/// The CPU time of the keeper; zero where it cannot be had, so that looks are not rare.
+fn own_cpu_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }

@@ -10,8 +10,11 @@ const SHORTEST: Duration = Duration::from_micros(500);
 const LAZIEST: Duration = Duration::from_millis(4);
 
 /// A look takes the longer the more threads there are. Between two of them there is this many times as much, so that
-/// no program makes the keeper busy.
+/// no program makes the keeper busy,
 const REST: u32 = 4;
+
+/// but no more than this.
+const LONGEST_REST: Duration = Duration::from_millis(40);
 
 /// What was seen last.
 #[derive(Debug, Default)]
@@ -23,7 +26,7 @@ pub(super) struct Looks {
 
 impl Looks {
     /// The time until the next look: not before `parallel` CPUs, all busy, can have used up what is left. The look
-    /// that found out what was `used` took `cost`.
+    /// that found out what was `used` took `cost` of the keeper's CPU time.
     pub(super) fn next(
         &mut self,
         used: Duration,
@@ -38,7 +41,7 @@ impl Looks {
         } else {
             SHORTEST
         };
-        let rest = cost.saturating_mul(REST);
+        let rest = cost.saturating_mul(REST).min(LONGEST_REST);
         *self = Self {
             used,
             pause: idle.max(SHORTEST),
@@ -82,5 +85,7 @@ mod tests {
     fn a_look_that_takes_long_is_followed_by_a_rest() {
         let next = Looks::default().next(ms(1000), ms(1000), 1, ms(3));
         assert_eq!(next, ms(12));
+        let next = Looks::default().next(ms(1000), ms(1000), 1, ms(3000));
+        assert_eq!(next, LONGEST_REST);
     }
 }

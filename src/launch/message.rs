@@ -7,7 +7,8 @@
 //! init ──▶ keeper      RootBuilt                 namespaces and root file system are ready
 //! keeper ──▶ init      Go [+ the leaf]           make the program's process, in the leaf if there is one
 //! init ──▶ keeper      Started + its pidfd
-//! program ──▶ keeper   Begun                     limits, ids, filter are set; the clock starts here
+//! program ──▶ keeper   Begun                     limits, ids, filter are set; the clock starts here, and anew
+//!                                                each time that a busy file is tried again
 //! init ──▶ keeper      Ended                     the program's main process has ended; init kills the rest
 //! init ──▶ keeper      Empty                     init is the only process left in the PID namespace
 //! keeper ──▶ init      Leave                     every figure was read

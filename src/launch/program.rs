@@ -31,8 +31,8 @@ use crate::sys::exec::Image;
 use crate::sys::{credentials, process};
 
 /// A file that was written a moment ago may still be open for writing, in a process of the caller's between fork and
-/// exec, and cannot be executed yet (execve(2), ETXTBSY). So often that is tried again,
-const BUSY_TRIES: u32 = 100;
+/// exec, and cannot be executed yet (execve(2), ETXTBSY). For so long that is tried again,
+const BUSY_PATIENCE: Duration = Duration::from_millis(200);
 /// with this pause before each time.
 const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
@@ -126,17 +126,18 @@ fn set_up(
         .thread_set_mask()
         .map_err(StepFailure::at(Step::Signals))?;
     credentials::install_filter(filter).map_err(StepFailure::at(Step::Filter))?;
-    start_clock(keeper)
+    start_clock(keeper).map(drop)
 }
 
 /// What was used until now, and the time until now, are not the program's.
-fn start_clock(keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
+fn start_clock(keeper: BorrowedFd<'_>) -> Result<Moment, StepFailure> {
     let used = process::resource_usage(process::UsageOf::Myself)
         .map_err(StepFailure::at(Step::StartClock))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::StartClock))?;
     ToKeeper::Begun(used, moment)
         .send(keeper, None)
-        .map_err(StepFailure::at(Step::StartClock))
+        .map_err(StepFailure::at(Step::StartClock))?;
+    Ok(moment)
 }
 
 fn become_program(
@@ -162,12 +163,11 @@ fn become_program(
         chdir(directory.as_c_str()).map_err(StepFailure::at(Step::ChangeDirectory))?;
     }
     let mut error = setup.image.execute();
-    for _ in 0..BUSY_TRIES {
-        if error.raw_os_error() != Some(libc::ETXTBSY) {
-            break;
-        }
+    let mut now = Moment::now().map_err(StepFailure::at(Step::StartClock))?;
+    let end = now.after(BUSY_PATIENCE);
+    while error.raw_os_error() == Some(libc::ETXTBSY) && now < end {
         sleep(BUSY_PAUSE);
-        start_clock(keeper)?;
+        now = start_clock(keeper)?;
         error = setup.image.execute();
     }
     Err(StepFailure::at(Step::Execute)(error))

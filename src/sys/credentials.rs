@@ -6,6 +6,13 @@ use libc::{gid_t, uid_t};
 
 use super::check;
 
+/// Whether this process has rights that its file gave it: set-user-ID, set-group-ID, capabilities (getauxval(3),
+/// AT_SECURE).
+pub(crate) fn has_rights_of_its_file() -> bool {
+    // SAFETY: reads a number from the auxiliary vector of the process.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// The last capability that any kernel of today knows is CAP_CHECKPOINT_RESTORE (40); asking about
 /// one that it does not know fails with EINVAL, which ends the loop in [`drop_bounding_set`].
 const HIGHEST_CAPABILITY: i32 = 63;
