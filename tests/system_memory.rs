@@ -6,14 +6,16 @@ use std::path::Path;
 use std::process::Command;
 
 use support::TestBox;
-use system::{assert_nothing_left, cg_box, must};
+use system::{assert_nothing_left, must};
 
 mod support;
 mod system;
 
-/// A box whose runs are in a slice with these properties.
+/// A box whose runs are in a slice with these properties. It is on a disk: /tmp may be in memory.
 fn box_in_slice(slice: &str, properties: &[&str]) -> TestBox {
-    let test_box = cg_box().config(&format!("slice = '{slice}'\n"));
+    let test_box = TestBox::new_in(Path::new("/var/tmp"), "systemd")
+        .options(&["--cg"])
+        .config(&format!("slice = '{slice}'\n"));
     // So that the slice exists.
     test_box.command(&["/bin/true"]).run().assert_ok();
     let set = ["set-property", "--runtime", slice];
