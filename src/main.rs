@@ -51,8 +51,8 @@ use caller::Caller;
 use cli::{Call, CliError};
 use clock::Moment;
 use commands::{Answer, Context, Failure, Results};
+use config::ConfigSource;
 use config::settings::BoxSettings;
-use config::{ConfigSource, Loaded};
 use keeper::Signals;
 use nix::sys::stat::{Mode, umask};
 use request::{Command, Request};
@@ -126,18 +126,34 @@ fn refused(failure: &Failure, code: u8) -> Answer {
     }
 }
 
+/// A command that root alone may give, and that has results.
+type CommandOnBoxes<'a> = &'a dyn Fn(&Context) -> Result<(Answer, Results), Failure>;
+
 fn answer(request: Request) -> Answer {
     logging::start(request.verbosity);
-    let code = match request.command {
+    let told = |answer| (answer, Results::default());
+    let (command, code): (CommandOnBoxes, u8) = match request.command {
+        // For everybody.
         Command::Version => return commands::show::version(),
-        // For everybody, like the version.
         Command::CheckConfig => {
             let source = ConfigSource::new(request.config.as_deref());
             let done = commands::show::check_config(&source);
             return done.unwrap_or_else(|failure| refused(&failure, EXIT_FAILURE));
         }
-        Command::Exec => report::summary::EXIT_INTERNAL,
-        _ => EXIT_FAILURE,
+        Command::Exec => (&commands::exec::exec, report::summary::EXIT_INTERNAL),
+        Command::Run => (&commands::run::run, EXIT_FAILURE),
+        Command::Init => (
+            &|context| commands::boxes::init(context).map(told),
+            EXIT_FAILURE,
+        ),
+        Command::Cleanup => (
+            &|context| commands::boxes::cleanup(context).map(told),
+            EXIT_FAILURE,
+        ),
+        Command::PrintCgRoot => (
+            &|context| commands::show::print_cg_root(&context.settings).map(told),
+            EXIT_FAILURE,
+        ),
     };
     let caller = match Caller::of_process(request.as_uid, request.as_gid) {
         Ok(caller) => caller,
@@ -155,7 +171,12 @@ fn answer(request: Request) -> Answer {
         Err(failure) => return refused(&failure, code),
     };
     let done = match (loaded, asked) {
-        (Ok(loaded), Ok(asked)) => execute(request, loaded, caller, asked),
+        (Ok(loaded), Ok(asked)) => command(&Context {
+            request,
+            settings: loaded.settings,
+            caller,
+            asked,
+        }),
         (Err(error), _) => Err(error.into()),
         (_, Err(errno)) => Err(errno.into()),
     };
@@ -173,30 +194,4 @@ fn answer(request: Request) -> Answer {
             refused(&failure, code)
         }
     }
-}
-
-fn execute(
-    request: Request,
-    loaded: Loaded,
-    caller: Caller,
-    asked: Moment,
-) -> Result<(Answer, Results), Failure> {
-    let context = Context {
-        request,
-        settings: loaded.settings,
-        caller,
-        asked,
-    };
-    let answer = match context.request.command {
-        Command::Run => return commands::run::run(&context),
-        Command::Exec => return commands::exec::exec(&context),
-        Command::Init => commands::boxes::init(&context)?,
-        Command::Cleanup => commands::boxes::cleanup(&context)?,
-        Command::PrintCgRoot => commands::show::print_cg_root(&context.settings)?,
-        Command::CheckConfig => {
-            commands::show::check_config(&ConfigSource::new(context.request.config.as_deref()))?
-        }
-        Command::Version => commands::show::version(),
-    };
-    Ok((answer, Results::default()))
 }
