@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::{TestBox, processes_of, wait_until};
+use support::{TestBox, processes_of, slow, wait_until};
 use system::{
     CGROUPS, assert_nothing_left, cg_box, let_go, members, must, only_scope, property, scopes,
     scopes_in, start,
@@ -269,4 +270,22 @@ fn a_slice_that_is_full_of_processes_is_an_internal_error_with_the_remedy() {
     must("systemctl", &["stop", "testfull.slice"]);
     must("systemctl", &["revert", "testfull.slice"]);
     assert_nothing_left(&test_box);
+}
+
+/// Whoever ends, and whenever: systemd is just about to move init, which must not end before that.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_that_ends_while_its_scope_is_being_made_leaves_no_scope() {
+    let test_box = TestBox::with_manager("systemd").options(&["--wait"]);
+    let (times, step) = if slow() { (20, 20) } else { (100, 1) };
+    for number in 0..times {
+        let running = test_box.init().command(&["/bin/true"]).spawn();
+        std::thread::sleep(Duration::from_millis(number % 20 * step));
+        let signals = [Signal::SIGTERM, Signal::SIGKILL];
+        // It may have ended by itself.
+        running.try_signal(signals[number as usize % 2]);
+        drop(running.finish());
+    }
+    assert_nothing_left(&test_box);
+    test_box.command(&["/bin/true"]).run().assert_ok();
 }

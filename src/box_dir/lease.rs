@@ -94,6 +94,10 @@ impl Lock {
             (Err(_), before) if before != Some(ids) => Some(ids),
             _ => None,
         };
+        if written.is_err() && before.is_none() {
+            // A part of a record is none.
+            self.clear().ok();
+        }
         if let Some(ids) = given_up {
             self.release(ids).map_err(LeaseError::Failed)?;
         }

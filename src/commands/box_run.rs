@@ -148,6 +148,7 @@ impl BoxRun<'_> {
         Ok(InitSetup {
             mounts,
             own_network: !plan.share_net,
+            moves: matches!(plan.place, Place::Systemd { .. }),
             syscalls: plan.syscalls,
             patience: plan
                 .deadlines

@@ -49,12 +49,19 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
         settle(record)?;
     }
     let record = claim(context, &plan, &lock, before, request.cg, &place)?;
-    remove_traces(&plan, Some(&place), before.map(|record| record.ids))?;
-    let box_dir = create(&plan, &record, request.quota)?;
-    lock.write(&Record {
-        ready: true,
-        ..record
-    })?;
+    let made = remove_traces(&plan, Some(&place), before.map(|record| record.ids)).and_then(|()| {
+        let box_dir = create(&plan, &record, request.quota)?;
+        lock.write(&Record {
+            ready: true,
+            ..record
+        })?;
+        Ok(box_dir)
+    });
+    if made.is_err() {
+        // What failed is what there is to tell.
+        drop(remove(&plan, &lock, Some(record.ids), Some(&place)));
+    }
+    let box_dir = made?;
     Ok(Answer {
         stdout: format!("{}\n", box_dir.path().display()),
         ..Answer::default()

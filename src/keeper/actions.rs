@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 
 use super::phase::{Action, Event, Phase};
@@ -13,6 +14,13 @@ use crate::launch::message::ToInit;
 use crate::report::KillReason;
 use crate::sys::priority::Urgent;
 use crate::sys::process;
+
+/// How long init may take to leave by itself. It has a patience of its own, which is shorter.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A look that takes more than this is none for a keeper that goes before everybody else: the program has very many
+/// threads, on purpose perhaps.
+const URGENT_LOOK: Duration = Duration::from_micros(500);
 
 impl Keeper<'_> {
     /// Does what a transition asks for; the error is the message of the failure.
@@ -109,12 +117,11 @@ impl Keeper<'_> {
         if used > limit {
             return Some(Event::Kill(KillReason::CpuTime));
         }
-        let next = self.looks.next(
-            used,
-            limit,
-            self.parallel,
-            own_cpu_time().saturating_sub(before),
-        );
+        let cost = own_cpu_time().saturating_sub(before);
+        if cost > URGENT_LOOK {
+            self.urgent = None;
+        }
+        let next = self.looks.next(used, limit, self.parallel, cost);
         self.cpu_look
             .set_after(next)
             .err()
@@ -148,8 +155,17 @@ impl Keeper<'_> {
         }
     }
 
-    /// Returns when init, and with it everything in its PID namespace, is dead.
+    /// Returns when init, and with it everything in its PID namespace, is dead. While systemd is about to move it, it
+    /// is left to end by itself when that has happened, see [`crate::launch`].
     fn kill_init(&self) -> Result<(), KeeperError> {
+        if let CgroupState::Requested(_) = self.cgroups {
+            drop(self.tell(ToInit::Leave, None));
+            let ended = PollFd::new(self.init.pidfd.as_fd(), PollFlags::POLLIN);
+            let patience = PollTimeout::try_from(LEAVE_PATIENCE).unwrap_or(PollTimeout::MAX);
+            if let Err(errno) = poll(&mut [ended], patience) {
+                log::debug!("cannot wait for init: {errno}");
+            }
+        }
         match process::send_signal(self.init.pidfd.as_fd(), libc::SIGKILL) {
             Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
                 Err(cannot("kill init")(error))

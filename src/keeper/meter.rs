@@ -21,7 +21,8 @@ pub(super) enum Meter {
         before: CpuTime,
     },
     /// From the program's main process and the children that it waited for, as isolate does without
-    /// control groups. What escapes this is in the figure at the end, when init has reaped everything.
+    /// control groups. What escapes this is in the figure at the end, when init has reaped everything; what a program
+    /// that ignores SIGCHLD has run is in neither.
     Process {
         /// In the keeper's PID namespace; `None` when it has gone already.
         pid: Option<Pid>,

@@ -4,9 +4,12 @@
 //! program until the keeper has read every figure: while init lives, systemd keeps the scope. When
 //! init dies, the kernel kills everything in the PID namespace; init itself dies with the keeper.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::os::unix::fs::FileExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -32,6 +35,8 @@ pub(crate) struct InitSetup {
     pub(crate) mounts: Vec<Option<Mount>>,
     /// Whether the network namespace is init's own.
     pub(crate) own_network: bool,
+    /// Whether init will be moved: systemd was asked for a scope around it.
+    pub(crate) moves: bool,
     /// The system calls that the program is refused.
     pub(crate) syscalls: SyscallSet,
     /// After this time init kills the program by itself: the keeper, which is to do so before, may have been
@@ -48,8 +53,12 @@ pub(crate) struct InitSetup {
 /// The name of the host inside: the same on every machine.
 const HOST_NAME: &str = "isolate";
 
+/// How long init waits to be moved before it ends all the same: systemd may hang.
+const MOVE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// The life of init.
 pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd) -> ! {
+    let whereabouts = setup.moves.then(Whereabouts::now);
     let code = match live(setup, keeper.as_fd()) {
         Ok(()) => 0,
         Err(failure) => {
@@ -58,12 +67,48 @@ pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd) -> ! {
             2
         }
     };
+    // The kernel does not move a process that is ending. systemd would have a scope that never held anybody, and keep
+    // it for ever: it learns that a scope is over when its last process ends.
+    if let Some(Ok(before)) = whereabouts {
+        before.wait_for_another();
+    }
     process::exit_now(code)
 }
 
+/// The control group of init, as it was in the beginning.
+struct Whereabouts {
+    /// `/proc/self/cgroup`, which can be read after the root file system is another one.
+    file: File,
+    before: Vec<u8>,
+}
+
+impl Whereabouts {
+    fn now() -> io::Result<Self> {
+        let file = File::open("/proc/self/cgroup")?;
+        let before = Self::read(&file)?;
+        Ok(Self { file, before })
+    }
+
+    fn read(file: &File) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; 4096];
+        let length = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    /// Returns when it is another one, cannot be known any more, or will hardly be another one.
+    fn wait_for_another(&self) {
+        let begin = Instant::now();
+        while begin.elapsed() < MOVE_PATIENCE {
+            match Self::read(&self.file) {
+                Ok(now) if now == self.before => sleep(Duration::from_millis(2)),
+                _ => return,
+            }
+        }
+    }
+}
+
 fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
-        .map_err(StepFailure::at(Step::DieWithKeeper))?;
     let mut namespaces = CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
     if setup.own_network {
         namespaces |= CloneFlags::CLONE_NEWNET;
@@ -84,11 +129,17 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     ToKeeper::RootBuilt
         .send(keeper, None)
         .map_err(StepFailure::at(Step::HearFromKeeper))?;
-    // A keeper that died before the death signal was armed has closed its end: this is where it shows.
     let leaf = match ToInit::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
         Some((ToInit::Go, leaf)) => leaf,
+        // The keeper gives up, or is dead.
         _ => return Ok(()),
     };
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
+        .map_err(StepFailure::at(Step::DieWithKeeper))?;
+    if is_closed(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
+        // It died before the death signal was armed.
+        return Ok(());
+    }
     let cloned = process::clone(0, leaf.as_ref().map(AsFd::as_fd))
         .map_err(StepFailure::at(Step::CloneProgram))?;
     let (pid, pidfd) = match cloned {
@@ -114,6 +165,16 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     // Leave, or the keeper's end: both are the end of init.
     drop(ToInit::receive(keeper));
     Ok(())
+}
+
+/// Whether nobody has the other end any more.
+fn is_closed(socket: BorrowedFd<'_>) -> nix::Result<bool> {
+    let mut polled = [PollFd::new(socket, PollFlags::empty())];
+    poll(&mut polled, PollTimeout::ZERO)?;
+    let [polled] = polled;
+    Ok(polled
+        .revents()
+        .is_some_and(|events| events.contains(PollFlags::POLLHUP)))
 }
 
 /// Lets go of everything but the socket: a pipe of the caller's must see its end when the program

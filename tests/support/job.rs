@@ -147,6 +147,12 @@ impl Running {
         kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
+    /// The same; the keeper may have ended.
+    pub(crate) fn try_signal(&self, signal: Signal) {
+        // Nobody has waited for it, so the number is still its own.
+        kill(Pid::from_raw(self.pid()), signal).ok();
+    }
+
     /// Waits until the program has made this file in the box.
     pub(crate) fn wait_for_file(&self, name: &str) {
         let path = self.test_box.inside().join(name);
