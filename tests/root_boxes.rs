@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use support::{TestBox, finish, slow, wait_until};
+use support::{TestBox, finish, processes_of, slow, wait_until};
 
 mod support;
 
@@ -66,11 +66,29 @@ fn a_run_needs_a_box() {
 #[ignore = "needs root: tests/run"]
 fn a_box_that_was_only_half_made_is_refused_and_can_be_removed() {
     let test_box = TestBox::new();
-    // A quota that cannot be set ends --init when the directory exists already.
-    assert_eq!(test_box.isolate(&["-q1,1", "--init"]).code, 2);
+    let number = test_box.id().to_string();
+    let sleep = ["--box-id", &number, "--", "/bin/sleep", "1000"];
+    let mut exec = test_box.exec_command(&sleep).spawn().unwrap();
+    wait_until("the program runs", || {
+        !processes_of(test_box.uid()).is_empty()
+    });
+    exec.kill().unwrap();
+    exec.wait().unwrap();
+    wait_until("the program is dead", || {
+        processes_of(test_box.uid()).is_empty()
+    });
     let run = test_box.isolate(&["--run", "--", "/bin/true"]);
     run.assert_refused(2, "This box was not initialized properly");
     test_box.cleanup();
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_box_that_cannot_be_made_is_not_there() {
+    let test_box = TestBox::new();
+    // A quota that cannot be set ends --init when the directory exists already.
+    assert_eq!(test_box.isolate(&["-q1,1", "--init"]).code, 2);
+    test_box.assert_gone();
 }
 
 #[test]
