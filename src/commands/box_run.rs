@@ -173,6 +173,9 @@ impl BoxRun<'_> {
                 .give_to_program(self.record.ids, self.record.owner, plan.special_files);
         if let Err(error) = given {
             // First init, which is in the cgroups, then these.
+            if cgroups.is_about_to_move_init() {
+                init.let_go();
+            }
             drop(init);
             return Err(error.into());
         }

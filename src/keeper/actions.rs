@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::{ClockId, clock_gettime};
 
 use super::phase::{Action, Event, Phase};
@@ -14,9 +13,6 @@ use crate::launch::message::ToInit;
 use crate::report::KillReason;
 use crate::sys::priority::Urgent;
 use crate::sys::process;
-
-/// How long init may take to leave by itself. It has a patience of its own, which is shorter.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A look that takes more than this is none for a keeper that goes before everybody else: the program has very many
 /// threads, on purpose perhaps.
@@ -155,16 +151,10 @@ impl Keeper<'_> {
         }
     }
 
-    /// Returns when init, and with it everything in its PID namespace, is dead. While systemd is about to move it, it
-    /// is left to end by itself when that has happened, see [`crate::launch`].
+    /// Returns when init, and with it everything in its PID namespace, is dead.
     fn kill_init(&self) -> Result<(), KeeperError> {
-        if let CgroupState::Requested(_) = self.cgroups {
-            drop(self.tell(ToInit::Leave, None));
-            let ended = PollFd::new(self.init.pidfd.as_fd(), PollFlags::POLLIN);
-            let patience = PollTimeout::try_from(LEAVE_PATIENCE).unwrap_or(PollTimeout::MAX);
-            if let Err(errno) = poll(&mut [ended], patience) {
-                log::debug!("cannot wait for init: {errno}");
-            }
+        if self.cgroups.is_about_to_move_init() {
+            self.init.let_go();
         }
         match process::send_signal(self.init.pidfd.as_fd(), libc::SIGKILL) {
             Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {

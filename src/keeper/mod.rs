@@ -81,6 +81,11 @@ pub(crate) enum CgroupState {
 }
 
 impl CgroupState {
+    /// Whether systemd has been asked and has not answered: init must not be killed now.
+    pub(crate) fn is_about_to_move_init(&self) -> bool {
+        matches!(self, Self::Requested(request) if request.is_under_way())
+    }
+
     fn leaf(&self) -> Option<&Leaf> {
         match self {
             Self::Ready(subtree) => Some(subtree.leaf()),

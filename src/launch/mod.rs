@@ -21,6 +21,9 @@ pub(crate) use program::ProgramSetup;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
@@ -34,6 +37,20 @@ pub(crate) struct Init {
     pub(crate) pidfd: OwnedFd,
     /// The keeper's end of the socket pair.
     pub(crate) socket: OwnedFd,
+}
+
+/// How long init may take to leave by itself. It has a patience of its own, which is shorter.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+
+impl Init {
+    /// Lets go an init that systemd is about to move, see [`init`]; returns when it has ended, or should have.
+    pub(crate) fn let_go(&self) {
+        let told = message::ToInit::Leave.send(self.socket.as_fd(), None);
+        let ended = PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN);
+        let patience = PollTimeout::try_from(LEAVE_PATIENCE).unwrap_or(PollTimeout::MAX);
+        let waited = poll(&mut [ended], patience);
+        log::debug!("init was let go: {told:?}, {waited:?}");
+    }
 }
 
 impl Drop for Init {

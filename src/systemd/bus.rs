@@ -142,6 +142,11 @@ impl Bus {
         }
     }
 
+    /// Whether nothing is held back.
+    pub(super) fn has_sent(&self) -> bool {
+        self.held_back.is_none()
+    }
+
     /// Sends what was held back, if the bus has let us in by now.
     pub(super) fn flush(&mut self) -> Result<(), BusError> {
         if self.held_back.is_some() && self.read()? {

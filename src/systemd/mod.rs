@@ -155,6 +155,11 @@ impl ScopeRequest {
         })
     }
 
+    /// Whether systemd may have heard of it.
+    pub(crate) fn is_under_way(&self) -> bool {
+        matches!(&self.attempt, Attempt::Asked(start) if start.bus().has_sent())
+    }
+
     /// One of them is readable when [`Self::proceed`] has something to do.
     pub(crate) fn ready(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let bus = match &self.attempt {
