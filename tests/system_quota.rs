@@ -111,7 +111,7 @@ fn a_file_system_without_quotas_is_refused_with_what_to_do() {
         // A box that could not be made is not there, and stands in nobody's way.
         test_box
             .isolate(&["--run", "--", "/bin/true"])
-            .assert_refused(2, "box");
+            .assert_refused(2, "Box not found, did you run");
         test_box.command(&["/bin/true"]).run().assert_ok();
     };
     refused(mounted.path());
