@@ -7,8 +7,7 @@
 
 use std::fmt;
 
-use super::lease_link::{Link, leased_uids};
-use super::place::make_place;
+use super::lease_link::leased_uids;
 use super::{BoxDirError, Lock, LockError, Owner, Record};
 use crate::quantity::BoxId;
 
@@ -105,10 +104,9 @@ impl Lock {
     }
 
     fn lease(&self, pool: IdPool, before: Option<Owner>) -> Result<Owner, LeaseError> {
-        let place = make_place(self.locks()).map_err(LeaseError::Failed)?;
         for ids in pool.candidates(self.id(), before) {
-            let link = Link::of(&place, self.locks(), ids.uid);
-            if link.take(self.id()).map_err(LeaseError::Failed)? {
+            let taken = self.link(ids.uid).take(self.id());
+            if taken.map_err(LeaseError::Failed)? {
                 return Ok(ids);
             }
         }
@@ -117,8 +115,7 @@ impl Lock {
 
     /// Whether these ids are leased to the box.
     pub(crate) fn holds(&self, ids: Owner) -> Result<bool, LeaseError> {
-        let place = make_place(self.locks()).map_err(LeaseError::Failed)?;
-        let holder = Link::of(&place, self.locks(), ids.uid).holder();
+        let holder = self.link(ids.uid).holder();
         Ok(holder.map_err(LeaseError::Failed)? == Some(self.id()))
     }
 
@@ -134,14 +131,12 @@ impl Lock {
     }
 
     fn release(&self, ids: Owner) -> Result<(), BoxDirError> {
-        let place = make_place(self.locks())?;
-        Link::of(&place, self.locks(), ids.uid).release(self.id())
+        self.link(ids.uid).release(self.id())
     }
 
     fn release_all(&self) -> Result<(), BoxDirError> {
-        let place = make_place(self.locks())?;
         for uid in leased_uids(self.locks())? {
-            Link::of(&place, self.locks(), uid).release(self.id())?;
+            self.link(uid).release(self.id())?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -17,6 +17,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sys::stat::{Mode, fchmod, fstat};
 
+use super::lease_link::Link;
 use super::place::{check_owner, errno, make_place, open_place};
 use super::{BoxDirError, Record};
 use crate::quantity::BoxId;
@@ -78,6 +79,8 @@ impl std::error::Error for LockError {}
 #[derive(Debug)]
 struct LockFile {
     file: File,
+    /// The directory `locks`, opened.
+    place: OwnedFd,
     locks: PathBuf,
     id: BoxId,
 }
@@ -111,6 +114,7 @@ impl LockFile {
         }
         Ok(Some(Self {
             file,
+            place,
             locks: locks.to_owned(),
             id,
         }))
@@ -191,6 +195,11 @@ impl Lock {
     /// The box.
     pub(super) fn id(&self) -> BoxId {
         self.0.id
+    }
+
+    /// What stands for a uid beside the lock file.
+    pub(super) fn link(&self, uid: u32) -> Link<'_> {
+        Link::of(&self.0.place, &self.0.locks, uid)
     }
 
     /// The directory of lock files.
