@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::{Answer, Failure};
 use crate::caller::Caller;
 use crate::cgroup::{Place, find_place};
-use crate::config::settings::Settings;
 use crate::config::{self, ConfigSource};
 
 /// isolate's first line, which clients look for, and our own.
@@ -29,8 +28,10 @@ pub(crate) fn check_config(source: &ConfigSource) -> Result<Answer, Failure> {
     })
 }
 
-/// The cgroup below which all runs live.
-pub(crate) fn print_cg_root(settings: &Settings) -> Result<Answer, Failure> {
+/// The cgroup below which all runs live. For everybody.
+pub(crate) fn print_cg_root(source: &ConfigSource) -> Result<Answer, Failure> {
+    Caller::refuse_set_user_id()?;
+    let settings = config::load(source)?.settings;
     let root = match find_place(&settings.cgroup)? {
         Place::Systemd { mount_point, .. } => mount_point.join(slice_path(&settings.cgroup.slice)),
         Place::Delegated { root, .. } => root,

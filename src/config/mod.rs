@@ -32,7 +32,8 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
-use crate::config::error::{ConfigError, Place};
+pub(crate) use crate::config::error::ConfigError;
+use crate::config::error::Place;
 use crate::config::fragment::Fragment;
 use crate::config::inputs::Inputs;
 use crate::config::settings::Settings;

@@ -11,7 +11,7 @@ mod phase;
 mod signals;
 mod systemd;
 
-pub(crate) use signals::Signals;
+pub(crate) use signals::{Line, Signals, watch};
 
 use std::fmt;
 use std::io;
@@ -124,7 +124,7 @@ struct Keeper<'a> {
     unit: Option<String>,
     question: Option<StateRequest>,
     stages: Stages,
-    signals: &'a Signals,
+    signals: &'a Signals<'a>,
     /// The patience with the set-up, then the wall limit, then the patience with a kill.
     deadline: Timer,
     cpu_look: Timer,
@@ -140,7 +140,7 @@ pub(crate) fn supervise(
     plan: &RunPlan,
     init: Init,
     cgroups: CgroupState,
-    signals: &Signals,
+    signals: &Signals<'_>,
 ) -> Result<Outcome, KeeperError> {
     let has_cgroup = !matches!(cgroups, CgroupState::Requested(_));
     let mut keeper = Keeper {
@@ -222,8 +222,8 @@ impl Keeper<'_> {
         let mut sources = vec![
             (Source::Deadline, self.deadline.as_fd()),
             (Source::CpuLook, self.cpu_look.as_fd()),
-            (Source::Signals, self.signals.as_fd()),
         ];
+        sources.extend(self.signals.ready().map(|fd| (Source::Signals, fd)));
         if let CgroupState::Requested(request) = &self.cgroups {
             for fd in request.ready() {
                 sources.insert(0, (Source::Systemd, fd));

@@ -7,7 +7,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ pub(crate) struct ProgramSetup {
     /// Descriptors above 2 that stay open: the caller's, never ours.
     pub(crate) inherited: Vec<RawFd>,
     /// The terminal whose foreground group the program becomes.
-    pub(crate) foreground: Option<OwnedFd>,
+    pub(crate) foreground: Option<Foreground>,
     /// Redirections.
     pub(crate) stdin: Option<CString>,
     /// The same.
@@ -61,6 +61,15 @@ pub(crate) struct ProgramSetup {
     pub(crate) image: Image,
     /// `execve("X"): `, printed in front of the reason when it fails.
     pub(crate) complaint: Vec<u8>,
+}
+
+/// A terminal in whose foreground the program is to be.
+#[derive(Debug)]
+pub(crate) enum Foreground {
+    /// That of the caller's session, which we belong to: the program gets a process group of its own in it.
+    CallersSession(OwnedFd),
+    /// One that no session has: the program gets a session of its own, and this terminal for it.
+    OwnSession(OwnedFd),
 }
 
 /// Becomes the program, or tells the keeper why not.
@@ -96,7 +105,12 @@ fn set_up(
         // A session of its own has no terminal: what is typed for the caller's shell is not the program's to
         // read or to forge (TIOCSTI), whatever descriptors it has.
         None => drop(setsid().map_err(StepFailure::at(Step::Session))?),
-        Some(terminal) => {
+        Some(Foreground::OwnSession(terminal)) => {
+            setsid().map_err(StepFailure::at(Step::Session))?;
+            // Its session's foreground group is then this process's own.
+            process::take_terminal(terminal.as_fd()).map_err(StepFailure::at(Step::Foreground))?;
+        }
+        Some(Foreground::CallersSession(terminal)) => {
             setpgid(Pid::from_raw(0), Pid::from_raw(0))
                 .map_err(StepFailure::at(Step::ProcessGroup))?;
             // SIGTTOU is still blocked here, as everything is, so a background group may do this.

@@ -1,0 +1,175 @@
+//! A keeper's part of the conversation with its caller, from the connection to the last word.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::signal::SigSet;
+use nix::sys::socket::{setsockopt, sockopt::SendTimeout};
+use nix::sys::time::TimeVal;
+
+use super::account::Account;
+use super::adopt::adopt;
+use super::peer::Peer;
+use crate::broker::of_root;
+use crate::broker::protocol::{Called, Reply};
+use crate::broker::wire::{receive_request, send_reply};
+use crate::caller::Caller;
+use crate::cli::{self, Call};
+use crate::clock::Moment;
+use crate::commands::{Answer, Context, Failure, Results};
+use crate::config::{self, ConfigSource};
+use crate::keeper::{Line, Signals};
+use crate::logging;
+use crate::opened_dirs::OpenedDirs;
+use crate::request::{Command, Request};
+use crate::sys::socket::die_when_heard;
+
+/// How long a request may take to arrive. It is there in no time, unless somebody wants to keep us busy.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the caller's process may take to read the last word.
+const REPLY_PATIENCE: i64 = 10;
+
+/// Serves one connection. The account is where this process asks what its user may have.
+pub(super) fn attend(mut connection: OwnedFd, account: OwnedFd, config: Option<&Path>) {
+    let reply = match serve(&mut connection, account, config) {
+        Ok((answer, results)) => Reply::Done(answer, results),
+        Err(failure) => Reply::Failed(failure.to_string()),
+    };
+    // A caller who is gone, or does not listen, learns nothing.
+    send_reply(connection.as_fd(), &reply).ok();
+}
+
+/// Tells a caller that nobody will serve them.
+pub(super) fn refuse(connection: BorrowedFd<'_>, refusal: &Failure) {
+    send_reply(connection, &Reply::Failed(refusal.to_string())).ok();
+}
+
+fn serve(
+    connection: &mut OwnedFd,
+    account: OwnedFd,
+    config: Option<&Path>,
+) -> Result<(Answer, Results), Failure> {
+    // Those of the broker are not ours.
+    SigSet::empty().thread_set_mask()?;
+    Signals::hold_back_write_errors()?;
+    setsockopt(connection, SendTimeout, &TimeVal::new(REPLY_PATIENCE, 0))?;
+    let mut peer = Peer::of(connection.as_fd())?;
+    let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE)?;
+    let called = Called::from_bytes(&bytes, descriptors.len())?;
+    drop(bytes);
+    let request = read(&called)?;
+    let mut account = Account::new(account);
+    let own = &mut [&mut *connection, account.channel(), &mut peer.pidfd];
+    let cannot_adopt = Failure::at("cannot take over the caller's descriptors");
+    let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
+    let directories = OpenedDirs::from_parts(&request.dirs, &called.directories, rest)
+        .ok_or_else(|| Failure::new("the request names other directories than those it opened"))?;
+    log_to(connection.as_fd(), request.verbosity)?;
+    let mut settings = config::load(&ConfigSource::new(config))?.settings;
+    settings.cgroup.slice = slice_of(&settings.cgroup.slice, peer.uid);
+    // A caller who is gone ends this process, until the run begins: then it is the run that ends.
+    die_when_heard(connection.as_fd())?;
+    let line = connection.try_clone()?;
+    let context = Context {
+        request,
+        settings,
+        caller: Caller {
+            uid: peer.uid,
+            gid: peer.gid,
+            called_by_root: peer.uid == 0,
+        },
+        asked: Moment::from_nanoseconds(called.asked),
+        environment: called.environment(),
+        directories,
+        line: Some(Line::new(line)),
+    };
+    context.carry_out()
+}
+
+/// Reads the command line as the caller's own process did. What is root's is not for those who come this way.
+fn read(called: &Called) -> Result<Request, Failure> {
+    let request = match cli::parse(called.argv()) {
+        Ok(Call::Request(request)) => *request,
+        Ok(Call::ImportConfig(_) | Call::Broker(_)) => {
+            return Err(Failure::new(
+                "the broker carries out commands about boxes alone",
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    match request.command {
+        Command::Init | Command::Run | Command::Cleanup | Command::Exec => {}
+        Command::Version | Command::CheckConfig | Command::PrintCgRoot => {
+            return Err(Failure::new(
+                "the broker carries out commands about boxes alone",
+            ));
+        }
+    }
+    match of_root(&request) {
+        Some(refusal) => Err(refusal),
+        None => Ok(request),
+    }
+}
+
+/// The slice for a user's runs, in the slice of all: the kernel shares CPU time out among slices, so that a user with many
+/// runs does not get more of it than one with a single run (systemd.slice(5), systemd.resource-control(5), CPUWeight=).
+fn slice_of(slice: &str, uid: u32) -> String {
+    match slice.strip_suffix(".slice") {
+        // The root slice is in front of no name.
+        None | Some("-") => format!("isolate-u{uid}.slice"),
+        Some(stem) => format!("{stem}-u{uid}.slice"),
+    }
+}
+
+/// Sends what is logged (`-v`) to the caller.
+fn log_to(connection: BorrowedFd<'_>, verbosity: u8) -> io::Result<()> {
+    if verbosity > 0 {
+        let connection = connection.try_clone_to_owned()?;
+        logging::start_to(verbosity, move |line| {
+            // A run does not wait for somebody who does not read.
+            send_reply(connection.as_fd(), &Reply::Log(line)).ok();
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slice_of_a_user_is_in_the_slice_of_all() {
+        assert_eq!(slice_of("isolate.slice", 7), "isolate-u7.slice");
+        assert_eq!(slice_of("a-b.slice", 7), "a-b-u7.slice");
+        assert_eq!(slice_of("-.slice", 7), "isolate-u7.slice");
+    }
+
+    fn called(line: &str) -> Called {
+        let argv: Vec<_> = line.split(' ').map(Into::into).collect();
+        Called::new(&argv, Vec::new(), 0, Vec::new(), Vec::new(), false)
+    }
+
+    #[test]
+    fn only_commands_about_boxes_are_read_and_what_is_roots_is_refused() {
+        for line in ["i --init", "i --run a", "i --cleanup", "i exec a"] {
+            assert!(read(&called(line)).is_ok(), "{line}");
+        }
+        for (line, reason) in [
+            ("i --version", "commands about boxes"),
+            ("i --check-config", "commands about boxes"),
+            ("i --print-cg-root", "commands about boxes"),
+            ("i config import /etc/shadow", "commands about boxes"),
+            ("i broker", "commands about boxes"),
+            ("i --what", "what"),
+            ("", "no command"),
+            ("i --help", ""),
+            ("i --as-uid=0 --as-gid=0 --init", "Only root"),
+            ("i --config=/etc/shadow --init", "Only root"),
+        ] {
+            let refused = read(&called(line)).unwrap_err().to_string();
+            assert!(refused.contains(reason), "{line}: {refused}");
+        }
+    }
+}
