@@ -35,6 +35,7 @@ mod config;
 mod dir_rule;
 mod environment;
 mod error;
+mod inheritance;
 mod keeper;
 mod launch;
 mod logging;
@@ -205,6 +206,7 @@ fn carry_out(
         asked,
         environment: std::env::vars_os().collect(),
         directories,
+        inheritance: None,
         line: None,
     };
     context.carry_out()

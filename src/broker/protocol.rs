@@ -22,6 +22,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::{Answer, Results};
+use crate::inheritance::Inheritance;
 
 /// The version of all this. A service that was upgraded and not restarted speaks another one than its callers.
 pub(crate) const VERSION: u32 = 1;
@@ -154,6 +155,8 @@ pub(crate) struct Called {
     pub(crate) inherited: Vec<i32>,
     /// For each directory that the command line names: 0 when its descriptor comes, else why there is none (errno).
     pub(crate) directories: Vec<i32>,
+    /// What the caller would pass on to a child.
+    pub(crate) inheritance: Inheritance,
     /// Whether somebody is there who can be asked for a password.
     pub(crate) interactive: bool,
 }
@@ -166,6 +169,7 @@ impl Called {
         asked: u64,
         inherited: Vec<i32>,
         directories: Vec<i32>,
+        inheritance: Inheritance,
         interactive: bool,
     ) -> Self {
         let bytes = |text: OsString| text.into_vec();
@@ -178,6 +182,7 @@ impl Called {
             asked,
             inherited,
             directories,
+            inheritance,
             interactive,
         }
     }
@@ -255,8 +260,17 @@ mod tests {
 
     fn called() -> Called {
         let argv = ["isolate-run", "--run", "--", "/bin/\u{e9}"].map(OsString::from);
+        let inheritance = Inheritance::of_process().unwrap();
         let environment = vec![("A".into(), OsString::from_vec(vec![0xff, b'=']))];
-        Called::new(&argv, environment, 7, vec![3, 9], vec![0, 2, 0], true)
+        Called::new(
+            &argv,
+            environment,
+            7,
+            vec![3, 9],
+            vec![0, 2, 0],
+            inheritance,
+            true,
+        )
     }
 
     #[test]

@@ -134,6 +134,7 @@ impl BoxRun<'_> {
         let program = ProgramSetup {
             uid: self.record.ids.uid,
             gid: self.record.ids.gid,
+            inheritance: self.context.inheritance.clone(),
             rlimits: plan.rlimits.clone(),
             inherited: if plan.inherit_fds {
                 inheritable_descriptors()

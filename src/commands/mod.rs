@@ -20,6 +20,7 @@ use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::config::settings::Settings;
 use crate::error::{chain, printable};
+use crate::inheritance::Inheritance;
 use crate::keeper::Line;
 use crate::opened_dirs::OpenedDirs;
 use crate::report;
@@ -40,6 +41,8 @@ pub(crate) struct Context {
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// The directories that they named.
     pub(crate) directories: OpenedDirs,
+    /// What a caller who is another process would pass on to a child.
+    pub(crate) inheritance: Option<Inheritance>,
     /// To a caller who is another process, by the broker: it brings their signals.
     pub(crate) line: Option<Line>,
 }

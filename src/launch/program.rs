@@ -26,6 +26,7 @@ use nix::unistd::{
 use super::message::{StepFailure, ToKeeper};
 use super::step::Step;
 use crate::clock::Moment;
+use crate::inheritance::Inheritance;
 use crate::plan::StderrPlan;
 use crate::sys::exec::Image;
 use crate::sys::{credentials, process};
@@ -43,6 +44,8 @@ pub(crate) struct ProgramSetup {
     pub(crate) uid: u32,
     /// The same for the group.
     pub(crate) gid: u32,
+    /// What the program would have from the caller, were it their child: when it is not.
+    pub(crate) inheritance: Option<Inheritance>,
     /// Limits by setrlimit(2), soft and hard alike.
     pub(crate) rlimits: Vec<(Resource, u64)>,
     /// Descriptors above 2 that stay open: the caller's, never ours.
@@ -126,6 +129,11 @@ fn set_up(
     // Before the limits: with few open files allowed, ours would be in the way of the redirections.
     process::close_all_but(&setup.inherited, keeper)
         .map_err(StepFailure::at(Step::CloseDescriptors))?;
+    if let Some(inheritance) = &setup.inheritance {
+        inheritance
+            .apply()
+            .map_err(StepFailure::at(Step::Inherit))?;
+    }
     // Before the uid changes: CAP_SYS_RESOURCE is needed to raise hard limits.
     for (index, (resource, limit)) in setup.rlimits.iter().enumerate() {
         setrlimit(*resource, *limit, *limit).map_err(StepFailure::at_index(Step::Rlimit, index))?;

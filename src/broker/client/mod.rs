@@ -17,6 +17,7 @@ use super::{SOCKET, SOCKET_VARIABLE, of_root};
 use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::commands::{Answer, Failure, Results};
+use crate::inheritance::Inheritance;
 use crate::opened_dirs::OpenedDirs;
 use crate::request::{Command, EnvRule, Request};
 use crate::sys::process::inheritable_descriptors;
@@ -52,6 +53,7 @@ pub(crate) fn ask(
         asked.to_nanoseconds(),
         numbers,
         directories,
+        Inheritance::of_process().map_err(Failure::at("cannot find out this process's limits"))?,
         somebody_is_there(),
     );
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());

@@ -20,6 +20,7 @@ use crate::cli::{self, Call};
 use crate::clock::Moment;
 use crate::commands::{Answer, Context, Failure, Results};
 use crate::config::{self, ConfigSource};
+use crate::inheritance::Inheritance;
 use crate::keeper::{Line, Signals};
 use crate::logging;
 use crate::opened_dirs::OpenedDirs;
@@ -66,6 +67,10 @@ fn serve(
     let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
     let directories = OpenedDirs::from_parts(&request.dirs, &called.directories, rest)
         .ok_or_else(|| Failure::new("the request names other directories than those it opened"))?;
+    let own = Inheritance::of_process()?;
+    let inheritance = called.inheritance.clone().within(&own);
+    let inheritance = inheritance
+        .ok_or_else(|| Failure::new("the limits and CPUs of the caller make no sense"))?;
     log_to(connection.as_fd(), request.verbosity)?;
     let mut settings = config::load(&ConfigSource::new(config))?.settings;
     settings.cgroup.slice = slice_of(&settings.cgroup.slice, peer.uid);
@@ -83,6 +88,7 @@ fn serve(
         asked: Moment::from_nanoseconds(called.asked),
         environment: called.environment(),
         directories,
+        inheritance: Some(inheritance),
         line: Some(Line::new(line)),
     };
     context.carry_out()
@@ -147,8 +153,17 @@ mod tests {
     }
 
     fn called(line: &str) -> Called {
+        let inheritance = Inheritance::of_process().unwrap();
         let argv: Vec<_> = line.split(' ').map(Into::into).collect();
-        Called::new(&argv, Vec::new(), 0, Vec::new(), Vec::new(), false)
+        Called::new(
+            &argv,
+            Vec::new(),
+            0,
+            Vec::new(),
+            Vec::new(),
+            inheritance,
+            false,
+        )
     }
 
     #[test]
