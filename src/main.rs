@@ -23,6 +23,7 @@
 //! `plan`, `report`, `keeper::phase` and everything they use are pure; `sys` alone is unsafe.
 
 mod box_dir;
+mod bus;
 mod caller;
 mod cgroup;
 mod cli;
