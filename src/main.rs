@@ -26,6 +26,7 @@
 
 mod box_dir;
 mod broker;
+mod bus;
 mod caller;
 mod cgroup;
 mod cli;

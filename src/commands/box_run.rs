@@ -9,6 +9,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{Context, Failure};
 use crate::box_dir::{BoxDir, Lock, Record};
+use crate::bus::{Bus, BusError};
 use crate::cgroup::{Place, Subtree};
 use crate::keeper::{self, CgroupState, Outcome, Signals};
 use crate::launch::sources::Sources;
@@ -17,7 +18,7 @@ use crate::plan::{BoxPlan, RunPlan};
 use crate::report::{Circumstances, Ending, Report};
 use crate::sys::exec::Image;
 use crate::sys::process::inheritable_descriptors;
-use crate::systemd::{Bus, BusError, ScopeRequest, ScopeSpec};
+use crate::systemd::{ScopeRequest, ScopeSpec};
 
 /// A keeper that was stopped watches no clock. init does, and ends the program when it is so much over its
 /// wall limit;

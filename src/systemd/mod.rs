@@ -4,8 +4,6 @@
 //! asks, the keeper polls [`ScopeRequest::ready`] beside everything else and sets the deadline. Nothing
 //! here blocks, and there are no threads.
 
-mod bus;
-mod message;
 mod state;
 mod unit;
 
@@ -14,10 +12,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use bus::{Bus, BusError};
 pub(crate) use state::StateRequest;
 use unit::{Answer, Held, Start};
 
+use crate::bus::{Bus, BusError};
 use crate::cgroup::hierarchy;
 use crate::clock::Timer;
 use crate::error::chain;

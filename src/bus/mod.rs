@@ -7,6 +7,8 @@
 //!
 //! The address is fixed: an environment variable could name a bus of somebody else's.
 
+mod message;
+
 use std::fmt;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,7 +19,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 use zbus::Message;
 use zbus::zvariant::Type;
 
-use super::message::Incoming;
+pub(crate) use message::{Incoming, Kind};
+
 use crate::sys::socket::send;
 
 const SOCKET: &str = "/run/dbus/system_bus_socket";
@@ -37,6 +40,8 @@ pub(crate) enum BusError {
     Disconnected,
     /// The call was answered by an error.
     Refused {
+        /// Who was asked, as people know it: `systemd`.
+        by: &'static str,
         /// The error's name, as `org.freedesktop.DBus.Error.NoReply`.
         name: String,
         /// Its text.
@@ -59,7 +64,7 @@ impl fmt::Display for BusError {
             Self::Transfer(_) => f.write_str("cannot talk to the system bus"),
             Self::Message(_) => f.write_str("cannot make sense of the system bus"),
             Self::Disconnected => f.write_str("the connection to the system bus was cut"),
-            Self::Refused { name, text } => write!(f, "systemd refused: {text} ({name})"),
+            Self::Refused { by, name, text } => write!(f, "{by} refused: {text} ({name})"),
             Self::Job(result) => write!(f, "systemd's job for it ended as '{result}'"),
         }
     }
@@ -76,9 +81,19 @@ impl std::error::Error for BusError {
 }
 
 impl BusError {
-    /// Whether the same request may well succeed a moment later: the bus or systemd was being restarted,
+    /// An error with which somebody answered a call.
+    pub(crate) fn refusal(by: &'static str, error: &Incoming) -> Self {
+        Self::Refused {
+            by,
+            name: error.error_name.clone(),
+            // By convention the first argument is a text for people.
+            text: error.body().unwrap_or_default(),
+        }
+    }
+
+    /// Whether the same request may well succeed a moment later: the bus or who was asked was being restarted,
     /// or the name was taken.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Disconnected | Self::Transfer(_) => true,
             Self::Refused { name, .. } => [
@@ -132,7 +147,7 @@ impl Bus {
 
     /// Sends a message, or holds it back until the bus has let us in: a descriptor that comes during the
     /// handshake would be lost.
-    pub(super) fn send(&mut self, message: Message) -> Result<(), BusError> {
+    pub(crate) fn send(&mut self, message: Message) -> Result<(), BusError> {
         match &mut self.held_back {
             Some(held_back) => {
                 held_back.push(message);
@@ -143,12 +158,12 @@ impl Bus {
     }
 
     /// Whether nothing is held back.
-    pub(super) fn has_sent(&self) -> bool {
+    pub(crate) fn has_sent(&self) -> bool {
         self.held_back.is_none()
     }
 
     /// Sends what was held back, if the bus has let us in by now.
-    pub(super) fn flush(&mut self) -> Result<(), BusError> {
+    pub(crate) fn flush(&mut self) -> Result<(), BusError> {
         if self.held_back.is_some() && self.read()? {
             self.shake_hands()?;
         }
@@ -157,7 +172,7 @@ impl Bus {
     }
 
     /// Takes the next message; `None` when nothing more has come.
-    pub(super) fn receive(&mut self) -> Result<Option<Incoming>, BusError> {
+    pub(crate) fn receive(&mut self) -> Result<Option<Incoming>, BusError> {
         loop {
             if self.held_back.is_some() {
                 self.shake_hands()?;
@@ -242,8 +257,13 @@ fn open() -> io::Result<UnixStream> {
     Ok(socket.into())
 }
 
+/// The number that an answer to the message refers to.
+pub(crate) fn serial(message: &Message) -> u32 {
+    message.primary_header().serial_num().get()
+}
+
 /// A call of the bus daemon itself.
-pub(super) fn call_of_the_bus<B>(member: &str, body: &B) -> zbus::Result<Message>
+pub(crate) fn call_of_the_bus<B>(member: &str, body: &B) -> zbus::Result<Message>
 where
     B: serde::Serialize + Type,
 {
@@ -261,7 +281,7 @@ impl From<zbus::Error> for BusError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::tests::signal;
+    use super::message::tests::signal;
     use super::*;
 
     #[test]
