@@ -158,22 +158,26 @@ fn answer(request: Request) -> Answer {
         Ok(caller) => caller,
         Err(error) => return refused(&error.into(), code),
     };
-    let asked = Moment::now();
-    let loaded = config::load(&source);
+    let asked = match Moment::now() {
+        Ok(asked) => asked,
+        Err(errno) => return refused(&errno.into(), code),
+    };
+    // Root's word is enough. Whoever is not root asks the broker, which reads a configuration of its own; here it says
+    // where boxes are, if anything is to be written that may lie in one.
+    let is_root = nix::unistd::geteuid().is_root();
+    let loaded = (is_root || ResultFiles::are_wanted(&request)).then(|| config::load(&source));
     // The files for the results come first: whatever fails from here on is told there, too.
     let boxes = match &loaded {
-        Ok(loaded) => loaded.settings.boxes.root.clone(),
-        Err(_) => BoxSettings::default().root,
+        Some(Ok(loaded)) => loaded.settings.boxes.root.clone(),
+        Some(Err(_)) | None => BoxSettings::default().root,
     };
     let files = match ResultFiles::open(&request, caller, &boxes) {
         Ok(files) => files,
         Err(failure) => return refused(&failure, code),
     };
-    let done = match asked {
-        // Root's word is enough; whoever is not root asks the broker, which has a configuration of its own.
-        Ok(asked) if nix::unistd::geteuid().is_root() => carry_out(request, caller, asked, loaded),
-        Ok(asked) => broker::client::ask(&request, caller, asked),
-        Err(errno) => Err(errno.into()),
+    let done = match loaded {
+        Some(loaded) if is_root => carry_out(request, caller, asked, loaded),
+        _ => broker::client::ask(&request, caller, asked),
     };
     match done {
         Ok((mut answer, results)) => {

@@ -31,7 +31,6 @@ use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, UnlinkatFlags, fchown, getegid, unlinkat};
 
-#[expect(unused_imports, reason = "the ceilings come with the next change")]
 pub(crate) use census::Census;
 pub(crate) use error::BoxDirError;
 pub(crate) use lease::{IdPool, LeaseError};

@@ -109,15 +109,16 @@ pub(crate) fn receive_request(
             _ => Ok(packet),
         }
     };
-    let mut buffer = vec![0; LONGEST_PACKET];
-    let packet = receive(&mut buffer[..ANNOUNCEMENT], 0)?;
-    let announced = Announcement::from_bytes(&buffer[..packet.length])?;
+    let mut first = [0; ANNOUNCEMENT];
+    let packet = receive(&mut first, 0)?;
+    let announced = Announcement::from_bytes(&first[..packet.length])?;
+    let mut buffer = vec![0; announced.length.min(LONGEST_PACKET)];
     let mut request = Vec::new();
     let mut descriptors = Vec::new();
     while request.len() < announced.length {
         let missing = announced.descriptors - descriptors.len();
         let most = missing.min(MOST_DESCRIPTORS_AT_ONCE);
-        let longest = LONGEST_PACKET.min(announced.length - request.len());
+        let longest = buffer.len().min(announced.length - request.len());
         let packet = receive(&mut buffer[..longest], most)?;
         request.extend_from_slice(&buffer[..packet.length]);
         descriptors.extend(packet.descriptors);

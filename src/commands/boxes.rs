@@ -3,11 +3,11 @@
 use super::free_box::take_any;
 use super::{Answer, Context, Failure};
 use crate::box_dir::{
-    Absent, BoxDir, Busy, LeaseError, Lock, Owner, Record, holders, wait_for_stragglers,
+    Absent, BoxDir, Busy, Census, LeaseError, Lock, Owner, Record, holders, wait_for_stragglers,
 };
 use crate::caller::Caller;
 use crate::cgroup::{Place, Subtree, find_place};
-use crate::plan::BoxPlan;
+use crate::plan::{BoxPlan, ceilings};
 use crate::quantity::{BoxId, DiskQuota};
 use crate::request::BoxChoice;
 
@@ -137,6 +137,11 @@ pub(super) fn claim(
     place: &Place,
 ) -> Result<Record, Failure> {
     let claim = || lock.claim(plan.pool, before, context.caller.owner(), cg);
+    // Others who make boxes wait until ours is among those that are counted.
+    let _turn = match before {
+        Some(before) if before.owner.uid == context.caller.uid => None,
+        _ => check_boxes(context)?,
+    };
     match claim() {
         Err(LeaseError::Exhausted(_)) => {
             remove_unfinished(context, plan, place)?;
@@ -144,6 +149,19 @@ pub(super) fn claim(
         }
         other => Ok(other?),
     }
+}
+
+/// Whether the caller may have another box. Root may; for others, boxes are counted, and are not made by anybody else
+/// before the census is dropped.
+fn check_boxes(context: &Context) -> Result<Option<Census>, Failure> {
+    let (uid, settings) = (context.caller.uid, &context.settings);
+    if context.caller.called_by_root {
+        return Ok(None);
+    }
+    let census = Census::take(&settings.boxes.locks)?;
+    let (theirs, all) = (census.of_user(uid), census.of_all_but_root());
+    ceilings::check_boxes(uid, theirs, all, &settings.ceilings)?;
+    Ok(Some(census))
 }
 
 /// Removes the boxes whose making, or whose `exec`, was killed.

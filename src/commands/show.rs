@@ -1,11 +1,10 @@
 //! Commands that only tell: `--version`, `--check-config`, `--print-cg-root`.
 
-use std::path::PathBuf;
-
 use super::{Answer, Failure};
 use crate::caller::Caller;
 use crate::cgroup::{Place, find_place};
 use crate::config::{self, ConfigSource};
+use crate::systemd::slice_path;
 
 /// isolate's first line, which clients look for, and our own.
 pub(crate) fn version() -> Answer {
@@ -43,28 +42,4 @@ pub(crate) fn print_cg_root(source: &ConfigSource) -> Result<Answer, Failure> {
         stdout: format!("{}\n", root.display()),
         ..Answer::default()
     })
-}
-
-/// The cgroup of a slice: `a-b.slice` is in `a.slice` (systemd.slice(5)).
-fn slice_path(slice: &str) -> PathBuf {
-    let stem = slice.strip_suffix(".slice").unwrap_or(slice);
-    stem.match_indices('-')
-        .map(|(at, _)| &stem[..at])
-        .chain([stem])
-        .map(|part| format!("{part}.slice"))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slice_is_in_the_slices_that_its_name_begins_with() {
-        assert_eq!(slice_path("isolate.slice"), PathBuf::from("isolate.slice"));
-        assert_eq!(
-            slice_path("a-b-c.slice"),
-            PathBuf::from("a.slice/a-b.slice/a-b-c.slice")
-        );
-    }
 }

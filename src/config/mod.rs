@@ -12,6 +12,7 @@
 mod acceptance;
 pub(crate) mod box_set;
 mod boxes;
+pub(crate) mod ceilings;
 pub(crate) mod error;
 mod files;
 mod fragment;

@@ -4,6 +4,8 @@
 //! asks, the keeper polls [`ScopeRequest::ready`] beside everything else and sets the deadline. Nothing
 //! here blocks, and there are no threads.
 
+mod cpu_quota;
+mod slice;
 mod state;
 mod unit;
 
@@ -12,6 +14,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use cpu_quota::ensure as ensure_cpu_quota;
+pub(crate) use slice::slice_path;
 pub(crate) use state::StateRequest;
 use unit::{Answer, Held, Start};
 

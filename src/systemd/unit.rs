@@ -9,8 +9,8 @@ use super::ScopeSpec;
 use crate::bus::{Bus, BusError, Incoming, Kind, call_of_the_bus, serial};
 
 pub(super) const SYSTEMD: &str = "org.freedesktop.systemd1";
-const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
-const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const JOB_REMOVED: &str = "JobRemoved";
 
 /// The process that the scope is to hold.

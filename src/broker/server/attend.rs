@@ -16,16 +16,21 @@ use crate::broker::of_root;
 use crate::broker::protocol::{Called, Reply};
 use crate::broker::wire::{receive_request, send_reply};
 use crate::caller::Caller;
+use crate::cgroup::{Place, find_place};
 use crate::cli::{self, Call};
 use crate::clock::Moment;
 use crate::commands::{Answer, Context, Failure, Results};
+use crate::config::ceilings::Ceilings;
+use crate::config::settings::Settings;
 use crate::config::{self, ConfigSource};
 use crate::inheritance::Inheritance;
 use crate::keeper::{Line, Signals};
 use crate::logging;
 use crate::opened_dirs::OpenedDirs;
+use crate::plan::ceilings;
 use crate::request::{Command, Request};
 use crate::sys::socket::die_when_heard;
+use crate::systemd::{ensure_cpu_quota, slice_path};
 
 /// How long a request may take to arrive. It is there in no time, unless somebody wants to keep us busy.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
@@ -60,7 +65,7 @@ fn serve(
     let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE)?;
     let called = Called::from_bytes(&bytes, descriptors.len())?;
     drop(bytes);
-    let request = read(&called)?;
+    let mut request = read(&called)?;
     let mut account = Account::new(account);
     let own = &mut [&mut *connection, account.channel(), &mut peer.pidfd];
     let cannot_adopt = Failure::at("cannot take over the caller's descriptors");
@@ -73,7 +78,9 @@ fn serve(
         .ok_or_else(|| Failure::new("the limits and CPUs of the caller make no sense"))?;
     log_to(connection.as_fd(), request.verbosity)?;
     let mut settings = config::load(&ConfigSource::new(config))?.settings;
-    settings.cgroup.slice = slice_of(&settings.cgroup.slice, peer.uid);
+    let amounts = ceilings::apply(&mut request, &settings)?;
+    account.reserve(amounts, settings.ceilings.clone())?;
+    give_slice(&mut settings, peer.uid)?;
     // A caller who is gone ends this process, until the run begins: then it is the run that ends.
     die_when_heard(connection.as_fd())?;
     let line = connection.try_clone()?;
@@ -117,6 +124,26 @@ fn read(called: &Called) -> Result<Request, Failure> {
         Some(refusal) => Err(refusal),
         None => Ok(request),
     }
+}
+
+/// Gives a user's runs a slice of their own, with the CPU quotas that are configured for it and the slice of all.
+fn give_slice(settings: &mut Settings, uid: u32) -> Result<(), Failure> {
+    let own = slice_of(&settings.cgroup.slice, uid);
+    let all = std::mem::replace(&mut settings.cgroup.slice, own.clone());
+    let Ceilings { user, total, .. } = &settings.ceilings;
+    let place = find_place(&settings.cgroup)?;
+    let Place::Systemd { mount_point, .. } = &place else {
+        return match user.cpu_quota.or(total.cpu_quota) {
+            None => Ok(()),
+            Some(_) => Err(Failure::new(
+                "a CPU quota (limits.cpu_quota) needs systemd, and here the runs are not in its hands",
+            )),
+        };
+    };
+    for (slice, quota) in [(all, total.cpu_quota), (own, user.cpu_quota)] {
+        ensure_cpu_quota(&slice, &mount_point.join(slice_path(&slice)), quota)?;
+    }
+    Ok(())
 }
 
 /// The slice for a user's runs, in the slice of all: the kernel shares CPU time out among slices, so that a user with many

@@ -10,7 +10,7 @@ mod listener;
 mod peer;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -24,8 +24,8 @@ use crate::error::chain;
 use crate::output::write_all;
 use crate::request::BrokerOptions;
 use crate::sys::process::{self, Cloned};
-use crate::sys::socket;
-use children::Children;
+use crate::sys::socket::{self, PeerIds};
+use children::{Children, Waiting};
 use listener::Listener;
 
 /// Serves until it is told to stop. Keepers of runs under way go on then, and tell their callers how these end.
@@ -56,7 +56,12 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
         // First those who give back what others may then have.
         children.hear(&heard);
         if connection {
-            take_connections(&listener, &mut children, options);
+            take_connections(&listener, &mut children);
+        }
+        while let Some(waiting) = children.next() {
+            if let Err(error) = serve(waiting, &mut children, options) {
+                complain("cannot serve a connection", &error);
+            }
         }
     }
 }
@@ -108,7 +113,7 @@ fn stop_signals() -> nix::Result<SignalFd> {
 /// How many connections are taken before keepers are heard again.
 const AT_ONCE: usize = 16;
 
-fn take_connections(listener: &Listener, children: &mut Children, options: &BrokerOptions) {
+fn take_connections(listener: &Listener, children: &mut Children) {
     for _ in 0..AT_ONCE {
         let connection = match listener.accept() {
             Ok(Some(connection)) => connection,
@@ -119,8 +124,11 @@ fn take_connections(listener: &Listener, children: &mut Children, options: &Brok
                 return;
             }
         };
-        if let Err(error) = serve(connection, children, options) {
-            complain("cannot serve a connection", &error);
+        let Ok(PeerIds { uid, .. }) = socket::peer_ids(connection.as_fd()) else {
+            continue;
+        };
+        if let Err((refusal, waiting)) = children.enqueue(Waiting { uid, connection }) {
+            attend::refuse(waiting.connection.as_fd(), &refusal);
         }
     }
 }
@@ -133,12 +141,8 @@ fn complain(what: &str, error: &io::Error) {
 }
 
 /// Gives a connection to a keeper of its own.
-fn serve(connection: OwnedFd, children: &mut Children, options: &BrokerOptions) -> io::Result<()> {
-    let uid = socket::peer_ids(connection.as_fd())?.uid;
-    if let Err(refusal) = children.may_have_another(uid) {
-        attend::refuse(connection.as_fd(), &refusal);
-        return Ok(());
-    }
+fn serve(waiting: Waiting, children: &mut Children, options: &BrokerOptions) -> io::Result<()> {
+    let Waiting { uid, connection } = waiting;
     let (ours, theirs) = socket::pair()?;
     match process::clone(0, None)? {
         Cloned::Child => {
