@@ -38,6 +38,8 @@ mod launch;
 mod logging;
 mod output;
 mod plan;
+#[cfg_attr(not(test), expect(dead_code, reason = "the broker asks polkit"))]
+mod polkit;
 mod quantity;
 mod report;
 mod request;
