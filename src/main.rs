@@ -43,6 +43,8 @@ mod logging;
 mod opened_dirs;
 mod output;
 mod plan;
+#[cfg_attr(not(test), expect(dead_code, reason = "the broker asks polkit"))]
+mod polkit;
 mod quantity;
 mod report;
 mod request;

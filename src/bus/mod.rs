@@ -23,7 +23,8 @@ pub(crate) use message::{Incoming, Kind};
 
 use crate::sys::socket::send;
 
-const SOCKET: &str = "/run/dbus/system_bus_socket";
+/// Where the system bus is.
+pub(crate) const SOCKET: &str = "/run/dbus/system_bus_socket";
 
 /// Why a conversation with the bus ended.
 #[derive(Debug)]
@@ -128,7 +129,12 @@ impl Bus {
 
     /// Connects and begins the handshake; who it is that connects, the bus learns from the kernel.
     pub(crate) fn connect() -> Result<Self, BusError> {
-        let stream = open().map_err(BusError::Connect)?;
+        Self::connect_to(Path::new(SOCKET))
+    }
+
+    /// Connects to a bus elsewhere: a test's.
+    pub(crate) fn connect_to(path: &Path) -> Result<Self, BusError> {
+        let stream = open(path).map_err(BusError::Connect)?;
         // EXTERNAL takes the user id in decimal, each digit in hexadecimal. The rest of the handshake need
         // not wait for the answer.
         let digits = nix::unistd::geteuid().to_string();
@@ -250,10 +256,10 @@ fn let_others_run() {
 }
 
 /// A socket that does not block at all: with its queue full, a bus that hangs would keep us in connect(2).
-fn open() -> io::Result<UnixStream> {
+fn open(path: &Path) -> io::Result<UnixStream> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    connect(socket.as_raw_fd(), &UnixAddr::new(SOCKET)?)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(socket.into())
 }
 
