@@ -43,7 +43,6 @@ mod logging;
 mod opened_dirs;
 mod output;
 mod plan;
-#[cfg_attr(not(test), expect(dead_code, reason = "the broker asks polkit"))]
 mod polkit;
 mod quantity;
 mod report;
@@ -210,6 +209,7 @@ fn carry_out(
         request,
         settings,
         caller,
+        rights: None,
         asked,
         environment: std::env::vars_os().collect(),
         directories,

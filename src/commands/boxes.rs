@@ -5,19 +5,16 @@ use super::{Answer, Context, Failure};
 use crate::box_dir::{
     Absent, BoxDir, Busy, Census, LeaseError, Lock, Owner, Record, holders, wait_for_stragglers,
 };
-use crate::caller::Caller;
 use crate::cgroup::{Place, Subtree, find_place};
 use crate::plan::{BoxPlan, ceilings};
+use crate::polkit::Action;
 use crate::quantity::{BoxId, DiskQuota};
 use crate::request::BoxChoice;
 
 /// Makes a box, or makes it anew; prints its path.
 pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
     let Context {
-        request,
-        settings,
-        caller,
-        ..
+        request, settings, ..
     } = context;
     may_init(context)?;
     let place = find_place(&settings.cgroup)?;
@@ -40,7 +37,7 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
             let lock = lock.ok_or_else(vanished)?;
             let before = lock.record()?;
             if let Some(record) = &before {
-                check_owner(record, *caller)?;
+                check_owner(record, context)?;
             }
             (plan, lock, before)
         }
@@ -88,7 +85,7 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
     };
     let ids = match lock.record() {
         Ok(Some(record)) => {
-            check_owner(&record, *caller)?;
+            check_owner(&record, context)?;
             settle(&record)?;
             Some(record.ids)
         }
@@ -242,15 +239,22 @@ pub(super) fn settle(record: &Record) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Root may use anybody's box; others only their own, also where root acts for them.
-pub(super) fn check_owner(record: &Record, caller: Caller) -> Result<(), Failure> {
+/// Root may use anybody's box, and whom polkit lets manage boxes; others only their own, also where root acts for them.
+pub(super) fn check_owner(record: &Record, context: &Context) -> Result<(), Failure> {
+    let Context { caller, .. } = context;
     if caller.uid == 0 || record.owner.uid == caller.uid {
         return Ok(());
     }
-    Err(Failure::new(format!(
+    let whose = format!(
         "This box belongs to a different user (uid {})",
         record.owner.uid
-    )))
+    );
+    match &context.rights {
+        None => Err(Failure::new(whose)),
+        Some(rights) => Ok(rights
+            .may(Action::ManageBoxes)
+            .map_err(Failure::at(&whose))?),
+    }
 }
 
 /// What to do about a box that is in use.

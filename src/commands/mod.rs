@@ -5,6 +5,7 @@ pub(crate) mod boxes;
 pub(crate) mod config_import;
 pub(crate) mod exec;
 mod free_box;
+mod rights;
 pub(crate) mod run;
 pub(crate) mod show;
 
@@ -15,6 +16,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use box_run::Finished;
+pub(crate) use rights::Rights;
 
 use crate::caller::Caller;
 use crate::clock::Moment;
@@ -35,6 +37,8 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// Who asks.
     pub(crate) caller: Caller,
+    /// What they may do beyond using boxes of their own; `None`: nothing, unless they are root.
+    pub(crate) rights: Option<Rights>,
     /// When they asked.
     pub(crate) asked: Moment,
     /// Their environment.

@@ -14,7 +14,6 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
     let Context {
         request,
         settings,
-        caller,
         environment,
         ..
     } = context;
@@ -31,7 +30,7 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
     };
     let lock = lock.ok_or_else(not_found)?;
     let record = lock.record()?.ok_or_else(not_found)?;
-    check_owner(&record, *caller)?;
+    check_owner(&record, context)?;
     settle(&record)?;
     if !record.ready {
         return Err(Failure::new("This box was not initialized properly"));

@@ -11,6 +11,7 @@ use nix::sys::time::TimeVal;
 
 use super::account::Account;
 use super::adopt::adopt;
+use super::authorise;
 use super::peer::Peer;
 use crate::broker::of_root;
 use crate::broker::protocol::{Called, Reply};
@@ -19,7 +20,7 @@ use crate::caller::Caller;
 use crate::cgroup::{Place, find_place};
 use crate::cli::{self, Call};
 use crate::clock::Moment;
-use crate::commands::{Answer, Context, Failure, Results};
+use crate::commands::{Answer, Context, Failure, Results, Rights};
 use crate::config::ceilings::Ceilings;
 use crate::config::settings::Settings;
 use crate::config::{self, ConfigSource};
@@ -28,6 +29,7 @@ use crate::keeper::{Line, Signals};
 use crate::logging;
 use crate::opened_dirs::OpenedDirs;
 use crate::plan::ceilings;
+use crate::polkit::Authority;
 use crate::request::{Command, Request};
 use crate::sys::socket::die_when_heard;
 use crate::systemd::{ensure_cpu_quota, slice_path};
@@ -61,26 +63,33 @@ fn serve(
     SigSet::empty().thread_set_mask()?;
     Signals::hold_back_write_errors()?;
     setsockopt(connection, SendTimeout, &TimeVal::new(REPLY_PATIENCE, 0))?;
-    let mut peer = Peer::of(connection.as_fd())?;
+    let Peer { ids, mut subject } = Peer::of(connection.as_fd())?;
     let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE)?;
     let called = Called::from_bytes(&bytes, descriptors.len())?;
     drop(bytes);
     let mut request = read(&called)?;
     let mut account = Account::new(account);
-    let own = &mut [&mut *connection, account.channel(), &mut peer.pidfd];
+    let own = &mut [&mut *connection, account.channel(), &mut subject.pidfd];
     let cannot_adopt = Failure::at("cannot take over the caller's descriptors");
     let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
     let directories = OpenedDirs::from_parts(&request.dirs, &called.directories, rest)
         .ok_or_else(|| Failure::new("the request names other directories than those it opened"))?;
+    // The answer is waited for when there is nothing else left to do.
+    let details = authorise::details(&request);
+    let mut authority = Authority::new(subject, called.interactive);
+    for action in authorise::needed(&request) {
+        authority.ask(action, &details);
+    }
     let own = Inheritance::of_process()?;
     let inheritance = called.inheritance.clone().within(&own);
     let inheritance = inheritance
         .ok_or_else(|| Failure::new("the limits and CPUs of the caller make no sense"))?;
     log_to(connection.as_fd(), request.verbosity)?;
     let mut settings = config::load(&ConfigSource::new(config))?.settings;
+    authority.wait()?;
     let amounts = ceilings::apply(&mut request, &settings)?;
     account.reserve(amounts, settings.ceilings.clone())?;
-    give_slice(&mut settings, peer.uid)?;
+    give_slice(&mut settings, ids.uid)?;
     // A caller who is gone ends this process, until the run begins: then it is the run that ends.
     die_when_heard(connection.as_fd())?;
     let line = connection.try_clone()?;
@@ -88,10 +97,11 @@ fn serve(
         request,
         settings,
         caller: Caller {
-            uid: peer.uid,
-            gid: peer.gid,
-            called_by_root: peer.uid == 0,
+            uid: ids.uid,
+            gid: ids.gid,
+            called_by_root: ids.uid == 0,
         },
+        rights: Some(Rights::new(authority, details)),
         asked: Moment::from_nanoseconds(called.asked),
         environment: called.environment(),
         directories,

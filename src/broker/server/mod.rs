@@ -5,6 +5,7 @@
 mod account;
 mod adopt;
 mod attend;
+mod authorise;
 mod children;
 mod listener;
 mod peer;

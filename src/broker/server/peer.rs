@@ -2,31 +2,22 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::commands::Failure;
+use crate::polkit::Subject;
 use crate::sys::process::pidfd_of;
-use crate::sys::socket::{peer_ids, peer_pidfd};
+use crate::sys::socket::{PeerIds, peer_ids, peer_pidfd};
 
 /// The process on the other side of a connection, as it was when it connected.
 #[derive(Debug)]
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "polkit comes with the next change")
-)]
 pub(super) struct Peer {
-    /// Its number here.
-    pub(super) pid: i32,
-    /// When it started, in the kernel's unit: together with the number it is one process for good (proc_pid_stat(5)).
-    pub(super) start_time: u64,
-    /// Its user.
-    pub(super) uid: u32,
-    /// Its group.
-    pub(super) gid: u32,
-    /// The process itself.
-    pub(super) pidfd: OwnedFd,
+    /// Its number, user and group.
+    pub(super) ids: PeerIds,
+    /// The same for polkit.
+    pub(super) subject: Subject,
 }
 
 impl Peer {
@@ -55,13 +46,13 @@ impl Peer {
         if has_ended(pidfd.as_fd()).map_err(cannot)? {
             return Err(Failure::new("the calling process is gone"));
         }
-        Ok(Self {
+        let subject = Subject {
             pid: ids.pid,
             start_time,
             uid: ids.uid,
-            gid: ids.gid,
             pidfd,
-        })
+        };
+        Ok(Self { ids, subject })
     }
 }
 
@@ -102,8 +93,8 @@ mod tests {
     fn the_peer_of_a_pair_is_this_process() {
         let (ours, _theirs) = pair().unwrap();
         let peer = Peer::of(ours.as_fd()).unwrap();
-        assert_eq!(peer.pid, std::process::id() as i32);
-        assert_eq!(peer.uid, nix::unistd::geteuid().as_raw());
-        assert!(peer.start_time > 0);
+        assert_eq!(peer.ids.pid, std::process::id() as i32);
+        assert_eq!(peer.ids.uid, nix::unistd::geteuid().as_raw());
+        assert!(peer.subject.start_time > 0);
     }
 }
