@@ -87,10 +87,10 @@ fn call(member: &str) -> zbus::Result<zbus::message::Builder<'_>> {
         .interface(AUTHORITY)
 }
 
-/// Reads the answer.
+/// Reads the answer. Its one argument is a structure, which the library does not tell from its members.
 pub(super) fn verdict(answer: &Incoming) -> Result<Verdict, BusError> {
-    type Answer = ((bool, bool, BTreeMap<String, String>),);
-    let ((is_authorized, is_challenge, details),): Answer = answer.body()?;
+    let (is_authorized, is_challenge, details): (bool, bool, BTreeMap<String, String>) =
+        answer.body()?;
     let says = |key: &str, value: &str| details.get(key).is_some_and(|said| said == value);
     Ok(match (is_authorized, is_challenge) {
         (true, false) => Verdict::Allowed,

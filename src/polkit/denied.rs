@@ -39,7 +39,9 @@ pub(crate) enum Why {
     Ended,
     /// polkit does not know the action.
     NotRegistered(BusError),
-    /// There is no bus, or no polkit on it.
+    /// There is no bus.
+    NoBus(BusError),
+    /// There is no polkit on the bus.
     NoPolkit(BusError),
     /// polkit could not be asked, or did not answer the question.
     Failed(BusError),
@@ -51,7 +53,7 @@ impl Why {
     /// What an error in place of an answer says.
     pub(super) fn from_error(error: BusError) -> Self {
         match &error {
-            BusError::Connect(_) => Self::NoPolkit(error),
+            BusError::Connect(_) | BusError::Rejected(_) => Self::NoBus(error),
             BusError::Refused { text, .. } if text.ends_with(" is not registered") => {
                 Self::NotRegistered(error)
             }
@@ -64,7 +66,10 @@ impl Why {
 
     fn cause(&self) -> Option<&BusError> {
         match self {
-            Self::NotRegistered(error) | Self::NoPolkit(error) | Self::Failed(error) => Some(error),
+            Self::NotRegistered(error)
+            | Self::NoBus(error)
+            | Self::NoPolkit(error)
+            | Self::Failed(error) => Some(error),
             _ => None,
         }
     }
@@ -126,6 +131,8 @@ impl fmt::Display for Denied {
                 f,
                 "polkit does not know {id} (install io.github.isolate_run.policy in /usr/share/polkit-1/actions)"
             ),
+            // The cause has the remedy.
+            Why::NoBus(_) => write!(f, "polkit cannot be asked for {id}"),
             Why::NoPolkit(_) => write!(
                 f,
                 "polkit cannot be asked for {id} (install polkit, the package 'polkitd' or 'polkit'; is it \

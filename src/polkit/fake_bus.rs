@@ -125,8 +125,14 @@ impl Side {
         called
     }
 
-    /// Sends an answer, or an error of this name.
-    pub(super) fn send<B>(&mut self, serial: u32, sender: &str, error: Option<&str>, body: &B)
+    /// Sends an answer, or an error of this name, and gives its bytes.
+    pub(super) fn send<B>(
+        &mut self,
+        serial: u32,
+        sender: &str,
+        error: Option<&str>,
+        body: &B,
+    ) -> Vec<u8>
     where
         B: serde::Serialize + Type,
     {
@@ -143,6 +149,7 @@ impl Side {
         message.resize(message.len().next_multiple_of(8), 0);
         message.extend_from_slice(&body);
         self.stream.write_all(&message).unwrap();
+        message
     }
 
     pub(super) fn say_who_polkit_is(&mut self) {
@@ -158,6 +165,9 @@ impl Side {
         details: &[(&str, &str)],
     ) {
         let details: HashMap<&str, &str> = details.iter().copied().collect();
-        self.send(serial, sender, None, &((answer.0, answer.1, details),));
+        let sent = self.send(serial, sender, None, &(answer.0, answer.1, details));
+        // As polkit has it: one argument, a structure.
+        let types = b"\x09(bba{ss})\0";
+        assert!(sent.windows(types.len()).any(|bytes| bytes == types));
     }
 }
