@@ -116,11 +116,15 @@ fn a_rule_lets_a_user_into_some_boxes_alone() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_box_is_its_owners_roots_and_the_managers() {
     let test_box = test_box();
-    let rule = "polkit.addRule(function (action, subject) {\n\
-        if (action.id == 'io.github.isolate_run.use-box' && subject.user == 'bob')\n\
-        return polkit.Result.YES; });\n";
+    let rule = format!(
+        "polkit.addRule(function (action, subject) {{\n\
+         if (action.id == 'io.github.isolate_run.use-box' && subject.user == 'bob'\n\
+         && action.lookup('box-id') == '{}')\n\
+         return polkit.Result.YES; }});\n",
+        test_box.id()
+    );
     let by_bob = |args: &[&str]| finish(test_box.command_of(BOB, args));
-    let _rules = Rules::new("20-test-bob", rule, || by_bob(&["--cleanup"]).code == 0);
+    let _rules = Rules::new("20-test-bob", &rule, || by_bob(&["--cleanup"]).code == 0);
     test_box.init();
     test_box.write("secret", "of alice");
     for args in [&["--init"][..], &RUN, &["--cleanup"]] {
@@ -194,10 +198,9 @@ fn a_worker_in_a_system_service_needs_no_login() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
-fn without_polkit_nobody_is_let_in() {
+fn a_polkit_that_does_not_answer_is_waited_for() {
     let test_box = test_box();
     test_box.init();
-    // One that does not answer.
     let polkit = must(
         "systemctl",
         &["show", "--value", "--property=MainPID", "polkit.service"],
