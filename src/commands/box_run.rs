@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{Context, Failure};
+use super::{Context, Failure, Rights};
 use crate::box_dir::{BoxDir, Lock, Record};
 use crate::bus::{Bus, BusError};
 use crate::cgroup::{Place, Subtree};
@@ -203,7 +203,10 @@ impl BoxRun<'_> {
             nix::unistd::dup2_stderr(&setup.null)?;
         }
         drop(setup);
-        let outcome = keeper::supervise(plan, init, cgroups, self.signals);
+        let outcome = {
+            let permission = self.context.rights.as_ref().map(Rights::permission);
+            keeper::supervise(plan, init, cgroups, self.signals, permission)
+        };
         if let Some(Ok(terminal)) = terminal {
             if let Err(errno) = nix::unistd::tcsetpgrp(&terminal, nix::unistd::getpgrp()) {
                 // The terminal is gone; then nobody needs a foreground group any more.

@@ -20,6 +20,16 @@ impl Rights {
         }
     }
 
+    /// Waits for the answers to what was asked before.
+    pub(crate) fn wait(&self) -> Result<(), Denied> {
+        self.authority.borrow_mut().wait()
+    }
+
+    /// What was asked before, for a run that is made ready meanwhile.
+    pub(super) fn permission(&self) -> &RefCell<Authority> {
+        &self.authority
+    }
+
     /// Whether the caller may.
     pub(super) fn may(&self, action: Action) -> Result<(), Denied> {
         self.authority.borrow_mut().may(action, &self.details)

@@ -18,7 +18,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -114,6 +114,8 @@ pub(crate) struct Authority {
     remembered: Vec<(Question, Verdict)>,
     /// A "no" that needed no question.
     refused: Option<Denied>,
+    /// The connection was lost once already.
+    has_lost_bus: bool,
 }
 
 /// A busy or emulated machine takes its time to start polkit.
@@ -141,6 +143,7 @@ impl Authority {
             pending: Vec::new(),
             remembered: Vec::new(),
             refused: None,
+            has_lost_bus: false,
         }
     }
 
@@ -187,13 +190,7 @@ impl Authority {
             Some(denied) => Err(denied),
             None => self.wait_for_answers(),
         };
-        if answered.is_err() {
-            self.pending.clear();
-            if let Some(Ok(link)) = &mut self.link {
-                link.cancel();
-            }
-        }
-        answered
+        answered.inspect_err(|_| self.withdraw())
     }
 
     /// Asks and waits; what is remembered is not asked again.
@@ -202,33 +199,77 @@ impl Authority {
         self.wait()
     }
 
-    fn wait_for_answers(&mut self) -> Result<(), Denied> {
-        let mut has_lost_bus = false;
-        let mut since = None;
-        while let Some(first) = self.pending.first() {
-            let first = first.question.action;
+    /// Goes on as far as that is possible without waiting: whether all is allowed, or `None` when answers are still to
+    /// come. The time is the caller's to watch.
+    pub(crate) fn proceed(&mut self) -> Option<Result<(), Denied>> {
+        let answered = match self.refused.take() {
+            Some(denied) => Err(denied),
+            None => self.proceed_without_waiting()?,
+        };
+        Some(answered.inspect_err(|_| self.withdraw()))
+    }
+
+    /// Readable when [`Self::proceed`] has something to do.
+    pub(crate) fn ready(&self) -> Option<BorrowedFd<'_>> {
+        match &self.link {
+            Some(Ok(link)) => Some(link.as_fd()),
+            Some(Err(_)) | None => None,
+        }
+    }
+
+    fn proceed_without_waiting(&mut self) -> Option<Result<(), Denied>> {
+        while !self.pending.is_empty() {
             self.send();
-            let (action, error) = match self.next(&mut since) {
-                Ok(Next::Allowed) => {
-                    since = None;
-                    continue;
-                }
-                Ok(Next::Not(action, why)) => return Err(self.denied(action, why)),
-                Ok(Next::Never(why)) => return Err(self.denied(first, why)),
-                Ok(Next::Failed(action, error)) => (action, error),
-                Err(error) => (first, error),
-            };
-            // Its state is unknown now.
-            self.link = None;
-            self.pending.iter_mut().for_each(|asked| asked.sent = None);
-            if has_lost_bus || !may_pass(&error) {
-                return Err(self.denied(action, Why::from_error(error)));
+            let next = self.take().transpose()?;
+            if let Err(denied) = self.conclude(next) {
+                return Some(Err(denied));
             }
-            log::info!("asking polkit again: {}", chain(&error));
-            has_lost_bus = true;
-            poll(&mut [], PollTimeout::from(PAUSE_MS)).ok();
+        }
+        Some(Ok(()))
+    }
+
+    fn wait_for_answers(&mut self) -> Result<(), Denied> {
+        let mut since = None;
+        while !self.pending.is_empty() {
+            self.send();
+            let next = self.next(&mut since);
+            if matches!(next, Ok(Next::Allowed)) {
+                since = None;
+            }
+            self.conclude(next)?;
         }
         Ok(())
+    }
+
+    /// What follows from the next answer: a "no", or that it is to be gone on.
+    fn conclude(&mut self, next: Result<Next, BusError>) -> Result<(), Denied> {
+        // What has no answer is still there.
+        let first = self.pending.first();
+        let first = first.map_or(Action::UseBox, |first| first.question.action);
+        let (action, error) = match next {
+            Ok(Next::Allowed) => return Ok(()),
+            Ok(Next::Not(action, why)) => return Err(self.denied(action, why)),
+            Ok(Next::Never(why)) => return Err(self.denied(first, why)),
+            Ok(Next::Failed(action, error)) => (action, error),
+            Err(error) => (first, error),
+        };
+        // Its state is unknown now.
+        self.link = None;
+        self.pending.iter_mut().for_each(|asked| asked.sent = None);
+        if self.has_lost_bus || !may_pass(&error) {
+            return Err(self.denied(action, Why::from_error(error)));
+        }
+        log::info!("asking polkit again: {}", chain(&error));
+        self.has_lost_bus = true;
+        poll(&mut [], PollTimeout::from(PAUSE_MS)).ok();
+        Ok(())
+    }
+
+    fn withdraw(&mut self) {
+        self.pending.clear();
+        if let Some(Ok(link)) = &mut self.link {
+            link.cancel();
+        }
     }
 
     /// Sends what was not sent yet. Somebody who sits there is asked one thing at a time: their agent has
@@ -265,39 +306,11 @@ impl Authority {
 
     /// The next answer. Messages that are none do not prolong the time.
     fn next(&mut self, since: &mut Option<Moment>) -> Result<Next, BusError> {
-        if i32::try_from(self.subject.uid).is_err() {
-            return Ok(Next::Never(Why::UidTooLarge));
-        }
-        if self.subject.pid < 1 {
-            return Ok(Next::Never(Why::NoPid));
-        }
-        let link = match self.link.take() {
-            Some(Ok(link)) => self.link.insert(Ok(link)).as_mut(),
-            Some(Err(error)) => return Err(error),
-            None => return Err(BusError::Disconnected),
-        };
-        let Ok(link) = link else {
-            return Err(BusError::Disconnected);
-        };
         let now = || Moment::now().map_err(|errno| BusError::Transfer(errno.into()));
         let begin = *since.get_or_insert(now()?);
         loop {
-            while let Some((serial, says)) = link.next()? {
-                let answered = |asked: &Pending| asked.sent == Some(serial);
-                let Some(at) = self.pending.iter().position(answered) else {
-                    continue;
-                };
-                let action = self.pending[at].question.action;
-                let verdict = match says {
-                    Ok(verdict) => verdict,
-                    Err(error) => return Ok(Next::Failed(action, error)),
-                };
-                self.remembered
-                    .push((self.pending.remove(at).question, verdict));
-                return Ok(match why_not(verdict) {
-                    None => Next::Allowed,
-                    Some(why) => Next::Not(action, why),
-                });
+            if let Some(next) = self.take()? {
+                return Ok(next);
             }
             let left = self.patience.saturating_sub(now()?.since(begin));
             if left.is_zero() {
@@ -306,8 +319,9 @@ impl Authority {
             // Rounded up, so that the last part of a millisecond is not spent in a loop.
             let timeout = PollTimeout::try_from(left.saturating_add(Duration::from_millis(1)))
                 .unwrap_or(PollTimeout::MAX);
+            let link = self.ready().ok_or(BusError::Disconnected)?;
             let mut polled = [
-                PollFd::new(link.as_fd(), PollFlags::POLLIN),
+                PollFd::new(link, PollFlags::POLLIN),
                 PollFd::new(self.subject.pidfd.as_fd(), PollFlags::POLLIN),
             ];
             match poll(&mut polled, timeout) {
@@ -319,6 +333,42 @@ impl Authority {
                 return Ok(Next::Never(Why::Ended));
             }
         }
+    }
+
+    /// The next answer that is there.
+    fn take(&mut self) -> Result<Option<Next>, BusError> {
+        if i32::try_from(self.subject.uid).is_err() {
+            return Ok(Some(Next::Never(Why::UidTooLarge)));
+        }
+        if self.subject.pid < 1 {
+            return Ok(Some(Next::Never(Why::NoPid)));
+        }
+        let link = match self.link.take() {
+            Some(Ok(link)) => self.link.insert(Ok(link)).as_mut(),
+            Some(Err(error)) => return Err(error),
+            None => return Err(BusError::Disconnected),
+        };
+        let Ok(link) = link else {
+            return Err(BusError::Disconnected);
+        };
+        while let Some((serial, says)) = link.next()? {
+            let answered = |asked: &Pending| asked.sent == Some(serial);
+            let Some(at) = self.pending.iter().position(answered) else {
+                continue;
+            };
+            let action = self.pending[at].question.action;
+            let verdict = match says {
+                Ok(verdict) => verdict,
+                Err(error) => return Ok(Some(Next::Failed(action, error))),
+            };
+            self.remembered
+                .push((self.pending.remove(at).question, verdict));
+            return Ok(Some(match why_not(verdict) {
+                None => Next::Allowed,
+                Some(why) => Next::Not(action, why),
+            }));
+        }
+        Ok(None)
     }
 
     fn denied(&self, action: Action, why: Why) -> Denied {

@@ -74,7 +74,7 @@ fn serve(
     let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
     let directories = OpenedDirs::from_parts(&request.dirs, &called.directories, rest)
         .ok_or_else(|| Failure::new("the request names other directories than those it opened"))?;
-    // The answer is waited for when there is nothing else left to do.
+    // The answers are on their way while there is other work: see below.
     let details = authorise::details(&request);
     let mut authority = Authority::new(subject, called.interactive);
     for action in authorise::needed(&request) {
@@ -86,7 +86,11 @@ fn serve(
         .ok_or_else(|| Failure::new("the limits and CPUs of the caller make no sense"))?;
     log_to(connection.as_fd(), request.verbosity)?;
     let mut settings = config::load(&ConfigSource::new(config))?.settings;
-    authority.wait()?;
+    // A run is made ready meanwhile; its program begins when it is allowed. A person who is asked for a password takes
+    // longer than a run may, and the other commands are done too soon.
+    if called.interactive || request.command != Command::Run {
+        authority.wait()?;
+    }
     let amounts = ceilings::apply(&mut request, &settings)?;
     account.reserve(amounts, settings.ceilings.clone())?;
     give_slice(&mut settings, ids.uid)?;
@@ -108,7 +112,12 @@ fn serve(
         inheritance: Some(inheritance),
         line: Some(Line::new(line)),
     };
-    context.carry_out()
+    let done = context.carry_out();
+    if let (Err(_), Some(rights)) = (&done, &context.rights) {
+        // Somebody who may do nothing at all is told that, and not what else did not work.
+        rights.wait()?;
+    }
+    done
 }
 
 /// Reads the command line as the caller's own process did. What is root's is not for those who come this way.

@@ -84,7 +84,7 @@ mod tests {
     fn what_reaches_out_of_the_box_needs_an_action_of_its_own() {
         let of = |line| needed(&request(line));
         assert_eq!(of("i --init"), [Action::UseBox]);
-        assert_eq!(of("i --dir=dev:dev= --run a"), [Action::UseBox]);
+        assert_eq!(of("i --dir=dev --run a"), [Action::UseBox]);
         assert_eq!(
             of("i --share-net -d dev:dev --run a"),
             [Action::UseBox, Action::ShareNetwork, Action::UseDevices]
