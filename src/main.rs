@@ -52,6 +52,7 @@ mod sys;
 mod syscall_set;
 mod systemd;
 
+use std::cell::RefCell;
 use std::process::ExitCode;
 
 use caller::Caller;
@@ -215,6 +216,7 @@ fn carry_out(
         directories,
         inheritance: None,
         line: None,
+        bus: RefCell::new(None),
     };
     context.carry_out()
 }

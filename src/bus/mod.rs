@@ -163,6 +163,17 @@ impl Bus {
         }
     }
 
+    /// Takes what has come while nothing was asked; false when the connection is of no use any more.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        loop {
+            match self.receive() {
+                Ok(Some(_)) => {}
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
+    }
+
     /// Whether nothing is held back.
     pub(crate) fn has_sent(&self) -> bool {
         self.held_back.is_none()

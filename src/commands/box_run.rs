@@ -56,7 +56,8 @@ impl BoxRun<'_> {
             setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
         }
         // The handshake goes on while the sandbox is laid out.
-        let bus = matches!(plan.place, Place::Systemd { .. }).then(Bus::connect);
+        let bus = matches!(plan.place, Place::Systemd { .. })
+            .then(|| self.context.bus.take().map_or_else(Bus::connect, Ok));
         let setup = self.prepare(&plan)?;
         self.lock.write(&Record {
             running: true,

@@ -9,6 +9,7 @@ mod rights;
 pub(crate) mod run;
 pub(crate) mod show;
 
+use std::cell::RefCell;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use box_run::Finished;
 pub(crate) use rights::Rights;
 
+use crate::bus::Bus;
 use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::config::settings::Settings;
@@ -49,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) inheritance: Option<Inheritance>,
     /// To a caller who is another process, by the broker: it brings their signals.
     pub(crate) line: Option<Line>,
+    /// A connection to the bus that was made ahead, for one who wants it.
+    pub(crate) bus: RefCell<Option<Bus>>,
 }
 
 impl Context {

@@ -8,7 +8,7 @@ use zbus::Message;
 
 use super::Question;
 use super::call::{self, Told, Verdict};
-use crate::bus::{Bus, BusError, Incoming, Kind, serial};
+use crate::bus::{Bus, BusError, Incoming, Kind, SOCKET, serial};
 
 /// The bus itself: nobody else can be a sender of this name.
 const BUS: &str = "org.freedesktop.DBus";
@@ -18,7 +18,7 @@ pub(super) type Answer = (u32, Result<Verdict, BusError>);
 
 /// The connection.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     bus: Bus,
     /// The calls that were not answered, or whose answers were not handed out.
     calls: Vec<Call>,
@@ -57,6 +57,18 @@ impl Link {
             lookup: None,
             asked: 0,
         })
+    }
+
+    /// Connects before there is a question, and finds out who polkit is.
+    pub(crate) fn ahead() -> Result<Self, BusError> {
+        let mut new = Self::connect(Path::new(SOCKET))?;
+        new.look_up()?;
+        Ok(new)
+    }
+
+    /// Takes what has come while nothing was asked; false when the connection is of no use any more.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.next().is_ok()
     }
 
     /// Asks, and gives the number by which [`Self::next`] will tell the answer.

@@ -30,7 +30,7 @@ use crate::clock::Moment;
 use crate::error::chain;
 use call::{Told, Verdict};
 pub(crate) use denied::{Denied, Why};
-use link::Link;
+pub(crate) use link::Link;
 
 /// What polkit is asked for: the actions of polkit/io.github.isolate_run.policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,8 +128,9 @@ const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(300);
 const PAUSE_MS: u8 = 100;
 
 impl Authority {
-    /// Asks nothing yet. `interactive` is whether somebody may be asked for a password.
-    pub(crate) fn new(subject: Subject, interactive: bool) -> Self {
+    /// Asks nothing yet. `interactive` is whether somebody may be asked for a password; `link` is a connection that was
+    /// made ahead.
+    pub(crate) fn new(subject: Subject, interactive: bool, link: Option<Link>) -> Self {
         Self {
             subject,
             interactive,
@@ -139,7 +140,7 @@ impl Authority {
             } else {
                 PATIENCE
             },
-            link: None,
+            link: link.map(Ok),
             pending: Vec::new(),
             remembered: Vec::new(),
             refused: None,

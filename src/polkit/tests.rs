@@ -17,7 +17,7 @@ fn authority<T: Send + 'static>(
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bus");
     let listener = UnixListener::bind(&path).unwrap();
-    let mut authority = Authority::new(subject(1000), false);
+    let mut authority = Authority::new(subject(1000), false, None);
     authority.bus = path;
     authority.patience = Duration::from_secs(20);
     (authority, thread::spawn(move || bus(listener)), dir)
@@ -274,7 +274,7 @@ fn a_bus_that_was_lost_is_tried_once_more() {
 fn nobody_is_asked_about_what_cannot_be_told() {
     let dir = tempfile::tempdir().unwrap();
     let denied = |subject: Subject, detail: &str| {
-        let mut authority = Authority::new(subject, false);
+        let mut authority = Authority::new(subject, false, None);
         authority.bus = dir.path().join("none");
         let details = [("program", detail.to_owned())];
         authority.may(Action::UseBox, &details).unwrap_err().why

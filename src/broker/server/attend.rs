@@ -1,5 +1,6 @@
 //! A keeper's part of the conversation with its caller, from the connection to the last word.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -13,6 +14,7 @@ use super::account::Account;
 use super::adopt::adopt;
 use super::authorise;
 use super::peer::Peer;
+use super::spare::{Beginning, Connections};
 use crate::broker::of_root;
 use crate::broker::protocol::{Called, Reply};
 use crate::broker::wire::{receive_request, send_reply};
@@ -39,9 +41,14 @@ const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the caller's process may take to read the last word.
 const REPLY_PATIENCE: i64 = 10;
 
-/// Serves one connection. The account is where this process asks what its user may have.
-pub(super) fn attend(mut connection: OwnedFd, account: OwnedFd, config: Option<&Path>) {
-    let reply = match serve(&mut connection, account, config) {
+/// Serves one connection.
+pub(super) fn attend(beginning: Beginning, config: Option<&Path>) {
+    let Beginning {
+        account,
+        mut connection,
+        connections,
+    } = beginning;
+    let reply = match serve(&mut connection, account, connections, config) {
         Ok((answer, results)) => Reply::Done(answer, results),
         Err(failure) => Reply::Failed(failure.to_string()),
     };
@@ -57,6 +64,7 @@ pub(super) fn refuse(connection: BorrowedFd<'_>, refusal: &Failure) {
 fn serve(
     connection: &mut OwnedFd,
     account: OwnedFd,
+    mut connections: Connections,
     config: Option<&Path>,
 ) -> Result<(Answer, Results), Failure> {
     // Those of the broker are not ours.
@@ -69,6 +77,10 @@ fn serve(
     drop(bytes);
     let mut request = read(&called)?;
     let mut account = Account::new(account);
+    if !called.inherited.is_empty() {
+        // Their numbers may be among these.
+        connections = Connections::default();
+    }
     let own = &mut [&mut *connection, account.channel(), &mut subject.pidfd];
     let cannot_adopt = Failure::at("cannot take over the caller's descriptors");
     let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
@@ -76,7 +88,7 @@ fn serve(
         .ok_or_else(|| Failure::new("the request names other directories than those it opened"))?;
     // The answers are on their way while there is other work: see below.
     let details = authorise::details(&request);
-    let mut authority = Authority::new(subject, called.interactive);
+    let mut authority = Authority::new(subject, called.interactive, connections.polkit);
     for action in authorise::needed(&request) {
         authority.ask(action, &details);
     }
@@ -111,6 +123,7 @@ fn serve(
         directories,
         inheritance: Some(inheritance),
         line: Some(Line::new(line)),
+        bus: RefCell::new(connections.systemd),
     };
     let done = context.carry_out();
     if let (Err(_), Some(rights)) = (&done, &context.rights) {

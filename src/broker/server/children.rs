@@ -104,8 +104,9 @@ impl Children {
         self.keepers.iter().map(|child| child.account.as_fd())
     }
 
-    /// Hears the keepers at these places, which rise.
-    pub(super) fn hear(&mut self, places: &[usize]) {
+    /// Hears the keepers at these places, which rise; whether one of them has ended.
+    pub(super) fn hear(&mut self, places: &[usize]) -> bool {
+        let before = self.keepers.len();
         for place in places.iter().rev() {
             let Some(child) = self.keepers.get_mut(*place) else {
                 continue;
@@ -128,5 +129,6 @@ impl Children {
                 }
             }
         }
+        self.keepers.len() < before
     }
 }

@@ -9,9 +9,10 @@ mod authorise;
 mod children;
 mod listener;
 mod peer;
+mod spare;
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -24,10 +25,11 @@ use crate::commands::Failure;
 use crate::error::chain;
 use crate::output::write_all;
 use crate::request::BrokerOptions;
-use crate::sys::process::{self, Cloned};
+use crate::sys::process;
 use crate::sys::socket::{self, PeerIds};
 use children::{Children, Waiting};
 use listener::Listener;
+use spare::Spare;
 
 /// Serves until it is told to stop. Keepers of runs under way go on then, and tell their callers how these end.
 pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
@@ -45,7 +47,15 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     let state = [sd_notify::NotifyState::Ready];
     sd_notify::notify(&state).map_err(Failure::at("cannot tell systemd that we are ready"))?;
     let mut children = Children::default();
+    let mut spare = None;
+    let mut have_ended = true;
     loop {
+        // Not while somebody's run is made ready: it would take time from that.
+        if have_ended && spare.is_none() {
+            spare = make_spare(options)
+                .inspect_err(|error| complain("cannot stand by", error))
+                .ok();
+        }
         let Events {
             stop,
             connection,
@@ -55,12 +65,12 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
             return Ok(());
         }
         // First those who give back what others may then have.
-        children.hear(&heard);
+        have_ended = children.hear(&heard);
         if connection {
             take_connections(&listener, &mut children);
         }
         while let Some(waiting) = children.next() {
-            if let Err(error) = serve(waiting, &mut children, options) {
+            if let Err(error) = serve(waiting, spare.take(), &mut children, options) {
                 complain("cannot serve a connection", &error);
             }
         }
@@ -141,21 +151,41 @@ fn complain(what: &str, error: &io::Error) {
     write_all(io::stderr(), line.as_bytes()).ok();
 }
 
-/// Gives a connection to a keeper of its own.
-fn serve(waiting: Waiting, children: &mut Children, options: &BrokerOptions) -> io::Result<()> {
+/// Gives a connection to a keeper of its own: the one that stands by, or a new one.
+fn serve(
+    waiting: Waiting,
+    spare: Option<Spare>,
+    children: &mut Children,
+    options: &BrokerOptions,
+) -> io::Result<()> {
     let Waiting { uid, connection } = waiting;
-    let (ours, theirs) = socket::pair()?;
-    match process::clone(0, None)? {
-        Cloned::Child => {
-            // Nothing of the broker's is a keeper's: neither the socket nor its fellows' accounts.
-            if process::close_all_but(&[connection.as_raw_fd()], theirs.as_fd()).is_ok() {
-                attend::attend(connection, theirs, options.config.as_deref());
-            }
-            process::exit_now(0)
+    let handed_over = spare.and_then(|spare| match spare.hand_over(connection.as_fd()) {
+        Ok(()) => Some(spare),
+        Err(_) => {
+            // It has died.
+            process::wait_for(spare.pidfd.as_fd()).ok();
+            None
         }
-        Cloned::Parent { pidfd, .. } => {
-            children.add(uid, pidfd, ours);
-            Ok(())
+    });
+    let Spare { pidfd, account } = match handed_over {
+        Some(spare) => spare,
+        None => {
+            let spare = make_spare(options)?;
+            spare.hand_over(connection.as_fd())?;
+            spare
+        }
+    };
+    children.add(uid, pidfd, account);
+    Ok(())
+}
+
+/// Clones a keeper that stands by. In its own process this returns only when it has nothing more to do.
+fn make_spare(options: &BrokerOptions) -> io::Result<Spare> {
+    match Spare::make()? {
+        Ok(spare) => Ok(spare),
+        Err(beginning) => {
+            attend::attend(beginning, options.config.as_deref());
+            process::exit_now(0)
         }
     }
 }

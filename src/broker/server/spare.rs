@@ -1,0 +1,120 @@
+//! A keeper that stands by for the next request, with its connections to the bus made: what takes longest of all that
+//! a request could wait for, and does not depend on it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::MsgFlags;
+
+use crate::bus::Bus;
+use crate::polkit::Link;
+use crate::sys::process::{self, Cloned};
+use crate::sys::socket::{self, receive_packet, send_packet};
+
+/// One that stands by, as the broker's own process sees it.
+#[derive(Debug)]
+pub(super) struct Spare {
+    /// Its process.
+    pub(super) pidfd: OwnedFd,
+    /// Where it hears, and will ask.
+    pub(super) account: OwnedFd,
+}
+
+/// The connections of a keeper that has stood by. `None` is one that is still to be made.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    /// To ask polkit.
+    pub(super) polkit: Option<Link>,
+    /// To ask systemd.
+    pub(super) systemd: Option<Bus>,
+}
+
+/// What a keeper that was cloned has to begin with.
+pub(super) struct Beginning {
+    /// Where it asks.
+    pub(super) account: OwnedFd,
+    /// The connection to its caller.
+    pub(super) connection: OwnedFd,
+    pub(super) connections: Connections,
+}
+
+impl Spare {
+    /// Clones one. Twice returns: in the broker with the spare, in the spare with what it begins with as soon as there is
+    /// a request; a spare that is not needed any more ends.
+    pub(super) fn make() -> io::Result<Result<Self, Beginning>> {
+        let (ours, theirs) = socket::pair()?;
+        match process::clone(0, None)? {
+            Cloned::Parent { pidfd, .. } => Ok(Ok(Self {
+                pidfd,
+                account: ours,
+            })),
+            Cloned::Child => {
+                drop(ours);
+                // Nothing of the broker's is a keeper's: neither the socket nor its fellows' accounts.
+                match process::close_all_but(&[], theirs.as_fd()).and_then(|()| stand_by(&theirs)) {
+                    Ok(Some((connection, connections))) => Ok(Err(Beginning {
+                        account: theirs,
+                        connection,
+                        connections,
+                    })),
+                    Ok(None) | Err(_) => process::exit_now(0),
+                }
+            }
+        }
+    }
+
+    /// Hands a request over.
+    pub(super) fn hand_over(&self, connection: BorrowedFd<'_>) -> io::Result<()> {
+        let flags = MsgFlags::MSG_DONTWAIT;
+        send_packet(self.account.as_fd(), &[0], &[connection], flags)
+    }
+}
+
+/// Waits for a request; `None` when there will be none.
+fn stand_by(account: &OwnedFd) -> io::Result<Option<(OwnedFd, Connections)>> {
+    // Whoever cannot be reached now is tried again when there is something to ask.
+    let mut connections = Connections {
+        polkit: Link::ahead().ok(),
+        systemd: Bus::connect().ok(),
+    };
+    loop {
+        let [is_called, polkit, systemd] = connections.wait(account.as_fd())?;
+        if is_called {
+            let mut packet = receive_packet(account.as_fd(), &mut [0; 1], 1, MsgFlags::empty())?;
+            let connection = packet.descriptors.pop();
+            return Ok(connection.map(|connection| (connection, connections)));
+        }
+        // One that was cut is no use any more.
+        if polkit {
+            connections.polkit.take_if(|link| !link.is_alive());
+        }
+        if systemd {
+            connections.systemd.take_if(|bus| !bus.is_alive());
+        }
+    }
+}
+
+impl Connections {
+    /// Waits: whether something has come on the account, from polkit's side, from systemd's.
+    fn wait(&self, account: BorrowedFd<'_>) -> io::Result<[bool; 3]> {
+        let polkit = self.polkit.as_ref().map(AsFd::as_fd);
+        let systemd = self.systemd.as_ref().map(AsFd::as_fd);
+        let all = [Some(account), polkit, systemd];
+        let mut polled: Vec<_> = all
+            .iter()
+            .flatten()
+            .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
+            .collect();
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let mut polled = polled.iter();
+        Ok(all.map(|fd| {
+            let polled = fd.and_then(|_| polled.next());
+            polled.is_some_and(|polled| polled.any().unwrap_or(true))
+        }))
+    }
+}
