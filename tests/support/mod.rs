@@ -29,11 +29,13 @@ pub(crate) use output::{Meta, Output, Run};
 pub(crate) use process::{
     PATIENCE, Started, finish, finish_with_input, patience, slow, wait_until,
 };
+pub(crate) use terminal::Terminal;
 
 mod broker;
 mod job;
 mod output;
 mod process;
+mod terminal;
 
 /// Boxes that each [`TestBox`] may use.
 pub(crate) const BOXES: u32 = 8;
