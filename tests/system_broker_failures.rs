@@ -53,7 +53,7 @@ fn a_killed_keeper_is_told_and_takes_the_run_along() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
-fn a_keeper_killed_by_itself_during_exec_gives_the_box_back_to_the_next() {
+fn the_box_of_an_exec_whose_keeper_was_killed_is_free_again() {
     let test_box = user_box();
     let id = format!("--box-id={}", test_box.id());
     let command = test_box.exec_command(&[&id, "sleep", "600"]);
