@@ -3,7 +3,7 @@
 use super::box_run::BoxRun;
 use super::boxes::{box_plan, busy, check_owner, settle};
 use super::{Answer, Context, Failure, Results};
-use crate::box_dir::{Absent, BoxDir, Lock};
+use crate::box_dir::{Absent, BoxDir, Lock, Record, SpecialFiles};
 use crate::cgroup::find_place;
 use crate::keeper::Signals;
 use crate::plan::RunPlan;
@@ -48,6 +48,7 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
     let box_dir = BoxDir::open(&box_plan.root, box_plan.id)?.ok_or_else(not_found)?;
     let place = find_place(&settings.cgroup)?;
     let plan = RunPlan::resolve(request, settings, place, box_plan.id, environment)?;
+    let record = take_up(&box_dir, record, plan.special_files)?;
     let signals = Signals::take_over(context.line.as_ref())?;
     let finished = BoxRun {
         context,
@@ -67,4 +68,16 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
         ..Answer::default()
     };
     Ok((answer, Results::of_run(&finished)))
+}
+
+/// Gives the files of a box back whose keeper was killed. Its owner, with whose rights the directories in it are opened,
+/// could not get in.
+fn take_up(box_dir: &BoxDir, record: Record, special: SpecialFiles) -> Result<Record, Failure> {
+    if record.running {
+        box_dir.give_back(record.ids, record.owner, special)?;
+    }
+    Ok(Record {
+        running: false,
+        ..record
+    })
 }

@@ -11,6 +11,15 @@ pub(crate) fn handed_down(number: RawFd) -> io::Result<OwnedFd> {
     copy(number, 3)
 }
 
+/// The same without a copy: closed on exec from here on, and when this is dropped. The caller vouches that nobody in this
+/// process owns the number.
+pub(crate) fn take_over(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_SETFD takes integers and touches no memory; a number that is not open is an error.
+    check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) }.into())?;
+    // SAFETY: it is open, as the call has shown, and the caller vouches that nobody owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
 /// A copy that is closed on exec, with a number from `lowest` up.
 pub(crate) fn copy_from(lowest: RawFd, descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     copy(descriptor.as_raw_fd(), lowest)

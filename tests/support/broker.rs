@@ -1,6 +1,7 @@
 //! A broker of one test's own, and commands of users who come by it.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -36,6 +37,20 @@ impl Broker {
     /// The PID of its own process.
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.process.id()).unwrap()
+    }
+
+    /// The PIDs of its keepers: one for each request under way.
+    pub(crate) fn keepers(&self) -> Vec<i32> {
+        let list = format!("/proc/{0}/task/{0}/children", self.pid());
+        let list = fs::read_to_string(list).unwrap_or_default();
+        list.split_whitespace()
+            .map(|pid| pid.parse().unwrap())
+            .collect()
+    }
+
+    /// Sends a signal to its own process.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid()), signal).unwrap();
     }
 
     /// The program under test, called by this user of the machine, with their groups.

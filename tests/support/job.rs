@@ -75,7 +75,7 @@ impl Job {
         self
     }
 
-    /// Lets a shell script start the sandbox, which is its `"$@"`.
+    /// Lets a shell script of the caller's start the sandbox, which is its `"$@"`.
     pub(crate) fn through(mut self, script: &str) -> Self {
         self.wrapper = Some(script.to_owned());
         self
@@ -89,15 +89,9 @@ impl Job {
 
     /// The command line as it will be.
     pub(crate) fn to_command(&self) -> Command {
-        let mut command = self.test_box.isolate_command(&[] as &[&str]);
+        let mut command = self.test_box.command_through(self.wrapper.as_deref());
         command.arg("--meta").arg(&self.meta).args(&self.options);
         command.arg("--run").arg("--").args(&self.argv);
-        if let Some(script) = &self.wrapper {
-            let mut shell = Command::new("/bin/sh");
-            shell.args(["-c", script, "sh"]).arg(command.get_program());
-            shell.args(command.get_args());
-            command = shell;
-        }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -157,6 +151,11 @@ impl Running {
     pub(crate) fn wait_for_file(&self, name: &str) {
         let path = self.test_box.inside().join(name);
         super::wait_until(&format!("{} exists", path.display()), || path.exists());
+    }
+
+    /// Waits until the program runs.
+    pub(crate) fn wait_for_program(&self) {
+        super::wait_until("the program runs", || !self.processes().is_empty());
     }
 
     /// The PIDs of all processes with the box's uid, as this machine counts them.

@@ -29,11 +29,13 @@ pub(crate) use output::{Meta, Output, Run};
 pub(crate) use process::{
     PATIENCE, Started, finish, finish_with_input, patience, slow, wait_until,
 };
+pub(crate) use terminal::Terminal;
 
 mod broker;
 mod job;
 mod output;
 mod process;
+mod terminal;
 
 /// Boxes that each [`TestBox`] may use.
 pub(crate) const BOXES: u32 = 8;
@@ -268,11 +270,36 @@ impl TestBox {
 
     /// The same, not started yet.
     pub(crate) fn isolate_command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = self.bare_command();
+        let mut command = self.command_through(None);
+        command.args(args);
+        command
+    }
+
+    /// The same without further arguments; it may be a shell script of the caller's that starts it, as its `"$@"`.
+    fn command_through(&self, script: Option<&str>) -> Command {
+        let mut command = self.start_of_command(script);
+        if self.0.caller.is_none() {
+            command.arg("--config").arg(self.config_file());
+        }
         command
             .arg(format!("--box-id={}", self.id()))
-            .args(&self.0.common)
-            .args(args);
+            .args(&self.0.common);
+        command
+    }
+
+    /// The caller's process: the program under test, or the shell that starts it.
+    fn start_of_command(&self, script: Option<&str>) -> Command {
+        let program = match script {
+            Some(_) => PathBuf::from("/bin/sh"),
+            None => binary(),
+        };
+        let mut command = match self.0.caller {
+            Some(uid) => self.broker().program(uid, program),
+            None => Command::new(program),
+        };
+        if let Some(script) = script {
+            command.args(["-c", script, "sh"]).arg(binary());
+        }
         command
     }
 
@@ -283,24 +310,12 @@ impl TestBox {
 
     /// The same, not started yet.
     pub(crate) fn exec_command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = match self.0.caller {
-            Some(uid) => self.broker().command(uid),
-            None => Command::new(binary()),
-        };
+        let mut command = self.start_of_command(None);
         command.arg("exec");
         if self.0.caller.is_none() {
             command.arg("--config").arg(self.config_file());
         }
         command.args(&self.0.common).args(args);
-        command
-    }
-
-    fn bare_command(&self) -> Command {
-        if let Some(uid) = self.0.caller {
-            return self.broker().command(uid);
-        }
-        let mut command = Command::new(binary());
-        command.arg("--config").arg(self.config_file());
         command
     }
 

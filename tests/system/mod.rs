@@ -7,6 +7,7 @@
 )]
 
 use std::ffi::OsStr;
+use std::fmt::Debug;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use std::process::Command;
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::support::{BOXES, Running, TestBox, entries, finish, processes_of, wait_until};
+use crate::support::{ALICE, BOXES, Running, TestBox, entries, finish, processes_of, wait_until};
 
 /// Where the only cgroup2 file system of a machine with systemd and cgroup v2 is.
 pub(crate) const CGROUPS: &str = "/sys/fs/cgroup";
@@ -23,6 +24,20 @@ pub(crate) const CGROUPS: &str = "/sys/fs/cgroup";
 /// A box in control-group mode, each run in a scope of its own.
 pub(crate) fn cg_box() -> TestBox {
     TestBox::with_manager("systemd").options(&["--cg"])
+}
+
+/// A box of a user who is not root, used by the broker; without control-group mode.
+pub(crate) fn user_box() -> TestBox {
+    TestBox::with_manager("systemd").called_by(ALICE)
+}
+
+/// What is the same for root and for a user: what `found` returns for a box of each, which must be equal.
+#[track_caller]
+pub(crate) fn same_for_both<T: PartialEq + Debug>(found: impl Fn(&TestBox) -> T) -> T {
+    let of_root = found(&TestBox::with_manager("systemd"));
+    let of_user = found(&user_box());
+    assert_eq!(of_user, of_root, "left: a user's; right: root's");
+    of_root
 }
 
 /// Starts a program that goes on until the file `go` is there, and waits until it runs.
@@ -72,9 +87,19 @@ pub(crate) fn scopes_in(slice: &Path, id: u32) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The same in `isolate.slice`.
+/// The same in `isolate.slice` and in the slices of users there.
 pub(crate) fn scopes(test_box: &TestBox) -> Vec<PathBuf> {
-    scopes_in(&Path::new(CGROUPS).join("isolate.slice"), test_box.id())
+    scopes_of(test_box.id())
+}
+
+fn scopes_of(id: u32) -> Vec<PathBuf> {
+    let all = Path::new(CGROUPS).join("isolate.slice");
+    let is_users = |path: &PathBuf| path.extension() == Some(OsStr::new("slice"));
+    let mut found = scopes_in(&all, id);
+    for slice in entries(&all).filter(is_users) {
+        found.extend(scopes_in(&slice, id));
+    }
+    found
 }
 
 /// The control group of the one scope of a box whose program runs, and the unit's name.
@@ -102,10 +127,7 @@ fn nothing_is_left(id: u32, uids: Range<u32>) {
     wait_until("no process is left", || {
         uids.clone().all(|uid| processes_of(uid).is_empty())
     });
-    let slice = Path::new(CGROUPS).join("isolate.slice");
-    wait_until("no control group is left", || {
-        scopes_in(&slice, id).is_empty()
-    });
+    wait_until("no control group is left", || scopes_of(id).is_empty());
     let pattern = format!("isolate-{id}-*");
     wait_until("no unit is left", || {
         let list = ["list-units", "--all", "--plain", "--no-legend", &pattern];

@@ -20,6 +20,7 @@ use crate::commands::{Answer, Failure, Results};
 use crate::inheritance::Inheritance;
 use crate::opened_dirs::OpenedDirs;
 use crate::request::{Command, EnvRule, Request};
+use crate::sys::descriptors::take_over;
 use crate::sys::process::inheritable_descriptors;
 use relay::Relay;
 use terminal::Terminal;
@@ -64,7 +65,7 @@ pub(crate) fn ask(
     };
     let all: Vec<BorrowedFd<'_>> = standard
         .into_iter()
-        .chain(inherited.iter().map(|(_, copy)| copy.as_fd()))
+        .chain(inherited.iter().map(|(_, descriptor)| descriptor.as_fd()))
         .chain(opened.iter().map(AsFd::as_fd))
         .collect();
     // Before anything happens that a signal has to end in good order.
@@ -81,12 +82,14 @@ pub(crate) fn ask(
     relay.run()
 }
 
-/// The descriptors above 2 that a program inherits, and copies of them. Ours are closed on exec, so they are not among them.
+/// The descriptors above 2 that a program inherits: with their numbers, and ours from here on. What this process opens by
+/// itself is closed on exec, so it is not among them. They are not copied: that takes as many again, of which the caller's
+/// limit may leave too few.
 fn inheritable() -> io::Result<Vec<(i32, OwnedFd)>> {
     let mut numbers = inheritable_descriptors()?;
     numbers.sort_unstable();
-    let copy = |number| Ok((number, crate::sys::descriptors::handed_down(number)?));
-    numbers.into_iter().map(copy).collect()
+    let own = |number| Ok((number, take_over(number)?));
+    numbers.into_iter().map(own).collect()
 }
 
 /// Connects to the broker.

@@ -38,6 +38,7 @@ enum Source {
     Reply,
     Signals,
     Typed,
+    Taking,
     Printed,
 }
 
@@ -86,6 +87,7 @@ impl<'a> Relay<'a> {
                 }
                 Source::Signals => self.pass_signal_on()?,
                 Source::Typed => self.with_terminal(Terminal::pass_typed_on),
+                Source::Taking => self.with_terminal(Terminal::pass_rest_on),
                 Source::Printed => self.with_terminal(|terminal| {
                     terminal.show_printed();
                 }),
@@ -94,17 +96,21 @@ impl<'a> Relay<'a> {
     }
 
     fn wait(&self) -> Result<Source, Failure> {
-        let mut sources = vec![(Source::Reply, self.connection.as_fd())];
+        let input = PollFlags::POLLIN;
+        let mut sources = vec![(Source::Reply, self.connection.as_fd(), input)];
         if let Some(signals) = &self.signals {
-            sources.push((Source::Signals, signals.as_fd()));
+            sources.push((Source::Signals, signals.as_fd(), input));
         }
         if let Some(terminal) = self.terminal {
-            sources.push((Source::Printed, terminal.printed()));
-            sources.extend(terminal.typed().map(|typed| (Source::Typed, typed)));
+            sources.push((Source::Printed, terminal.printed(), input));
+            let typed = terminal.typed();
+            sources.extend(typed.map(|typed| (Source::Typed, typed, input)));
+            let taking = terminal.taking();
+            sources.extend(taking.map(|taking| (Source::Taking, taking, PollFlags::POLLOUT)));
         }
         let mut polled: Vec<_> = sources
             .iter()
-            .map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN))
+            .map(|(_, fd, events)| PollFd::new(*fd, *events))
             .collect();
         loop {
             match poll(&mut polled, PollTimeout::NONE) {
@@ -114,7 +120,7 @@ impl<'a> Relay<'a> {
             let ready = polled
                 .iter()
                 .position(|fd| fd.revents().is_some_and(|events| !events.is_empty()));
-            if let Some((source, _)) = ready.and_then(|at| sources.get(at)) {
+            if let Some((source, ..)) = ready.and_then(|at| sources.get(at)) {
                 return Ok(*source);
             }
         }

@@ -1,7 +1,7 @@
 //! `--tty-hack` by the broker: the program cannot be in the session of the caller's terminal, so it gets one of its own,
 //! a pseudo-terminal, and the caller's passes through what is typed and printed.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -28,6 +28,8 @@ pub(super) struct Terminal {
     inner: OwnedFd,
     /// Whether nothing more is typed.
     is_mute: Cell<bool>,
+    /// What was typed and did not fit yet: the program may be slow to read.
+    waiting: RefCell<Vec<u8>>,
 }
 
 /// What is passed on at once.
@@ -64,6 +66,7 @@ impl Terminal {
             master,
             inner,
             is_mute: Cell::new(false),
+            waiting: RefCell::default(),
         };
         tcsetattr(&new.outer, SetArg::TCSANOW, &raw)?;
         Ok(Some(new))
@@ -82,9 +85,16 @@ impl Terminal {
         self.master.as_fd()
     }
 
-    /// Readable when the caller has typed something.
+    /// Readable when the caller has typed something; `None` while what they typed before is not passed on yet, so that
+    /// whoever types, or pastes, waits, as at any terminal.
     pub(super) fn typed(&self) -> Option<BorrowedFd<'_>> {
-        (!self.is_mute.get()).then(|| self.outer.as_fd())
+        let is_open = !self.is_mute.get() && self.waiting.borrow().is_empty();
+        is_open.then(|| self.outer.as_fd())
+    }
+
+    /// Writable when the program's side takes more of what was typed; `None` when nothing waits for that.
+    pub(super) fn taking(&self) -> Option<BorrowedFd<'_>> {
+        (!self.waiting.borrow().is_empty()).then(|| self.master.as_fd())
     }
 
     /// Shows some of what the program has printed; false when there is nothing.
@@ -101,12 +111,23 @@ impl Terminal {
         let mut buffer = [0; CHUNK];
         match read(&self.outer, &mut buffer) {
             Ok(length) if length > 0 => {
-                // A program that does not read loses what does not fit, as with every terminal.
-                write(&self.master, &buffer[..length]).ok();
+                self.waiting.borrow_mut().extend(&buffer[..length]);
+                self.pass_rest_on();
             }
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             // It is gone, or we are in its background.
             _ => self.is_mute.set(true),
+        }
+    }
+
+    /// Passes on what was typed, as far as it fits.
+    pub(super) fn pass_rest_on(&self) {
+        let mut waiting = self.waiting.borrow_mut();
+        match write(&self.master, &waiting) {
+            Ok(written) => drop(waiting.drain(..written)),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            // Nobody will ever read it.
+            Err(_) => waiting.clear(),
         }
     }
 
