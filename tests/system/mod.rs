@@ -15,6 +15,8 @@ use std::process::Command;
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 
+pub(crate) mod package;
+
 use crate::support::{BOXES, Running, TestBox, entries, finish, processes_of, wait_until};
 
 /// Where the only cgroup2 file system of a machine with systemd and cgroup v2 is.
@@ -53,6 +55,14 @@ pub(crate) fn must<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     let output = finish(command);
     assert_eq!(output.code, 0, "{program}: {output:?}");
     output.stdout
+}
+
+/// Asserts that systemd has nothing to say about the file of a unit.
+#[track_caller]
+pub(crate) fn assert_systemd_accepts(unit: &Path) {
+    let mut verify = Command::new("systemd-analyze");
+    verify.arg("verify").arg(unit);
+    finish(verify).assert_silent_success();
 }
 
 /// A property of a unit.
