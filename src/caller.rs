@@ -35,15 +35,15 @@ impl Caller {
         as_uid: Option<u32>,
         as_gid: Option<u32>,
     ) -> Result<Self, CallerError> {
-        if !nix::unistd::geteuid().is_root() {
-            return Err(CallerError("Must be started as root"));
-        }
         Self::refuse_set_user_id()?;
         let (uid, gid) = (
             nix::unistd::getuid().as_raw(),
             nix::unistd::getgid().as_raw(),
         );
-        let called_by_root = true;
+        let called_by_root = uid == 0;
+        if !called_by_root && (as_uid, as_gid) != (None, None) {
+            return Err(CallerError("Only root may use --as-uid and --as-gid"));
+        }
         match (as_uid, as_gid) {
             (None, None) => Ok(Self {
                 uid,
@@ -83,7 +83,7 @@ impl Caller {
 
     /// Does something with the caller's rights on files: opens what they named.
     pub(crate) fn with_rights<T>(self, action: impl FnOnce() -> T) -> io::Result<T> {
-        if self.uid == 0 {
+        if self.uid == nix::unistd::geteuid().as_raw() {
             Ok(action())
         } else {
             credentials::act_as(self.uid, self.gid, action)

@@ -1,14 +1,20 @@
-//! `-v`: what happens, on stderr. Without it, nothing: stderr is the program's.
+//! `-v`: what happens, on stderr or wherever it is sent. Without it, nothing: stderr is the program's.
 
 use std::io::Write;
 use std::time::Instant;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-/// Writes to stderr, with the time since the start in front: where the set-up takes its time can be seen.
-struct Stderr(Instant);
+/// Takes one line, its end included.
+type Sink = dyn Fn(String) + Send + Sync;
 
-impl Log for Stderr {
+/// Lines with the time since the start in front: where the set-up takes its time can be seen.
+struct Lines {
+    start: Instant,
+    sink: Box<Sink>,
+}
+
+impl Log for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         // The bus client logs, too, but speaks of things that no user of ours knows.
         metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
@@ -16,11 +22,9 @@ impl Log for Stderr {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            // A message that cannot be written cannot be reported, either.
-            drop(writeln!(
-                std::io::stderr(),
-                "isolate-run: [{:8.3} ms] {}",
-                self.0.elapsed().as_secs_f64() * 1e3,
+            (self.sink)(format!(
+                "isolate-run: [{:8.3} ms] {}\n",
+                self.start.elapsed().as_secs_f64() * 1e3,
                 record.args()
             ));
         }
@@ -29,14 +33,26 @@ impl Log for Stderr {
     fn flush(&self) {}
 }
 
-/// Starts logging at the level that so many `-v` stand for.
+/// Starts logging to stderr, at the level that so many `-v` stand for.
 pub(crate) fn start(verbosity: u8) {
+    // A message that cannot be written cannot be reported, either.
+    start_to(verbosity, |line| {
+        drop(std::io::stderr().write_all(line.as_bytes()));
+    });
+}
+
+/// Starts logging to somebody who takes lines.
+pub(crate) fn start_to(verbosity: u8, sink: impl Fn(String) + Send + Sync + 'static) {
     let level = match verbosity {
         0 => return,
         1 => LevelFilter::Info,
         _ => LevelFilter::Debug,
     };
-    if log::set_boxed_logger(Box::new(Stderr(Instant::now()))).is_ok() {
+    let lines = Lines {
+        start: Instant::now(),
+        sink: Box::new(sink),
+    };
+    if log::set_boxed_logger(Box::new(lines)).is_ok() {
         log::set_max_level(level);
     }
 }

@@ -20,9 +20,13 @@
 //! who asks ─────caller▶ Caller ──┘
 //! ```
 //!
+//! Whoever is not root goes another way to the same place: the broker carries their command out ([`broker`]).
+//!
 //! `plan`, `report`, `keeper::phase` and everything they use are pure; `sys` alone is unsafe.
 
 mod box_dir;
+mod broker;
+mod bus;
 mod caller;
 mod cgroup;
 mod cli;
@@ -32,11 +36,14 @@ mod config;
 mod dir_rule;
 mod environment;
 mod error;
+mod inheritance;
 mod keeper;
 mod launch;
 mod logging;
+mod opened_dirs;
 mod output;
 mod plan;
+mod polkit;
 mod quantity;
 mod report;
 mod request;
@@ -51,10 +58,11 @@ use caller::Caller;
 use cli::{Call, CliError};
 use clock::Moment;
 use commands::{Answer, Context, Failure, Results};
-use config::ConfigSource;
 use config::settings::BoxSettings;
+use config::{ConfigError, ConfigSource, Loaded};
 use keeper::Signals;
 use nix::sys::stat::{Mode, umask};
+use opened_dirs::OpenedDirs;
 use request::{Command, Request};
 use result_files::ResultFiles;
 
@@ -71,6 +79,10 @@ fn main() -> ExitCode {
         Ok(Call::Request(request)) => answer(*request),
         Ok(Call::ImportConfig(source)) => {
             let done = commands::config_import::import(&source);
+            done.unwrap_or_else(|failure| refused(&failure, EXIT_FAILURE))
+        }
+        Ok(Call::Broker(options)) => {
+            let done = broker::server::run(&options).map(|()| Answer::default());
             done.unwrap_or_else(|failure| refused(&failure, EXIT_FAILURE))
         }
         Err(CliError::Help { text, exit_code }) => Answer {
@@ -126,59 +138,47 @@ fn refused(failure: &Failure, code: u8) -> Answer {
     }
 }
 
-/// A command that root alone may give, and that has results.
-type CommandOnBoxes<'a> = &'a dyn Fn(&Context) -> Result<(Answer, Results), Failure>;
-
 fn answer(request: Request) -> Answer {
     logging::start(request.verbosity);
-    let told = |answer| (answer, Results::default());
-    let (command, code): (CommandOnBoxes, u8) = match request.command {
-        // For everybody.
-        Command::Version => return commands::show::version(),
-        Command::CheckConfig => {
-            let source = ConfigSource::new(request.config.as_deref());
-            let done = commands::show::check_config(&source);
-            return done.unwrap_or_else(|failure| refused(&failure, EXIT_FAILURE));
-        }
-        Command::Exec => (&commands::exec::exec, report::summary::EXIT_INTERNAL),
-        Command::Run => (&commands::run::run, EXIT_FAILURE),
-        Command::Init => (
-            &|context| commands::boxes::init(context).map(told),
-            EXIT_FAILURE,
-        ),
-        Command::Cleanup => (
-            &|context| commands::boxes::cleanup(context).map(told),
-            EXIT_FAILURE,
-        ),
-        Command::PrintCgRoot => (
-            &|context| commands::show::print_cg_root(&context.settings).map(told),
-            EXIT_FAILURE,
-        ),
+    let source = ConfigSource::new(request.config.as_deref());
+    // For everybody, and without a box.
+    let told = match request.command {
+        Command::Version => Some(Ok(commands::show::version())),
+        Command::CheckConfig => Some(commands::show::check_config(&source)),
+        Command::PrintCgRoot => Some(commands::show::print_cg_root(&source)),
+        Command::Init | Command::Run | Command::Cleanup | Command::Exec => None,
     };
+    let code = match request.command {
+        Command::Exec => report::summary::EXIT_INTERNAL,
+        _ => EXIT_FAILURE,
+    };
+    if let Some(told) = told {
+        return told.unwrap_or_else(|failure| refused(&failure, code));
+    }
     let caller = match Caller::of_process(request.as_uid, request.as_gid) {
         Ok(caller) => caller,
         Err(error) => return refused(&error.into(), code),
     };
-    let asked = Moment::now();
-    let loaded = config::load(&ConfigSource::new(request.config.as_deref()));
+    let asked = match Moment::now() {
+        Ok(asked) => asked,
+        Err(errno) => return refused(&errno.into(), code),
+    };
+    // Root's word is enough. Whoever is not root asks the broker, which reads a configuration of its own; here it says
+    // where boxes are, if anything is to be written that may lie in one.
+    let is_root = nix::unistd::geteuid().is_root();
+    let loaded = (is_root || ResultFiles::are_wanted(&request)).then(|| config::load(&source));
     // The files for the results come first: whatever fails from here on is told there, too.
     let boxes = match &loaded {
-        Ok(loaded) => loaded.settings.boxes.root.clone(),
-        Err(_) => BoxSettings::default().root,
+        Some(Ok(loaded)) => loaded.settings.boxes.root.clone(),
+        Some(Err(_)) | None => BoxSettings::default().root,
     };
     let files = match ResultFiles::open(&request, caller, &boxes) {
         Ok(files) => files,
         Err(failure) => return refused(&failure, code),
     };
-    let done = match (loaded, asked) {
-        (Ok(loaded), Ok(asked)) => command(&Context {
-            request,
-            settings: loaded.settings,
-            caller,
-            asked,
-        }),
-        (Err(error), _) => Err(error.into()),
-        (_, Err(errno)) => Err(errno.into()),
+    let done = match loaded {
+        Some(loaded) if is_root => carry_out(request, caller, asked, loaded),
+        _ => broker::client::ask(&request, caller, asked),
     };
     match done {
         Ok((mut answer, results)) => {
@@ -194,4 +194,27 @@ fn answer(request: Request) -> Answer {
             refused(&failure, code)
         }
     }
+}
+
+/// Carries the command out in this process.
+fn carry_out(
+    request: Request,
+    caller: Caller,
+    asked: Moment,
+    loaded: Result<Loaded, ConfigError>,
+) -> Result<(Answer, Results), Failure> {
+    let settings = loaded?.settings;
+    let directories = OpenedDirs::open(&request.dirs, caller)?;
+    let context = Context {
+        request,
+        settings,
+        caller,
+        rights: None,
+        asked,
+        environment: std::env::vars_os().collect(),
+        directories,
+        inheritance: None,
+        line: None,
+    };
+    context.carry_out()
 }

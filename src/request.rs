@@ -46,6 +46,15 @@ pub(crate) enum ImportSource {
     File(PathBuf),
 }
 
+/// How the broker is to serve.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BrokerOptions {
+    /// Where to listen, instead of on a socket that systemd hands over.
+    pub(crate) socket: Option<PathBuf>,
+    /// `--config` of everybody who is served.
+    pub(crate) config: Option<PathBuf>,
+}
+
 /// One call of the program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Request {

@@ -34,6 +34,12 @@ struct Target {
 }
 
 impl ResultFiles {
+    /// Whether the request names any.
+    pub(crate) fn are_wanted(request: &Request) -> bool {
+        let is_file = |target: &Option<_>| matches!(target, Some(OutputTarget::File(_)));
+        is_file(&request.meta) || is_file(&request.report)
+    }
+
     /// Opens and empties what `--meta` and `--report` name, with the caller's rights. `boxes` is the directory
     /// of all boxes: programs have written below it.
     pub(crate) fn open(request: &Request, caller: Caller, boxes: &Path) -> Result<Self, Failure> {

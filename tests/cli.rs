@@ -256,24 +256,37 @@ fn copy_for_everybody() -> (TempDir, PathBuf) {
 #[test]
 fn other_users_are_told_that_it_must_be_started_as_root() {
     let (directory, program) = copy_for_everybody();
+    let nobodys = |line: &str| {
+        let mut command = Command::new(&program);
+        command.args(line.split(' ')).current_dir(directory.path());
+        // Where one runs, this test wants none.
+        command.env("ISOLATE_RUN_BROKER", directory.path().join("no-broker"));
+        if geteuid().is_root() {
+            command.uid(65_534).gid(65_534);
+        }
+        finish(command)
+    };
     for (line, code) in [
         ("--init", 2),
         ("--run -- /bin/true", 2),
         ("--cleanup", 2),
-        ("--meta=meta --run -- /bin/true", 2),
-        ("--as-uid=0 --as-gid=0 --init", 2),
         ("exec /bin/true", 125),
     ] {
-        let mut command = Command::new(&program);
-        command.args(line.split(' ')).current_dir(directory.path());
-        if geteuid().is_root() {
-            command.uid(65_534).gid(65_534);
-        }
-        let output = finish(command);
+        let output = nobodys(line);
         output.assert_refused(code, "Must be started as root");
+        output.assert_refused(code, "systemctl enable --now isolate.socket");
+    }
+    for line in ["--as-uid=0 --as-gid=0 --init", "--config=/dev/null --init"] {
+        nobodys(line).assert_refused(2, "Only root may");
     }
     let names = fs::read_dir(directory.path()).unwrap().count();
     assert_eq!(names, 1, "nothing was made beside the program");
+    let meta = directory.path().join("meta");
+    fs::write(&meta, "old").unwrap();
+    fs::set_permissions(&meta, fs::Permissions::from_mode(0o666)).unwrap();
+    nobodys("--meta=meta --run -- /bin/true").assert_refused(2, "Must be started as root");
+    let told = fs::read_to_string(meta).unwrap();
+    assert!(told.starts_with("status:XX\nmessage:Must be"), "{told}");
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! is not trusted: see [`tree`]. Who may use the box is in its [`Lock`], which is taken by the caller of
 //! everything here.
 
+mod census;
 mod error;
 mod giving;
 mod lease;
@@ -30,6 +31,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, UnlinkatFlags, fchown, getegid, unlinkat};
 
+pub(crate) use census::Census;
 pub(crate) use error::BoxDirError;
 pub(crate) use lease::{IdPool, LeaseError};
 pub(crate) use lease_link::holders;

@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Cgroup, hierarchy};
+use crate::bus::Bus;
 use crate::config::settings::{CgroupSettings, Manager};
 use crate::error::chain;
-use crate::systemd::Bus;
 
 /// Where the cgroup of a run comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,7 +28,7 @@ pub(crate) fn meta_before_mistake(argv: impl IntoIterator<Item = OsString>) -> O
     let (command, operands) = match Verb::take(&mut argv) {
         Verb::Isolate => (IsolateLine::command(), Operands::Anywhere),
         Verb::Exec => (ExecLine::command(), Operands::Last),
-        Verb::Config => return None,
+        Verb::Config | Verb::Broker => return None,
     };
     let mut words = Words::default();
     // Where the mistake is matters no more.

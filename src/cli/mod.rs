@@ -10,10 +10,10 @@ use std::fmt;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use crate::request::{Command, ImportSource, LimitRequest, Request, StderrRequest};
+use crate::request::{BrokerOptions, Command, ImportSource, LimitRequest, Request, StderrRequest};
 use getopt::{Operands, Words};
 pub(crate) use mistake::meta_before_mistake;
-use options::{CommandFlags, ConfigLine, ExecLine, IsolateLine, Options};
+use options::{BrokerLine, CommandFlags, ConfigLine, ExecLine, IsolateLine, Options};
 use spelling::Table;
 use verb::{Mistake, Verb};
 
@@ -33,6 +33,8 @@ pub(crate) enum Call {
     Request(Box<Request>),
     /// `config import`: a configuration file of isolate as TOML.
     ImportConfig(ImportSource),
+    /// `broker`: serve those who are not root.
+    Broker(BrokerOptions),
 }
 
 /// Why there is no call.
@@ -70,6 +72,7 @@ pub(crate) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Call, Cl
         Verb::Isolate => isolate_request(argv).map(Call::request),
         Verb::Exec => exec_request(argv).map(Call::request),
         Verb::Config => import_source(argv).map(Call::ImportConfig),
+        Verb::Broker => broker_options(argv).map(Call::Broker),
     };
     result.map_err(|mistake| verb.explain(mistake, &name))
 }
@@ -84,7 +87,7 @@ impl Call {
     pub(crate) fn into_request(self) -> Request {
         match self {
             Self::Request(request) => *request,
-            Self::ImportConfig(_) => panic!("{self:?}"),
+            Self::ImportConfig(_) | Self::Broker(_) => panic!("{self:?}"),
         }
     }
 }
@@ -141,6 +144,19 @@ fn import_source(argv: impl Iterator<Item = OsString>) -> Result<ImportSource, M
         ),
     };
     Err(message.into())
+}
+
+/// `broker`, which is gone from `argv`.
+fn broker_options(argv: impl Iterator<Item = OsString>) -> Result<BrokerOptions, Mistake> {
+    let (line, words) = read::<BrokerLine>(argv, Operands::Anywhere)?;
+    if let Some(word) = words.first() {
+        let word = word.to_string_lossy();
+        return Err(format!("broker takes no operands, but '{word}' was given").into());
+    }
+    Ok(BrokerOptions {
+        socket: line.socket,
+        config: line.config,
+    })
 }
 
 /// Reads a command line into options and operands. The clap command is made once and serves both

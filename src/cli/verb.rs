@@ -16,6 +16,8 @@ pub(super) enum Verb {
     Exec,
     /// `config import FILE`.
     Config,
+    /// `broker`.
+    Broker,
 }
 
 impl Verb {
@@ -24,6 +26,7 @@ impl Verb {
         let verb = match argv.peek().and_then(|word| word.to_str()) {
             Some("exec") => Self::Exec,
             Some("config") => Self::Config,
+            Some("broker") => Self::Broker,
             _ => return Self::Isolate,
         };
         argv.next();
@@ -36,6 +39,7 @@ impl Verb {
             Self::Isolate => ("", 2),
             Self::Exec => ("exec ", 0),
             Self::Config => ("config ", 0),
+            Self::Broker => ("broker ", 0),
         };
         let message = match mistake {
             Mistake::Help(text) => {

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{Context, Failure};
+use super::{Context, Failure, Rights};
 use crate::box_dir::{BoxDir, Lock, Record};
+use crate::bus::{Bus, BusError};
 use crate::cgroup::{Place, Subtree};
 use crate::keeper::{self, CgroupState, Outcome, Signals};
-use crate::launch::sources::open_sources;
-use crate::launch::{self, Init, InitSetup, ProgramSetup};
+use crate::launch::sources::Sources;
+use crate::launch::{self, Foreground, Init, InitSetup, ProgramSetup};
 use crate::plan::{BoxPlan, RunPlan};
 use crate::report::{Circumstances, Ending, Report};
 use crate::sys::exec::Image;
 use crate::sys::process::inheritable_descriptors;
-use crate::systemd::{Bus, BusError, ScopeRequest, ScopeSpec};
+use crate::systemd::{ScopeRequest, ScopeSpec};
 
 /// A keeper that was stopped watches no clock. init does, and ends the program when it is so much over its
 /// wall limit;
@@ -34,7 +35,7 @@ pub(super) struct BoxRun<'a> {
     pub(super) lock: &'a Lock,
     /// What is known of the box: whose the files in it are, between runs and during one.
     pub(super) record: Record,
-    pub(super) signals: &'a Signals,
+    pub(super) signals: &'a Signals<'a>,
 }
 
 /// A run that is over.
@@ -116,14 +117,25 @@ impl BoxRun<'_> {
 
     /// Opens and lays out everything that init and the program's process need.
     fn prepare(self, plan: &RunPlan) -> Result<InitSetup, Failure> {
-        let caller = self.context.caller;
-        let mounts = open_sources(&plan.directories, self.box_dir, caller, self.record.ids)?;
-        let foreground = if plan.tty_hack { terminal()? } else { None };
+        let sources = Sources {
+            opened: &self.context.directories,
+            caller: self.context.caller,
+            box_dir: self.box_dir,
+            ids: self.record.ids,
+        };
+        let mounts = sources.copy_trees(&plan.directories)?;
+        let foreground = match plan.tty_hack.then(terminal).transpose()?.flatten() {
+            None => None,
+            // The caller's session is not ours.
+            Some(terminal) if self.context.line.is_some() => Some(Foreground::OwnSession(terminal)),
+            Some(terminal) => Some(Foreground::CallersSession(terminal)),
+        };
         let name = plan.arguments.first();
         let name = name.map_or(&b""[..], |name| name.to_bytes());
         let program = ProgramSetup {
             uid: self.record.ids.uid,
             gid: self.record.ids.gid,
+            inheritance: self.context.inheritance.clone(),
             rlimits: plan.rlimits.clone(),
             inherited: if plan.inherit_fds {
                 inheritable_descriptors()
@@ -179,16 +191,22 @@ impl BoxRun<'_> {
             drop(init);
             return Err(error.into());
         }
-        let terminal = setup
-            .program
-            .foreground
-            .as_ref()
-            .map(|terminal| terminal.try_clone());
+        let terminal = match &setup.program.foreground {
+            Some(Foreground::CallersSession(terminal)) => Some(terminal.try_clone()),
+            Some(Foreground::OwnSession(_)) | None => None,
+        };
         // Our copies keep pipes open whose end somebody waits for when the program has closed them.
         nix::unistd::dup2_stdin(&setup.null)?;
         nix::unistd::dup2_stdout(&setup.null)?;
+        if self.context.line.is_some() {
+            // Otherwise it is where this process tells how the run ended.
+            nix::unistd::dup2_stderr(&setup.null)?;
+        }
         drop(setup);
-        let outcome = keeper::supervise(plan, init, cgroups, self.signals);
+        let outcome = {
+            let permission = self.context.rights.as_ref().map(Rights::permission);
+            keeper::supervise(plan, init, cgroups, self.signals, permission)
+        };
         if let Some(Ok(terminal)) = terminal {
             if let Err(errno) = nix::unistd::tcsetpgrp(&terminal, nix::unistd::getpgrp()) {
                 // The terminal is gone; then nobody needs a foreground group any more.

@@ -3,21 +3,18 @@
 use super::free_box::take_any;
 use super::{Answer, Context, Failure};
 use crate::box_dir::{
-    Absent, BoxDir, Busy, LeaseError, Lock, Owner, Record, holders, wait_for_stragglers,
+    Absent, BoxDir, Busy, Census, LeaseError, Lock, Owner, Record, holders, wait_for_stragglers,
 };
-use crate::caller::Caller;
 use crate::cgroup::{Place, Subtree, find_place};
-use crate::plan::BoxPlan;
+use crate::plan::{BoxPlan, ceilings};
+use crate::polkit::Action;
 use crate::quantity::{BoxId, DiskQuota};
 use crate::request::BoxChoice;
 
 /// Makes a box, or makes it anew; prints its path.
 pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
     let Context {
-        request,
-        settings,
-        caller,
-        ..
+        request, settings, ..
     } = context;
     may_init(context)?;
     let place = find_place(&settings.cgroup)?;
@@ -40,7 +37,7 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
             let lock = lock.ok_or_else(vanished)?;
             let before = lock.record()?;
             if let Some(record) = &before {
-                check_owner(record, *caller)?;
+                check_owner(record, context)?;
             }
             (plan, lock, before)
         }
@@ -88,7 +85,7 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
     };
     let ids = match lock.record() {
         Ok(Some(record)) => {
-            check_owner(&record, *caller)?;
+            check_owner(&record, context)?;
             settle(&record)?;
             Some(record.ids)
         }
@@ -137,6 +134,11 @@ pub(super) fn claim(
     place: &Place,
 ) -> Result<Record, Failure> {
     let claim = || lock.claim(plan.pool, before, context.caller.owner(), cg);
+    // Others who make boxes wait until ours is among those that are counted.
+    let _turn = match before {
+        Some(before) if before.owner.uid == context.caller.uid => None,
+        _ => check_boxes(context)?,
+    };
     match claim() {
         Err(LeaseError::Exhausted(_)) => {
             remove_unfinished(context, plan, place)?;
@@ -144,6 +146,19 @@ pub(super) fn claim(
         }
         other => Ok(other?),
     }
+}
+
+/// Whether the caller may have another box. Root may; for others, boxes are counted, and are not made by anybody else
+/// before the census is dropped.
+fn check_boxes(context: &Context) -> Result<Option<Census>, Failure> {
+    let (uid, settings) = (context.caller.uid, &context.settings);
+    if context.caller.called_by_root {
+        return Ok(None);
+    }
+    let census = Census::take(&settings.boxes.locks)?;
+    let (theirs, all) = (census.of_user(uid), census.of_all_but_root());
+    ceilings::check_boxes(uid, theirs, all, &settings.ceilings)?;
+    Ok(Some(census))
 }
 
 /// Removes the boxes whose making, or whose `exec`, was killed.
@@ -224,15 +239,22 @@ pub(super) fn settle(record: &Record) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Root may use anybody's box; others only their own, also where root acts for them.
-pub(super) fn check_owner(record: &Record, caller: Caller) -> Result<(), Failure> {
+/// Root may use anybody's box, and whom polkit lets manage boxes; others only their own, also where root acts for them.
+pub(super) fn check_owner(record: &Record, context: &Context) -> Result<(), Failure> {
+    let Context { caller, .. } = context;
     if caller.uid == 0 || record.owner.uid == caller.uid {
         return Ok(());
     }
-    Err(Failure::new(format!(
+    let whose = format!(
         "This box belongs to a different user (uid {})",
         record.owner.uid
-    )))
+    );
+    match &context.rights {
+        None => Err(Failure::new(whose)),
+        Some(rights) => Ok(rights
+            .may(Action::ManageBoxes)
+            .map_err(Failure::at(&whose))?),
+    }
 }
 
 /// What to do about a box that is in use.

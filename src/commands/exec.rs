@@ -1,7 +1,5 @@
 //! `exec`: a box for one run, and then no more.
 
-use std::ffi::OsString;
-
 use super::box_run::BoxRun;
 use super::boxes::{claim, create, may_init, remove, remove_traces, settle};
 use super::free_box::take_box;
@@ -14,15 +12,17 @@ use crate::report::{Ending, summary};
 /// Runs the program in a box of its own.
 pub(crate) fn exec(context: &Context) -> Result<(Answer, Results), Failure> {
     let Context {
-        request, settings, ..
+        request,
+        settings,
+        environment,
+        ..
     } = context;
     may_init(context)?;
-    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let place = find_place(&settings.cgroup)?;
     let (box_plan, lock) = take_box(context)?;
     // Not before: a wait for a busy box can be interrupted. Not later: from here on there is a box.
-    let signals = Signals::take_over()?;
-    let plan = RunPlan::resolve(request, settings, place.clone(), box_plan.id, &environment)?;
+    let signals = Signals::take_over(context.line.as_ref())?;
+    let plan = RunPlan::resolve(request, settings, place.clone(), box_plan.id, environment)?;
     let before = lock.record()?;
     if let Some(before) = &before {
         settle(before)?;

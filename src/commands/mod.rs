@@ -5,20 +5,28 @@ pub(crate) mod boxes;
 pub(crate) mod config_import;
 pub(crate) mod exec;
 mod free_box;
+mod rights;
 pub(crate) mod run;
 pub(crate) mod show;
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use box_run::Finished;
+pub(crate) use rights::Rights;
 
 use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::config::settings::Settings;
 use crate::error::{chain, printable};
+use crate::inheritance::Inheritance;
+use crate::keeper::Line;
+use crate::opened_dirs::OpenedDirs;
 use crate::report;
-use crate::request::Request;
+use crate::request::{Command, Request};
 
 /// What every command is given.
 #[derive(Debug)]
@@ -29,12 +37,38 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     /// Who asks.
     pub(crate) caller: Caller,
+    /// What they may do beyond using boxes of their own; `None`: nothing, unless they are root.
+    pub(crate) rights: Option<Rights>,
     /// When they asked.
     pub(crate) asked: Moment,
+    /// Their environment.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// The directories that they named.
+    pub(crate) directories: OpenedDirs,
+    /// What a caller who is another process would pass on to a child.
+    pub(crate) inheritance: Option<Inheritance>,
+    /// To a caller who is another process, by the broker: it brings their signals.
+    pub(crate) line: Option<Line>,
+}
+
+impl Context {
+    /// Carries the command out, if it is one about boxes.
+    pub(crate) fn carry_out(&self) -> Result<(Answer, Results), Failure> {
+        let told = |answer| (answer, Results::default());
+        match self.request.command {
+            Command::Run => run::run(self),
+            Command::Exec => exec::exec(self),
+            Command::Init => boxes::init(self).map(told),
+            Command::Cleanup => boxes::cleanup(self).map(told),
+            Command::Version | Command::CheckConfig | Command::PrintCgRoot => {
+                Err(Failure::new("this is not a command about a box"))
+            }
+        }
+    }
 }
 
 /// What a command has to say, besides what its program printed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     /// For standard output.
     pub(crate) stdout: String,
@@ -45,7 +79,7 @@ pub(crate) struct Answer {
 }
 
 /// What a command has to say to programs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Results {
     /// For the meta file.
     pub(crate) meta: String,

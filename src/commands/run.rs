@@ -1,7 +1,5 @@
 //! `--run`: one program in a box that was made before.
 
-use std::ffi::OsString;
-
 use super::box_run::BoxRun;
 use super::boxes::{box_plan, busy, check_owner, settle};
 use super::{Answer, Context, Failure, Results};
@@ -16,7 +14,7 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
     let Context {
         request,
         settings,
-        caller,
+        environment,
         ..
     } = context;
     let box_plan = box_plan(context)?;
@@ -32,7 +30,7 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
     };
     let lock = lock.ok_or_else(not_found)?;
     let record = lock.record()?.ok_or_else(not_found)?;
-    check_owner(&record, *caller)?;
+    check_owner(&record, context)?;
     settle(&record)?;
     if !record.ready {
         return Err(Failure::new("This box was not initialized properly"));
@@ -48,10 +46,9 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
         ));
     }
     let box_dir = BoxDir::open(&box_plan.root, box_plan.id)?.ok_or_else(not_found)?;
-    let environment: Vec<(OsString, OsString)> = std::env::vars_os().collect();
     let place = find_place(&settings.cgroup)?;
-    let plan = RunPlan::resolve(request, settings, place, box_plan.id, &environment)?;
-    let signals = Signals::take_over()?;
+    let plan = RunPlan::resolve(request, settings, place, box_plan.id, environment)?;
+    let signals = Signals::take_over(context.line.as_ref())?;
     let finished = BoxRun {
         context,
         box_plan: &box_plan,

@@ -1,12 +1,10 @@
 //! Commands that only tell: `--version`, `--check-config`, `--print-cg-root`.
 
-use std::path::PathBuf;
-
 use super::{Answer, Failure};
 use crate::caller::Caller;
 use crate::cgroup::{Place, find_place};
-use crate::config::settings::Settings;
 use crate::config::{self, ConfigSource};
+use crate::systemd::slice_path;
 
 /// isolate's first line, which clients look for, and our own.
 pub(crate) fn version() -> Answer {
@@ -29,8 +27,10 @@ pub(crate) fn check_config(source: &ConfigSource) -> Result<Answer, Failure> {
     })
 }
 
-/// The cgroup below which all runs live.
-pub(crate) fn print_cg_root(settings: &Settings) -> Result<Answer, Failure> {
+/// The cgroup below which all runs live. For everybody.
+pub(crate) fn print_cg_root(source: &ConfigSource) -> Result<Answer, Failure> {
+    Caller::refuse_set_user_id()?;
+    let settings = config::load(source)?.settings;
     let root = match find_place(&settings.cgroup)? {
         Place::Systemd { mount_point, .. } => mount_point.join(slice_path(&settings.cgroup.slice)),
         Place::Delegated { root, .. } => root,
@@ -42,28 +42,4 @@ pub(crate) fn print_cg_root(settings: &Settings) -> Result<Answer, Failure> {
         stdout: format!("{}\n", root.display()),
         ..Answer::default()
     })
-}
-
-/// The cgroup of a slice: `a-b.slice` is in `a.slice` (systemd.slice(5)).
-fn slice_path(slice: &str) -> PathBuf {
-    let stem = slice.strip_suffix(".slice").unwrap_or(slice);
-    stem.match_indices('-')
-        .map(|(at, _)| &stem[..at])
-        .chain([stem])
-        .map(|part| format!("{part}.slice"))
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_slice_is_in_the_slices_that_its_name_begins_with() {
-        assert_eq!(slice_path("isolate.slice"), PathBuf::from("isolate.slice"));
-        assert_eq!(
-            slice_path("a-b-c.slice"),
-            PathBuf::from("a.slice/a-b.slice/a-b-c.slice")
-        );
-    }
 }

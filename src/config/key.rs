@@ -31,6 +31,8 @@ pub(crate) enum Key {
     Defaults(Limit),
     /// A key of `[exec]`.
     Exec(Limit),
+    /// A key of `[limits]`.
+    Limits(CeilingKey),
     /// `[directories] rules`.
     DirectoriesRules,
     /// `[syscalls] deny`.
@@ -62,6 +64,70 @@ pub(crate) enum Limit {
     OpenFiles,
     /// `processes`.
     Processes,
+}
+
+/// A key of `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum CeilingKey {
+    /// `boxes`.
+    Boxes,
+    /// `runs`.
+    Runs,
+    /// `memory`.
+    Memory,
+    /// `processes`.
+    Processes,
+    /// `cpu_quota`.
+    CpuQuota,
+    /// `wall_time`.
+    WallTime,
+    /// `disk`.
+    Disk,
+    /// `total_boxes`.
+    TotalBoxes,
+    /// `total_runs`.
+    TotalRuns,
+    /// `total_memory`.
+    TotalMemory,
+    /// `total_processes`.
+    TotalProcesses,
+    /// `total_cpu_quota`.
+    TotalCpuQuota,
+}
+
+impl CeilingKey {
+    /// Every ceiling.
+    const ALL: [Self; 12] = [
+        Self::Boxes,
+        Self::Runs,
+        Self::Memory,
+        Self::Processes,
+        Self::CpuQuota,
+        Self::WallTime,
+        Self::Disk,
+        Self::TotalBoxes,
+        Self::TotalRuns,
+        Self::TotalMemory,
+        Self::TotalProcesses,
+        Self::TotalCpuQuota,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Boxes => "boxes",
+            Self::Runs => "runs",
+            Self::Memory => "memory",
+            Self::Processes => "processes",
+            Self::CpuQuota => "cpu_quota",
+            Self::WallTime => "wall_time",
+            Self::Disk => "disk",
+            Self::TotalBoxes => "total_boxes",
+            Self::TotalRuns => "total_runs",
+            Self::TotalMemory => "total_memory",
+            Self::TotalProcesses => "total_processes",
+            Self::TotalCpuQuota => "total_cpu_quota",
+        }
+    }
 }
 
 impl Limit {
@@ -97,11 +163,12 @@ impl Limit {
 
 impl Key {
     /// The tables that hold single keys. `[[pin]]` is not among them.
-    pub(super) const TABLES: [&'static str; 6] = [
+    pub(super) const TABLES: [&'static str; 7] = [
         "boxes",
         "cgroup",
         "defaults",
         "exec",
+        "limits",
         "directories",
         "syscalls",
     ];
@@ -124,6 +191,7 @@ impl Key {
             "cgroup" => vec![Self::CgroupManager, Self::CgroupRoot, Self::CgroupSlice],
             "defaults" => Limit::ALL.map(Self::Defaults).to_vec(),
             "exec" => Limit::ALL.map(Self::Exec).to_vec(),
+            "limits" => CeilingKey::ALL.map(Self::Limits).to_vec(),
             "directories" => vec![Self::DirectoriesRules],
             "syscalls" => vec![Self::SyscallsDeny],
             _ => Vec::new(),
@@ -143,6 +211,7 @@ impl Key {
             Self::CgroupManager | Self::CgroupRoot | Self::CgroupSlice => "cgroup",
             Self::Defaults(_) => "defaults",
             Self::Exec(_) => "exec",
+            Self::Limits(_) => "limits",
             Self::DirectoriesRules => "directories",
             Self::SyscallsDeny => "syscalls",
             Self::Pin => "pin",
@@ -162,6 +231,7 @@ impl Key {
             Self::CgroupManager => "manager",
             Self::CgroupSlice => "slice",
             Self::Defaults(limit) | Self::Exec(limit) => limit.name(),
+            Self::Limits(ceiling) => ceiling.name(),
             Self::DirectoriesRules => "rules",
             Self::SyscallsDeny => "deny",
             Self::Pin => "pin",

@@ -12,6 +12,7 @@
 mod acceptance;
 pub(crate) mod box_set;
 mod boxes;
+pub(crate) mod ceilings;
 pub(crate) mod error;
 mod files;
 mod fragment;
@@ -32,7 +33,8 @@ mod value;
 
 use std::path::{Path, PathBuf};
 
-use crate::config::error::{ConfigError, Place};
+pub(crate) use crate::config::error::ConfigError;
+use crate::config::error::Place;
 use crate::config::fragment::Fragment;
 use crate::config::inputs::Inputs;
 use crate::config::settings::Settings;

@@ -9,8 +9,9 @@ use std::time::Duration;
 use toml::Value;
 
 use crate::config::Loaded;
+use crate::config::ceilings::Ceilings;
 use crate::config::error::{Place, one_line};
-use crate::config::key::{Key, Limit};
+use crate::config::key::{CeilingKey, Key, Limit};
 use crate::config::settings::{DIRECTORIES, Limits, Settings};
 use crate::config::value::{UNLIMITED, Value as Input};
 use crate::quantity::Bytes;
@@ -82,6 +83,7 @@ impl Loaded {
             cgroup,
             defaults,
             exec,
+            ceilings,
             syscalls,
             directories: _,
             pins: _,
@@ -99,6 +101,7 @@ impl Loaded {
             Key::CgroupSlice => Some(cgroup.slice.as_str().into()),
             Key::Defaults(limit) => Some(limit_of(defaults, limit)),
             Key::Exec(limit) => Some(limit_of(exec, limit)),
+            Key::Limits(ceiling) => Some(ceiling_of(ceilings, ceiling)),
             Key::DirectoriesRules => self.written(key).or_else(|| Some(list(DIRECTORIES))),
             Key::SyscallsDeny => Some(list(syscalls.names())),
             Key::Pin => None,
@@ -159,6 +162,30 @@ fn limit_of(limits: &Limits, limit: Limit) -> Value {
     }
 }
 
+fn ceiling_of(ceilings: &Ceilings, key: CeilingKey) -> Value {
+    let Ceilings {
+        user,
+        total,
+        wall_time,
+        disk,
+    } = ceilings;
+    let percent = |percent| format!("{percent}%").into();
+    match key {
+        CeilingKey::Boxes => or_unlimited(user.boxes, Value::from),
+        CeilingKey::Runs => or_unlimited(user.runs, Value::from),
+        CeilingKey::Memory => or_unlimited(user.memory, size),
+        CeilingKey::Processes => or_unlimited(user.processes, Value::from),
+        CeilingKey::CpuQuota => or_unlimited(user.cpu_quota, percent),
+        CeilingKey::WallTime => or_unlimited(*wall_time, seconds),
+        CeilingKey::Disk => or_unlimited(*disk, size),
+        CeilingKey::TotalBoxes => or_unlimited(total.boxes, Value::from),
+        CeilingKey::TotalRuns => or_unlimited(total.runs, Value::from),
+        CeilingKey::TotalMemory => or_unlimited(total.memory, size),
+        CeilingKey::TotalProcesses => or_unlimited(total.processes, Value::from),
+        CeilingKey::TotalCpuQuota => or_unlimited(total.cpu_quota, percent),
+    }
+}
+
 fn or_unlimited<T>(limit: Option<T>, shown: impl FnOnce(T) -> Value) -> Value {
     limit.map_or(UNLIMITED.into(), shown)
 }
@@ -192,6 +219,10 @@ cg_mem = "64M"
 processes = 7
 [exec]
 stack = 1
+[limits]
+memory = "4G"
+cpu_quota = "150%"
+total_runs = 3
 [directories]
 rules = ["usr", "x=/y \"z\":maybe"]
 [syscalls]
@@ -243,9 +274,12 @@ mems = 1
             "stack = \"1K\" # DIR/isolate.toml:13",
             "core = \"0B\" # default",
             "wall_time = \"unlimited\" # default",
-            "deny = [] # DIR/isolate.toml:17",
-            "boxes = \"4\" # DIR/isolate.toml:22",
-            "mems = \"1\" # DIR/isolate.toml:23",
+            "memory = \"4G\" # DIR/isolate.toml:15",
+            "cpu_quota = \"150%\" # DIR/isolate.toml:16",
+            "runs = 64 # default",
+            "deny = [] # DIR/isolate.toml:21",
+            "boxes = \"4\" # DIR/isolate.toml:26",
+            "mems = \"1\" # DIR/isolate.toml:27",
         ] {
             let line = line.replace("DIR", machine.path().to_str().unwrap());
             assert!(

@@ -1,6 +1,7 @@
 //! Inputs to settings: each value read and checked. `[boxes]` is in `boxes.rs`, lists in `lists.rs`.
 
 use crate::config::boxes;
+use crate::config::ceilings;
 use crate::config::error::ConfigError;
 use crate::config::inputs::Inputs;
 use crate::config::key::{Key, Limit};
@@ -25,6 +26,7 @@ pub(super) fn resolve(
         cgroup: resolve_cgroup(inputs)?,
         defaults,
         exec: resolve_limits(inputs, exec, Key::Exec)?,
+        ceilings: ceilings::ceilings(inputs)?,
         directories: lists::directories(inputs)?.unwrap_or(built_in.directories),
         syscalls: lists::syscalls(inputs)?.unwrap_or(built_in.syscalls),
         pins: lists::pins(inputs)?,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::box_set::BoxSet;
+use crate::config::ceilings::Ceilings;
 use crate::dir_rule::{DirRequest, DirRule};
 use crate::quantity::{BoxId, Bytes, CpuList};
 use crate::syscall_set::SyscallSet;
@@ -22,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) defaults: Limits,
     /// `[exec]`: limits of `exec` that the command line leaves open; `[defaults]` is merged in already.
     pub(crate) exec: Limits,
+    /// `[limits]`: what users who are not root may have.
+    pub(crate) ceilings: Ceilings,
     /// `[directories] rules`, in order, each place at most once.
     pub(crate) directories: Vec<DirRule>,
     /// `[syscalls] deny`.
@@ -153,6 +156,7 @@ impl Default for Settings {
                 ..defaults.clone()
             },
             defaults,
+            ceilings: Ceilings::default(),
             directories: default_directories(),
             syscalls: SyscallSet::default(),
             pins: Vec::new(),

@@ -79,6 +79,9 @@ impl Keeper<'_> {
         match phase {
             Phase::SettingUp { .. } | Phase::Starting { .. } => {
                 let what = match self.cgroups {
+                    _ if self.permission.is_some() => {
+                        "polkit did not say whether the caller may run it (is it hung? see systemctl status polkit)"
+                    }
                     CgroupState::Requested(_) => {
                         "systemd did not start the scope of the run (is it hung? see systemctl list-jobs)"
                     }

@@ -11,8 +11,9 @@ mod phase;
 mod signals;
 mod systemd;
 
-pub(crate) use signals::Signals;
+pub(crate) use signals::{Line, Signals, watch};
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -27,6 +28,7 @@ use crate::launch::Init;
 use crate::launch::failure::describe;
 use crate::launch::message::ToKeeper;
 use crate::plan::RunPlan;
+use crate::polkit::Authority;
 use crate::report::{Ending, KillReason, Stages, Usage};
 use crate::sys::priority::Urgent;
 use crate::sys::process::{self, Exit};
@@ -124,7 +126,9 @@ struct Keeper<'a> {
     unit: Option<String>,
     question: Option<StateRequest>,
     stages: Stages,
-    signals: &'a Signals,
+    signals: &'a Signals<'a>,
+    /// Where it is said whether the caller may run it, until that has been said.
+    permission: Option<&'a RefCell<Authority>>,
     /// The patience with the set-up, then the wall limit, then the patience with a kill.
     deadline: Timer,
     cpu_look: Timer,
@@ -140,9 +144,11 @@ pub(crate) fn supervise(
     plan: &RunPlan,
     init: Init,
     cgroups: CgroupState,
-    signals: &Signals,
+    signals: &Signals<'_>,
+    permission: Option<&RefCell<Authority>>,
 ) -> Result<Outcome, KeeperError> {
     let has_cgroup = !matches!(cgroups, CgroupState::Requested(_));
+    let permitted = permission.is_none();
     let mut keeper = Keeper {
         plan,
         parallel: plan.parallel(available_cpus().map_err(cannot("count the CPUs"))?),
@@ -156,6 +162,7 @@ pub(crate) fn supervise(
             ..Stages::default()
         },
         signals,
+        permission,
         deadline: Timer::new().map_err(cannot("make a timer"))?,
         cpu_look: Timer::new().map_err(cannot("make a timer"))?,
         looks: Looks::default(),
@@ -170,7 +177,12 @@ pub(crate) fn supervise(
     let mut phase = Phase::SettingUp {
         root_built: false,
         has_cgroup,
+        permitted,
     };
+    // It may have been given before.
+    if let Some(event) = keeper.take_permission() {
+        phase = keeper.step(phase, event);
+    }
     let ending = loop {
         if let Phase::Over(ending) = phase {
             break ending;
@@ -211,6 +223,7 @@ enum Source {
     Init,
     InitEnd,
     Systemd,
+    Permission,
     Deadline,
     CpuLook,
     Signals,
@@ -222,8 +235,8 @@ impl Keeper<'_> {
         let mut sources = vec![
             (Source::Deadline, self.deadline.as_fd()),
             (Source::CpuLook, self.cpu_look.as_fd()),
-            (Source::Signals, self.signals.as_fd()),
         ];
+        sources.extend(self.signals.ready().map(|fd| (Source::Signals, fd)));
         if let CgroupState::Requested(request) = &self.cgroups {
             for fd in request.ready() {
                 sources.insert(0, (Source::Systemd, fd));
@@ -231,6 +244,10 @@ impl Keeper<'_> {
         }
         if let Some(question) = &self.question {
             sources.insert(0, (Source::Systemd, question.ready()));
+        }
+        let permission = self.permission.map(RefCell::borrow);
+        if let Some(ready) = permission.as_ref().and_then(|authority| authority.ready()) {
+            sources.insert(0, (Source::Permission, ready));
         }
         sources.insert(
             0,
@@ -266,6 +283,7 @@ impl Keeper<'_> {
                 process::wait_for(self.init.pidfd.as_fd()).map_err(cannot("wait for init"))?;
                 Ok(Some(Event::InitGone))
             }
+            Source::Permission => Ok(self.take_permission()),
             Source::Systemd if self.question.is_some() => Ok(self.take_answer()),
             Source::Systemd => Ok(self.take_scope()),
             Source::Deadline => {

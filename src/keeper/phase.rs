@@ -12,6 +12,8 @@ pub(super) enum Phase {
         root_built: bool,
         /// The leaf is ready, or there is to be none.
         has_cgroup: bool,
+        /// The caller may run it.
+        permitted: bool,
     },
     /// init was told to make the program's process.
     Starting {
@@ -35,6 +37,8 @@ pub(super) enum Event {
     RootBuilt,
     /// The leaf is ready.
     CgroupReady,
+    /// The caller may run it.
+    Permitted,
     /// The program's process exists.
     Started,
     /// It has become the program, or is about to.
@@ -102,8 +106,31 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
         (Phase::Ending(ending), Event::InitGone) => (Phase::Over(without_figures(ending)), None),
         (_, Event::InitGone) => (Phase::Over(Ending::Failed(INIT_GONE.to_owned())), None),
 
-        (Phase::SettingUp { has_cgroup, .. }, Event::RootBuilt) => set_up(true, has_cgroup, Go),
-        (Phase::SettingUp { root_built, .. }, Event::CgroupReady) => set_up(root_built, true, Go),
+        (
+            Phase::SettingUp {
+                root_built,
+                has_cgroup,
+                permitted,
+            },
+            event @ (Event::RootBuilt | Event::CgroupReady | Event::Permitted),
+        ) => {
+            let root_built = root_built || event == Event::RootBuilt;
+            let has_cgroup = has_cgroup || event == Event::CgroupReady;
+            let permitted = permitted || event == Event::Permitted;
+            if root_built && has_cgroup && permitted {
+                let (started, begun) = (false, false);
+                (Phase::Starting { started, begun }, Some(Go))
+            } else {
+                (
+                    Phase::SettingUp {
+                        root_built,
+                        has_cgroup,
+                        permitted,
+                    },
+                    None,
+                )
+            }
+        }
         (Phase::Starting { begun, .. }, Event::Started) => starting(true, begun, WatchLimits),
         (Phase::Starting { started, .. }, Event::Begun) => starting(started, true, WatchLimits),
 
@@ -145,26 +172,6 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
     }
 }
 
-fn set_up(root_built: bool, has_cgroup: bool, action: Action) -> (Phase, Option<Action>) {
-    if root_built && has_cgroup {
-        (
-            Phase::Starting {
-                started: false,
-                begun: false,
-            },
-            Some(action),
-        )
-    } else {
-        (
-            Phase::SettingUp {
-                root_built,
-                has_cgroup,
-            },
-            None,
-        )
-    }
-}
-
 fn starting(started: bool, begun: bool, action: Action) -> (Phase, Option<Action>) {
     if started && begun {
         (Phase::Running, Some(action))
@@ -181,6 +188,7 @@ mod tests {
         let mut phase = Phase::SettingUp {
             root_built: false,
             has_cgroup,
+            permitted: true,
         };
         let mut actions = Vec::new();
         for event in events {
@@ -189,6 +197,26 @@ mod tests {
             actions.extend(action);
         }
         (phase, actions)
+    }
+
+    #[test]
+    fn nothing_starts_without_permission() {
+        let waiting = Phase::SettingUp {
+            root_built: true,
+            has_cgroup: true,
+            permitted: false,
+        };
+        for event in [RootBuilt, CgroupReady] {
+            assert_eq!(next(waiting.clone(), event), (waiting.clone(), None));
+        }
+        let (phase, action) = next(waiting.clone(), Event::Permitted);
+        assert!(matches!(phase, Phase::Starting { .. }));
+        assert_eq!(action, Some(Go));
+        let denied = next(waiting, Failed("no".into()));
+        assert_eq!(
+            denied,
+            (Phase::Over(Ending::Failed("no".into())), Some(KillInit))
+        );
     }
 
     use Action::{Go, KillInit, KillProgram, Leave, WatchLimits};

@@ -1,4 +1,4 @@
-//! What the keeper hears of systemd, and what it makes of an end that nobody here had asked for.
+//! What the keeper hears of systemd and polkit, and what it makes of an end that nobody here had asked for.
 
 use super::phase::{self, Event, Phase};
 use super::{CgroupState, DIED_OF_KILL, Keeper};
@@ -34,6 +34,16 @@ impl Keeper<'_> {
                 Some(Event::Failed(chain(&error)))
             }
         }
+    }
+
+    /// Hears polkit.
+    pub(super) fn take_permission(&mut self) -> Option<Event> {
+        let answer = self.permission?.borrow_mut().proceed()?;
+        self.permission = None;
+        Some(match answer {
+            Ok(()) => Event::Permitted,
+            Err(denied) => Event::Failed(chain(&denied)),
+        })
     }
 
     pub(super) fn was_oom(&self) -> bool {

@@ -17,7 +17,7 @@ pub(crate) mod sources;
 pub(crate) mod step;
 
 pub(crate) use init::InitSetup;
-pub(crate) use program::ProgramSetup;
+pub(crate) use program::{Foreground, ProgramSetup};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

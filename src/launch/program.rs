@@ -7,7 +7,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use nix::unistd::{
 use super::message::{StepFailure, ToKeeper};
 use super::step::Step;
 use crate::clock::Moment;
+use crate::inheritance::Inheritance;
 use crate::plan::StderrPlan;
 use crate::sys::exec::Image;
 use crate::sys::{credentials, process};
@@ -43,12 +44,14 @@ pub(crate) struct ProgramSetup {
     pub(crate) uid: u32,
     /// The same for the group.
     pub(crate) gid: u32,
+    /// What the program would have from the caller, were it their child: when it is not.
+    pub(crate) inheritance: Option<Inheritance>,
     /// Limits by setrlimit(2), soft and hard alike.
     pub(crate) rlimits: Vec<(Resource, u64)>,
     /// Descriptors above 2 that stay open: the caller's, never ours.
     pub(crate) inherited: Vec<RawFd>,
     /// The terminal whose foreground group the program becomes.
-    pub(crate) foreground: Option<OwnedFd>,
+    pub(crate) foreground: Option<Foreground>,
     /// Redirections.
     pub(crate) stdin: Option<CString>,
     /// The same.
@@ -61,6 +64,15 @@ pub(crate) struct ProgramSetup {
     pub(crate) image: Image,
     /// `execve("X"): `, printed in front of the reason when it fails.
     pub(crate) complaint: Vec<u8>,
+}
+
+/// A terminal in whose foreground the program is to be.
+#[derive(Debug)]
+pub(crate) enum Foreground {
+    /// That of the caller's session, which we belong to: the program gets a process group of its own in it.
+    CallersSession(OwnedFd),
+    /// One that no session has: the program gets a session of its own, and this terminal for it.
+    OwnSession(OwnedFd),
 }
 
 /// Becomes the program, or tells the keeper why not.
@@ -96,7 +108,12 @@ fn set_up(
         // A session of its own has no terminal: what is typed for the caller's shell is not the program's to
         // read or to forge (TIOCSTI), whatever descriptors it has.
         None => drop(setsid().map_err(StepFailure::at(Step::Session))?),
-        Some(terminal) => {
+        Some(Foreground::OwnSession(terminal)) => {
+            setsid().map_err(StepFailure::at(Step::Session))?;
+            // Its session's foreground group is then this process's own.
+            process::take_terminal(terminal.as_fd()).map_err(StepFailure::at(Step::Foreground))?;
+        }
+        Some(Foreground::CallersSession(terminal)) => {
             setpgid(Pid::from_raw(0), Pid::from_raw(0))
                 .map_err(StepFailure::at(Step::ProcessGroup))?;
             // SIGTTOU is still blocked here, as everything is, so a background group may do this.
@@ -112,6 +129,11 @@ fn set_up(
     // Before the limits: with few open files allowed, ours would be in the way of the redirections.
     process::close_all_but(&setup.inherited, keeper)
         .map_err(StepFailure::at(Step::CloseDescriptors))?;
+    if let Some(inheritance) = &setup.inheritance {
+        inheritance
+            .apply()
+            .map_err(StepFailure::at(Step::Inherit))?;
+    }
     // Before the uid changes: CAP_SYS_RESOURCE is needed to raise hard limits.
     for (index, (resource, limit)) in setup.rlimits.iter().enumerate() {
         setrlimit(*resource, *limit, *limit).map_err(StepFailure::at_index(Step::Rlimit, index))?;

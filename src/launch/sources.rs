@@ -1,4 +1,5 @@
-//! Opening what directory rules name, with the caller's rights, before anything else happens.
+//! What directory rules show, as trees that can be mounted, before anything else happens. What the caller named was
+//! opened with their rights; what the administrator configured is opened here, with ours.
 
 use std::fmt;
 use std::io;
@@ -7,12 +8,14 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::Mode;
 
 use super::root::{Mount, MountSource};
 use crate::box_dir::{BoxDir, BoxDirError, Owner};
 use crate::caller::Caller;
 use crate::dir_rule::{DirRule, Source};
+use crate::opened_dirs::OpenedDirs;
+use crate::sys::file::is_directory;
 use crate::sys::mount;
 
 /// Why the source of a rule cannot be had.
@@ -51,26 +54,34 @@ impl std::error::Error for SourceError {
     }
 }
 
-/// Opens the sources of all rules and copies their trees; a rule that says `maybe` and has no source
-/// becomes `None`, so that the rest keep their numbers.
-pub(crate) fn open_sources(
-    rules: &[DirRule],
-    box_dir: &BoxDir,
-    caller: Caller,
-    ids: Owner,
-) -> Result<Vec<Option<Mount>>, SourceError> {
-    rules
-        .iter()
-        .map(|rule| open_source(rule, box_dir, caller, ids))
-        .collect()
+/// Where the sources of rules are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    /// What the caller named.
+    pub(crate) opened: &'a OpenedDirs,
+    /// Who that is.
+    pub(crate) caller: Caller,
+    /// The box.
+    pub(crate) box_dir: &'a BoxDir,
+    /// The ids that its programs have.
+    pub(crate) ids: Owner,
 }
 
-fn open_source(
-    rule: &DirRule,
-    box_dir: &BoxDir,
-    caller: Caller,
-    ids: Owner,
-) -> Result<Option<Mount>, SourceError> {
+impl Sources<'_> {
+    /// Copies the trees of the sources of all rules; a rule that says `maybe` and has no source becomes `None`, so that
+    /// the rest keep their numbers.
+    pub(crate) fn copy_trees(self, rules: &[DirRule]) -> Result<Vec<Option<Mount>>, SourceError> {
+        rules.iter().map(|rule| copy_tree(rule, self)).collect()
+    }
+}
+
+fn copy_tree(rule: &DirRule, sources: Sources<'_>) -> Result<Option<Mount>, SourceError> {
+    let Sources {
+        opened,
+        caller,
+        box_dir,
+        ids,
+    } = sources;
     let DirRule {
         inside,
         source,
@@ -88,8 +99,14 @@ fn open_source(
         Source::Temporary => Ok(box_dir
             .temporary(inside, ids)
             .map_err(SourceError::Temporary)?),
-        Source::Host(path) => as_caller(caller, || open_host(path)),
-        Source::BoxDir(path) => as_caller(caller, || open_in_box(box_dir, path)),
+        Source::Host(path) => match opened.get(inside) {
+            Some(Ok(theirs)) => theirs.try_clone_to_owned(),
+            Some(Err(errno)) => Err(errno.into()),
+            None => open_host(path),
+        },
+        Source::BoxDir(path) => caller
+            .with_rights(|| open_in_box(box_dir, path))
+            .and_then(|opened| opened),
     };
     let error = |source: io::Error| SourceError::Open {
         inside: inside.display().to_string(),
@@ -109,9 +126,7 @@ fn open_source(
         }
         other => other.map_err(error)?,
     };
-    let kind = fstat(&opened).map_err(|errno| error(errno.into()))?;
-    let is_directory =
-        SFlag::from_bits_truncate(kind.st_mode & SFlag::S_IFMT.bits()) == SFlag::S_IFDIR;
+    let is_directory = is_directory(opened.as_fd()).map_err(|errno| error(errno.into()))?;
     let tree = mount::copy_tree(opened.as_fd(), !flags.not_recursive).map_err(error)?;
     let source = MountSource::Tree { tree, is_directory };
     Ok(Some(Mount {
@@ -126,10 +141,6 @@ fn source_path(rule: &DirRule) -> Option<&Path> {
         Source::Host(path) | Source::BoxDir(path) => Some(path),
         Source::FileSystem(_) | Source::Temporary => None,
     }
-}
-
-fn as_caller(caller: Caller, open: impl FnOnce() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
-    caller.with_rights(open)?
 }
 
 fn open_host(path: &Path) -> io::Result<OwnedFd> {

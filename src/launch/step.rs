@@ -54,6 +54,8 @@ pub(crate) enum Step {
     CgroupNamespace,
     /// init, program: close what is not theirs.
     CloseDescriptors,
+    /// program: what it would have from the caller, were it their child.
+    Inherit,
     /// program: a resource limit.
     Rlimit,
     /// program: group ids.
@@ -85,7 +87,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [(Self, &'static str); 39] = [
+    const ALL: [(Self, &'static str); 40] = [
         (Self::DieWithKeeper, "cannot make init die with the keeper"),
         (
             Self::Namespaces,
@@ -158,6 +160,10 @@ impl Step {
         (
             Self::CloseDescriptors,
             "cannot close the descriptors of the sandbox",
+        ),
+        (
+            Self::Inherit,
+            "cannot give the caller's limits and CPUs to the program",
         ),
         (Self::Rlimit, "cannot set resource limit"),
         (Self::GroupIds, "cannot set the group of the program"),

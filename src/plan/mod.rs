@@ -1,6 +1,8 @@
 //! From what was asked, configured and found to what will be done: the only way to a [`BoxPlan`] or a
 //! [`RunPlan`]. Pure; whoever holds a plan need not check again.
 
+pub(crate) mod ceilings;
+pub(crate) mod ledger;
 mod limits;
 mod program;
 

@@ -1,4 +1,4 @@
-//! getdents64(2) and flock(2), which nix has not or not in the form that is needed here.
+//! getdents64(2), flock(2) and statx(2), which nix has not or not in the form that is needed here.
 #![allow(unsafe_code)]
 
 use std::ffi::CStr;
@@ -70,6 +70,25 @@ pub(crate) fn lock_exclusively(file: BorrowedFd<'_>, wait: bool) -> Result<(), E
     }
 }
 
+/// Whether a file is a directory, without asking whoever serves its file system: a caller's own (FUSE) need never
+/// answer (statx(2), AT_STATX_DONT_SYNC).
+pub(crate) fn is_directory(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    // SAFETY: statx is plain integers, for which all zeroes is a value.
+    let mut found: libc::statx = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is an empty C string, and the kernel writes a statx, which outlives the call.
+    let result = unsafe {
+        libc::statx(
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC,
+            libc::STATX_TYPE,
+            &raw mut found,
+        )
+    };
+    Errno::result(result)?;
+    Ok(u32::from(found.stx_mode) & libc::S_IFMT == libc::S_IFDIR)
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
@@ -106,6 +125,15 @@ mod tests {
             }
         }
         assert_eq!((files, dirs), (100, 1));
+    }
+
+    #[test]
+    fn directories_are_told_from_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let open = File::open(dir.path()).unwrap();
+        assert_eq!(is_directory(open.as_fd()), Ok(true));
+        assert_eq!(is_directory(file.as_fd()), Ok(false));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod credentials;
+pub(crate) mod descriptors;
 pub(crate) mod exec;
 pub(crate) mod file;
 pub(crate) mod mount;

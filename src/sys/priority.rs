@@ -37,6 +37,21 @@ impl Drop for Urgent {
     }
 }
 
+/// How nice the calling process is, -20 to 19 (getpriority(2)).
+pub(crate) fn niceness() -> io::Result<i32> {
+    // SAFETY: no memory is passed; 0 is the calling process. The kernel's own call, unlike libc's, never returns a
+    // negative value for a success: it is 20 less the niceness.
+    let result = check(unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_PROCESS, 0) })?;
+    Ok(20 - i32::try_from(result).unwrap_or(20))
+}
+
+/// Makes the calling process so nice. EACCES for less than it is, without CAP_SYS_NICE.
+pub(crate) fn set_niceness(niceness: i32) -> io::Result<()> {
+    // SAFETY: no memory is passed; 0 is the calling process.
+    let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) };
+    check(c_long::from(result)).map(drop)
+}
+
 fn set(policy: c_int, priority: c_int) -> io::Result<()> {
     let param = sched_param {
         sched_priority: priority,

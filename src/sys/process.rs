@@ -56,6 +56,15 @@ pub(crate) fn clone(namespaces: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Re
     })
 }
 
+/// A descriptor of a process (pidfd_open(2), Linux 5.3). The number may be another process's by now.
+pub(crate) fn pidfd_of(pid: pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: all arguments are integers.
+    let pidfd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+    let pidfd = c_int::try_from(pidfd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+}
+
 /// Sends a signal to exactly the process behind `pidfd`; ESRCH when it is gone (pidfd_send_signal(2)).
 pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
     // SAFETY: all arguments are integers; a null siginfo means that of kill(2).
@@ -225,6 +234,13 @@ pub(crate) fn close_all_but(kept: &[RawFd], one_more: BorrowedFd<'_>) -> io::Res
             None => return Ok(()),
         }
     }
+}
+
+/// Makes a terminal that no session has the controlling terminal of the calling process's session, which it leads
+/// (ioctl_tty(2), TIOCSCTTY); EPERM when another session has it.
+pub(crate) fn take_terminal(terminal: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: TIOCSCTTY takes an integer and touches no memory; 0 means not to steal it.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) }.into()).map(drop)
 }
 
 /// The descriptors above 2 that a program started by this process would inherit: those without FD_CLOEXEC.

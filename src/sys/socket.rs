@@ -1,4 +1,4 @@
-//! Messages with descriptors over a socket pair that keeps message boundaries.
+//! Messages with descriptors over sockets that keep message boundaries, and who is on the other side.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -7,6 +7,8 @@ use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
     sendmsg, socketpair,
 };
+
+use super::check;
 
 /// A connected pair of `SOCK_SEQPACKET` sockets, closed on exec.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -74,4 +76,138 @@ pub(crate) fn receive(
         }
     }
     Ok((message.bytes, descriptor))
+}
+
+/// One message with any number of descriptors.
+#[derive(Debug)]
+pub(crate) struct Packet {
+    /// How many bytes it has; 0 when the other side is gone.
+    pub(crate) length: usize,
+    /// The descriptors that came beside it, closed on exec.
+    pub(crate) descriptors: Vec<OwnedFd>,
+}
+
+/// Sends one message with copies of descriptors; EPIPE when the other side is gone, no signal then.
+pub(crate) fn send_packet(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    flags: MsgFlags,
+) -> io::Result<()> {
+    let raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    let control = [ControlMessage::ScmRights(&raw)];
+    let control = if raw.is_empty() { &[][..] } else { &control };
+    let parts = [IoSlice::new(bytes)];
+    let flags = flags | MsgFlags::MSG_NOSIGNAL;
+    loop {
+        match sendmsg::<()>(socket.as_raw_fd(), &parts, control, flags, None) {
+            Err(nix::errno::Errno::EINTR) => {}
+            Ok(sent) if sent == bytes.len() => return Ok(()),
+            Ok(_) => return Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// Receives one message and up to `most` descriptors. EMSGSIZE for one that does not fit in the buffer or has more
+/// descriptors; those that came are closed then.
+pub(crate) fn receive_packet(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    most: usize,
+    flags: MsgFlags,
+) -> io::Result<Packet> {
+    let one = nix::cmsg_space!(RawFd).len();
+    let mut space = vec![0; one + most * size_of::<RawFd>()];
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = loop {
+        match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {
+            // ECONNRESET: the other side is gone without having read all; what it had sent comes after.
+            Err(nix::errno::Errno::EINTR | nix::errno::Errno::ECONNRESET) => {}
+            other => break other?,
+        }
+    };
+    let cut = MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC;
+    let (length, is_cut) = (message.bytes, message.flags.intersects(cut));
+    let mut descriptors = Vec::new();
+    // What was cut off leaves a list that nix cannot read to its end.
+    for control in message.cmsgs().into_iter().flatten() {
+        if let ControlMessageOwned::ScmRights(raw) = control {
+            // SAFETY: the kernel has just made these descriptors for us; nobody else has them.
+            let owned = raw
+                .into_iter()
+                .map(|raw| unsafe { OwnedFd::from_raw_fd(raw) });
+            descriptors.extend(owned);
+        }
+    }
+    if is_cut || descriptors.len() > most {
+        return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+    }
+    Ok(Packet {
+        length,
+        descriptors,
+    })
+}
+
+/// Takes a connection, which is closed on exec (accept4(2)).
+pub(crate) fn accept(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let raw = nix::sys::socket::accept4(socket.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// Who connected a Unix socket, as the kernel noted it then (unix(7), SO_PEERCRED).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PeerIds {
+    /// The process, 0 when it is not in our PID namespace.
+    pub(crate) pid: i32,
+    /// Its effective user.
+    pub(crate) uid: u32,
+    /// Its effective group.
+    pub(crate) gid: u32,
+}
+
+/// Who is on the other side of a connection.
+pub(crate) fn peer_ids(socket: BorrowedFd<'_>) -> io::Result<PeerIds> {
+    let found = nix::sys::socket::getsockopt(&socket, nix::sys::socket::sockopt::PeerCredentials)?;
+    Ok(PeerIds {
+        pid: found.pid(),
+        uid: found.uid(),
+        gid: found.gid(),
+    })
+}
+
+/// A descriptor of the process that connected (SO_PEERPIDFD, Linux 6.5): ENOPROTOOPT where the kernel has no such
+/// thing, ESRCH or EINVAL when that process was reaped.
+pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// asm-generic/socket.h, in libc only for some targets.
+    const SO_PEERPIDFD: libc::c_int = 77;
+    let mut pidfd: libc::c_int = -1;
+    let mut length = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to an integer that outlives the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PEERPIDFD,
+            (&raw mut pidfd).cast(),
+            &raw mut length,
+        )
+    };
+    check(result.into())?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+}
+
+/// From now on this process dies, by SIGIO, as soon as something arrives on the socket or its other side goes away
+/// (fcntl(2), O_ASYNC) - while SIGIO is not blocked.
+pub(crate) fn die_when_heard(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let own = nix::unistd::getpid().as_raw();
+    // SAFETY: F_SETOWN takes an integer and touches no memory.
+    let result = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETOWN, own) };
+    check(result.into())?;
+    // SAFETY: F_SETFL takes an integer and touches no memory.
+    let result = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, libc::O_ASYNC) };
+    check(result.into()).map(drop)
 }

@@ -4,8 +4,8 @@
 //! asks, the keeper polls [`ScopeRequest::ready`] beside everything else and sets the deadline. Nothing
 //! here blocks, and there are no threads.
 
-mod bus;
-mod message;
+mod cpu_quota;
+mod slice;
 mod state;
 mod unit;
 
@@ -14,10 +14,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use bus::{Bus, BusError};
+pub(crate) use cpu_quota::ensure as ensure_cpu_quota;
+pub(crate) use slice::slice_path;
 pub(crate) use state::StateRequest;
 use unit::{Answer, Held, Start};
 
+use crate::bus::{Bus, BusError};
 use crate::cgroup::hierarchy;
 use crate::clock::Timer;
 use crate::error::chain;

@@ -5,9 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use zbus::Message;
 use zbus::zvariant::{OwnedValue, Value};
 
-use super::bus::{Bus, BusError};
-use super::message::Kind;
-use super::unit::{SYSTEMD, serial};
+use super::unit::SYSTEMD;
+use crate::bus::{Bus, BusError, Kind, serial};
 
 /// The question, until it is answered. systemd answers when it has done what it was about: if it is killing
 /// the processes of the unit one by one, then the last of them as well.

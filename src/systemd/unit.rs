@@ -6,12 +6,11 @@ use zbus::Message;
 use zbus::zvariant::{Fd, OwnedObjectPath, Value};
 
 use super::ScopeSpec;
-use super::bus::{Bus, BusError, call_of_the_bus};
-use super::message::{Incoming, Kind};
+use crate::bus::{Bus, BusError, Incoming, Kind, call_of_the_bus, serial};
 
 pub(super) const SYSTEMD: &str = "org.freedesktop.systemd1";
-const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
-const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
+pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const JOB_REMOVED: &str = "JobRemoved";
 
 /// The process that the scope is to hold.
@@ -88,7 +87,7 @@ impl Start {
                     self.queued = Some((message.sender.clone(), message.body()?));
                 }
                 Kind::Error if message.answers == Some(self.call) => {
-                    let refused = refusal(&message);
+                    let refused = BusError::refusal("systemd", &message);
                     let property = unknown_property(&refused);
                     match property.filter(|name| !self.unknown.contains(name)) {
                         Some(name) => self.unknown.push(name),
@@ -99,7 +98,7 @@ impl Start {
                     self.bus.send(call)?;
                 }
                 Kind::Error if message.answers == Some(self.add_match) => {
-                    return Err(refusal(&message));
+                    return Err(BusError::refusal("systemd", &message));
                 }
                 Kind::Signal if self.reports_our_job(&message)? => return Ok(Answer::Started),
                 _ => {}
@@ -126,11 +125,6 @@ impl Start {
     }
 }
 
-/// The number that an answer to the message refers to.
-pub(super) fn serial(message: &Message) -> u32 {
-    message.primary_header().serial_num().get()
-}
-
 /// JobRemoved of jobs for this unit and no other: the bus daemon compares arg2, so that the jobs of
 /// other units do not wake us.
 fn match_job_of(unit: &str) -> zbus::Result<Message> {
@@ -149,20 +143,12 @@ fn start_unit(unit: &str, properties: Vec<(&str, Value<'_>)>) -> zbus::Result<Me
         .build(&(unit, "fail", properties, auxiliary))
 }
 
-fn refusal(error: &Incoming) -> BusError {
-    BusError::Refused {
-        name: error.error_name.clone(),
-        // By convention the first argument is a text for people.
-        text: error.body().unwrap_or_default(),
-    }
-}
-
 /// Properties that an older systemd does not know; [`properties`] does without them.
 const OPTIONAL: [&str; 2] = ["PIDFDs", "OOMPolicy"];
 
 /// The optional property that systemd says it does not know.
 fn unknown_property(error: &BusError) -> Option<&'static str> {
-    let BusError::Refused { name, text } = error else {
+    let BusError::Refused { name, text, .. } = error else {
         return None;
     };
     let unknown = [
@@ -218,6 +204,7 @@ mod tests {
     #[test]
     fn only_a_property_that_we_can_do_without_is_left_out() {
         let refused = |name: &str, text: &str| BusError::Refused {
+            by: "systemd",
             name: format!("org.freedesktop.DBus.Error.{name}"),
             text: text.into(),
         };

@@ -23,12 +23,14 @@ use std::sync::{Arc, OnceLock};
 
 use tempfile::TempDir;
 
+pub(crate) use broker::{ALICE, BOB, Broker};
 pub(crate) use job::{Job, Running};
 pub(crate) use output::{Meta, Output, Run};
 pub(crate) use process::{
     PATIENCE, Started, finish, finish_with_input, patience, slow, wait_until,
 };
 
+mod broker;
 mod job;
 mod output;
 mod process;
@@ -101,6 +103,9 @@ struct Inner {
     common: Vec<OsString>,
     first_id: u32,
     first_uid: u32,
+    /// Who calls, if not root, and the broker by which they do, once there is one.
+    caller: Option<u32>,
+    broker: OnceLock<Broker>,
     made: OnceLock<PathBuf>,
 }
 
@@ -135,6 +140,8 @@ impl TestBox {
             common: Vec::new(),
             first_id,
             first_uid: (1 << 20) + slot * BOXES - first_id,
+            caller: None,
+            broker: OnceLock::new(),
             made: OnceLock::new(),
         }));
         new.write_config();
@@ -149,6 +156,25 @@ impl TestBox {
     /// Adds options that every command on this box gets, such as `--cg`.
     pub(crate) fn options<S: AsRef<OsStr>>(self, options: &[S]) -> Self {
         self.change(|inner| inner.common.extend(owned(options)))
+    }
+
+    /// Lets this user of the machine give all commands, by a broker with this configuration.
+    pub(crate) fn called_by(self, uid: u32) -> Self {
+        self.change(|inner| inner.caller = Some(uid))
+    }
+
+    /// That broker.
+    pub(crate) fn broker(&self) -> &Broker {
+        let start = || Broker::start(self.dir(), &self.config_file());
+        self.0.broker.get_or_init(start)
+    }
+
+    /// The same box, called by another user.
+    pub(crate) fn command_of<S: AsRef<OsStr>>(&self, uid: u32, args: &[S]) -> Command {
+        let mut command = self.broker().command(uid);
+        command.arg(format!("--box-id={}", self.id()));
+        command.args(&self.0.common).args(args);
+        command
     }
 
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
@@ -257,17 +283,22 @@ impl TestBox {
 
     /// The same, not started yet.
     pub(crate) fn exec_command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = Command::new(binary());
-        command
-            .arg("exec")
-            .arg("--config")
-            .arg(self.config_file())
-            .args(&self.0.common)
-            .args(args);
+        let mut command = match self.0.caller {
+            Some(uid) => self.broker().command(uid),
+            None => Command::new(binary()),
+        };
+        command.arg("exec");
+        if self.0.caller.is_none() {
+            command.arg("--config").arg(self.config_file());
+        }
+        command.args(&self.0.common).args(args);
         command
     }
 
     fn bare_command(&self) -> Command {
+        if let Some(uid) = self.0.caller {
+            return self.broker().command(uid);
+        }
         let mut command = Command::new(binary());
         command.arg("--config").arg(self.config_file());
         command
@@ -341,7 +372,9 @@ impl Inner {
     fn traces(&self) -> Vec<PathBuf> {
         let locks = entries(&self.dir.path().join("locks"));
         let boxes = entries(&self.dir.path().join("boxes"));
-        boxes.chain(locks).collect()
+        // By which users who make boxes wait for each other.
+        let turn = self.dir.path().join("locks/turn");
+        boxes.chain(locks).filter(|path| *path != turn).collect()
     }
 }
 

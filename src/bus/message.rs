@@ -3,14 +3,14 @@
 use zbus::zvariant::serialized::{Context, Data};
 use zbus::zvariant::{Endian, Type, Value};
 
-use super::bus::BusError;
+use super::BusError;
 
 /// Nothing that is asked for here has an answer of more than a few hundred bytes.
 const LONGEST_MESSAGE: usize = 1 << 20;
 
 /// What kind of message has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Return,
     Error,
     Signal,
@@ -19,14 +19,14 @@ pub(super) enum Kind {
 
 /// A message that has come.
 #[derive(Debug)]
-pub(super) struct Incoming {
-    pub(super) kind: Kind,
+pub(crate) struct Incoming {
+    pub(crate) kind: Kind,
     /// The serial number of the call that it answers.
-    pub(super) answers: Option<u32>,
+    pub(crate) answers: Option<u32>,
     /// The unique name of who sent it, which the bus puts there.
-    pub(super) sender: String,
-    pub(super) member: String,
-    pub(super) error_name: String,
+    pub(crate) sender: String,
+    pub(crate) member: String,
+    pub(crate) error_name: String,
     /// The types of the arguments.
     signature: String,
     endian: Endian,
@@ -41,7 +41,7 @@ const FIXED: usize = 16;
 
 impl Incoming {
     /// Takes a message from the front of what was received, if all of it is there.
-    pub(super) fn take(received: &mut Vec<u8>) -> Result<Option<Self>, BusError> {
+    pub(crate) fn take(received: &mut Vec<u8>) -> Result<Option<Self>, BusError> {
         let Some(fixed) = received.get(..FIXED) else {
             return Ok(None);
         };
@@ -104,7 +104,7 @@ impl Incoming {
     }
 
     /// The arguments.
-    pub(super) fn body<T>(&self) -> Result<T, BusError>
+    pub(crate) fn body<T>(&self) -> Result<T, BusError>
     where
         T: for<'d> serde::Deserialize<'d> + Type,
     {

@@ -7,6 +7,8 @@
 //!
 //! The address is fixed: an environment variable could name a bus of somebody else's.
 
+mod message;
+
 use std::fmt;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -17,10 +19,12 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 use zbus::Message;
 use zbus::zvariant::Type;
 
-use super::message::Incoming;
+pub(crate) use message::{Incoming, Kind};
+
 use crate::sys::socket::send;
 
-const SOCKET: &str = "/run/dbus/system_bus_socket";
+/// Where the system bus is.
+pub(crate) const SOCKET: &str = "/run/dbus/system_bus_socket";
 
 /// Why a conversation with the bus ended.
 #[derive(Debug)]
@@ -37,6 +41,8 @@ pub(crate) enum BusError {
     Disconnected,
     /// The call was answered by an error.
     Refused {
+        /// Who was asked, as people know it: `systemd`.
+        by: &'static str,
         /// The error's name, as `org.freedesktop.DBus.Error.NoReply`.
         name: String,
         /// Its text.
@@ -59,7 +65,7 @@ impl fmt::Display for BusError {
             Self::Transfer(_) => f.write_str("cannot talk to the system bus"),
             Self::Message(_) => f.write_str("cannot make sense of the system bus"),
             Self::Disconnected => f.write_str("the connection to the system bus was cut"),
-            Self::Refused { name, text } => write!(f, "systemd refused: {text} ({name})"),
+            Self::Refused { by, name, text } => write!(f, "{by} refused: {text} ({name})"),
             Self::Job(result) => write!(f, "systemd's job for it ended as '{result}'"),
         }
     }
@@ -76,9 +82,19 @@ impl std::error::Error for BusError {
 }
 
 impl BusError {
-    /// Whether the same request may well succeed a moment later: the bus or systemd was being restarted,
+    /// An error with which somebody answered a call.
+    pub(crate) fn refusal(by: &'static str, error: &Incoming) -> Self {
+        Self::Refused {
+            by,
+            name: error.error_name.clone(),
+            // By convention the first argument is a text for people.
+            text: error.body().unwrap_or_default(),
+        }
+    }
+
+    /// Whether the same request may well succeed a moment later: the bus or who was asked was being restarted,
     /// or the name was taken.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Disconnected | Self::Transfer(_) => true,
             Self::Refused { name, .. } => [
@@ -113,7 +129,12 @@ impl Bus {
 
     /// Connects and begins the handshake; who it is that connects, the bus learns from the kernel.
     pub(crate) fn connect() -> Result<Self, BusError> {
-        let stream = open().map_err(BusError::Connect)?;
+        Self::connect_to(Path::new(SOCKET))
+    }
+
+    /// Connects to a bus elsewhere: a test's.
+    pub(crate) fn connect_to(path: &Path) -> Result<Self, BusError> {
+        let stream = open(path).map_err(BusError::Connect)?;
         // EXTERNAL takes the user id in decimal, each digit in hexadecimal. The rest of the handshake need
         // not wait for the answer.
         let digits = nix::unistd::geteuid().to_string();
@@ -132,7 +153,7 @@ impl Bus {
 
     /// Sends a message, or holds it back until the bus has let us in: a descriptor that comes during the
     /// handshake would be lost.
-    pub(super) fn send(&mut self, message: Message) -> Result<(), BusError> {
+    pub(crate) fn send(&mut self, message: Message) -> Result<(), BusError> {
         match &mut self.held_back {
             Some(held_back) => {
                 held_back.push(message);
@@ -143,12 +164,12 @@ impl Bus {
     }
 
     /// Whether nothing is held back.
-    pub(super) fn has_sent(&self) -> bool {
+    pub(crate) fn has_sent(&self) -> bool {
         self.held_back.is_none()
     }
 
     /// Sends what was held back, if the bus has let us in by now.
-    pub(super) fn flush(&mut self) -> Result<(), BusError> {
+    pub(crate) fn flush(&mut self) -> Result<(), BusError> {
         if self.held_back.is_some() && self.read()? {
             self.shake_hands()?;
         }
@@ -157,7 +178,7 @@ impl Bus {
     }
 
     /// Takes the next message; `None` when nothing more has come.
-    pub(super) fn receive(&mut self) -> Result<Option<Incoming>, BusError> {
+    pub(crate) fn receive(&mut self) -> Result<Option<Incoming>, BusError> {
         loop {
             if self.held_back.is_some() {
                 self.shake_hands()?;
@@ -235,15 +256,20 @@ fn let_others_run() {
 }
 
 /// A socket that does not block at all: with its queue full, a bus that hangs would keep us in connect(2).
-fn open() -> io::Result<UnixStream> {
+fn open(path: &Path) -> io::Result<UnixStream> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    connect(socket.as_raw_fd(), &UnixAddr::new(SOCKET)?)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(socket.into())
 }
 
+/// The number that an answer to the message refers to.
+pub(crate) fn serial(message: &Message) -> u32 {
+    message.primary_header().serial_num().get()
+}
+
 /// A call of the bus daemon itself.
-pub(super) fn call_of_the_bus<B>(member: &str, body: &B) -> zbus::Result<Message>
+pub(crate) fn call_of_the_bus<B>(member: &str, body: &B) -> zbus::Result<Message>
 where
     B: serde::Serialize + Type,
 {
@@ -261,7 +287,7 @@ impl From<zbus::Error> for BusError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::tests::signal;
+    use super::message::tests::signal;
     use super::*;
 
     #[test]

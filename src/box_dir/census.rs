@@ -1,0 +1,109 @@
+//! How many boxes there are and whose: for ceilings. Whoever counts and then makes a box does so in turn, so that two at
+//! once do not both get the last one that is allowed.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, fstat};
+
+use super::place::{check_owner, make_place};
+use super::{BoxDirError, Lock, holders};
+use crate::sys::file::lock_exclusively;
+
+/// The lock file of whose turn it is. Root's alone: who may open a file can lock it.
+const TURN: &str = "turn";
+
+/// The owners of all boxes, while nobody else counts.
+#[derive(Debug)]
+pub(crate) struct Census {
+    owners: Vec<u32>,
+    /// Our turn.
+    _turn: File,
+}
+
+impl Census {
+    /// Waits for its turn, and counts the boxes whose locks are in this directory.
+    pub(crate) fn take(locks: &Path) -> Result<Self, BoxDirError> {
+        let place = make_place(locks)?;
+        let path = locks.join(TURN);
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let turn = openat(&place, TURN, flags, mode)
+            .map_err(BoxDirError::at("open the lock file", &path))?;
+        let stat = fstat(&turn).map_err(BoxDirError::at("examine", &path))?;
+        check_owner(&stat, &path)?;
+        lock_exclusively(turn.as_fd(), true).map_err(BoxDirError::at("lock", &path))?;
+        let owners = holders(locks)?
+            .into_iter()
+            .filter_map(|id| Lock::peek(locks, id))
+            .map(|record| record.owner.uid)
+            .collect();
+        Ok(Self {
+            owners,
+            _turn: turn.into(),
+        })
+    }
+
+    /// How many boxes this user has.
+    pub(crate) fn of_user(&self, uid: u32) -> u32 {
+        self.count(|owner| owner == uid)
+    }
+
+    /// How many boxes all users but root have.
+    pub(crate) fn of_all_but_root(&self) -> u32 {
+        self.count(|owner| owner != 0)
+    }
+
+    fn count(&self, is_meant: impl Fn(u32) -> bool) -> u32 {
+        let meant = self.owners.iter().filter(|owner| is_meant(**owner));
+        u32::try_from(meant.count()).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Absent, Busy, IdPool, Owner};
+    use super::*;
+    use crate::quantity::BoxId;
+
+    #[test]
+    fn boxes_are_counted_by_owner_and_not_when_they_are_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = dir.path().join("locks");
+        assert_eq!(Census::take(&locks).unwrap().of_all_but_root(), 0);
+        let first = Owner {
+            uid: 60_000,
+            gid: 60_000,
+        };
+        let pool = IdPool { first, size: 9 };
+        for (id, uid) in [(1, 7), (2, 7), (3, 8), (4, 0)] {
+            let lock = Lock::acquire(&locks, BoxId(id), Absent::Create, Busy::Refuse);
+            let lock = lock.unwrap().unwrap();
+            lock.claim(pool, None, Owner { uid, gid: 1 }, false)
+                .unwrap();
+        }
+        let lock = Lock::acquire(&locks, BoxId(2), Absent::Report, Busy::Refuse);
+        lock.unwrap().unwrap().give_up(None).unwrap();
+        let census = Census::take(&locks).unwrap();
+        assert_eq!((census.of_user(7), census.of_user(8)), (1, 1));
+        assert_eq!((census.of_user(9), census.of_all_but_root()), (0, 2));
+    }
+
+    #[test]
+    fn nobody_counts_out_of_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let census = Census::take(dir.path()).unwrap();
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let locks = dir.path().to_owned();
+        let waiting = std::thread::spawn(move || {
+            drop(Census::take(&locks).unwrap());
+            sender.send(()).unwrap();
+        });
+        let pause = std::time::Duration::from_millis(50);
+        assert!(receiver.recv_timeout(pause).is_err());
+        drop(census);
+        waiting.join().unwrap();
+    }
+}

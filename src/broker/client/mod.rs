@@ -1,0 +1,133 @@
+//! The caller's own process: opens what they named, asks the broker, passes their signals on, and hears how it went.
+
+mod relay;
+mod terminal;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
+
+use super::protocol::Called;
+use super::wire::{WireError, send_request};
+use super::{SOCKET, SOCKET_VARIABLE, of_root};
+use crate::caller::Caller;
+use crate::clock::Moment;
+use crate::commands::{Answer, Failure, Results};
+use crate::inheritance::Inheritance;
+use crate::opened_dirs::OpenedDirs;
+use crate::request::{Command, EnvRule, Request};
+use crate::sys::process::inheritable_descriptors;
+use relay::Relay;
+use terminal::Terminal;
+
+/// Has a command carried out by the broker.
+pub(crate) fn ask(
+    request: &Request,
+    caller: Caller,
+    asked: Moment,
+) -> Result<(Answer, Results), Failure> {
+    if let Some(refusal) = of_root(request) {
+        return Err(refusal);
+    }
+    let connection = connect_to_broker()?;
+    let (directories, opened) = OpenedDirs::open(&request.dirs, caller)?.into_parts();
+    let is_run = matches!(request.command, Command::Run | Command::Exec);
+    let terminal = match is_run && request.tty_hack {
+        true => Terminal::open().map_err(Failure::at("cannot make a terminal for the program"))?,
+        false => None,
+    };
+    let inherited = match is_run && request.inherit_fds {
+        true => inheritable(),
+        false => Ok(Vec::new()),
+    };
+    let inherited = inherited.map_err(Failure::at("cannot list the open descriptors"))?;
+    let numbers = inherited.iter().map(|(number, _)| *number).collect();
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let called = Called::new(
+        &argv,
+        needed_environment(request),
+        asked.to_nanoseconds(),
+        numbers,
+        directories,
+        Inheritance::of_process().map_err(Failure::at("cannot find out this process's limits"))?,
+        somebody_is_there(),
+    );
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+    let standard = match &terminal {
+        Some(terminal) => standard.map(|descriptor| terminal.instead_of(descriptor)),
+        None => standard,
+    };
+    let all: Vec<BorrowedFd<'_>> = standard
+        .into_iter()
+        .chain(inherited.iter().map(|(_, copy)| copy.as_fd()))
+        .chain(opened.iter().map(AsFd::as_fd))
+        .collect();
+    // Before anything happens that a signal has to end in good order.
+    let signals = is_run.then(relay::take_over_signals).transpose()?;
+    let bytes = called.to_bytes()?;
+    match send_request(connection.as_fd(), &bytes, &all) {
+        // Who was refused before the request was read is told why.
+        Ok(()) | Err(WireError::Gone) => {}
+        Err(error) => return Err(error.into()),
+    }
+    drop(all);
+    drop((opened, inherited, bytes));
+    let relay = Relay::new(connection, signals, terminal.as_ref())?;
+    relay.run()
+}
+
+/// The descriptors above 2 that a program inherits, and copies of them. Ours are closed on exec, so they are not among them.
+fn inheritable() -> io::Result<Vec<(i32, OwnedFd)>> {
+    let mut numbers = inheritable_descriptors()?;
+    numbers.sort_unstable();
+    let copy = |number| Ok((number, crate::sys::descriptors::handed_down(number)?));
+    numbers.into_iter().map(copy).collect()
+}
+
+/// Connects to the broker.
+fn connect_to_broker() -> Result<OwnedFd, Failure> {
+    let path = std::env::var_os(SOCKET_VARIABLE).map_or_else(|| SOCKET.into(), PathBuf::from);
+    let connected = || -> nix::Result<OwnedFd> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
+        connect(socket.as_raw_fd(), &UnixAddr::new(&path)?)?;
+        Ok(socket)
+    };
+    connected().map_err(|errno| {
+        let remedy = match errno {
+            Errno::ENOENT | Errno::ECONNREFUSED => {
+                ": install isolate-run as a service, and start it by: systemctl enable --now isolate.socket"
+            }
+            _ => "",
+        };
+        Failure::new(format!(
+            "Must be started as root, or have the broker running: cannot connect to {}: {}{remedy}",
+            path.display(),
+            errno.desc()
+        ))
+    })
+}
+
+/// The part of the environment that the command line speaks of.
+fn needed_environment(request: &Request) -> Vec<(OsString, OsString)> {
+    let inherits = |name: &OsString| {
+        let rules = request.env.iter();
+        rules
+            .into_iter()
+            .any(|rule| matches!(rule, EnvRule::Inherit(known) if known == name))
+    };
+    std::env::vars_os()
+        .filter(|(name, _)| request.full_env || inherits(name))
+        .collect()
+}
+
+/// Whether somebody can be asked for a password: a person at a terminal. A service would wait for ever.
+fn somebody_is_there() -> bool {
+    use std::io::IsTerminal;
+    io::stdin().is_terminal() && io::stderr().is_terminal()
+}

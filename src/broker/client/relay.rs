@@ -1,0 +1,174 @@
+//! While the broker's side works: signals go there, log lines and the answer come back, and a terminal is passed
+//! through.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, raise};
+use nix::sys::signalfd::SignalFd;
+
+use super::terminal::Terminal;
+use crate::broker::protocol::Reply;
+use crate::broker::wire::receive_reply;
+use crate::commands::{Answer, Failure, Results};
+use crate::keeper::{Line, watch};
+use crate::output::write_all;
+
+/// Takes over the signals that end a run, and the one that says that a terminal has another size.
+pub(super) fn take_over_signals() -> nix::Result<SignalFd> {
+    watch(&[Signal::SIGWINCH])
+}
+
+/// The conversation after the request.
+pub(super) struct Relay<'a> {
+    connection: OwnedFd,
+    /// For a run: other commands end as any program does.
+    signals: Option<SignalFd>,
+    terminal: Option<&'a Terminal>,
+    /// The last signal that was passed on.
+    passed_on: Option<i32>,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Reply,
+    Signals,
+    Typed,
+    Printed,
+}
+
+impl<'a> Relay<'a> {
+    /// Begins, with a request that was sent.
+    pub(super) fn new(
+        connection: OwnedFd,
+        signals: Option<SignalFd>,
+        terminal: Option<&'a Terminal>,
+    ) -> Result<Self, Failure> {
+        if signals.is_some() {
+            // Our copies keep pipes open whose end somebody waits for when the program has closed them.
+            let null = File::options().read(true).write(true).open("/dev/null");
+            let null = null.map_err(Failure::at("cannot open /dev/null"))?;
+            nix::unistd::dup2_stdin(&null)?;
+            nix::unistd::dup2_stdout(&null)?;
+        }
+        Ok(Self {
+            connection,
+            signals,
+            terminal,
+            passed_on: None,
+        })
+    }
+
+    /// Goes on until the answer is there.
+    pub(super) fn run(mut self) -> Result<(Answer, Results), Failure> {
+        loop {
+            match self.wait()? {
+                Source::Reply => {
+                    let Some(reply) = receive_reply(self.connection.as_fd())? else {
+                        return Err(self.lost());
+                    };
+                    match reply {
+                        // What cannot be written cannot be reported, either.
+                        Reply::Log(line) => drop(write_all(io::stderr(), line.as_bytes())),
+                        Reply::Done(answer, results) => {
+                            self.show_rest();
+                            return Ok((answer, results));
+                        }
+                        Reply::Failed(message) => {
+                            self.show_rest();
+                            return Err(Failure::new(message));
+                        }
+                    }
+                }
+                Source::Signals => self.pass_signal_on()?,
+                Source::Typed => self.with_terminal(Terminal::pass_typed_on),
+                Source::Printed => self.with_terminal(|terminal| {
+                    terminal.show_printed();
+                }),
+            }
+        }
+    }
+
+    fn wait(&self) -> Result<Source, Failure> {
+        let mut sources = vec![(Source::Reply, self.connection.as_fd())];
+        if let Some(signals) = &self.signals {
+            sources.push((Source::Signals, signals.as_fd()));
+        }
+        if let Some(terminal) = self.terminal {
+            sources.push((Source::Printed, terminal.printed()));
+            sources.extend(terminal.typed().map(|typed| (Source::Typed, typed)));
+        }
+        let mut polled: Vec<_> = sources
+            .iter()
+            .map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN))
+            .collect();
+        loop {
+            match poll(&mut polled, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(Failure::at("cannot wait for the broker")(errno)),
+            }
+            let ready = polled
+                .iter()
+                .position(|fd| fd.revents().is_some_and(|events| !events.is_empty()));
+            if let Some((source, _)) = ready.and_then(|at| sources.get(at)) {
+                return Ok(*source);
+            }
+        }
+    }
+
+    fn pass_signal_on(&mut self) -> Result<(), Failure> {
+        let Some(signals) = &self.signals else {
+            return Ok(());
+        };
+        let signal = signals
+            .read_signal()
+            .map_err(Failure::at("cannot read signals"))?;
+        let Some(number) = signal.map(|signal| signal.ssi_signo as i32) else {
+            return Ok(());
+        };
+        if number == libc::SIGWINCH {
+            self.with_terminal(Terminal::resize);
+            return Ok(());
+        }
+        self.passed_on = Some(number);
+        // A side that is gone is noticed by the end of the connection.
+        Line::send(self.connection.as_fd(), number).ok();
+        Ok(())
+    }
+
+    fn with_terminal(&self, action: impl FnOnce(&Terminal)) {
+        if let Some(terminal) = self.terminal {
+            action(terminal);
+        }
+    }
+
+    /// What the program printed last may still be on its way when its end is known.
+    fn show_rest(&self) {
+        if let Some(terminal) = self.terminal {
+            while terminal.show_printed() {}
+        }
+    }
+
+    /// The connection ended without an answer.
+    fn lost(&self) -> Failure {
+        if let Some(signal) = self
+            .passed_on
+            .and_then(|number| Signal::try_from(number).ok())
+        {
+            // The other side was ended before the run began, as this process would have been, were it root's.
+            if let Some(terminal) = self.terminal {
+                terminal.give_back();
+            }
+            SigSet::empty().thread_set_mask().ok();
+            raise(signal).ok();
+        }
+        Failure::new(
+            "the broker's process for this request ended without an answer, and what it ran with it: \
+             see journalctl --unit isolate.service",
+        )
+    }
+}

@@ -1,0 +1,128 @@
+//! `--tty-hack` by the broker: the program cannot be in the session of the caller's terminal, so it gets one of its own,
+//! a pseudo-terminal, and the caller's passes through what is typed and printed.
+
+use std::cell::Cell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::pty::{PtyMaster, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::stat::Mode;
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use nix::unistd::{read, write};
+
+use crate::output::write_all;
+use crate::sys::descriptors::copy_window_size;
+
+/// The caller's terminal and the program's.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    /// The caller's.
+    outer: OwnedFd,
+    /// How it was set.
+    before: Termios,
+    /// The side of the pseudo-terminal that is ours,
+    master: PtyMaster,
+    /// and the program's. It stays open here: without any, the master would report a hang-up again and again.
+    inner: OwnedFd,
+    /// Whether nothing more is typed.
+    is_mute: Cell<bool>,
+}
+
+/// What is passed on at once.
+const CHUNK: usize = 4096;
+
+impl Terminal {
+    /// Makes a pseudo-terminal that looks like the first terminal among the standard descriptors; `None` without one.
+    pub(super) fn open() -> io::Result<Option<Self>> {
+        use std::io::IsTerminal;
+        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+        let standard = [
+            (stdin.as_fd(), stdin.is_terminal()),
+            (stdout.as_fd(), stdout.is_terminal()),
+            (stderr.as_fd(), stderr.is_terminal()),
+        ];
+        let Some((outer, _)) = standard.into_iter().find(|(_, is_terminal)| *is_terminal) else {
+            return Ok(None);
+        };
+        let outer = outer.try_clone_to_owned()?;
+        let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let master = posix_openpt(flags)?;
+        unlockpt(&master)?;
+        let inner = open(ptsname_r(&master)?.as_str(), flags, Mode::empty())?;
+        fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let before = tcgetattr(&outer)?;
+        tcsetattr(&inner, SetArg::TCSANOW, &before)?;
+        copy_window_size(outer.as_fd(), inner.as_fd())?;
+        // From here on keys that make signals make them inside.
+        let mut raw = before.clone();
+        cfmakeraw(&mut raw);
+        let new = Self {
+            outer,
+            before,
+            master,
+            inner,
+            is_mute: Cell::new(false),
+        };
+        tcsetattr(&new.outer, SetArg::TCSANOW, &raw)?;
+        Ok(Some(new))
+    }
+
+    /// What the program gets for a standard descriptor: the pseudo-terminal for every terminal.
+    pub(super) fn instead_of<'a>(&'a self, descriptor: BorrowedFd<'a>) -> BorrowedFd<'a> {
+        match nix::unistd::isatty(descriptor) {
+            Ok(true) => self.inner.as_fd(),
+            _ => descriptor,
+        }
+    }
+
+    /// Readable when the program has printed something.
+    pub(super) fn printed(&self) -> BorrowedFd<'_> {
+        self.master.as_fd()
+    }
+
+    /// Readable when the caller has typed something.
+    pub(super) fn typed(&self) -> Option<BorrowedFd<'_>> {
+        (!self.is_mute.get()).then(|| self.outer.as_fd())
+    }
+
+    /// Shows some of what the program has printed; false when there is nothing.
+    pub(super) fn show_printed(&self) -> bool {
+        let mut buffer = [0; CHUNK];
+        match read(&self.master, &mut buffer) {
+            Ok(length) if length > 0 => write_all(&self.outer, &buffer[..length]).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Passes some of what was typed on to the program.
+    pub(super) fn pass_typed_on(&self) {
+        let mut buffer = [0; CHUNK];
+        match read(&self.outer, &mut buffer) {
+            Ok(length) if length > 0 => {
+                // A program that does not read loses what does not fit, as with every terminal.
+                write(&self.master, &buffer[..length]).ok();
+            }
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            // It is gone, or we are in its background.
+            _ => self.is_mute.set(true),
+        }
+    }
+
+    /// The caller's terminal has another size.
+    pub(super) fn resize(&self) {
+        copy_window_size(self.outer.as_fd(), self.master.as_fd()).ok();
+    }
+
+    /// Sets the caller's terminal as it was.
+    pub(super) fn give_back(&self) {
+        tcsetattr(&self.outer, SetArg::TCSADRAIN, &self.before).ok();
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}

@@ -1,0 +1,380 @@
+//! What a caller's process and the broker say to each other. Pure.
+//!
+//! The socket is `SOCK_SEQPACKET`; a packet is at most [`LONGEST_PACKET`] bytes.
+//!
+//! ```text
+//! caller ──▶ broker   Announcement                       16 bytes: the version, how long the request is, how many
+//!                                                        descriptors come with it
+//! caller ──▶ broker   the request, in as many packets as it takes, with the descriptors beside them: standard input,
+//!                     output and error, then those to be inherited, then the directories
+//! caller ──▶ broker   signal, any number of times        4 bytes: its number; also the end of the connection is one
+//! broker ──▶ caller   Reply::Log, any number of times
+//! broker ──▶ caller   Reply::Done or Reply::Failed       the last word
+//! ```
+//!
+//! Numbers are in the byte order of this machine, on which both sides are. The request and the replies are in the
+//! format of the crate postcard. A change of anything here is another [`VERSION`].
+
+use std::ffi::OsString;
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::commands::{Answer, Results};
+use crate::inheritance::Inheritance;
+
+/// The version of all this. A service that was upgraded and not restarted speaks another one than its callers.
+pub(crate) const VERSION: u32 = 1;
+/// The longest packet in bytes: what a socket takes at once with the kernel's default buffer (socket(7), wmem_default)
+/// is somewhat more.
+pub(crate) const LONGEST_PACKET: usize = 128 << 10;
+/// The longest request in bytes: more than an execve(2) takes by default.
+pub(crate) const LONGEST_REQUEST: usize = 4 << 20;
+/// The most descriptors that may come with a request.
+pub(crate) const MOST_DESCRIPTORS: usize = 1024;
+/// The most of them beside one packet: the kernel's own bound (unix(7), SCM_MAX_FD).
+pub(crate) const MOST_DESCRIPTORS_AT_ONCE: usize = 253;
+/// How many of them are the standard ones.
+pub(crate) const STANDARD: usize = 3;
+/// The largest number that a descriptor may have to be inherited.
+pub(crate) const HIGHEST_DESCRIPTOR: i32 = 65_535;
+
+const MAGIC: u32 = u32::from_ne_bytes(*b"isol");
+
+/// What makes a message none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProtocolError {
+    /// It is not one of ours at all.
+    Unintelligible,
+    /// Another version.
+    Version(u32),
+    /// It is longer, or has more descriptors, than is allowed.
+    TooLong,
+    /// The descriptors that came are not those that it speaks of.
+    Descriptors,
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unintelligible => f.write_str("the message is not one of isolate-run's"),
+            Self::Version(theirs) => write!(
+                f,
+                "one side speaks version {theirs} of the protocol, the other version {VERSION}: \
+                 after an upgrade restart the service (systemctl restart isolate.service)"
+            ),
+            Self::TooLong => write!(
+                f,
+                "the request is too long: at most {LONGEST_REQUEST} bytes and {MOST_DESCRIPTORS} descriptors are allowed"
+            ),
+            Self::Descriptors => {
+                f.write_str("the request speaks of other descriptors than those that came with it")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ProtocolError {}
+
+/// What comes first: how much follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Announcement {
+    /// How many bytes the request has.
+    pub(crate) length: usize,
+    /// How many descriptors come with it.
+    pub(crate) descriptors: usize,
+}
+
+/// The size of an announcement.
+pub(crate) const ANNOUNCEMENT: usize = 16;
+
+impl Announcement {
+    /// Its bytes; an error when it is more than is allowed.
+    pub(crate) fn to_bytes(self) -> Result<[u8; ANNOUNCEMENT], ProtocolError> {
+        self.check()?;
+        let number = |value: usize| u32::try_from(value).map_err(|_| ProtocolError::TooLong);
+        let words = [
+            MAGIC,
+            VERSION,
+            number(self.length)?,
+            number(self.descriptors)?,
+        ];
+        let mut bytes = [0; ANNOUNCEMENT];
+        for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
+        Ok(bytes)
+    }
+
+    /// Reads it.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, ProtocolError> {
+        let bytes: &[u8; ANNOUNCEMENT] = bytes
+            .try_into()
+            .map_err(|_| ProtocolError::Unintelligible)?;
+        let words = bytes
+            .chunks_exact(4)
+            .filter_map(|word| word.try_into().ok());
+        let words: Vec<u32> = words.map(u32::from_ne_bytes).collect();
+        let &[MAGIC, version, length, descriptors] = &words[..] else {
+            return Err(ProtocolError::Unintelligible);
+        };
+        if version != VERSION {
+            return Err(ProtocolError::Version(version));
+        }
+        let number = |value: u32| usize::try_from(value).map_err(|_| ProtocolError::TooLong);
+        let announced = Self {
+            length: number(length)?,
+            descriptors: number(descriptors)?,
+        };
+        announced.check()?;
+        Ok(announced)
+    }
+
+    fn check(self) -> Result<(), ProtocolError> {
+        if self.length > LONGEST_REQUEST || self.descriptors > MOST_DESCRIPTORS {
+            return Err(ProtocolError::TooLong);
+        }
+        if self.length == 0 || self.descriptors < STANDARD {
+            return Err(ProtocolError::Descriptors);
+        }
+        Ok(())
+    }
+}
+
+/// What is wanted: the command line, which the broker reads as the caller's process did, and what else counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Called {
+    /// The command line.
+    argv: Vec<Vec<u8>>,
+    /// The part of the environment that the command line speaks of.
+    environment: Vec<(Vec<u8>, Vec<u8>)>,
+    /// When they asked, as [`crate::clock::Moment`] has it.
+    pub(crate) asked: u64,
+    /// The numbers of the descriptors to be inherited, which come after the standard ones; rising.
+    pub(crate) inherited: Vec<i32>,
+    /// For each directory that the command line names: 0 when its descriptor comes, else why there is none (errno).
+    pub(crate) directories: Vec<i32>,
+    /// What the caller would pass on to a child.
+    pub(crate) inheritance: Inheritance,
+    /// Whether somebody is there who can be asked for a password.
+    pub(crate) interactive: bool,
+}
+
+impl Called {
+    /// A request.
+    pub(crate) fn new(
+        argv: &[OsString],
+        environment: Vec<(OsString, OsString)>,
+        asked: u64,
+        inherited: Vec<i32>,
+        directories: Vec<i32>,
+        inheritance: Inheritance,
+        interactive: bool,
+    ) -> Self {
+        let bytes = |text: OsString| text.into_vec();
+        Self {
+            argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
+            environment: environment
+                .into_iter()
+                .map(|(name, value)| (bytes(name), bytes(value)))
+                .collect(),
+            asked,
+            inherited,
+            directories,
+            inheritance,
+            interactive,
+        }
+    }
+
+    /// The bytes that travel.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, ProtocolError> {
+        postcard::to_stdvec(self).map_err(|_| ProtocolError::TooLong)
+    }
+
+    /// Reads a request that came with so many descriptors.
+    pub(crate) fn from_bytes(bytes: &[u8], descriptors: usize) -> Result<Self, ProtocolError> {
+        let (called, rest): (Self, _) =
+            postcard::take_from_bytes(bytes).map_err(|_| ProtocolError::Unintelligible)?;
+        if !rest.is_empty() {
+            return Err(ProtocolError::Unintelligible);
+        }
+        let opened = called.directories.iter().filter(|errno| **errno == 0);
+        let spoken_of = STANDARD + called.inherited.len() + opened.count();
+        let rising = called.inherited.is_sorted_by(|one, next| one < next);
+        let in_range = called
+            .inherited
+            .iter()
+            .all(|number| (STANDARD as i32..=HIGHEST_DESCRIPTOR).contains(number));
+        if spoken_of != descriptors || !rising || !in_range {
+            return Err(ProtocolError::Descriptors);
+        }
+        Ok(called)
+    }
+
+    /// The command line.
+    pub(crate) fn argv(&self) -> impl Iterator<Item = OsString> {
+        self.argv.iter().cloned().map(OsString::from_vec)
+    }
+
+    /// The environment.
+    pub(crate) fn environment(&self) -> Vec<(OsString, OsString)> {
+        let text = |bytes: &Vec<u8>| OsString::from_vec(bytes.clone());
+        self.environment
+            .iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect()
+    }
+}
+
+/// What the broker's side says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// A line for standard error (`-v`).
+    Log(String),
+    /// The command was carried out.
+    Done(Answer, Results),
+    /// It was refused or did not work.
+    Failed(String),
+}
+
+impl Reply {
+    /// The bytes that travel.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, ProtocolError> {
+        let bytes = postcard::to_stdvec(self).map_err(|_| ProtocolError::TooLong)?;
+        if bytes.len() > LONGEST_PACKET {
+            return Err(ProtocolError::TooLong);
+        }
+        Ok(bytes)
+    }
+
+    /// Reads a reply.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, ProtocolError> {
+        postcard::from_bytes(bytes).map_err(|_| ProtocolError::Unintelligible)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn called() -> Called {
+        let argv = ["isolate-run", "--run", "--", "/bin/\u{e9}"].map(OsString::from);
+        let inheritance = Inheritance::of_process().unwrap();
+        let environment = vec![("A".into(), OsString::from_vec(vec![0xff, b'=']))];
+        Called::new(
+            &argv,
+            environment,
+            7,
+            vec![3, 9],
+            vec![0, 2, 0],
+            inheritance,
+            true,
+        )
+    }
+
+    #[test]
+    fn a_request_arrives_as_it_was_sent() {
+        let bytes = called().to_bytes().unwrap();
+        let there = Called::from_bytes(&bytes, 7).unwrap();
+        assert_eq!(there, called());
+        assert_eq!(there.argv().last(), Some("/bin/\u{e9}".into()));
+        assert_eq!(there.environment()[0].1.as_bytes(), [0xff, b'=']);
+    }
+
+    #[test]
+    fn descriptors_that_do_not_fit_are_refused() {
+        let bytes = called().to_bytes().unwrap();
+        for descriptors in [0, 3, 6, 8] {
+            let refused = Called::from_bytes(&bytes, descriptors);
+            assert_eq!(refused, Err(ProtocolError::Descriptors));
+        }
+        for inherited in [
+            vec![2, 9],
+            vec![9, 3],
+            vec![3, 3],
+            vec![-1, 3],
+            vec![3, 65_536],
+        ] {
+            let bytes = Called {
+                inherited,
+                ..called()
+            }
+            .to_bytes()
+            .unwrap();
+            let refused = Called::from_bytes(&bytes, 7);
+            assert_eq!(refused, Err(ProtocolError::Descriptors));
+        }
+    }
+
+    #[test]
+    fn an_announcement_is_read_within_its_bounds() {
+        let announced = |length, descriptors| Announcement {
+            length,
+            descriptors,
+        };
+        let good = announced(LONGEST_REQUEST, MOST_DESCRIPTORS);
+        let bytes = good.to_bytes().unwrap();
+        assert_eq!(Announcement::from_bytes(&bytes), Ok(good));
+        for (length, descriptors) in [
+            (LONGEST_REQUEST + 1, 3),
+            (1, MOST_DESCRIPTORS + 1),
+            (usize::MAX, 3),
+            (0, 3),
+            (1, 2),
+        ] {
+            assert!(announced(length, descriptors).to_bytes().is_err());
+        }
+        let mut other = bytes;
+        other[4..8].copy_from_slice(&2_u32.to_ne_bytes());
+        assert_eq!(
+            Announcement::from_bytes(&other),
+            Err(ProtocolError::Version(2))
+        );
+        for length in [0, 3, 15] {
+            let cut = Announcement::from_bytes(&bytes[..length]);
+            assert_eq!(cut, Err(ProtocolError::Unintelligible));
+        }
+        let longer = [&bytes[..], &[0]].concat();
+        assert!(Announcement::from_bytes(&longer).is_err());
+        let mut huge = bytes;
+        huge[8..12].fill(0xff);
+        assert_eq!(Announcement::from_bytes(&huge), Err(ProtocolError::TooLong));
+    }
+
+    #[test]
+    fn garbage_is_an_error_and_no_panic() {
+        let good = called().to_bytes().unwrap();
+        for at in 0..good.len() {
+            assert!(Called::from_bytes(&good[..at], 7).is_err());
+            for byte in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut bad = good.clone();
+                bad[at] = byte;
+                drop(Called::from_bytes(&bad, 7));
+                drop(Reply::from_bytes(&bad));
+            }
+        }
+        let longer = [&good[..], &[0]].concat();
+        assert_eq!(
+            Called::from_bytes(&longer, 7),
+            Err(ProtocolError::Unintelligible)
+        );
+        // A length that promises more than there is.
+        assert!(Called::from_bytes(&[0xff; 12], 7).is_err());
+    }
+
+    #[test]
+    fn a_reply_arrives_as_it_was_sent() {
+        let done = Reply::Done(Answer::default(), Results::default());
+        let failed = Reply::Failed("no".into());
+        for reply in [done, failed, Reply::Log("a line".into())] {
+            let bytes = reply.to_bytes().unwrap();
+            assert_eq!(Reply::from_bytes(&bytes), Ok(reply));
+        }
+        assert!(
+            Reply::Failed("x".repeat(LONGEST_PACKET))
+                .to_bytes()
+                .is_err()
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! What a keeper asks the broker's own process: whether its user may have so much more.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sys::socket::MsgFlags;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::commands::Failure;
+use crate::config::ceilings::Ceilings;
+use crate::plan::ceilings::Amounts;
+use crate::sys::socket::{receive_packet, send_packet};
+
+/// The longest message.
+const LONGEST: usize = 4096;
+
+/// What a request takes, and the ceilings as they are configured now.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Question {
+    /// What it takes.
+    pub(super) amounts: Amounts,
+    /// What may be taken.
+    pub(super) ceilings: Ceilings,
+}
+
+/// Whether it is given, or why not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Answer(pub(super) Result<(), String>);
+
+impl Question {
+    /// At the broker: what was asked; `None` when the keeper has ended, or sent what is no question.
+    pub(super) fn receive(account: BorrowedFd<'_>) -> Option<Self> {
+        receive(account, MsgFlags::MSG_DONTWAIT).ok()?
+    }
+}
+
+impl Answer {
+    /// Answers. The keeper waits, so there is room.
+    pub(super) fn send(&self, account: BorrowedFd<'_>) -> io::Result<()> {
+        send(account, self)
+    }
+}
+
+/// The keeper's side. What it was given is given back when the keeper has ended.
+#[derive(Debug)]
+pub(super) struct Account(OwnedFd);
+
+impl Account {
+    /// The account over this channel.
+    pub(super) fn new(channel: OwnedFd) -> Self {
+        Self(channel)
+    }
+
+    /// The channel, to be moved to another number.
+    pub(super) fn channel(&mut self) -> &mut OwnedFd {
+        &mut self.0
+    }
+
+    /// Asks for what the request takes, once.
+    pub(super) fn reserve(&self, amounts: Amounts, ceilings: Ceilings) -> Result<(), Failure> {
+        let gone = || {
+            Failure::new("isolate.service is being restarted: give the command again in a moment")
+        };
+        let question = Question { amounts, ceilings };
+        send(self.0.as_fd(), &question).map_err(|_| gone())?;
+        let answer: Option<Answer> = receive(self.0.as_fd(), MsgFlags::empty())
+            .map_err(Failure::at("cannot ask the broker's own process"))?;
+        answer.ok_or_else(gone)?.0.map_err(Failure::new)
+    }
+}
+
+fn send(socket: BorrowedFd<'_>, message: &impl Serialize) -> io::Result<()> {
+    let bytes = postcard::to_stdvec(message).map_err(io::Error::other)?;
+    send_packet(socket, &bytes, &[], MsgFlags::empty())
+}
+
+fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>, flags: MsgFlags) -> io::Result<Option<T>> {
+    let mut buffer = [0; LONGEST];
+    let packet = receive_packet(socket, &mut buffer, 0, flags)?;
+    if packet.length == 0 {
+        return Ok(None);
+    }
+    let message = postcard::from_bytes(&buffer[..packet.length]).map_err(io::Error::other)?;
+    Ok(Some(message))
+}

@@ -1,0 +1,115 @@
+//! What a request needs polkit's word for, and what an administrator's rule can see of it. Pure.
+
+use std::time::Duration;
+
+use crate::dir_rule::DirRequest;
+use crate::polkit::Action;
+use crate::request::{BoxChoice, Command, Request};
+
+/// The actions that the request needs, whoever's its box is.
+pub(super) fn needed(request: &Request) -> Vec<Action> {
+    let uses_devices = request
+        .dirs
+        .iter()
+        .any(|dir| matches!(dir, DirRequest::Set(rule) if rule.flags.devices));
+    let mut actions = vec![Action::UseBox];
+    actions.extend(request.share_net.then_some(Action::ShareNetwork));
+    actions.extend(uses_devices.then_some(Action::UseDevices));
+    actions
+}
+
+/// What rules can look up: the request as it was made. What was not asked for is not there. Times are in seconds,
+/// memory in bytes; 0 is no limit.
+pub(super) fn details(request: &Request) -> Vec<(&'static str, String)> {
+    let seconds = |time: Duration| time.as_secs_f64().to_string();
+    let limits = &request.limits;
+    let program = request.program.first();
+    let details = [
+        ("command", Some(command(request.command).to_owned())),
+        ("box-id", Some(box_id(request))),
+        (
+            "program",
+            program.map(|name| name.to_string_lossy().into_owned()),
+        ),
+        ("time", limits.time.map(seconds)),
+        ("wall-time", limits.wall_time.map(seconds)),
+        ("memory", limits.cg_mem.map(|memory| memory.0.to_string())),
+        (
+            "processes",
+            limits.processes.map(|number| number.to_string()),
+        ),
+        (
+            "quota",
+            request
+                .quota
+                .map(|quota| format!("{},{}", quota.blocks, quota.inodes)),
+        ),
+    ];
+    details
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+fn command(command: Command) -> &'static str {
+    match command {
+        Command::Init => "init",
+        Command::Run => "run",
+        Command::Cleanup => "cleanup",
+        Command::Exec => "exec",
+        Command::CheckConfig | Command::PrintCgRoot | Command::Version => "other",
+    }
+}
+
+fn box_id(request: &Request) -> String {
+    match (request.box_id, request.command) {
+        (Some(BoxChoice::Number(id)), _) => id.to_string(),
+        (Some(BoxChoice::Auto), _) | (None, Command::Exec) => "auto".to_owned(),
+        (None, _) => "0".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn request(line: &str) -> Request {
+        let argv = line.split(' ').map(OsString::from);
+        crate::cli::parse(argv).unwrap().into_request()
+    }
+
+    #[test]
+    fn what_reaches_out_of_the_box_needs_an_action_of_its_own() {
+        let of = |line| needed(&request(line));
+        assert_eq!(of("i --init"), [Action::UseBox]);
+        assert_eq!(of("i --dir=dev --run a"), [Action::UseBox]);
+        assert_eq!(
+            of("i --share-net -d dev:dev --run a"),
+            [Action::UseBox, Action::ShareNetwork, Action::UseDevices]
+        );
+        // Also when a later rule takes the place of this one.
+        let replaced = of("i -d dev:dev -d dev= --run a");
+        assert_eq!(replaced, [Action::UseBox, Action::UseDevices]);
+    }
+
+    #[test]
+    fn rules_see_what_was_asked_for() {
+        let of = |line: &str| {
+            let details = details(&request(line));
+            let shown = details
+                .iter()
+                .map(|(name, value)| format!("{name}={value}"));
+            shown.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(of("i --init -q 10,5"), "command=init box-id=0 quota=10,5");
+        assert_eq!(of("i --cleanup -b 7"), "command=cleanup box-id=7");
+        assert_eq!(of("i --init -b auto"), "command=init box-id=auto");
+        assert_eq!(of("i exec a"), "command=exec box-id=auto program=a");
+        assert_eq!(
+            of("i --cg -b 3 -t 1.5 -w 0 --cg-mem=64M -p9 --run -- /bin/x y"),
+            "command=run box-id=3 program=/bin/x time=1.5 wall-time=0 memory=67108864 processes=9"
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! The keepers of all requests, as the broker's own process sees them, and connections that wait for one.
+//!
+//! Until a keeper knows who may do what, it has cost its caller nothing: so few of each user's are at that point at
+//! the same time, and the user's other connections wait. Nobody waits for another user.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::account::{Answer, Question};
+use crate::commands::Failure;
+use crate::plan::ceilings::Amounts;
+use crate::plan::ledger::Ledger;
+use crate::sys::process;
+
+/// How many keepers of one user may be receiving or examining a request.
+const MOST_ARRIVING: usize = 32;
+/// How many requests of one user may be there at all. What runs are allowed to take is the administrator's to say
+/// (`[limits]`); this keeps one user's connections from using up descriptors and processes before that is asked.
+const MOST_OF_A_USER: usize = 256;
+/// The same for all users together.
+const MOST: usize = 2048;
+
+/// One keeper.
+#[derive(Debug)]
+struct Child {
+    /// The user whose request it serves.
+    uid: u32,
+    pidfd: OwnedFd,
+    /// Where it asks; at its end when the keeper has ended.
+    account: OwnedFd,
+    /// What it was given; `None` until it has asked.
+    given: Option<Amounts>,
+}
+
+/// A connection without a keeper.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Who connected.
+    pub(super) uid: u32,
+    /// The connection.
+    pub(super) connection: OwnedFd,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Children {
+    keepers: Vec<Child>,
+    waiting: VecDeque<Waiting>,
+    ledger: Ledger,
+}
+
+impl Children {
+    /// Lets a connection wait for a keeper; refuses when there are too many, and gives it back.
+    pub(super) fn enqueue(&mut self, waiting: Waiting) -> Result<(), (Failure, Waiting)> {
+        let uid = waiting.uid;
+        let keepers = self.keepers.iter().map(|child| child.uid);
+        let theirs = keepers
+            .chain(self.waiting.iter().map(|waiting| waiting.uid))
+            .filter(|other| *other == uid)
+            .count();
+        let all = self.keepers.len() + self.waiting.len();
+        let refused = |whose: &str, number, most| {
+            Failure::new(format!(
+                "{whose} {number} requests under way, of at most {most}: wait until some of them have ended"
+            ))
+        };
+        if theirs >= MOST_OF_A_USER {
+            let refusal = refused(&format!("user {uid} has"), theirs, MOST_OF_A_USER);
+            return Err((refusal, waiting));
+        }
+        if all >= MOST {
+            return Err((refused("all users together have", all, MOST), waiting));
+        }
+        self.waiting.push_back(waiting);
+        Ok(())
+    }
+
+    /// Takes the first connection whose user may have another keeper.
+    pub(super) fn next(&mut self) -> Option<Waiting> {
+        let may_have_another = |uid: u32| {
+            let keepers = self.keepers.iter();
+            let arriving = keepers.filter(|child| child.uid == uid && child.given.is_none());
+            arriving.count() < MOST_ARRIVING
+        };
+        let first = self
+            .waiting
+            .iter()
+            .position(|waiting| may_have_another(waiting.uid))?;
+        self.waiting.remove(first)
+    }
+
+    /// Takes note of a new keeper.
+    pub(super) fn add(&mut self, uid: u32, pidfd: OwnedFd, account: OwnedFd) {
+        self.keepers.push(Child {
+            uid,
+            pidfd,
+            account,
+            given: None,
+        });
+    }
+
+    /// Where each keeper is heard.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.keepers.iter().map(|child| child.account.as_fd())
+    }
+
+    /// Hears the keepers at these places, which rise.
+    pub(super) fn hear(&mut self, places: &[usize]) {
+        for place in places.iter().rev() {
+            let Some(child) = self.keepers.get_mut(*place) else {
+                continue;
+            };
+            match Question::receive(child.account.as_fd()) {
+                Some(question) if child.given.is_none() => {
+                    let Question { amounts, ceilings } = question;
+                    let answer = self.ledger.reserve(child.uid, amounts, &ceilings);
+                    child.given = Some(answer.as_ref().map_or(Amounts::default(), |()| amounts));
+                    let answer = Answer(answer.map_err(|refusal| refusal.to_string()));
+                    // A keeper that is gone is heard again.
+                    answer.send(child.account.as_fd()).ok();
+                }
+                // It has ended, or does what it should not.
+                _ => {
+                    let child = self.keepers.swap_remove(*place);
+                    self.ledger
+                        .release(child.uid, child.given.unwrap_or_default());
+                    process::wait_for(child.pidfd.as_fd()).ok();
+                }
+            }
+        }
+    }
+}

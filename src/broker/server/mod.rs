@@ -1,0 +1,161 @@
+//! The broker's own process: takes connections and gives each a keeper. It never waits for anybody.
+//!
+//! It reads nothing that callers send. What it knows of them is the kernel's word, and what their keepers report.
+
+mod account;
+mod adopt;
+mod attend;
+mod authorise;
+mod children;
+mod listener;
+mod peer;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use crate::caller::Caller;
+use crate::commands::Failure;
+use crate::error::chain;
+use crate::output::write_all;
+use crate::request::BrokerOptions;
+use crate::sys::process::{self, Cloned};
+use crate::sys::socket::{self, PeerIds};
+use children::{Children, Waiting};
+use listener::Listener;
+
+/// Serves until it is told to stop. Keepers of runs under way go on then, and tell their callers how these end.
+pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
+    Caller::refuse_set_user_id()?;
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::new(
+            "the broker must be started as root: systemctl start isolate.socket",
+        ));
+    }
+    let most = getrlimit(Resource::RLIMIT_NOFILE).map(|(_, most)| most);
+    most.and_then(|most| setrlimit(Resource::RLIMIT_NOFILE, most, most))
+        .map_err(Failure::at("cannot raise the limit of open files"))?;
+    let listener = Listener::open(options.socket.as_deref())?;
+    let signals = stop_signals().map_err(Failure::at("cannot take over signals"))?;
+    let state = [sd_notify::NotifyState::Ready];
+    sd_notify::notify(&state).map_err(Failure::at("cannot tell systemd that we are ready"))?;
+    let mut children = Children::default();
+    loop {
+        let Events {
+            stop,
+            connection,
+            heard,
+        } = wait(&listener, &signals, &children).map_err(Failure::at("cannot wait for callers"))?;
+        if stop {
+            return Ok(());
+        }
+        // First those who give back what others may then have.
+        children.hear(&heard);
+        if connection {
+            take_connections(&listener, &mut children);
+        }
+        while let Some(waiting) = children.next() {
+            if let Err(error) = serve(waiting, &mut children, options) {
+                complain("cannot serve a connection", &error);
+            }
+        }
+    }
+}
+
+/// What the broker waits for.
+struct Events {
+    /// It is to end.
+    stop: bool,
+    /// Somebody has connected.
+    connection: bool,
+    /// These keepers have a question, or have ended: their places among the children.
+    heard: Vec<usize>,
+}
+
+fn wait(listener: &Listener, signals: &SignalFd, children: &Children) -> nix::Result<Events> {
+    let own = [signals.as_fd(), listener.as_fd()];
+    let mut polled: Vec<_> = own
+        .into_iter()
+        .chain(children.accounts())
+        .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+        .collect();
+    loop {
+        match poll(&mut polled, PollTimeout::NONE) {
+            Ok(_) => break,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    let is_ready = |polled: &PollFd| polled.any().unwrap_or(true);
+    let heard = polled.iter().skip(own.len()).enumerate();
+    Ok(Events {
+        stop: is_ready(&polled[0]),
+        connection: is_ready(&polled[1]),
+        heard: heard
+            .filter_map(|(at, polled)| is_ready(polled).then_some(at))
+            .collect(),
+    })
+}
+
+/// Signals that end the broker. A terminal that goes away, in a trial, does, too.
+fn stop_signals() -> nix::Result<SignalFd> {
+    let watched: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]
+        .into_iter()
+        .collect();
+    watched.thread_block()?;
+    SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+}
+
+/// How many connections are taken before keepers are heard again.
+const AT_ONCE: usize = 16;
+
+fn take_connections(listener: &Listener, children: &mut Children) {
+    for _ in 0..AT_ONCE {
+        let connection = match listener.accept() {
+            Ok(Some(connection)) => connection,
+            Ok(None) => return,
+            Err(error) => {
+                // Out of descriptors or memory: those that end give some back.
+                complain("cannot take a connection", &error);
+                return;
+            }
+        };
+        let Ok(PeerIds { uid, .. }) = socket::peer_ids(connection.as_fd()) else {
+            continue;
+        };
+        if let Err((refusal, waiting)) = children.enqueue(Waiting { uid, connection }) {
+            attend::refuse(waiting.connection.as_fd(), &refusal);
+        }
+    }
+}
+
+/// Tells the journal.
+fn complain(what: &str, error: &io::Error) {
+    let line = format!("isolate-run: {what}: {}\n", chain(error));
+    // Where nobody listens, there is nobody to tell.
+    write_all(io::stderr(), line.as_bytes()).ok();
+}
+
+/// Gives a connection to a keeper of its own.
+fn serve(waiting: Waiting, children: &mut Children, options: &BrokerOptions) -> io::Result<()> {
+    let Waiting { uid, connection } = waiting;
+    let (ours, theirs) = socket::pair()?;
+    match process::clone(0, None)? {
+        Cloned::Child => {
+            // Nothing of the broker's is a keeper's: neither the socket nor its fellows' accounts.
+            if process::close_all_but(&[connection.as_raw_fd()], theirs.as_fd()).is_ok() {
+                attend::attend(connection, theirs, options.config.as_deref());
+            }
+            process::exit_now(0)
+        }
+        Cloned::Parent { pidfd, .. } => {
+            children.add(uid, pidfd, ours);
+            Ok(())
+        }
+    }
+}

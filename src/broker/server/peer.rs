@@ -1,0 +1,100 @@
+//! Who connected: the kernel's word for it, never theirs.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::commands::Failure;
+use crate::polkit::Subject;
+use crate::sys::process::pidfd_of;
+use crate::sys::socket::{PeerIds, peer_ids, peer_pidfd};
+
+/// The process on the other side of a connection, as it was when it connected.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// Its number, user and group.
+    pub(super) ids: PeerIds,
+    /// The same for polkit.
+    pub(super) subject: Subject,
+}
+
+impl Peer {
+    /// Asks the kernel.
+    pub(super) fn of(connection: BorrowedFd<'_>) -> Result<Self, Failure> {
+        let cannot = |error: io::Error| Failure::at("cannot find out who is calling")(error);
+        let ids = peer_ids(connection).map_err(cannot)?;
+        if ids.pid == 0 {
+            return Err(Failure::new(
+                "the calling process cannot be seen from here: it is in another PID namespace (a container?); \
+                 run isolate-run where isolate.service runs",
+            ));
+        }
+        let pidfd = match peer_pidfd(connection) {
+            // Before Linux 6.5. The number may have gone to another process in the meantime: then that one is older or
+            // younger than what polkit finds under its start time, or it is a session of another of the same user's
+            // processes that is looked up. The user is the kernel's word in any case.
+            Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => pidfd_of(ids.pid),
+            other => other,
+        };
+        let pidfd = pidfd.map_err(cannot)?;
+        let stat = fs::read_to_string(format!("/proc/{}/stat", ids.pid)).map_err(cannot)?;
+        let unreadable = || Failure::new("cannot find out who is calling: /proc is not readable");
+        let start_time = start_time(&stat).ok_or_else(unreadable)?;
+        // Only now is it sure that the number was still theirs when the time was read.
+        if has_ended(pidfd.as_fd()).map_err(cannot)? {
+            return Err(Failure::new("the calling process is gone"));
+        }
+        let subject = Subject {
+            pid: ids.pid,
+            start_time,
+            uid: ids.uid,
+            pidfd,
+        };
+        Ok(Self { ids, subject })
+    }
+}
+
+fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut polled = [PollFd::new(pidfd, PollFlags::POLLIN)];
+    Ok(poll(&mut polled, PollTimeout::ZERO)? > 0)
+}
+
+/// The 22nd field of `/proc/PID/stat`. The second one, the name, may hold anything.
+fn start_time(stat: &str) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name.split_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::socket::pair;
+
+    #[test]
+    fn the_start_time_is_found_behind_any_name() {
+        let numbers: Vec<String> = (4..=22).map(|number| number.to_string()).collect();
+        for name in ["a", "a) S 1", "((", ") )"] {
+            let stat = format!("17 ({name}) S {}\n", numbers.join(" "));
+            assert_eq!(start_time(&stat), Some(22), "{name}");
+        }
+        for bad in [
+            "",
+            "1 (a",
+            "1 (a) S 1 2 3",
+            "1 (a) S x x x x x x x x x x x x x x x x x x x",
+        ] {
+            assert_eq!(start_time(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_peer_of_a_pair_is_this_process() {
+        let (ours, _theirs) = pair().unwrap();
+        let peer = Peer::of(ours.as_fd()).unwrap();
+        assert_eq!(peer.ids.pid, std::process::id() as i32);
+        assert_eq!(peer.ids.uid, nix::unistd::geteuid().as_raw());
+        assert!(peer.subject.start_time > 0);
+    }
+}

@@ -1,0 +1,241 @@
+//! The messages of [`super::protocol`] on a socket.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::MsgFlags;
+
+use super::protocol::{
+    ANNOUNCEMENT, Announcement, LONGEST_PACKET, MOST_DESCRIPTORS_AT_ONCE, ProtocolError, Reply,
+};
+use crate::sys::socket::{receive_packet, send_packet};
+
+/// Why a message did not go or come.
+#[derive(Debug)]
+pub(crate) enum WireError {
+    /// The other side is gone.
+    Gone,
+    /// The other side keeps us waiting.
+    Late(Duration),
+    /// The socket does not work.
+    Socket(io::Error),
+    /// What came is no message.
+    Protocol(ProtocolError),
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("the other side has closed the connection"),
+            Self::Late(patience) => write!(
+                f,
+                "the request did not arrive within {} s",
+                patience.as_secs_f32()
+            ),
+            Self::Socket(_) => f.write_str("the connection does not work"),
+            Self::Protocol(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WireError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Socket(error) => Some(error),
+            Self::Gone | Self::Late(_) | Self::Protocol(_) => None,
+        }
+    }
+}
+
+impl From<ProtocolError> for WireError {
+    fn from(error: ProtocolError) -> Self {
+        Self::Protocol(error)
+    }
+}
+
+impl From<io::Error> for WireError {
+    fn from(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            Some(libc::EPIPE | libc::ECONNRESET) => Self::Gone,
+            Some(libc::EMSGSIZE) => Self::Protocol(ProtocolError::TooLong),
+            _ => Self::Socket(error),
+        }
+    }
+}
+
+/// Sends a request with its descriptors.
+pub(crate) fn send_request(
+    socket: BorrowedFd<'_>,
+    request: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), WireError> {
+    let announcement = Announcement {
+        length: request.len(),
+        descriptors: descriptors.len(),
+    };
+    send_packet(socket, &announcement.to_bytes()?, &[], MsgFlags::empty())?;
+    let mut descriptors = descriptors.chunks(MOST_DESCRIPTORS_AT_ONCE);
+    // The last descriptors need a byte to go beside.
+    let packets = descriptors.len().max(1);
+    let longest = LONGEST_PACKET.min((request.len() / packets).max(1));
+    for part in request.chunks(longest) {
+        let beside = descriptors.next().unwrap_or_default();
+        send_packet(socket, part, beside, MsgFlags::empty())?;
+    }
+    match descriptors.next() {
+        None => Ok(()),
+        Some(_) => Err(ProtocolError::TooLong.into()),
+    }
+}
+
+/// Receives a request with its descriptors, all of it within `patience`.
+pub(crate) fn receive_request(
+    socket: BorrowedFd<'_>,
+    patience: Duration,
+) -> Result<(Vec<u8>, Vec<OwnedFd>), WireError> {
+    let end = Instant::now() + patience;
+    let receive = |buffer: &mut [u8], most: usize| -> Result<_, WireError> {
+        let left = end.saturating_duration_since(Instant::now());
+        if !is_readable(socket, left)? {
+            return Err(WireError::Late(patience));
+        }
+        let packet = receive_packet(socket, buffer, most, MsgFlags::MSG_DONTWAIT)?;
+        match packet.length {
+            0 => Err(WireError::Gone),
+            _ => Ok(packet),
+        }
+    };
+    let mut first = [0; ANNOUNCEMENT];
+    let packet = receive(&mut first, 0)?;
+    let announced = Announcement::from_bytes(&first[..packet.length])?;
+    let mut buffer = vec![0; announced.length.min(LONGEST_PACKET)];
+    let mut request = Vec::new();
+    let mut descriptors = Vec::new();
+    while request.len() < announced.length {
+        let missing = announced.descriptors - descriptors.len();
+        let most = missing.min(MOST_DESCRIPTORS_AT_ONCE);
+        let longest = buffer.len().min(announced.length - request.len());
+        let packet = receive(&mut buffer[..longest], most)?;
+        request.extend_from_slice(&buffer[..packet.length]);
+        descriptors.extend(packet.descriptors);
+    }
+    if descriptors.len() != announced.descriptors {
+        return Err(ProtocolError::Descriptors.into());
+    }
+    Ok((request, descriptors))
+}
+
+/// Sends a reply. One that may be lost is not waited for when nobody reads.
+pub(crate) fn send_reply(socket: BorrowedFd<'_>, reply: &Reply) -> Result<(), WireError> {
+    let flags = match reply {
+        Reply::Log(_) => MsgFlags::MSG_DONTWAIT,
+        Reply::Done(..) | Reply::Failed(_) => MsgFlags::empty(),
+    };
+    Ok(send_packet(socket, &reply.to_bytes()?, &[], flags)?)
+}
+
+/// Receives a reply; waits for it. `None` when the other side is gone.
+pub(crate) fn receive_reply(socket: BorrowedFd<'_>) -> Result<Option<Reply>, WireError> {
+    let mut buffer = vec![0; LONGEST_PACKET];
+    let packet = receive_packet(socket, &mut buffer, 0, MsgFlags::empty())?;
+    match packet.length {
+        0 => Ok(None),
+        length => Ok(Some(Reply::from_bytes(&buffer[..length])?)),
+    }
+}
+
+fn is_readable(socket: BorrowedFd<'_>, patience: Duration) -> Result<bool, WireError> {
+    let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+    match poll(&mut polled, timeout) {
+        Ok(ready) => Ok(ready > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(errno) => Err(io::Error::from(errno).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::thread::spawn;
+
+    use super::*;
+    use crate::sys::socket::pair;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn sent(length: usize, descriptors: usize) -> (usize, usize) {
+        let (ours, theirs) = pair().unwrap();
+        let sender = spawn(move || {
+            let file = File::open("/dev/null").unwrap();
+            let beside = vec![file.as_fd(); descriptors];
+            send_request(ours.as_fd(), &vec![7; length], &beside).unwrap();
+        });
+        let (request, descriptors) = receive_request(theirs.as_fd(), PATIENCE).unwrap();
+        sender.join().unwrap();
+        assert!(request.iter().all(|byte| *byte == 7));
+        (request.len(), descriptors.len())
+    }
+
+    #[test]
+    fn requests_of_all_sizes_arrive_whole() {
+        for (length, descriptors) in [(1, 3), (300_000, 3), (20, 600), (1 << 20, 1024)] {
+            assert_eq!(sent(length, descriptors), (length, descriptors));
+        }
+    }
+
+    #[test]
+    fn what_was_not_announced_is_refused() {
+        let announced = |length, descriptors| {
+            let announcement = Announcement {
+                length,
+                descriptors,
+            };
+            announcement.to_bytes().unwrap()
+        };
+        let null = File::open("/dev/null").unwrap();
+        // Too many bytes, too many descriptors, too few, some beside the announcement.
+        for (first, beside_first, packet, beside) in [
+            (announced(3, 3), 0, &b"four"[..], 3),
+            (announced(4, 3), 0, b"four", 4),
+            (announced(4, 4), 0, b"four", 3),
+            (announced(4, 3), 1, b"four", 3),
+        ] {
+            let (ours, theirs) = pair().unwrap();
+            let send = |bytes: &[u8], number| {
+                let beside = vec![null.as_fd(); number];
+                send_packet(ours.as_fd(), bytes, &beside, MsgFlags::empty()).unwrap();
+            };
+            send(&first, beside_first);
+            send(packet, beside);
+            let refused = receive_request(theirs.as_fd(), PATIENCE);
+            assert!(
+                matches!(refused, Err(WireError::Protocol(_))),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_request_that_does_not_come_is_not_waited_for_for_ever() {
+        let (ours, theirs) = pair().unwrap();
+        let patience = Duration::from_millis(20);
+        let late = receive_request(theirs.as_fd(), patience);
+        assert!(matches!(late, Err(WireError::Late(_))), "{late:?}");
+        drop(ours);
+        let gone = receive_request(theirs.as_fd(), patience);
+        assert!(matches!(gone, Err(WireError::Gone)), "{gone:?}");
+    }
+
+    #[test]
+    fn lines_that_nobody_reads_are_lost_and_nobody_waits() {
+        let (ours, theirs) = pair().unwrap();
+        let line = Reply::Log("x".repeat(50_000));
+        while send_reply(ours.as_fd(), &line).is_ok() {}
+        assert_eq!(receive_reply(theirs.as_fd()).unwrap(), Some(line));
+    }
+}

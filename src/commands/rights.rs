@@ -1,0 +1,37 @@
+//! What a caller may do beyond using boxes of their own.
+
+use std::cell::RefCell;
+
+use crate::polkit::{Action, Authority, Denied};
+
+/// Whom to ask, and what to tell about the request.
+#[derive(Debug)]
+pub(crate) struct Rights {
+    authority: RefCell<Authority>,
+    details: Vec<(&'static str, String)>,
+}
+
+impl Rights {
+    /// polkit's word counts.
+    pub(crate) fn new(authority: Authority, details: Vec<(&'static str, String)>) -> Self {
+        Self {
+            authority: RefCell::new(authority),
+            details,
+        }
+    }
+
+    /// Waits for the answers to what was asked before.
+    pub(crate) fn wait(&self) -> Result<(), Denied> {
+        self.authority.borrow_mut().wait()
+    }
+
+    /// What was asked before, for a run that is made ready meanwhile.
+    pub(super) fn permission(&self) -> &RefCell<Authority> {
+        &self.authority
+    }
+
+    /// Whether the caller may.
+    pub(super) fn may(&self, action: Action) -> Result<(), Denied> {
+        self.authority.borrow_mut().may(action, &self.details)
+    }
+}

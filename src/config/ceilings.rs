@@ -1,0 +1,165 @@
+//! `[limits]`: what users who are not root may have, each of them and all together.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::error::ConfigError;
+use crate::config::inputs::Inputs;
+use crate::config::key::{CeilingKey, Key};
+use crate::config::value::{self, Value};
+use crate::quantity::Bytes;
+
+/// All ceilings. `None` is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ceilings {
+    /// What each user may have.
+    pub(crate) user: Shares,
+    /// What all users together may have.
+    pub(crate) total: Shares,
+    /// Wall time of one run.
+    pub(crate) wall_time: Option<Duration>,
+    /// Disk space of one box.
+    pub(crate) disk: Option<Bytes>,
+}
+
+/// What adds up. No figure is ever zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Shares {
+    /// Boxes that exist.
+    pub(crate) boxes: Option<u32>,
+    /// Runs at the same time.
+    pub(crate) runs: Option<u32>,
+    /// Memory that these runs may use, by their limits.
+    pub(crate) memory: Option<Bytes>,
+    /// Processes that these runs may have, by their limits.
+    pub(crate) processes: Option<u32>,
+    /// CPU time that these runs may use in a time, in percent of one CPU.
+    pub(crate) cpu_quota: Option<u32>,
+}
+
+impl Default for Ceilings {
+    fn default() -> Self {
+        Self {
+            user: Shares {
+                boxes: Some(100),
+                runs: Some(64),
+                ..Shares::default()
+            },
+            total: Shares::default(),
+            wall_time: None,
+            disk: None,
+        }
+    }
+}
+
+/// Reads `[limits]`.
+pub(super) fn ceilings(inputs: &Inputs) -> Result<Ceilings, ConfigError> {
+    let mut ceilings = Ceilings::default();
+    let Ceilings {
+        user,
+        total,
+        wall_time,
+        disk,
+    } = &mut ceilings;
+    let (count, size) = (value::count_limit, value::size_limit);
+    inputs.read(&mut user.boxes, Key::Limits(CeilingKey::Boxes), count)?;
+    inputs.read(&mut user.runs, Key::Limits(CeilingKey::Runs), count)?;
+    inputs.read(&mut user.memory, Key::Limits(CeilingKey::Memory), size)?;
+    inputs.read(
+        &mut user.processes,
+        Key::Limits(CeilingKey::Processes),
+        count,
+    )?;
+    inputs.read(
+        &mut user.cpu_quota,
+        Key::Limits(CeilingKey::CpuQuota),
+        percent,
+    )?;
+    inputs.read(
+        wall_time,
+        Key::Limits(CeilingKey::WallTime),
+        value::time_limit,
+    )?;
+    inputs.read(disk, Key::Limits(CeilingKey::Disk), size)?;
+    inputs.read(&mut total.boxes, Key::Limits(CeilingKey::TotalBoxes), count)?;
+    inputs.read(&mut total.runs, Key::Limits(CeilingKey::TotalRuns), count)?;
+    inputs.read(
+        &mut total.memory,
+        Key::Limits(CeilingKey::TotalMemory),
+        size,
+    )?;
+    inputs.read(
+        &mut total.processes,
+        Key::Limits(CeilingKey::TotalProcesses),
+        count,
+    )?;
+    inputs.read(
+        &mut total.cpu_quota,
+        Key::Limits(CeilingKey::TotalCpuQuota),
+        percent,
+    )?;
+    Ok(ceilings)
+}
+
+/// Reads a part of one CPU's time, or of several: `"150%"`.
+fn percent(value: &Value) -> Result<Option<u32>, String> {
+    let allowed = "a text such as \"150%\", from 1% to 1000000%, and \"unlimited\" are allowed";
+    let text = value.text(allowed)?;
+    if text == value::UNLIMITED {
+        return Ok(None);
+    }
+    let number = text
+        .strip_suffix('%')
+        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
+    number
+        .and_then(|digits| digits.parse().ok())
+        .filter(|percent| (1..=1_000_000).contains(percent))
+        .map(Some)
+        .ok_or_else(|| format!("'{}' is no CPU quota; {allowed}", value::excerpt(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::resolve::resolve_text;
+
+    #[test]
+    fn every_ceiling_is_read_and_may_be_lifted() {
+        let text = "[limits]\nboxes = 5\nruns = 0\nmemory = '4G'\nprocesses = 100\ncpu_quota = '150%'\n\
+                    wall_time = '1h'\ndisk = '1M'\ntotal_boxes = 50\ntotal_runs = 6\ntotal_memory = '8G'\n\
+                    total_processes = 200\ntotal_cpu_quota = '300%'\n";
+        let ceilings = resolve_text(text).unwrap().ceilings;
+        let shares = |boxes, runs, memory: u64, processes, cpu_quota| Shares {
+            boxes: Some(boxes),
+            runs,
+            memory: Some(Bytes(memory << 30)),
+            processes: Some(processes),
+            cpu_quota: Some(cpu_quota),
+        };
+        assert_eq!(ceilings.user, shares(5, None, 4, 100, 150));
+        assert_eq!(ceilings.total, shares(50, Some(6), 8, 200, 300));
+        assert_eq!(ceilings.wall_time, Some(Duration::from_secs(3600)));
+        assert_eq!(ceilings.disk, Some(Bytes(1 << 20)));
+        let lifted = resolve_text("[limits]\nboxes = 'unlimited'\ncpu_quota = 'unlimited'\n");
+        assert_eq!(lifted.unwrap().ceilings.user.boxes, None);
+    }
+
+    #[test]
+    fn what_is_no_ceiling_is_refused() {
+        for (line, reason) in [
+            ("boxes = -1", "out of range"),
+            ("memory = 'much'", "is not a size"),
+            ("wall_time = 'long'", "is not a time"),
+            ("cpu_quota = 150", "is no string"),
+            ("cpu_quota = '150'", "is no CPU quota"),
+            ("cpu_quota = '0%'", "is no CPU quota"),
+            ("cpu_quota = '+5%'", "is no CPU quota"),
+            ("cpu_quota = '5000000%'", "is no CPU quota"),
+            ("run = 5", "did you mean runs?"),
+        ] {
+            let refusal = resolve_text(&format!("[limits]\n{line}\n")).unwrap_err();
+            assert!(refusal.contains(reason), "{line}: {refusal}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What polkit is asked, and what it says: CheckAuthorization of org.freedesktop.PolicyKit1.Authority.
+
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::AsFd;
+
+use zbus::Message;
+use zbus::zvariant::{Fd, Value};
+
+use super::{Question, Subject};
+use crate::bus::{BusError, Incoming, call_of_the_bus};
+
+/// polkit's well-known name. Who calls it, the bus starts polkit for.
+const POLKIT: &str = "org.freedesktop.PolicyKit1";
+const AUTHORITY_PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
+const AUTHORITY: &str = "org.freedesktop.PolicyKit1.Authority";
+
+/// AllowUserInteraction: somebody may be asked for a password.
+const ALLOW_USER_INTERACTION: u32 = 1;
+
+/// What polkit answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Yes.
+    Allowed,
+    /// No.
+    NotAllowed,
+    /// Somebody would have to authenticate, and could not be asked to.
+    Challenge {
+        /// A password of the user's own would do; otherwise it has to be an administrator's.
+        own: bool,
+    },
+    /// Somebody was asked to authenticate, and would not.
+    Dismissed,
+}
+
+/// A subject as polkit can be told it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told<'a> {
+    pub(super) pid: u32,
+    /// As an int32: with another type polkit does not see it, and looks for the user in /proc, where that of a
+    /// process may change meanwhile.
+    pub(super) uid: i32,
+    pub(super) subject: &'a Subject,
+}
+
+/// The question. polkit goes by the pidfd and the uid (since 124), or by the pid, the start time and the uid
+/// before that, and does not mind the rest.
+pub(super) fn check(
+    told: Told<'_>,
+    question: &Question,
+    interactive: bool,
+    cancellation_id: &str,
+) -> zbus::Result<Message> {
+    let process: HashMap<&str, Value<'_>> = HashMap::from([
+        ("pid", told.pid.into()),
+        ("start-time", told.subject.start_time.into()),
+        ("uid", told.uid.into()),
+        ("pidfd", Fd::from(told.subject.pidfd.as_fd()).into()),
+    ]);
+    let flags = if interactive {
+        ALLOW_USER_INTERACTION
+    } else {
+        0
+    };
+    call("CheckAuthorization")?.build(&(
+        ("unix-process", process),
+        question.action.id(),
+        &question.details,
+        flags,
+        cancellation_id,
+    ))
+}
+
+/// Withdraws a question: what it shows to somebody goes away.
+pub(super) fn cancel(cancellation_id: &str) -> zbus::Result<Message> {
+    call("CancelCheckAuthorization")?.build(&cancellation_id)
+}
+
+/// Asks the bus who polkit is: the answer is a unique name, as messages have it for their sender.
+pub(super) fn look_up() -> zbus::Result<Message> {
+    call_of_the_bus("GetNameOwner", &POLKIT)
+}
+
+fn call(member: &str) -> zbus::Result<zbus::message::Builder<'_>> {
+    Message::method_call(AUTHORITY_PATH, member)?
+        .destination(POLKIT)?
+        .interface(AUTHORITY)
+}
+
+/// Reads the answer. Its one argument is a structure, which the library does not tell from its members.
+pub(super) fn verdict(answer: &Incoming) -> Result<Verdict, BusError> {
+    let (is_authorized, is_challenge, details): (bool, bool, BTreeMap<String, String>) =
+        answer.body()?;
+    let says = |key: &str, value: &str| details.get(key).is_some_and(|said| said == value);
+    Ok(match (is_authorized, is_challenge) {
+        (true, false) => Verdict::Allowed,
+        // No polkit says both.
+        (true, true) => Verdict::NotAllowed,
+        (false, true) => Verdict::Challenge {
+            own: ["auth_self", "auth_self_keep"]
+                .iter()
+                .any(|result| says("polkit.result", result)),
+        },
+        (false, false) if says("polkit.dismissed", "true") => Verdict::Dismissed,
+        (false, false) => Verdict::NotAllowed,
+    })
+}

@@ -1,0 +1,199 @@
+//! One connection to the bus, over which polkit is asked: whose an answer is, and to what.
+
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use zbus::Message;
+
+use super::Question;
+use super::call::{self, Told, Verdict};
+use crate::bus::{Bus, BusError, Incoming, Kind, serial};
+
+/// The bus itself: nobody else can be a sender of this name.
+const BUS: &str = "org.freedesktop.DBus";
+
+/// The number of a question, and what polkit says, or why it says nothing.
+pub(super) type Answer = (u32, Result<Verdict, BusError>);
+
+/// The connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    bus: Bus,
+    /// The calls that were not answered, or whose answers were not handed out.
+    calls: Vec<Call>,
+    /// polkit's unique name, when it is known.
+    polkit: Option<String>,
+    /// The call that asks for it.
+    lookup: Option<u32>,
+    /// How many questions there have been: cancellation ids must differ.
+    asked: u32,
+}
+
+/// A question under way.
+#[derive(Debug)]
+struct Call {
+    serial: u32,
+    cancellation_id: String,
+    answer: Option<Answered>,
+}
+
+/// An answer whose sender may still have to be looked up.
+#[derive(Debug)]
+struct Answered {
+    sender: String,
+    says: Result<Verdict, BusError>,
+    /// polkit's name was asked for after it had come.
+    looked_up: bool,
+}
+
+impl Link {
+    /// Begins to connect.
+    pub(super) fn connect(bus: &Path) -> Result<Self, BusError> {
+        Ok(Self {
+            bus: Bus::connect_to(bus)?,
+            calls: Vec::new(),
+            polkit: None,
+            lookup: None,
+            asked: 0,
+        })
+    }
+
+    /// Asks, and gives the number by which [`Self::next`] will tell the answer.
+    pub(super) fn ask(
+        &mut self,
+        told: Told<'_>,
+        question: &Question,
+        interactive: bool,
+    ) -> Result<u32, BusError> {
+        self.asked += 1;
+        let cancellation_id = self.asked.to_string();
+        let serial = self.send(call::check(told, question, interactive, &cancellation_id)?)?;
+        self.calls.push(Call {
+            serial,
+            cancellation_id,
+            answer: None,
+        });
+        // Behind the question, so that it costs no time.
+        if self.polkit.is_none() && self.lookup.is_none() {
+            self.look_up()?;
+        }
+        self.bus.flush()?;
+        Ok(serial)
+    }
+
+    /// Whether an answer is still to come.
+    pub(super) fn is_asking(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    /// The next answer; `None` when no more has come.
+    pub(super) fn next(&mut self) -> Result<Option<Answer>, BusError> {
+        loop {
+            if let Some(answer) = self.settle()? {
+                return Ok(Some(answer));
+            }
+            let Some(message) = self.bus.receive()? else {
+                return Ok(None);
+            };
+            self.take(&message)?;
+        }
+    }
+
+    /// Withdraws what was not answered. Whether that is heard does not matter.
+    pub(super) fn cancel(&mut self) {
+        for call in mem::take(&mut self.calls) {
+            let told = call::cancel(&call.cancellation_id)
+                .map_err(BusError::from)
+                .and_then(|cancel| self.send(cancel));
+            if let Err(error) = told {
+                log::debug!("cannot withdraw a question to polkit: {error}");
+            }
+        }
+    }
+
+    fn send(&mut self, message: Message) -> Result<u32, BusError> {
+        let serial = serial(&message);
+        self.bus.send(message)?;
+        Ok(serial)
+    }
+
+    fn look_up(&mut self) -> Result<(), BusError> {
+        self.lookup = Some(self.send(call::look_up()?)?);
+        let answers = self
+            .calls
+            .iter_mut()
+            .filter_map(|call| call.answer.as_mut());
+        answers.for_each(|answer| answer.looked_up = true);
+        Ok(())
+    }
+
+    /// Deals with a message.
+    fn take(&mut self, message: &Incoming) -> Result<(), BusError> {
+        let is_return = match message.kind {
+            Kind::Return => true,
+            Kind::Error => false,
+            Kind::Signal | Kind::Other => return Ok(()),
+        };
+        if message.answers.is_some() && message.answers == self.lookup {
+            // An error says that polkit is being started.
+            if message.sender == BUS {
+                self.lookup = None;
+                self.polkit = is_return.then(|| message.body()).transpose()?;
+            }
+            return Ok(());
+        }
+        let asked =
+            |call: &&mut Call| message.answers == Some(call.serial) && call.answer.is_none();
+        let Some(call) = self.calls.iter_mut().find(asked) else {
+            return Ok(());
+        };
+        call.answer = Some(Answered {
+            sender: message.sender.clone(),
+            says: if is_return {
+                call::verdict(message)
+            } else {
+                Err(BusError::refusal("polkit", message))
+            },
+            looked_up: false,
+        });
+        Ok(())
+    }
+
+    /// An answer that polkit has given. The bus lets nobody answer a call that is not theirs, unless its
+    /// configuration has been loosened.
+    fn settle(&mut self) -> Result<Option<Answer>, BusError> {
+        if self.lookup.is_some() {
+            return Ok(None);
+        }
+        let mut unknown = false;
+        for at in 0..self.calls.len() {
+            let call = &mut self.calls[at];
+            let Some(answer) = &call.answer else { continue };
+            // It is the bus that says that nobody can be asked.
+            let is_refused = answer.says.is_err() && answer.sender == BUS;
+            if is_refused || self.polkit.as_ref() == Some(&answer.sender) {
+                let call = self.calls.remove(at);
+                return Ok(call.answer.map(|answer| (call.serial, answer.says)));
+            }
+            if answer.looked_up {
+                log::warn!("{} answers for polkit, and is not it", answer.sender);
+                call.answer = None;
+            } else {
+                // polkit was just starting, or has been replaced.
+                unknown = true;
+            }
+        }
+        if unknown {
+            self.look_up()?;
+        }
+        Ok(None)
+    }
+}
+
+impl AsFd for Link {
+    /// Readable when [`Self::next`] may have something.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bus.as_fd()
+    }
+}

@@ -1,0 +1,415 @@
+//! Asks polkit whether a process may do something, for the broker: the subject is who called it, as the
+//! kernel tells.
+//!
+//! Asking and waiting are apart: [`Authority::connect`] begins the handshake with the bus, [`Authority::ask`]
+//! sends a question, [`Authority::wait`] takes the answers. One descriptor, no threads. Only root may ask
+//! for others and tell details (polkit(8)).
+//!
+//! Whatever goes wrong is a "no": without a bus, without polkit, without an answer that is understood.
+
+mod call;
+mod denied;
+#[cfg(test)]
+mod fake_bus;
+mod link;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::bus::{self, BusError};
+use crate::clock::Moment;
+use crate::error::chain;
+use call::{Told, Verdict};
+pub(crate) use denied::{Denied, Why};
+use link::Link;
+
+/// What polkit is asked for: the actions of polkit/io.github.isolate_run.policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// To make, run in and clean up boxes of one's own.
+    UseBox,
+    /// To give a program the network.
+    ShareNetwork,
+    /// To give a program devices.
+    UseDevices,
+    /// To do so with other users' boxes.
+    ManageBoxes,
+}
+
+impl Action {
+    /// polkit's name for it.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::UseBox => "io.github.isolate_run.use-box",
+            Self::ShareNetwork => "io.github.isolate_run.share-network",
+            Self::UseDevices => "io.github.isolate_run.use-devices",
+            Self::ManageBoxes => "io.github.isolate_run.manage-boxes",
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    /// What one does: `use a box`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::UseBox => "use a box",
+            Self::ShareNetwork => "share the network",
+            Self::UseDevices => "use devices",
+            Self::ManageBoxes => "manage the boxes of others",
+        })
+    }
+}
+
+/// The process that wants to do something, as the kernel tells who it is: never as it says itself.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    /// Its number, in this process's PID namespace.
+    pub(crate) pid: i32,
+    /// When it started, in clock ticks since boot (proc_pid_stat(5), field 22).
+    pub(crate) start_time: u64,
+    /// Its user when it connected. polkit goes by this one, and not by what the process is now.
+    pub(crate) uid: u32,
+    /// A descriptor of it.
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// A question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Question {
+    action: Action,
+    /// What rules can look up.
+    details: BTreeMap<String, String>,
+}
+
+/// A question without an answer.
+#[derive(Debug)]
+struct Pending {
+    question: Question,
+    /// Its number on the link; `None` when it was not sent yet.
+    sent: Option<u32>,
+}
+
+/// polkit, for one connection of a caller: what it answered is remembered for as long, and for the same
+/// details only.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    subject: Subject,
+    interactive: bool,
+    /// Where the bus is.
+    bus: PathBuf,
+    /// How long each answer is waited for.
+    patience: Duration,
+    link: Option<Result<Link, BusError>>,
+    /// In the order of asking.
+    pending: Vec<Pending>,
+    remembered: Vec<(Question, Verdict)>,
+    /// A "no" that needed no question.
+    refused: Option<Denied>,
+    /// The connection was lost once already.
+    has_lost_bus: bool,
+}
+
+/// A busy or emulated machine takes its time to start polkit.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Somebody is looking for their password.
+const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(300);
+
+/// Between losing the bus and trying once more.
+const PAUSE_MS: u8 = 100;
+
+impl Authority {
+    /// Asks nothing yet. `interactive` is whether somebody may be asked for a password.
+    pub(crate) fn new(subject: Subject, interactive: bool) -> Self {
+        Self {
+            subject,
+            interactive,
+            bus: bus::SOCKET.into(),
+            patience: if interactive {
+                PATIENCE_WITH_PEOPLE
+            } else {
+                PATIENCE
+            },
+            link: None,
+            pending: Vec::new(),
+            remembered: Vec::new(),
+            refused: None,
+            has_lost_bus: false,
+        }
+    }
+
+    /// Begins to connect to the bus, if that was not done yet. What fails is told by [`Self::wait`].
+    pub(crate) fn connect(&mut self) {
+        if self.link.is_none() {
+            self.link = Some(Link::connect(&self.bus));
+        }
+    }
+
+    /// Asks, and does not wait for the answer. What is remembered is not asked again.
+    pub(crate) fn ask(&mut self, action: Action, details: &[(&str, String)]) {
+        if let Some((name, _)) = details.iter().find(|(_, value)| value.contains('\0')) {
+            let denied = self.denied(action, Why::Detail((*name).to_owned()));
+            self.refused.get_or_insert(denied);
+            return;
+        }
+        let details = details
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let question = Question {
+            action,
+            details: details.collect(),
+        };
+        let known = self.remembered.iter().find(|(asked, _)| *asked == question);
+        match known.map(|(_, verdict)| why_not(*verdict)) {
+            Some(None) => {}
+            Some(Some(why)) => {
+                let denied = self.denied(action, why);
+                self.refused.get_or_insert(denied);
+            }
+            None => {
+                let sent = None;
+                self.pending.push(Pending { question, sent });
+                self.send();
+            }
+        }
+    }
+
+    /// Waits for the answers to all that was asked, or for the first "no". What is not answered then is
+    /// withdrawn.
+    pub(crate) fn wait(&mut self) -> Result<(), Denied> {
+        let answered = match self.refused.take() {
+            Some(denied) => Err(denied),
+            None => self.wait_for_answers(),
+        };
+        answered.inspect_err(|_| self.withdraw())
+    }
+
+    /// Asks and waits; what is remembered is not asked again.
+    pub(crate) fn may(&mut self, action: Action, details: &[(&str, String)]) -> Result<(), Denied> {
+        self.ask(action, details);
+        self.wait()
+    }
+
+    /// Goes on as far as that is possible without waiting: whether all is allowed, or `None` when answers are still to
+    /// come. The time is the caller's to watch.
+    pub(crate) fn proceed(&mut self) -> Option<Result<(), Denied>> {
+        let answered = match self.refused.take() {
+            Some(denied) => Err(denied),
+            None => self.proceed_without_waiting()?,
+        };
+        Some(answered.inspect_err(|_| self.withdraw()))
+    }
+
+    /// Readable when [`Self::proceed`] has something to do.
+    pub(crate) fn ready(&self) -> Option<BorrowedFd<'_>> {
+        match &self.link {
+            Some(Ok(link)) => Some(link.as_fd()),
+            Some(Err(_)) | None => None,
+        }
+    }
+
+    fn proceed_without_waiting(&mut self) -> Option<Result<(), Denied>> {
+        while !self.pending.is_empty() {
+            self.send();
+            let next = self.take().transpose()?;
+            if let Err(denied) = self.conclude(next) {
+                return Some(Err(denied));
+            }
+        }
+        Some(Ok(()))
+    }
+
+    fn wait_for_answers(&mut self) -> Result<(), Denied> {
+        let mut since = None;
+        while !self.pending.is_empty() {
+            self.send();
+            let next = self.next(&mut since);
+            if matches!(next, Ok(Next::Allowed)) {
+                since = None;
+            }
+            self.conclude(next)?;
+        }
+        Ok(())
+    }
+
+    /// What follows from the next answer: a "no", or that it is to be gone on.
+    fn conclude(&mut self, next: Result<Next, BusError>) -> Result<(), Denied> {
+        // What has no answer is still there.
+        let first = self.pending.first();
+        let first = first.map_or(Action::UseBox, |first| first.question.action);
+        let (action, error) = match next {
+            Ok(Next::Allowed) => return Ok(()),
+            Ok(Next::Not(action, why)) => return Err(self.denied(action, why)),
+            Ok(Next::Never(why)) => return Err(self.denied(first, why)),
+            Ok(Next::Failed(action, error)) => (action, error),
+            Err(error) => (first, error),
+        };
+        // Its state is unknown now.
+        self.link = None;
+        self.pending.iter_mut().for_each(|asked| asked.sent = None);
+        if self.has_lost_bus || !may_pass(&error) {
+            return Err(self.denied(action, Why::from_error(error)));
+        }
+        log::info!("asking polkit again: {}", chain(&error));
+        self.has_lost_bus = true;
+        poll(&mut [], PollTimeout::from(PAUSE_MS)).ok();
+        Ok(())
+    }
+
+    fn withdraw(&mut self) {
+        self.pending.clear();
+        if let Some(Ok(link)) = &mut self.link {
+            link.cancel();
+        }
+    }
+
+    /// Sends what was not sent yet. Somebody who sits there is asked one thing at a time: their agent has
+    /// one dialog.
+    fn send(&mut self) {
+        let (Ok(pid), Ok(uid)) = (
+            u32::try_from(self.subject.pid),
+            i32::try_from(self.subject.uid),
+        ) else {
+            return;
+        };
+        self.connect();
+        let Some(Ok(link)) = &mut self.link else {
+            return;
+        };
+        let subject = &self.subject;
+        for asked in self.pending.iter_mut().filter(|asked| asked.sent.is_none()) {
+            if self.interactive && link.is_asking() {
+                return;
+            }
+            match link.ask(
+                Told { pid, uid, subject },
+                &asked.question,
+                self.interactive,
+            ) {
+                Ok(serial) => asked.sent = Some(serial),
+                Err(error) => {
+                    self.link = Some(Err(error));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The next answer. Messages that are none do not prolong the time.
+    fn next(&mut self, since: &mut Option<Moment>) -> Result<Next, BusError> {
+        let now = || Moment::now().map_err(|errno| BusError::Transfer(errno.into()));
+        let begin = *since.get_or_insert(now()?);
+        loop {
+            if let Some(next) = self.take()? {
+                return Ok(next);
+            }
+            let left = self.patience.saturating_sub(now()?.since(begin));
+            if left.is_zero() {
+                return Ok(Next::Never(Why::TimedOut(self.patience)));
+            }
+            // Rounded up, so that the last part of a millisecond is not spent in a loop.
+            let timeout = PollTimeout::try_from(left.saturating_add(Duration::from_millis(1)))
+                .unwrap_or(PollTimeout::MAX);
+            let link = self.ready().ok_or(BusError::Disconnected)?;
+            let mut polled = [
+                PollFd::new(link, PollFlags::POLLIN),
+                PollFd::new(self.subject.pidfd.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut polled, timeout) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(BusError::Transfer(io::Error::from(errno))),
+            }
+            let [answer, ended] = polled.map(|polled| polled.any().unwrap_or(true));
+            if ended && !answer {
+                return Ok(Next::Never(Why::Ended));
+            }
+        }
+    }
+
+    /// The next answer that is there.
+    fn take(&mut self) -> Result<Option<Next>, BusError> {
+        if i32::try_from(self.subject.uid).is_err() {
+            return Ok(Some(Next::Never(Why::UidTooLarge)));
+        }
+        if self.subject.pid < 1 {
+            return Ok(Some(Next::Never(Why::NoPid)));
+        }
+        let link = match self.link.take() {
+            Some(Ok(link)) => self.link.insert(Ok(link)).as_mut(),
+            Some(Err(error)) => return Err(error),
+            None => return Err(BusError::Disconnected),
+        };
+        let Ok(link) = link else {
+            return Err(BusError::Disconnected);
+        };
+        while let Some((serial, says)) = link.next()? {
+            let answered = |asked: &Pending| asked.sent == Some(serial);
+            let Some(at) = self.pending.iter().position(answered) else {
+                continue;
+            };
+            let action = self.pending[at].question.action;
+            let verdict = match says {
+                Ok(verdict) => verdict,
+                Err(error) => return Ok(Some(Next::Failed(action, error))),
+            };
+            self.remembered
+                .push((self.pending.remove(at).question, verdict));
+            return Ok(Some(match why_not(verdict) {
+                None => Next::Allowed,
+                Some(why) => Next::Not(action, why),
+            }));
+        }
+        Ok(None)
+    }
+
+    fn denied(&self, action: Action, why: Why) -> Denied {
+        let uid = self.subject.uid;
+        Denied { uid, action, why }
+    }
+}
+
+/// What came of waiting.
+enum Next {
+    /// polkit says yes.
+    Allowed,
+    /// polkit says no.
+    Not(Action, Why),
+    /// There is an error in place of an answer.
+    Failed(Action, BusError),
+    /// There will be no answer to anything.
+    Never(Why),
+}
+
+/// What an answer other than "yes" says.
+fn why_not(verdict: Verdict) -> Option<Why> {
+    match verdict {
+        Verdict::Allowed => None,
+        Verdict::NotAllowed => Some(Why::NotAllowed),
+        Verdict::Challenge { own } => Some(Why::Challenge { own }),
+        Verdict::Dismissed => Some(Why::Dismissed),
+    }
+}
+
+/// Whether the bus or polkit may be there again in a moment: they were being restarted, or polkit took
+/// longer to start than the bus waits for it.
+fn may_pass(error: &BusError) -> bool {
+    match error {
+        BusError::Refused { name, .. } => [
+            "org.freedesktop.DBus.Error.NoReply",
+            "org.freedesktop.DBus.Error.Disconnected",
+            "org.freedesktop.DBus.Error.NameHasNoOwner",
+            "org.freedesktop.DBus.Error.TimedOut",
+        ]
+        .contains(&name.as_str()),
+        _ => error.is_transient(),
+    }
+}

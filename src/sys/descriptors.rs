@@ -1,0 +1,43 @@
+//! Descriptors and their numbers.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use super::check;
+
+/// Takes a descriptor that was handed down by whoever started this process: a copy of it, closed on exec. EBADF when
+/// there is none.
+pub(crate) fn handed_down(number: RawFd) -> io::Result<OwnedFd> {
+    copy(number, 3)
+}
+
+/// A copy that is closed on exec, with a number from `lowest` up.
+pub(crate) fn copy_from(lowest: RawFd, descriptor: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    copy(descriptor.as_raw_fd(), lowest)
+}
+
+fn copy(number: RawFd, lowest: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC takes integers and touches no memory; a number that is not open is an error.
+    let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, lowest) }.into())?;
+    let copy = RawFd::try_from(copy).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Makes this number a copy that stays open across exec (dup2(2)). Whatever had the number is closed: the caller
+/// vouches that nobody owns it.
+pub(crate) fn put_at(number: RawFd, descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: both are integers; the caller vouches for the number.
+    check(unsafe { libc::dup2(descriptor.as_raw_fd(), number) }.into()).map(drop)
+}
+
+/// Gives a terminal the size of another one (ioctl_tty(2), TIOCGWINSZ, TIOCSWINSZ).
+pub(crate) fn copy_window_size(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: winsize is plain integers, for which all zeroes is a value.
+    let mut size: libc::winsize = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel writes a winsize, which outlives the call.
+    check(unsafe { libc::ioctl(from.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) }.into())?;
+    // SAFETY: the kernel reads a winsize, which outlives the call.
+    check(unsafe { libc::ioctl(to.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }.into())
+        .map(drop)
+}

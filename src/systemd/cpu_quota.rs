@@ -1,0 +1,120 @@
+//! The CPU quota of a slice, as the configuration wants it: SetUnitProperties, when the kernel says another one.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use zbus::Message;
+use zbus::zvariant::Value;
+
+use super::unit::{MANAGER, MANAGER_PATH, SYSTEMD};
+use crate::bus::{Bus, BusError, Kind, serial};
+
+/// How long systemd may take. A busy one has been seen to need seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a quota is not in force.
+#[derive(Debug)]
+pub(crate) struct QuotaError {
+    slice: String,
+    source: BusError,
+}
+
+impl fmt::Display for QuotaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot set the CPU quota of {}", self.slice)
+    }
+}
+
+impl std::error::Error for QuotaError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// Has systemd set the quota of a slice, in percent of one CPU or `None` for no limit, unless it is in force already.
+/// `cgroup` is where the slice is, if it is there.
+pub(crate) fn ensure(slice: &str, cgroup: &Path, percent: Option<u32>) -> Result<(), QuotaError> {
+    // Without the file there is no limit: neither the slice nor its controller need be there.
+    let now = fs::read_to_string(cgroup.join("cpu.max")).ok();
+    if now.as_deref().and_then(percent_of) == percent {
+        return Ok(());
+    }
+    set(slice, percent).map_err(|source| QuotaError {
+        slice: slice.to_owned(),
+        source,
+    })
+}
+
+/// The percentage that `cpu.max` says (cgroup v2: quota or `max`, and period, in microseconds).
+fn percent_of(cpu_max: &str) -> Option<u32> {
+    let (quota, period) = cpu_max.trim_end().split_once(' ')?;
+    let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
+    u32::try_from(quota.checked_mul(100)?.checked_div(period)?).ok()
+}
+
+fn set(slice: &str, percent: Option<u32>) -> Result<(), BusError> {
+    let end = Instant::now() + PATIENCE;
+    let mut bus = Bus::connect()?;
+    let call = set_quota(slice, percent)?;
+    let serial = serial(&call);
+    bus.send(call)?;
+    loop {
+        while let Some(message) = bus.receive()? {
+            match message.kind {
+                Kind::Return if message.answers == Some(serial) => return Ok(()),
+                Kind::Error if message.answers == Some(serial) => {
+                    return Err(BusError::refusal("systemd", &message));
+                }
+                _ => {}
+            }
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        let mut polled = [PollFd::new(bus.as_fd(), PollFlags::POLLIN)];
+        match poll(
+            &mut polled,
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+        ) {
+            Ok(0) => return Err(BusError::Transfer(io::ErrorKind::TimedOut.into())),
+            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
+            Err(errno) => return Err(BusError::Transfer(errno.into())),
+        }
+    }
+}
+
+fn set_quota(slice: &str, percent: Option<u32>) -> zbus::Result<Message> {
+    // Microseconds of CPU time for each second; the largest number is no limit.
+    let quota = percent.map_or(u64::MAX, |percent| u64::from(percent) * 10_000);
+    let until_reboot = true;
+    let properties = vec![("CPUQuotaPerSecUSec", Value::from(quota))];
+    Message::method_call(MANAGER_PATH, "SetUnitProperties")?
+        .destination(SYSTEMD)?
+        .interface(MANAGER)?
+        .build(&(slice, until_reboot, properties))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_quota_is_read_as_a_percentage() {
+        assert_eq!(percent_of("150000 100000\n"), Some(150));
+        assert_eq!(percent_of("5000 10000\n"), Some(50));
+        for no_limit in ["max 100000\n", "", "1 0\n", "x y"] {
+            assert_eq!(percent_of(no_limit), None, "{no_limit}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_for_what_is_in_force() {
+        let dir = tempfile::tempdir().unwrap();
+        ensure("isolate-u7.slice", dir.path(), None).unwrap();
+        fs::write(dir.path().join("cpu.max"), "50000 100000\n").unwrap();
+        ensure("isolate-u7.slice", dir.path(), Some(50)).unwrap();
+    }
+}

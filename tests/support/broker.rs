@@ -1,0 +1,75 @@
+//! A broker of one test's own, and commands of users who come by it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{binary, wait_until};
+
+/// A user of the guests who is in the group `isolate`.
+pub(crate) const ALICE: u32 = 1000;
+/// One who is not.
+pub(crate) const BOB: u32 = 1001;
+
+/// A broker that serves with one configuration, ended when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    process: Child,
+    socket: PathBuf,
+}
+
+impl Broker {
+    /// Starts one in this directory, which everybody may enter.
+    pub(crate) fn start(dir: &Path, config: &Path) -> Self {
+        let socket = dir.join("broker.sock");
+        let mut command = Command::new(binary());
+        command.arg("broker").arg("--socket").arg(&socket);
+        command.arg("--config").arg(config).stdin(Stdio::null());
+        let process = command.spawn().unwrap();
+        wait_until("the broker listens", || socket.exists());
+        Self { process, socket }
+    }
+
+    /// The PID of its own process.
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.process.id()).unwrap()
+    }
+
+    /// The program under test, called by this user of the machine, with their groups.
+    pub(crate) fn command(&self, uid: u32) -> Command {
+        self.program(uid, binary())
+    }
+
+    /// Any program, called by this user, that finds this broker.
+    pub(crate) fn program(&self, uid: u32, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("setpriv");
+        command
+            .arg(format!("--reuid={uid}"))
+            .arg(format!("--regid={uid}"));
+        command.args(["--init-groups", "--"]).arg(program);
+        command.env("ISOLATE_RUN_BROKER", &self.socket);
+        command
+    }
+
+    /// Where it listens.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Ends it, as systemd does.
+    pub(crate) fn stop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            kill(Pid::from_raw(self.pid()), Signal::SIGTERM).unwrap();
+            self.process.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

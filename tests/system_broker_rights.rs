@@ -1,0 +1,216 @@
+//! Who may do what by the broker: polkit decides, by the group, and by rules of the administrator.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use support::{ALICE, BOB, TestBox, finish, wait_until};
+use system::must;
+
+mod support;
+mod system;
+
+const RUN: [&str; 3] = ["--run", "--", "/bin/true"];
+
+fn test_box() -> TestBox {
+    TestBox::with_manager("systemd").called_by(ALICE)
+}
+
+/// A file of rules, until this is dropped.
+struct Rules(PathBuf);
+
+impl Rules {
+    /// Writes it, and waits until polkit has read it: until then the answer of `probe`, a command, is another one.
+    fn new(name: &str, text: &str, probe: impl FnMut() -> bool) -> Self {
+        let file = PathBuf::from(format!("/etc/polkit-1/rules.d/{name}.rules"));
+        let new = Self(file);
+        fs::write(&new.0, text).unwrap();
+        wait_until("polkit knows the rule", probe);
+        new
+    }
+}
+
+impl Drop for Rules {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).unwrap();
+    }
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_member_of_the_group_does_all_and_another_user_is_told_what_is_missing() {
+    let test_box = test_box();
+    test_box.isolate(&["--init"]).assert_success();
+    test_box.isolate(&RUN).assert_success();
+    test_box.isolate(&["--cleanup"]).assert_silent_success();
+    let output = test_box.exec(&["--", "/bin/echo", "hello"]);
+    assert_eq!((output.code, &*output.stdout), (0, "hello\n"), "{output:?}");
+
+    for (args, code) in [(&["--init"][..], 2), (&RUN, 2), (&["--cleanup"], 2)] {
+        let refused = finish(test_box.command_of(BOB, args));
+        refused.assert_refused(code, "io.github.isolate_run.use-box");
+        refused.assert_refused(code, "usermod -aG isolate");
+    }
+    let mut exec = test_box.broker().command(BOB);
+    exec.args(["exec", "/bin/true"]);
+    finish(exec).assert_refused(125, "io.github.isolate_run.use-box");
+    test_box.assert_gone();
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn the_hosts_network_and_devices_need_an_action_of_their_own() {
+    let test_box = test_box();
+    test_box.init();
+    let network = ["--share-net", "--run", "--", "/bin/true"];
+    let devices = ["--dir=dev:dev", "--run", "--", "/bin/true"];
+    let refused = test_box.isolate(&network);
+    refused.assert_refused(2, "io.github.isolate_run.share-network");
+    let refused = test_box.isolate(&devices);
+    refused.assert_refused(2, "io.github.isolate_run.use-devices");
+    let rule = "polkit.addRule(function (action, subject) {\n\
+        if (action.id == 'io.github.isolate_run.share-network' && subject.user == 'alice')\n\
+        return polkit.Result.YES; });\n";
+    let probe = || test_box.isolate(&network).code == 0;
+    let _rules = Rules::new("20-test-network", rule, probe);
+    let refused = test_box.isolate(&devices);
+    refused.assert_refused(2, "io.github.isolate_run.use-devices");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_rule_lets_a_user_into_some_boxes_alone() {
+    let test_box = test_box();
+    let (allowed, other) = (test_box.id() + 1, test_box.id() + 2);
+    let by_bob = |id: u32, args: &[&str]| {
+        let mut command = test_box.broker().command(BOB);
+        command.arg(format!("--box-id={id}")).args(args);
+        finish(command)
+    };
+    let rule = format!(
+        "polkit.addRule(function (action, subject) {{\n\
+         if (action.id == 'io.github.isolate_run.use-box' && subject.user == 'bob'\n\
+         && parseInt(action.lookup('box-id')) == {allowed}\n\
+         && action.lookup('program') != '/bin/ls' && action.lookup('wall-time') != '9')\n\
+         return polkit.Result.YES; }});\n"
+    );
+    let probe = || by_bob(allowed, &["--init"]).code == 0;
+    let _rules = Rules::new("20-test-boxes", &rule, probe);
+    by_bob(allowed, &RUN).assert_success();
+    let action = "io.github.isolate_run.use-box";
+    by_bob(other, &["--init"]).assert_refused(2, action);
+    by_bob(allowed, &["--run", "--", "/bin/ls"]).assert_refused(2, action);
+    let limited = ["--wall-time=9", "--run", "--", "/bin/true"];
+    by_bob(allowed, &limited).assert_refused(2, action);
+    // Any box is none of these.
+    let mut exec = test_box.broker().command(BOB);
+    exec.args(["exec", "/bin/true"]);
+    finish(exec).assert_refused(125, action);
+    by_bob(allowed, &["--cleanup"]).assert_silent_success();
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_box_is_its_owners_roots_and_the_managers() {
+    let test_box = test_box();
+    let rule = format!(
+        "polkit.addRule(function (action, subject) {{\n\
+         if (action.id == 'io.github.isolate_run.use-box' && subject.user == 'bob'\n\
+         && action.lookup('box-id') == '{}')\n\
+         return polkit.Result.YES; }});\n",
+        test_box.id()
+    );
+    let by_bob = |args: &[&str]| finish(test_box.command_of(BOB, args));
+    let _rules = Rules::new("20-test-bob", &rule, || by_bob(&["--cleanup"]).code == 0);
+    test_box.init();
+    test_box.write("secret", "of alice");
+    for args in [&["--init"][..], &RUN, &["--cleanup"]] {
+        let refused = by_bob(args);
+        refused.assert_refused(2, "This box belongs to a different user (uid 1000)");
+        refused.assert_refused(2, "io.github.isolate_run.manage-boxes");
+    }
+    let mut look = test_box.broker().program(BOB, "/bin/ls");
+    look.arg(test_box.inside());
+    assert_ne!(finish(look).code, 0);
+    // Root needs no broker, and what was alice's stays hers.
+    let mut roots = Command::new(support::binary());
+    roots.arg("--config").arg(test_box.config_file());
+    roots.arg(format!("--box-id={}", test_box.id())).args(RUN);
+    finish(roots).assert_success();
+    test_box.isolate(&RUN).assert_success();
+
+    let rule = rule.replace("use-box", "manage-boxes");
+    let _managers = Rules::new("20-test-manager", &rule, || by_bob(&RUN).code == 0);
+    assert_eq!(test_box.read("secret"), "of alice");
+    test_box.isolate(&RUN).assert_success();
+    by_bob(&["--cleanup"]).assert_silent_success();
+    test_box.isolate(&RUN).assert_refused(2, "Box not found");
+}
+
+/// A judge's worker: an ordinary user in a system service, without a login and without anybody to ask.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_worker_in_a_system_service_needs_no_login() {
+    let test_box = test_box();
+    let socket = test_box.broker().socket().display().to_string();
+    let binary = support::binary().display().to_string();
+    let variable = format!("--setenv=ISOLATE_RUN_BROKER={socket}");
+    let id = format!("--box-id={}", test_box.id());
+    let script = "set -e; $0 $1 --init; echo 'echo hello' >$($0 $1 --init)/box/script; \
+        $0 $1 --meta=- --run -- /bin/sh script; $0 $1 --cleanup";
+    let output = must(
+        "systemd-run",
+        &[
+            "--quiet",
+            "--wait",
+            "--collect",
+            "--pipe",
+            "--uid=alice",
+            &variable,
+            "--property=NoNewPrivileges=yes",
+            "/bin/sh",
+            "-c",
+            script,
+            &binary,
+            &id,
+        ],
+    );
+    assert!(output.contains("\nhello\ntime:"), "{output}");
+    assert!(output.contains("\nexitcode:0\n"), "{output}");
+    // One of another user's is refused at once.
+    let arguments = [
+        "--quiet",
+        "--wait",
+        "--collect",
+        "--pipe",
+        "--uid=bob",
+        &variable,
+        "/bin/sh",
+        "-c",
+        "\"$0\" exec /bin/true; echo code $?",
+        &binary,
+    ];
+    assert!(must("systemd-run", &arguments).contains("code 125"));
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_polkit_that_does_not_answer_is_waited_for() {
+    let test_box = test_box();
+    test_box.init();
+    let polkit = must(
+        "systemctl",
+        &["show", "--value", "--property=MainPID", "polkit.service"],
+    );
+    let polkit = Pid::from_raw(polkit.trim().parse().unwrap());
+    kill(polkit, Signal::SIGSTOP).unwrap();
+    let mut waiting = support::Started::new(test_box.isolate_command(&RUN), Some(b""));
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    let still = waiting.is_running();
+    kill(polkit, Signal::SIGCONT).unwrap();
+    assert!(still);
+    waiting.finish().assert_success();
+}
