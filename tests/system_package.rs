@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use support::wait_until;
+use support::{ALICE, finish, wait_until};
 use system::{assert_systemd_accepts, must, package, property};
 
 mod support;
@@ -166,6 +168,37 @@ fn an_upgrade_does_not_enable_what_was_disabled() {
         "systemctl",
         &["--quiet", "enable", "--now", units[0], units[1]],
     );
+}
+
+/// What the hardening of the service leaves is enough, and only the broker's own process goes with an upgrade.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_users_run_lives_through_a_restart_and_an_upgrade() {
+    let _alone = alone();
+    let isolate = |args: &[&str]| {
+        let mut command = Command::new("setpriv");
+        let user = format!("--reuid={ALICE}");
+        command.args([&user, &format!("--regid={ALICE}"), "--init-groups", "--"]);
+        command.args(["/usr/bin/isolate-run", "--cg", "--box-id=9"]);
+        command.args(args);
+        command
+    };
+    finish(isolate(&["--init"])).assert_success();
+    let script = "echo begun; read line; exit $line";
+    let mut command = isolate(&["--run", "--", "/bin/sh", "-c", script]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut run = command.spawn().unwrap();
+    let mut line = String::new();
+    let mut said = BufReader::new(run.stdout.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+
+    must("systemctl", &["restart", "isolate.service"]);
+    package::install();
+    assert!(run.try_wait().unwrap().is_none());
+    run.stdin.take().unwrap().write_all(b"0\n").unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+    finish(isolate(&["--cleanup"])).assert_silent_success();
 }
 
 /// An administrator who is mistaken in the configuration still has a broker, which tells the callers so.
