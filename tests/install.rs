@@ -42,17 +42,67 @@ fn paths(names: &[&str]) -> Vec<PathBuf> {
     names.iter().map(PathBuf::from).collect()
 }
 
+/// What is installed besides the configuration, with `prefix` and in the order of names.
+fn installed(prefix: &str) -> Vec<PathBuf> {
+    let below = [
+        "bin/isolate-run",
+        "lib/systemd/system/isolate.service",
+        "lib/systemd/system/isolate.slice",
+        "lib/systemd/system/isolate.socket",
+        "lib/sysusers.d/isolate-run.conf",
+        "lib/tmpfiles.d/isolate-run.conf",
+    ];
+    let mut found: Vec<_> = below
+        .iter()
+        .map(|name| Path::new(prefix).join(name))
+        .chain(manual_pages(prefix))
+        .chain(paths(&[
+            "usr/share/polkit-1/actions/io.github.isolate_run.policy",
+            "usr/share/polkit-1/rules.d/50-isolate-run.rules",
+        ]))
+        .collect();
+    found.sort();
+    found
+}
+
+/// `man/NAME.SECTION` of the repository is `share/man/manSECTION/NAME.SECTION`.
+fn manual_pages(prefix: &str) -> Vec<PathBuf> {
+    let Ok(pages) = fs::read_dir(support::source("man")) else {
+        return Vec::new();
+    };
+    let installed = |page: PathBuf| {
+        let section = page.extension()?.to_str()?.parse::<u8>().ok()?;
+        let directory = format!("{prefix}/share/man/man{section}");
+        Some(Path::new(&directory).join(page.file_name()?))
+    };
+    pages
+        .filter_map(|page| installed(page.unwrap().path()))
+        .collect()
+}
+
+/// The same, with the configuration.
+fn with_configuration(mut installed: Vec<PathBuf>) -> Vec<PathBuf> {
+    installed.extend(paths(&["etc/isolate/isolate.toml"]));
+    installed.sort();
+    installed
+}
+
+fn mode(path: &Path) -> u32 {
+    path.metadata().unwrap().permissions().mode() & 0o7777
+}
+
 #[test]
 fn what_is_installed_works_and_is_removed_but_for_the_configuration() {
     let root = tempfile::tempdir().unwrap();
     install(root.path(), &[]).assert_success();
-    let expected = paths(&["etc/isolate/isolate.toml", "usr/local/bin/isolate-run"]);
+    let expected = with_configuration(installed("usr/local"));
     assert_eq!(files(root.path()), expected);
     let program = root.path().join("usr/local/bin/isolate-run");
-    assert_eq!(
-        program.metadata().unwrap().permissions().mode() & 0o7777,
-        0o755
-    );
+    for file in &expected {
+        let file = root.path().join(file);
+        let expected = if file == program { 0o755 } else { 0o644 };
+        assert_eq!(mode(&file), expected, "{}", file.display());
+    }
     let mut version = Command::new(&program);
     version.arg("--version");
     finish(version).assert_success();
@@ -62,7 +112,7 @@ fn what_is_installed_works_and_is_removed_but_for_the_configuration() {
 }
 
 #[test]
-fn under_isolates_name_there_are_a_link_and_the_service_with_the_right_path() {
+fn the_service_runs_the_program_below_the_prefix_and_a_link_has_isolates_name() {
     let root = tempfile::tempdir().unwrap();
     let options = ["--prefix", "/opt/judge", "--as-isolate"];
     for _ in 0..2 {
@@ -82,7 +132,14 @@ fn under_isolates_name_there_are_a_link_and_the_service_with_the_right_path() {
         .path()
         .join("opt/judge/lib/systemd/system/isolate.service");
     let unit = fs::read_to_string(unit).unwrap();
-    assert!(unit.contains("/opt/judge/bin/isolate-run --print-cg-root"));
+    for command in ["--print-cg-root", "broker"] {
+        assert!(unit.contains(&format!("/opt/judge/bin/isolate-run {command}")));
+    }
+    assert!(!unit.contains("/usr/local"), "{unit}");
+    let mut expected = with_configuration(installed("opt/judge"));
+    expected.extend(paths(&["opt/judge/bin/isolate"]));
+    expected.sort();
+    assert_eq!(files(root.path()), expected);
     install(root.path(), &["--prefix", "/opt/judge", "--remove"]).assert_success();
     assert_eq!(files(root.path()), paths(&["etc/isolate/isolate.toml"]));
 }
@@ -115,6 +172,24 @@ fn what_is_not_ours_stays_as_it_is() {
 }
 
 #[test]
+fn a_service_of_another_isolate_is_in_the_way_and_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let unit = "usr/lib/systemd/system/isolate.service";
+    let path = root.path().join(unit);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let theirs = "[Service]\nExecStart=/usr/bin/isolate-cg-keeper\n";
+    fs::write(&path, theirs).unwrap();
+    let refused = install(root.path(), &[]);
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("another program"), "{refused:?}");
+    for prefix in ["/usr", "/usr/local"] {
+        install(root.path(), &["--prefix", prefix, "--remove"]).assert_success();
+    }
+    assert_eq!(files(root.path()), paths(&[unit]));
+    assert_eq!(fs::read_to_string(path).unwrap(), theirs);
+}
+
+#[test]
 fn a_configuration_of_isolate_is_left_in_force() {
     for old in ["etc/isolate", "usr/local/etc/isolate"] {
         let root = tempfile::tempdir().unwrap();
@@ -124,7 +199,8 @@ fn a_configuration_of_isolate_is_left_in_force() {
         let output = install(root.path(), &[]);
         output.assert_success();
         assert!(output.stderr.contains("config import"), "{output:?}");
-        let mut expected = paths(&[old, "usr/local/bin/isolate-run"]);
+        let mut expected = installed("usr/local");
+        expected.extend(paths(&[old]));
         expected.sort();
         assert_eq!(files(root.path()), expected);
     }

@@ -117,6 +117,18 @@ need_build_tools() {
   at_least "$version" "$oldest_rustc" || rust_too_old "rustc here is $version ($(command -v rustc))"
 }
 
+# need_cargo_deb: sets $cargo_deb, the program that makes Debian packages; built once, and kept beside the images.
+cargo_deb_version=3.8.0
+need_cargo_deb() {
+  local place
+  place=$(cache_dir)/cargo-deb-$cargo_deb_version
+  cargo_deb=$place/bin/cargo-deb
+  [ ! -x "$cargo_deb" ] || return 0
+  say "building cargo-deb (the first time takes a few minutes)"
+  # Not in this crate's own target folder, should the caller have named one.
+  env -u CARGO_TARGET_DIR cargo install --quiet --locked --version "$cargo_deb_version" --root "$place" cargo-deb >&2
+}
+
 # What building and booting the guests needs.
 need_guest_tools() {
   [ "$(uname -m)" = x86_64 ] || die "the guests are x86_64 systems that run binaries built here; this machine is $(uname -m)"

@@ -16,6 +16,8 @@ use std::process::Command;
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 
+pub(crate) mod package;
+
 use crate::support::{ALICE, BOXES, Running, TestBox, entries, finish, processes_of, wait_until};
 
 /// Where the only cgroup2 file system of a machine with systemd and cgroup v2 is.
