@@ -56,6 +56,9 @@ mod systemd;
 
 use std::process::ExitCode;
 
+/// What the fuzz targets call: `cargo fuzz` sets this.
+#[cfg(fuzzing)]
+pub use broker::fuzzing;
 use caller::Caller;
 use cli::{Call, CliError};
 use clock::Moment;

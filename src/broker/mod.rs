@@ -21,6 +21,8 @@ use crate::commands::Failure;
 use crate::request::Request;
 
 pub(crate) mod client;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod protocol;
 pub(crate) mod server;
 mod wire;

@@ -145,6 +145,21 @@ fn read(called: &Called) -> Result<Request, Failure> {
     }
 }
 
+/// Reads a request and what polkit is asked about it, as [`serve`] does, for the fuzz targets.
+#[cfg(fuzzing)]
+pub(in crate::broker) fn examine(called: &Called) {
+    static OWN: std::sync::LazyLock<Inheritance> =
+        std::sync::LazyLock::new(|| Inheritance::of_process().expect("it has limits"));
+    if let Ok(request) = read(called) {
+        drop(authorise::details(&request));
+        drop(authorise::needed(&request));
+        let Called { directories, .. } = called;
+        drop(OpenedDirs::from_parts(&request.dirs, directories, []));
+        drop(called.inheritance.clone().within(&OWN));
+        drop(called.environment());
+    }
+}
+
 /// Gives a user's runs a slice of their own, with the CPU quotas that are configured for it and the slice of all.
 fn give_slice(settings: &mut Settings, uid: u32) -> Result<(), Failure> {
     let own = slice_of(&settings.cgroup.slice, uid);

@@ -26,6 +26,8 @@ use crate::output::write_all;
 use crate::request::BrokerOptions;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, PeerIds};
+#[cfg(fuzzing)]
+pub(super) use attend::examine;
 use children::{Children, Waiting};
 use listener::Listener;
 
