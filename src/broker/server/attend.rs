@@ -59,6 +59,7 @@ fn serve(
     account: OwnedFd,
     config: Option<&Path>,
 ) -> Result<(Answer, Results), Failure> {
+    let mut account = Account::new(account)?;
     // Those of the broker are not ours.
     SigSet::empty().thread_set_mask()?;
     Signals::hold_back_write_errors()?;
@@ -68,7 +69,6 @@ fn serve(
     let called = Called::from_bytes(&bytes, descriptors.len())?;
     drop(bytes);
     let mut request = read(&called)?;
-    let mut account = Account::new(account);
     let own = &mut [&mut *connection, account.channel(), &mut subject.pidfd];
     let cannot_adopt = Failure::at("cannot take over the caller's descriptors");
     let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
