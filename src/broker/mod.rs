@@ -20,6 +20,7 @@
 use crate::commands::Failure;
 use crate::request::Request;
 
+mod bounded;
 pub(crate) mod client;
 #[cfg(fuzzing)]
 pub mod fuzzing;
