@@ -221,3 +221,24 @@ impl Drop for Mounted {
         }
     }
 }
+
+/// A file of polkit rules, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Rules(PathBuf);
+
+impl Rules {
+    /// Writes it, and waits until polkit has read it: until then the answer of `probe`, a command, is another one.
+    pub(crate) fn new(name: &str, text: &str, probe: impl FnMut() -> bool) -> Self {
+        let file = PathBuf::from(format!("/etc/polkit-1/rules.d/{name}.rules"));
+        let new = Self(file);
+        fs::write(&new.0, text).unwrap();
+        wait_until("polkit knows the rule", probe);
+        new
+    }
+}
+
+impl Drop for Rules {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).unwrap();
+    }
+}
