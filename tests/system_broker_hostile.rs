@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use hostile::{Arena, NOBODY, assert_all_answered, assert_told};
-use support::{ALICE, BOB, TestBox};
+use support::{ALICE, BOB, TestBox, finish};
 
 mod hostile;
 mod support;
@@ -196,4 +196,25 @@ fn a_connection_speaks_for_the_process_that_made_it() {
     let told = told_when(BOB, NOBODY);
     assert_told(&told, "asked by another", "done 0");
     arena.assert_unharmed();
+}
+
+/// Whoever may not use a box does not lock it, either: its owner would be told that it is in use.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_box_of_somebody_else_is_refused_also_while_it_is_in_use() {
+    let arena = arena();
+    let running = system::start(&arena.test_box);
+    let refused = |uid: u32, reason: &str| {
+        for args in [
+            &["--wait", "--run", "--", "/bin/true"][..],
+            &["--wait", "--cleanup"],
+        ] {
+            finish(arena.test_box.command_of(uid, args)).assert_refused(2, reason);
+        }
+    };
+    refused(BOB, "This box belongs to a different user");
+    refused(NOBODY, "io.github.isolate_run.use-box");
+    system::let_go(&arena.test_box);
+    running.finish().assert_ok();
+    arena.assert_nothing_left();
 }

@@ -1,4 +1,4 @@
-//! Clients that want no good, and whether they did any harm: `client.py` is what they do, `wire.py` how they speak.
+//! Clients that want no good, and whether they did any harm: `client.py` is what they do, in Python, and `wire.py` how they speak.
 #![allow(
     dead_code,
     clippy::unwrap_used,
