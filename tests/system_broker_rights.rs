@@ -1,14 +1,12 @@
 //! Who may do what by the broker: polkit decides, by the group, and by rules of the administrator.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{ALICE, BOB, TestBox, finish, wait_until};
-use system::must;
+use support::{ALICE, BOB, TestBox, finish};
+use system::{Rules, must};
 
 mod support;
 mod system;
@@ -17,26 +15,6 @@ const RUN: [&str; 3] = ["--run", "--", "/bin/true"];
 
 fn test_box() -> TestBox {
     TestBox::with_manager("systemd").called_by(ALICE)
-}
-
-/// A file of rules, until this is dropped.
-struct Rules(PathBuf);
-
-impl Rules {
-    /// Writes it, and waits until polkit has read it: until then the answer of `probe`, a command, is another one.
-    fn new(name: &str, text: &str, probe: impl FnMut() -> bool) -> Self {
-        let file = PathBuf::from(format!("/etc/polkit-1/rules.d/{name}.rules"));
-        let new = Self(file);
-        fs::write(&new.0, text).unwrap();
-        wait_until("polkit knows the rule", probe);
-        new
-    }
-}
-
-impl Drop for Rules {
-    fn drop(&mut self) {
-        fs::remove_file(&self.0).unwrap();
-    }
 }
 
 #[test]

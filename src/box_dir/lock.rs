@@ -23,8 +23,7 @@ use super::{BoxDirError, Record};
 use crate::quantity::BoxId;
 use crate::sys::file::lock_exclusively;
 
-/// The mode of lock files. Not readable for others, who could lock what they may read and keep a box
-/// busy for good.
+/// The mode of lock files. Not readable for others, who could lock what they may read.
 const MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
 /// What to do when there is no lock file.
@@ -187,7 +186,7 @@ impl Lock {
     }
 
     /// The record of a box that somebody else may be working on.
-    pub(super) fn peek(locks: &Path, id: BoxId) -> Option<Record> {
+    pub(crate) fn peek(locks: &Path, id: BoxId) -> Option<Record> {
         let file = LockFile::open(locks, id, Absent::Report).ok()??;
         file.record().ok()?
     }

@@ -20,7 +20,10 @@
 use crate::commands::Failure;
 use crate::request::Request;
 
+mod bounded;
 pub(crate) mod client;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod protocol;
 pub(crate) mod server;
 mod wire;

@@ -21,6 +21,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use serde::{Deserialize, Serialize};
 
+use super::bounded;
 use crate::commands::{Answer, Results};
 use crate::inheritance::Inheritance;
 
@@ -66,7 +67,9 @@ impl fmt::Display for ProtocolError {
             ),
             Self::TooLong => write!(
                 f,
-                "the request is too long: at most {LONGEST_REQUEST} bytes and {MOST_DESCRIPTORS} descriptors are allowed"
+                "the request is too long: at most {LONGEST_REQUEST} bytes, {} words or variables and {MOST_DESCRIPTORS} \
+                 descriptors are allowed",
+                bounded::MOST
             ),
             Self::Descriptors => {
                 f.write_str("the request speaks of other descriptors than those that came with it")
@@ -146,8 +149,10 @@ impl Announcement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Called {
     /// The command line.
+    #[serde(deserialize_with = "bounded::list")]
     argv: Vec<Vec<u8>>,
     /// The part of the environment that the command line speaks of.
+    #[serde(deserialize_with = "bounded::list")]
     environment: Vec<(Vec<u8>, Vec<u8>)>,
     /// When they asked, as [`crate::clock::Moment`] has it.
     pub(crate) asked: u64,
@@ -195,7 +200,10 @@ impl Called {
     /// Reads a request that came with so many descriptors.
     pub(crate) fn from_bytes(bytes: &[u8], descriptors: usize) -> Result<Self, ProtocolError> {
         let (called, rest): (Self, _) =
-            postcard::take_from_bytes(bytes).map_err(|_| ProtocolError::Unintelligible)?;
+            postcard::take_from_bytes(bytes).map_err(|error| match error {
+                postcard::Error::SerdeDeCustom => ProtocolError::TooLong,
+                _ => ProtocolError::Unintelligible,
+            })?;
         if !rest.is_empty() {
             return Err(ProtocolError::Unintelligible);
         }
@@ -305,6 +313,17 @@ mod tests {
             let refused = Called::from_bytes(&bytes, 7);
             assert_eq!(refused, Err(ProtocolError::Descriptors));
         }
+    }
+
+    #[test]
+    fn a_request_of_very_many_words_is_refused() {
+        let with_words = |number: usize| {
+            let mut many = called();
+            many.argv = vec![Vec::new(); number];
+            Called::from_bytes(&many.to_bytes().unwrap(), 7).map(|called| called.argv.len())
+        };
+        assert_eq!(with_words(bounded::MOST), Ok(bounded::MOST));
+        assert_eq!(with_words(bounded::MOST + 1), Err(ProtocolError::TooLong));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
         }
         _ => {
             let plan = box_plan(context)?;
+            check_known_owner(&plan, context)?;
             let lock = Lock::acquire(&plan.locks, plan.id, Absent::Create, busy(request.wait))?;
             let vanished = || Failure::new("the lock file of the box vanished");
             let lock = lock.ok_or_else(vanished)?;
@@ -74,6 +75,7 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
         ..
     } = context;
     let plan = box_plan(context)?;
+    check_known_owner(&plan, context)?;
     // After a reboot the locks are gone, but not the boxes.
     let absent = match BoxDir::open(&plan.root, plan.id) {
         Ok(None) => Absent::Report,
@@ -255,6 +257,12 @@ pub(super) fn check_owner(record: &Record, context: &Context) -> Result<(), Fail
             .may(Action::ManageBoxes)
             .map_err(Failure::at(&whose))?),
     }
+}
+
+/// The same before the box is locked: whoever may not use it does not keep its owner waiting, either. What counts is what
+/// its record says when it is locked.
+pub(super) fn check_known_owner(plan: &BoxPlan, context: &Context) -> Result<(), Failure> {
+    Lock::peek(&plan.locks, plan.id).map_or(Ok(()), |record| check_owner(&record, context))
 }
 
 /// What to do about a box that is in use.

@@ -13,7 +13,10 @@ pub(super) fn take_box(context: &Context) -> Result<(BoxPlan, Lock), Failure> {
         return take_any(context);
     };
     let plan = BoxPlan::new(id, &context.settings.boxes);
-    let lock = Lock::acquire(&plan.locks, id, Absent::Create, busy(context.request.wait))?;
+    let lock = match is_made(&plan) {
+        true => None,
+        false => Lock::acquire(&plan.locks, id, Absent::Create, busy(context.request.wait))?,
+    };
     match lock {
         Some(lock) if is_free(&plan, &lock)? => Ok((plan, lock)),
         _ => Err(Failure::new(format!(
@@ -48,11 +51,19 @@ pub(super) fn take_any(context: &Context) -> Result<(BoxPlan, Lock), Failure> {
 
 /// Takes a box if it is free.
 fn try_box(plan: &BoxPlan) -> Result<Option<Lock>, Failure> {
+    if is_made(plan) {
+        return Ok(None);
+    }
     match Lock::acquire(&plan.locks, plan.id, Absent::Create, Busy::Refuse) {
         Ok(Some(lock)) if is_free(plan, &lock)? => Ok(Some(lock)),
         Ok(_) | Err(LockError::Busy) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether somebody has made the box, without locking it: whoever looks for a free one does not keep owners waiting.
+fn is_made(plan: &BoxPlan) -> bool {
+    Lock::peek(&plan.locks, plan.id).is_some_and(|record| record.ready)
 }
 
 /// A box is free when nobody made it, or when its making was never finished and nobody works on it.

@@ -1,7 +1,7 @@
 //! `--run`: one program in a box that was made before.
 
 use super::box_run::BoxRun;
-use super::boxes::{box_plan, busy, check_owner, settle};
+use super::boxes::{box_plan, busy, check_known_owner, check_owner, settle};
 use super::{Answer, Context, Failure, Results};
 use crate::box_dir::{Absent, BoxDir, Lock, Record, SpecialFiles};
 use crate::cgroup::find_place;
@@ -18,6 +18,7 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
         ..
     } = context;
     let box_plan = box_plan(context)?;
+    check_known_owner(&box_plan, context)?;
     let lock = Lock::acquire(
         &box_plan.locks,
         box_plan.id,

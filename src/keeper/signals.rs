@@ -2,13 +2,13 @@
 //! broker sends theirs over a line.
 
 use std::cell::Cell;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::socket::{MsgFlags, recv};
+use nix::sys::socket::{MsgFlags, recvmsg};
 
 use crate::sys::process;
 
@@ -70,16 +70,25 @@ impl Line {
     /// Takes what was sent; the number of a hang-up when the caller is gone.
     fn take(&self) -> io::Result<Option<i32>> {
         let mut bytes = [0; 4];
-        match recv(
-            self.connection.as_raw_fd(),
-            &mut bytes,
-            MsgFlags::MSG_DONTWAIT,
-        ) {
-            Ok(4) => Ok(Some(i32::from_ne_bytes(bytes))),
-            Ok(0) | Err(Errno::ECONNRESET) => {
+        let socket = self.connection.as_raw_fd();
+        let mut receive = |flags| {
+            let mut parts = [IoSliceMut::new(&mut bytes)];
+            let message = recvmsg::<()>(socket, &mut parts, None, flags | MsgFlags::MSG_DONTWAIT)?;
+            Ok((message.bytes, message.flags))
+        };
+        let taken = match receive(MsgFlags::MSG_PEEK) {
+            // Descriptors beside a signal. They stay where they are: to receive and close them may take as long as the
+            // caller likes (socket(7), SO_LINGER), and nobody would watch the run.
+            Ok((_, flags)) if flags.contains(MsgFlags::MSG_CTRUNC) => Ok((0, flags)),
+            Ok(_) => receive(MsgFlags::empty()),
+            Err(errno) => Err(errno),
+        };
+        match taken {
+            Ok((0, _)) | Err(Errno::ECONNRESET) => {
                 self.has_ended.set(true);
                 Ok(Some(libc::SIGHUP))
             }
+            Ok((4, _)) => Ok(Some(i32::from_ne_bytes(bytes))),
             Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
@@ -161,6 +170,23 @@ mod tests {
         assert!(!line.has_ended.get());
         assert_eq!(line.take().unwrap(), Some(libc::SIGHUP));
         assert!(line.has_ended.get());
+    }
+
+    #[test]
+    fn a_signal_with_descriptors_is_a_hang_up_and_they_are_not_closed() {
+        use std::io::Read;
+        let (ours, theirs) = pair().unwrap();
+        let line = Line::new(ours);
+        let (mut end, sent) = std::io::pipe().unwrap();
+        let none = MsgFlags::empty();
+        crate::sys::socket::send_packet(theirs.as_fd(), &[0; 4], &[sent.as_fd()], none).unwrap();
+        drop(sent);
+        assert_eq!(line.take().unwrap(), Some(libc::SIGHUP));
+        assert!(line.has_ended.get());
+        let flags = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
+        nix::fcntl::fcntl(&end, flags).unwrap();
+        let still_open = end.read(&mut [0]).unwrap_err();
+        assert_eq!(still_open.kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -72,6 +72,14 @@ pub(crate) fn must<S: AsRef<OsStr>>(program: &str, args: &[S]) -> String {
     output.stdout
 }
 
+/// Asserts that systemd has nothing to say about the file of a unit.
+#[track_caller]
+pub(crate) fn assert_systemd_accepts(unit: &Path) {
+    let mut verify = Command::new("systemd-analyze");
+    verify.arg("verify").arg(unit);
+    finish(verify).assert_silent_success();
+}
+
 /// A property of a unit.
 pub(crate) fn property(unit: &str, name: &str) -> String {
     must("systemctl", &["show", "--value", "--property", name, unit])
@@ -243,5 +251,26 @@ impl Drop for Mounted {
         if layers.exists() {
             umount(&layers).unwrap();
         }
+    }
+}
+
+/// A file of polkit rules, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Rules(PathBuf);
+
+impl Rules {
+    /// Writes it, and waits until polkit has read it: until then the answer of `probe`, a command, is another one.
+    pub(crate) fn new(name: &str, text: &str, probe: impl FnMut() -> bool) -> Self {
+        let file = PathBuf::from(format!("/etc/polkit-1/rules.d/{name}.rules"));
+        let new = Self(file);
+        fs::write(&new.0, text).unwrap();
+        wait_until("polkit knows the rule", probe);
+        new
+    }
+}
+
+impl Drop for Rules {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).unwrap();
     }
 }

@@ -28,6 +28,11 @@ pub(super) struct Question {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Answer(pub(super) Result<(), String>);
 
+/// At the broker: lets a new keeper begin, which has its connection to itself now.
+pub(super) fn begin(account: BorrowedFd<'_>) -> io::Result<()> {
+    send_packet(account, &[0], &[], MsgFlags::empty())
+}
+
 impl Question {
     /// At the broker: what was asked; `None` when the keeper has ended, or sent what is no question.
     pub(super) fn receive(account: BorrowedFd<'_>) -> Option<Self> {
@@ -47,9 +52,12 @@ impl Answer {
 pub(super) struct Account(OwnedFd);
 
 impl Account {
-    /// The account over this channel.
-    pub(super) fn new(channel: OwnedFd) -> Self {
-        Self(channel)
+    /// The account over this channel; waits until the broker lets this keeper begin.
+    pub(super) fn new(channel: OwnedFd) -> io::Result<Self> {
+        let mut nothing = [0];
+        // A broker that has ended in the meantime has no descriptors, either.
+        receive_packet(channel.as_fd(), &mut nothing, 0, MsgFlags::empty())?;
+        Ok(Self(channel))
     }
 
     /// The channel, to be moved to another number.

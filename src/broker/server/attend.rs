@@ -38,6 +38,10 @@ use crate::systemd::{ensure_cpu_quota, slice_path};
 
 /// How long a request may take to arrive. It is there in no time, unless somebody wants to keep us busy.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+/// The longest message that a failure has, in characters: those of 4 bytes fit in a packet, too.
+const LONGEST_MESSAGE: usize = 16 << 10;
+/// The most rules for directories. Each is compared with every other one.
+const MOST_RULES: usize = 1024;
 /// How long the caller's process may take to read the last word.
 const REPLY_PATIENCE: i64 = 10;
 
@@ -50,10 +54,15 @@ pub(super) fn attend(beginning: Beginning, config: Option<&Path>) {
     } = beginning;
     let reply = match serve(&mut connection, account, connections, config) {
         Ok((answer, results)) => Reply::Done(answer, results),
-        Err(failure) => Reply::Failed(failure.to_string()),
+        Err(failure) => Reply::Failed(cut(&failure.to_string())),
     };
     // A caller who is gone, or does not listen, learns nothing.
     send_reply(connection.as_fd(), &reply).ok();
+}
+
+/// What of a message can be sent, should it repeat a very long word.
+fn cut(message: &str) -> String {
+    message.chars().take(LONGEST_MESSAGE).collect()
 }
 
 /// Tells a caller that nobody will serve them.
@@ -67,6 +76,7 @@ fn serve(
     mut connections: Connections,
     config: Option<&Path>,
 ) -> Result<(Answer, Results), Failure> {
+    let mut account = Account::new(account)?;
     // Those of the broker are not ours.
     SigSet::empty().thread_set_mask()?;
     Signals::hold_back_write_errors()?;
@@ -76,7 +86,6 @@ fn serve(
     let called = Called::from_bytes(&bytes, descriptors.len())?;
     drop(bytes);
     let mut request = read(&called)?;
-    let mut account = Account::new(account);
     if !called.inherited.is_empty() {
         // Their numbers may be among these.
         connections = Connections::default();
@@ -152,9 +161,29 @@ fn read(called: &Called) -> Result<Request, Failure> {
             ));
         }
     }
-    match of_root(&request) {
-        Some(refusal) => Err(refusal),
-        None => Ok(request),
+    if let Some(refusal) = of_root(&request) {
+        return Err(refusal);
+    }
+    if request.dirs.len() > MOST_RULES {
+        return Err(Failure::new(format!(
+            "at most {MOST_RULES} directory rules (--dir) are allowed"
+        )));
+    }
+    Ok(request)
+}
+
+/// Reads a request and what polkit is asked about it, as [`serve`] does, for the fuzz targets.
+#[cfg(fuzzing)]
+pub(in crate::broker) fn examine(called: &Called) {
+    static OWN: std::sync::LazyLock<Inheritance> =
+        std::sync::LazyLock::new(|| Inheritance::of_process().expect("it has limits"));
+    if let Ok(request) = read(called) {
+        drop(authorise::details(&request));
+        drop(authorise::needed(&request));
+        let Called { directories, .. } = called;
+        drop(OpenedDirs::from_parts(&request.dirs, directories, []));
+        drop(called.inheritance.clone().within(&OWN));
+        drop(called.environment());
     }
 }
 
@@ -241,6 +270,10 @@ mod tests {
             ("i --help", ""),
             ("i --as-uid=0 --as-gid=0 --init", "Only root"),
             ("i --config=/etc/shadow --init", "Only root"),
+            (
+                &format!("i{} --init", " -da=".repeat(MOST_RULES + 1)),
+                "at most 1024 directory rules",
+            ),
         ] {
             let refused = read(&called(line)).unwrap_err().to_string();
             assert!(refused.contains(reason), "{line}: {refused}");

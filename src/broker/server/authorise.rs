@@ -1,5 +1,7 @@
 //! What a request needs polkit's word for, and what an administrator's rule can see of it. Pure.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use crate::dir_rule::DirRequest;
@@ -27,10 +29,7 @@ pub(super) fn details(request: &Request) -> Vec<(&'static str, String)> {
     let details = [
         ("command", Some(command(request.command).to_owned())),
         ("box-id", Some(box_id(request))),
-        (
-            "program",
-            program.map(|name| name.to_string_lossy().into_owned()),
-        ),
+        ("program", program.map(|name| shown(name))),
         ("time", limits.time.map(seconds)),
         ("wall-time", limits.wall_time.map(seconds)),
         ("memory", limits.cg_mem.map(|memory| memory.0.to_string())),
@@ -49,6 +48,13 @@ pub(super) fn details(request: &Request) -> Vec<(&'static str, String)> {
         .into_iter()
         .filter_map(|(name, value)| Some((name, value?)))
         .collect()
+}
+
+/// As much of a program's name as a path can be long: what is longer cannot be executed, and the bus is others', too.
+fn shown(name: &OsStr) -> String {
+    let bytes = name.as_bytes();
+    let longest = bytes.len().min(libc::PATH_MAX as usize);
+    String::from_utf8_lossy(&bytes[..longest]).into_owned()
 }
 
 fn command(command: Command) -> &'static str {
@@ -106,6 +112,8 @@ mod tests {
         assert_eq!(of("i --init -q 10,5"), "command=init box-id=0 quota=10,5");
         assert_eq!(of("i --cleanup -b 7"), "command=cleanup box-id=7");
         assert_eq!(of("i --init -b auto"), "command=init box-id=auto");
+        let long = format!("i --run {}", "x".repeat(3_000_000));
+        assert!(of(&long).len() < 5000);
         assert_eq!(of("i exec a"), "command=exec box-id=auto program=a");
         assert_eq!(
             of("i --cg -b 3 -t 1.5 -w 0 --cg-mem=64M -p9 --run -- /bin/x y"),

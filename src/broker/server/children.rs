@@ -26,8 +26,8 @@ struct Child {
     /// The user whose request it serves.
     uid: u32,
     pidfd: OwnedFd,
-    /// Where it asks; at its end when the keeper has ended.
-    account: OwnedFd,
+    /// Where it asks, until it has no more to ask.
+    account: Option<OwnedFd>,
     /// What it was given; `None` until it has asked.
     given: Option<Amounts>,
 }
@@ -45,6 +45,8 @@ pub(super) struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Children {
     keepers: Vec<Child>,
+    /// Processes that turn connections away.
+    ushers: Vec<OwnedFd>,
     waiting: VecDeque<Waiting>,
     ledger: Ledger,
 }
@@ -94,41 +96,64 @@ impl Children {
         self.keepers.push(Child {
             uid,
             pidfd,
-            account,
+            account: Some(account),
             given: None,
         });
     }
 
-    /// Where each keeper is heard.
-    pub(super) fn accounts(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.keepers.iter().map(|child| child.account.as_fd())
+    /// Takes note of a process that turns connections away.
+    pub(super) fn add_usher(&mut self, pidfd: OwnedFd) {
+        self.ushers.push(pidfd);
     }
 
-    /// Hears the keepers at these places, which rise; whether one of them has ended.
+    /// Where each child is heard: keepers first by their questions, then, like the others, by their end. One that has no
+    /// more to ask may not end for a long time: closing its caller's descriptors can take as long as their caller likes.
+    pub(super) fn heard_at(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let keepers = self.keepers.iter();
+        keepers
+            .map(|child| child.account.as_ref().unwrap_or(&child.pidfd).as_fd())
+            .chain(self.ushers.iter().map(AsFd::as_fd))
+    }
+
+    /// Hears the children at these places, which rise; whether a keeper has ended.
     pub(super) fn hear(&mut self, places: &[usize]) -> bool {
         let before = self.keepers.len();
         for place in places.iter().rev() {
-            let Some(child) = self.keepers.get_mut(*place) else {
+            if let Some(usher) = place.checked_sub(self.keepers.len()) {
+                take_leave(self.ushers.swap_remove(usher).as_fd());
                 continue;
-            };
-            match Question::receive(child.account.as_fd()) {
-                Some(question) if child.given.is_none() => {
-                    let Question { amounts, ceilings } = question;
-                    let answer = self.ledger.reserve(child.uid, amounts, &ceilings);
-                    child.given = Some(answer.as_ref().map_or(Amounts::default(), |()| amounts));
-                    let answer = Answer(answer.map_err(|refusal| refusal.to_string()));
-                    // A keeper that is gone is heard again.
-                    answer.send(child.account.as_fd()).ok();
-                }
-                // It has ended, or does what it should not.
-                _ => {
-                    let child = self.keepers.swap_remove(*place);
-                    self.ledger
-                        .release(child.uid, child.given.unwrap_or_default());
-                    process::wait_for(child.pidfd.as_fd()).ok();
-                }
             }
+            let child = &mut self.keepers[*place];
+            if let Some(account) = child.account.take() {
+                child.account = answer(child, &mut self.ledger, account);
+                continue;
+            }
+            let child = self.keepers.swap_remove(*place);
+            let given = child.given.unwrap_or_default();
+            self.ledger.release(child.uid, given);
+            take_leave(child.pidfd.as_fd());
         }
         self.keepers.len() < before
     }
+}
+
+/// Answers a keeper's one question, and gives its account back; `None` when it has no more to ask, or asks what it should
+/// not.
+fn answer(child: &mut Child, ledger: &mut Ledger, account: OwnedFd) -> Option<OwnedFd> {
+    let question = Question::receive(account.as_fd())?;
+    if child.given.is_some() {
+        return None;
+    }
+    let Question { amounts, ceilings } = question;
+    let answer = ledger.reserve(child.uid, amounts, &ceilings);
+    child.given = Some(answer.as_ref().map_or(Amounts::default(), |()| amounts));
+    let answer = Answer(answer.map_err(|refusal| refusal.to_string()));
+    // A keeper that is gone is heard again.
+    answer.send(account.as_fd()).ok();
+    Some(account)
+}
+
+/// Takes leave of a child whose descriptor says that it has ended.
+fn take_leave(pidfd: BorrowedFd<'_>) {
+    process::wait_for(pidfd).ok();
 }

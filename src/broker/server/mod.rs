@@ -1,6 +1,10 @@
 //! The broker's own process: takes connections and gives each a keeper. It never waits for anybody.
 //!
 //! It reads nothing that callers send. What it knows of them is the kernel's word, and what their keepers report.
+//!
+//! Nor does it close a connection that nobody else has open: that closes the descriptors that were sent over it and not
+//! received, and whoever sent them decides how long that takes (socket(7), SO_LINGER). The end of a process does not
+//! linger.
 
 mod account;
 mod adopt;
@@ -12,7 +16,7 @@ mod peer;
 mod spare;
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,8 +29,10 @@ use crate::commands::Failure;
 use crate::error::chain;
 use crate::output::write_all;
 use crate::request::BrokerOptions;
-use crate::sys::process;
+use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, PeerIds};
+#[cfg(fuzzing)]
+pub(super) use attend::examine;
 use children::{Children, Waiting};
 use listener::Listener;
 use spare::Spare;
@@ -62,12 +68,17 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
             heard,
         } = wait(&listener, &signals, &children).map_err(Failure::at("cannot wait for callers"))?;
         if stop {
+            // The end of this process closes the connections that wait.
+            std::mem::forget(children);
             return Ok(());
         }
         // First those who give back what others may then have.
         have_ended = children.hear(&heard);
         if connection {
-            take_connections(&listener, &mut children);
+            let refused = take_connections(&listener, &mut children);
+            if let Err(error) = turn_away(refused, &mut children) {
+                complain("cannot turn connections away", &error);
+            }
         }
         while let Some(waiting) = children.next() {
             if let Err(error) = serve(waiting, spare.take(), &mut children, options) {
@@ -83,7 +94,7 @@ struct Events {
     stop: bool,
     /// Somebody has connected.
     connection: bool,
-    /// These keepers have a question, or have ended: their places among the children.
+    /// These have a question, or have ended: their places among the children.
     heard: Vec<usize>,
 }
 
@@ -91,7 +102,7 @@ fn wait(listener: &Listener, signals: &SignalFd, children: &Children) -> nix::Re
     let own = [signals.as_fd(), listener.as_fd()];
     let mut polled: Vec<_> = own
         .into_iter()
-        .chain(children.accounts())
+        .chain(children.heard_at())
         .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
         .collect();
     loop {
@@ -124,24 +135,55 @@ fn stop_signals() -> nix::Result<SignalFd> {
 /// How many connections are taken before keepers are heard again.
 const AT_ONCE: usize = 16;
 
-fn take_connections(listener: &Listener, children: &mut Children) {
+/// Takes connections; those that are refused come back with the reason.
+fn take_connections(listener: &Listener, children: &mut Children) -> Vec<(Failure, Waiting)> {
+    let mut refused = Vec::new();
     for _ in 0..AT_ONCE {
         let connection = match listener.accept() {
             Ok(Some(connection)) => connection,
-            Ok(None) => return,
+            Ok(None) => break,
             Err(error) => {
                 // Out of descriptors or memory: those that end give some back.
                 complain("cannot take a connection", &error);
-                return;
+                break;
             }
         };
         let Ok(PeerIds { uid, .. }) = socket::peer_ids(connection.as_fd()) else {
             continue;
         };
-        if let Err((refusal, waiting)) = children.enqueue(Waiting { uid, connection }) {
-            attend::refuse(waiting.connection.as_fd(), &refusal);
+        refused.extend(children.enqueue(Waiting { uid, connection }).err());
+    }
+    refused
+}
+
+/// Tells callers that nobody will serve them, and hangs up, in a process that ends with that.
+fn turn_away(refused: Vec<(Failure, Waiting)>, children: &mut Children) -> io::Result<()> {
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let (ours, theirs) = socket::pair()?;
+    match process::clone(0, None)? {
+        Cloned::Child => {
+            drop(ours);
+            for (refusal, Waiting { connection, .. }) in &refused {
+                attend::refuse(connection.as_fd(), refusal);
+            }
+            wait_for_end(theirs.as_fd());
+            process::exit_now(0)
+        }
+        Cloned::Parent { pidfd, .. } => {
+            drop(refused);
+            drop(ours);
+            children.add_usher(pidfd);
+            Ok(())
         }
     }
+}
+
+/// Waits until the broker has closed its side of a pair, and before it the connections that it does not have to itself.
+fn wait_for_end(pair: BorrowedFd<'_>) {
+    let mut nothing = [0];
+    while socket::receive(pair, &mut nothing).is_ok_and(|(length, _)| length > 0) {}
 }
 
 /// Tells the journal.
@@ -175,6 +217,8 @@ fn serve(
             spare
         }
     };
+    drop(connection);
+    account::begin(account.as_fd())?;
     children.add(uid, pidfd, account);
     Ok(())
 }

@@ -1,0 +1,34 @@
+//! What strangers' bytes meet, for the fuzz targets in `fuzz/`. A panic is a finding.
+
+use super::protocol::{ANNOUNCEMENT, Announcement, Called, Reply};
+use super::server;
+
+/// What comes from a caller: an announcement, and after it the request that it announces.
+pub fn request(bytes: &[u8]) {
+    let (first, rest) = bytes.split_at(bytes.len().min(ANNOUNCEMENT));
+    let Ok(announced) = Announcement::from_bytes(first) else {
+        return;
+    };
+    assert_eq!(
+        announced.to_bytes().as_ref().map(|same| &same[..]),
+        Ok(first)
+    );
+    let Ok(called) = Called::from_bytes(rest, announced.descriptors) else {
+        return;
+    };
+    // A number can be written in several ways, so the bytes need not be the same; the meaning is.
+    let again = called.to_bytes().expect("what was read can be sent");
+    let same = Called::from_bytes(&again, announced.descriptors);
+    assert_eq!(same.as_ref(), Ok(&called));
+    server::examine(&called);
+}
+
+/// What comes from the broker.
+pub fn reply(bytes: &[u8]) {
+    let Ok(reply) = Reply::from_bytes(bytes) else {
+        return;
+    };
+    if let Ok(again) = reply.to_bytes() {
+        assert_eq!(Reply::from_bytes(&again), Ok(reply));
+    }
+}
