@@ -39,12 +39,16 @@ impl Broker {
         i32::try_from(self.process.id()).unwrap()
     }
 
-    /// The PIDs of its keepers: one for each request under way.
+    /// The PIDs of its keepers: one for each request under way. The one that stands by for the next is not among them.
     pub(crate) fn keepers(&self) -> Vec<i32> {
         let list = format!("/proc/{0}/task/{0}/children", self.pid());
         let list = fs::read_to_string(list).unwrap_or_default();
         list.split_whitespace()
             .map(|pid| pid.parse().unwrap())
+            .filter(|pid: &i32| {
+                let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                name != "isolate-spare\n"
+            })
             .collect()
     }
 

@@ -1,17 +1,24 @@
 //! A keeper that stands by for the next request, with its connections to the bus made: what takes longest of all that
 //! a request could wait for, and does not depend on it.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
 use nix::sys::socket::MsgFlags;
 
 use crate::bus::Bus;
 use crate::polkit::Link;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, receive_packet, send_packet};
+
+/// What a keeper is called,
+const NAME: &CStr = c"isolate-run";
+/// and what while it stands by.
+const NAME_IN_WAITING: &CStr = c"isolate-spare";
 
 /// One that stands by, as the broker's own process sees it.
 #[derive(Debug)]
@@ -74,6 +81,8 @@ impl Spare {
 
 /// Waits for a request; `None` when there will be none.
 fn stand_by(account: &OwnedFd) -> io::Result<Option<(OwnedFd, Connections)>> {
+    // So that whoever looks at the service sees which process serves nobody (prctl(2), PR_SET_NAME).
+    prctl::set_name(NAME_IN_WAITING)?;
     // Whoever cannot be reached now is tried again when there is something to ask.
     let mut connections = Connections {
         polkit: Link::ahead().ok(),
@@ -84,6 +93,7 @@ fn stand_by(account: &OwnedFd) -> io::Result<Option<(OwnedFd, Connections)>> {
         if is_called {
             let mut packet = receive_packet(account.as_fd(), &mut [0; 1], 1, MsgFlags::empty())?;
             let connection = packet.descriptors.pop();
+            prctl::set_name(NAME)?;
             return Ok(connection.map(|connection| (connection, connections)));
         }
         // One that was cut is no use any more.
