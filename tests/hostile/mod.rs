@@ -31,15 +31,18 @@ pub(crate) struct Arena {
 /// What the broker holds, and what there is that it might have left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Footprint {
-    /// Its children.
+    /// Its children, but for the one that stands by for the next request: it comes and goes.
     pub(crate) children: usize,
-    /// Its descriptors.
+    /// Its descriptors, but for those of that one.
     pub(crate) descriptors: usize,
     /// Its resident memory in KiB.
     pub(crate) memory: usize,
     /// Mounts of this machine.
     pub(crate) mounts: usize,
 }
+
+/// Its process, and the channel to it.
+const DESCRIPTORS_OF_SPARE: usize = 2;
 
 impl Footprint {
     /// Of a broker now.
@@ -48,9 +51,12 @@ impl Footprint {
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let line = status.lines().find(|line| line.starts_with("VmRSS:"));
         let memory = line.unwrap().split_whitespace().nth(1).unwrap();
+        let descriptors = entries(Path::new(&format!("/proc/{pid}/fd"))).count();
+        let children = test_box.broker().keepers().len();
+        let spares = children_of(pid).saturating_sub(children);
         Self {
-            children: children_of(pid),
-            descriptors: entries(Path::new(&format!("/proc/{pid}/fd"))).count(),
+            children,
+            descriptors: descriptors.saturating_sub(spares * DESCRIPTORS_OF_SPARE),
             memory: memory.parse().unwrap(),
             mounts: fs::read_to_string("/proc/self/mountinfo")
                 .unwrap()
