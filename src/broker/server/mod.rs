@@ -35,7 +35,7 @@ use crate::sys::socket::{self, PeerIds};
 pub(super) use attend::examine;
 use children::{Children, Waiting};
 use listener::Listener;
-use spare::Spare;
+use spare::{Ahead, Spare};
 
 /// Serves until it is told to stop. Keepers of runs under way go on then, and tell their callers how these end.
 pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
@@ -56,9 +56,10 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     let mut spare = None;
     let mut have_ended = true;
     loop {
-        // Not while somebody's run is made ready: it would take time from that.
+        // Not while somebody's run is made ready: it would take time from that. And not for those whose requests come
+        // to nothing: each costs the bus two connections.
         if have_ended && spare.is_none() {
-            spare = make_spare(options)
+            spare = make_spare(Ahead::Connect, options)
                 .inspect_err(|error| complain("cannot stand by", error))
                 .ok();
         }
@@ -212,7 +213,7 @@ fn serve(
     let Spare { pidfd, account } = match handed_over {
         Some(spare) => spare,
         None => {
-            let spare = make_spare(options)?;
+            let spare = make_spare(Ahead::Nothing, options)?;
             spare.hand_over(connection.as_fd())?;
             spare
         }
@@ -224,8 +225,8 @@ fn serve(
 }
 
 /// Clones a keeper that stands by. In its own process this returns only when it has nothing more to do.
-fn make_spare(options: &BrokerOptions) -> io::Result<Spare> {
-    match Spare::make()? {
+fn make_spare(ahead: Ahead, options: &BrokerOptions) -> io::Result<Spare> {
+    match Spare::make(ahead)? {
         Ok(spare) => Ok(spare),
         Err(beginning) => {
             attend::attend(beginning, options.config.as_deref());

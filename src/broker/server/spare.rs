@@ -20,6 +20,15 @@ const NAME: &CStr = c"isolate-run";
 /// and what while it stands by.
 const NAME_IN_WAITING: &CStr = c"isolate-spare";
 
+/// What a keeper does before it is given a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// It connects to the bus.
+    Connect,
+    /// Nothing: the request is there already.
+    Nothing,
+}
+
 /// One that stands by, as the broker's own process sees it.
 #[derive(Debug)]
 pub(super) struct Spare {
@@ -50,7 +59,10 @@ pub(super) struct Beginning {
 impl Spare {
     /// Clones one. Twice returns: in the broker with the spare, in the spare with what it begins with as soon as there is
     /// a request; a spare that is not needed any more ends.
-    pub(super) fn make() -> io::Result<Result<Self, Beginning>> {
+    ///
+    /// One that is given a request at once makes no connections before it knows what for: strangers who connect and say
+    /// nothing would fill the queue of the bus with them.
+    pub(super) fn make(ahead: Ahead) -> io::Result<Result<Self, Beginning>> {
         let (ours, theirs) = socket::pair()?;
         match process::clone(0, None)? {
             Cloned::Parent { pidfd, .. } => Ok(Ok(Self {
@@ -60,7 +72,9 @@ impl Spare {
             Cloned::Child => {
                 drop(ours);
                 // Nothing of the broker's is a keeper's: neither the socket nor its fellows' accounts.
-                match process::close_all_but(&[], theirs.as_fd()).and_then(|()| stand_by(&theirs)) {
+                match process::close_all_but(&[], theirs.as_fd())
+                    .and_then(|()| stand_by(&theirs, ahead))
+                {
                     Ok(Some((connection, connections))) => Ok(Err(Beginning {
                         account: theirs,
                         connection,
@@ -80,13 +94,16 @@ impl Spare {
 }
 
 /// Waits for a request; `None` when there will be none.
-fn stand_by(account: &OwnedFd) -> io::Result<Option<(OwnedFd, Connections)>> {
+fn stand_by(account: &OwnedFd, ahead: Ahead) -> io::Result<Option<(OwnedFd, Connections)>> {
     // So that whoever looks at the service sees which process serves nobody (prctl(2), PR_SET_NAME).
     prctl::set_name(NAME_IN_WAITING)?;
     // Whoever cannot be reached now is tried again when there is something to ask.
-    let mut connections = Connections {
-        polkit: Link::ahead().ok(),
-        systemd: Bus::connect().ok(),
+    let mut connections = match ahead {
+        Ahead::Connect => Connections {
+            polkit: Link::ahead().ok(),
+            systemd: Bus::connect().ok(),
+        },
+        Ahead::Nothing => Connections::default(),
     };
     loop {
         let [is_called, polkit, systemd] = connections.wait(account.as_fd())?;
