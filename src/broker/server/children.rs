@@ -115,9 +115,9 @@ impl Children {
             .chain(self.ushers.iter().map(AsFd::as_fd))
     }
 
-    /// Hears the children at these places, which rise; whether a keeper has ended.
+    /// Hears the children at these places, which rise; whether a keeper has ended that had a request to carry out.
     pub(super) fn hear(&mut self, places: &[usize]) -> bool {
-        let before = self.keepers.len();
+        let mut have_ended = false;
         for place in places.iter().rev() {
             if let Some(usher) = place.checked_sub(self.keepers.len()) {
                 take_leave(self.ushers.swap_remove(usher).as_fd());
@@ -129,11 +129,12 @@ impl Children {
                 continue;
             }
             let child = self.keepers.swap_remove(*place);
+            have_ended |= child.given.is_some();
             let given = child.given.unwrap_or_default();
             self.ledger.release(child.uid, given);
             take_leave(child.pidfd.as_fd());
         }
-        self.keepers.len() < before
+        have_ended
     }
 }
 
