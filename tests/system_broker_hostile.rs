@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use hostile::{Arena, NOBODY, assert_all_answered, assert_told};
-use support::{ALICE, BOB, TestBox, finish};
+use support::{ALICE, BOB, TestBox, entries, finish, wait_until};
 
 mod hostile;
 mod support;
@@ -25,11 +27,33 @@ fn conversations_that_do_not_go_on_hold_nobody_else_up() {
             if kind == "crowd" {
                 assert_eq!(told, ["refused 44"]);
             }
+            if kind == "stalls" {
+                assert_few_are_on_the_bus(&arena);
+            }
             arena.assert_served();
             hostile.finish();
             arena.assert_unharmed();
         }
     }
+}
+
+/// Of keepers without a request at most the one that stood by is connected to the bus, which is everybody's.
+fn assert_few_are_on_the_bus(arena: &Arena) {
+    // The standard ones, the account, the connection, and the peer's pidfd.
+    const WITHOUT_BUS: usize = 6;
+    let keepers = || arena.test_box.broker().keepers();
+    wait_until("keepers wait for requests", || keepers().len() > 20);
+    let descriptors = |pid: &i32| entries(Path::new(&format!("/proc/{pid}/fd"))).count();
+    let on_the_bus = || {
+        let keepers = keepers().into_iter();
+        keepers.filter(|pid| descriptors(pid) > WITHOUT_BUS).count()
+    };
+    // One that was just cloned has the broker's own.
+    let fewest = (0..40).map(|_| {
+        sleep(Duration::from_millis(25));
+        on_the_bus()
+    });
+    assert!(fewest.min() <= Some(1));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hostile::{Arena, Footprint, NOBODY};
-use support::{ALICE, BOB, Meta, TestBox, entries, finish, slow, wait_until};
+use hostile::{Arena, Footprint, NOBODY, wait_until_as_before};
+use support::{ALICE, BOB, Meta, TestBox, entries, finish, slow};
 
 mod hostile;
 mod support;
@@ -153,9 +153,7 @@ fn honest_clients_among_hostile_ones_are_served_correctly() {
         .flat_map(|one| one.times.drain(..))
         .collect();
     println!("among hostile ones: {}", shown(&mut times));
-    wait_until("the broker is as before", || {
-        Footprint::of(test_box).is_as(&before)
-    });
+    wait_until_as_before(test_box, &before);
     let after = Footprint::of(test_box);
     println!("before {before:?}\nduring {during:?}\nafter {after:?}");
     drop(honest);

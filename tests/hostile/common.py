@@ -30,7 +30,9 @@ def tell(what, answer):
 
 def ask(what, argv, descriptors=None, **more):
     """A whole conversation about the box."""
-    broker = Broker(PATH).ask(request([BOX, *argv], **more), descriptors or [NULL] * 3)
+    # Before the broker waits for it: a long one takes its time.
+    body = request([BOX, *argv], **more)
+    broker = Broker(PATH).ask(body, descriptors or [NULL] * 3)
     tell(what, broker.answer())
     broker.close()
 

@@ -9,11 +9,15 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use crate::support::{BOB, BOXES, TestBox, entries, finish, processes_of, source, wait_until};
+use crate::support::{
+    BOB, BOXES, TestBox, entries, finish, patience, processes_of, source, wait_until,
+};
 use crate::system::{Rules, must};
 
 /// A user whom nobody lets into a box.
@@ -28,17 +32,15 @@ pub(crate) struct Arena {
     _rules: Rules,
 }
 
-/// What the broker holds, and what there is that it might have left.
+/// What the broker holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Footprint {
     /// Its children, but for the one that stands by for the next request: it comes and goes.
     pub(crate) children: usize,
     /// Its descriptors, but for those of that one.
     pub(crate) descriptors: usize,
-    /// Its resident memory in KiB.
+    /// Its memory in KiB, without what is mapped of its file: of that, more is resident the longer it runs.
     pub(crate) memory: usize,
-    /// Mounts of this machine.
-    pub(crate) mounts: usize,
 }
 
 /// Its process, and the channel to it.
@@ -49,7 +51,7 @@ impl Footprint {
     pub(crate) fn of(test_box: &TestBox) -> Self {
         let pid = test_box.broker().pid();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let line = status.lines().find(|line| line.starts_with("RssAnon:"));
         let memory = line.unwrap().split_whitespace().nth(1).unwrap();
         let descriptors = entries(Path::new(&format!("/proc/{pid}/fd"))).count();
         let children = test_box.broker().keepers().len();
@@ -58,10 +60,6 @@ impl Footprint {
             children,
             descriptors: descriptors.saturating_sub(spares * DESCRIPTORS_OF_SPARE),
             memory: memory.parse().unwrap(),
-            mounts: fs::read_to_string("/proc/self/mountinfo")
-                .unwrap()
-                .lines()
-                .count(),
         }
     }
 
@@ -70,7 +68,19 @@ impl Footprint {
         self.children <= before.children
             && self.descriptors <= before.descriptors
             && self.memory <= before.memory + 1024
-            && self.mounts <= before.mounts
+    }
+}
+
+/// Waits until the broker holds no more than before.
+pub(crate) fn wait_until_as_before(test_box: &TestBox, before: &Footprint) {
+    let end = Instant::now() + patience();
+    while !Footprint::of(test_box).is_as(before) {
+        let now = Footprint::of(test_box);
+        assert!(
+            Instant::now() < end,
+            "it holds {now:?}, and held {before:?}"
+        );
+        sleep(Duration::from_millis(50));
     }
 }
 
@@ -176,9 +186,7 @@ impl Arena {
     pub(crate) fn assert_nothing_left(&self) {
         let test_box = &self.test_box;
         let before = &self.before;
-        wait_until(&format!("the broker holds {before:?}"), || {
-            Footprint::of(test_box).is_as(before)
-        });
+        wait_until_as_before(test_box, before);
         let uids = test_box.uid()..test_box.uid() + BOXES;
         wait_until("no process is left", || {
             uids.clone().all(|uid| processes_of(uid).is_empty())

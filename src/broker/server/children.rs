@@ -115,7 +115,7 @@ impl Children {
             .chain(self.ushers.iter().map(AsFd::as_fd))
     }
 
-    /// Hears the children at these places, which rise; whether a keeper has ended whose request was admitted.
+    /// Hears the children at these places, which rise; whether a keeper has ended that had a request to carry out.
     pub(super) fn hear(&mut self, places: &[usize]) -> bool {
         let mut have_ended = false;
         for place in places.iter().rev() {

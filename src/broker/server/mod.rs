@@ -56,10 +56,10 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     let mut spare = None;
     let mut have_ended = true;
     loop {
-        // Not while somebody's run is made ready: it would take time from that. And not for those whose requests come
-        // to nothing: each costs the bus two connections.
+        // Not while somebody's run is made ready: it would take time from that. Nor in place of one that was used up by
+        // what is no request: whoever floods this socket does not flood the bus.
         if have_ended && spare.is_none() {
-            spare = make_spare(Ahead::Connect, options)
+            spare = make_spare(options, Ahead::Connect)
                 .inspect_err(|error| complain("cannot stand by", error))
                 .ok();
         }
@@ -213,19 +213,20 @@ fn serve(
     let Spare { pidfd, account } = match handed_over {
         Some(spare) => spare,
         None => {
-            let spare = make_spare(Ahead::Nothing, options)?;
+            let spare = make_spare(options, Ahead::Nothing)?;
             spare.hand_over(connection.as_fd())?;
             spare
         }
     };
     drop(connection);
-    account::begin(account.as_fd())?;
+    // One that is gone is heard by its end.
+    account::begin(account.as_fd()).ok();
     children.add(uid, pidfd, account);
     Ok(())
 }
 
 /// Clones a keeper that stands by. In its own process this returns only when it has nothing more to do.
-fn make_spare(ahead: Ahead, options: &BrokerOptions) -> io::Result<Spare> {
+fn make_spare(options: &BrokerOptions, ahead: Ahead) -> io::Result<Spare> {
     match Spare::make(ahead)? {
         Ok(spare) => Ok(spare),
         Err(beginning) => {

@@ -38,6 +38,15 @@ pub(super) struct Spare {
     pub(super) account: OwnedFd,
 }
 
+/// What a keeper does before there is a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ahead {
+    /// It connects to the bus.
+    Connect,
+    /// Nothing: its request is there already, and may be none.
+    Nothing,
+}
+
 /// The connections of a keeper that has stood by. `None` is one that is still to be made.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
@@ -59,9 +68,6 @@ pub(super) struct Beginning {
 impl Spare {
     /// Clones one. Twice returns: in the broker with the spare, in the spare with what it begins with as soon as there is
     /// a request; a spare that is not needed any more ends.
-    ///
-    /// One that is given a request at once makes no connections before it knows what for: strangers who connect and say
-    /// nothing would fill the queue of the bus with them.
     pub(super) fn make(ahead: Ahead) -> io::Result<Result<Self, Beginning>> {
         let (ours, theirs) = socket::pair()?;
         match process::clone(0, None)? {
@@ -72,9 +78,8 @@ impl Spare {
             Cloned::Child => {
                 drop(ours);
                 // Nothing of the broker's is a keeper's: neither the socket nor its fellows' accounts.
-                match process::close_all_but(&[], theirs.as_fd())
-                    .and_then(|()| stand_by(&theirs, ahead))
-                {
+                let closed = process::close_all_but(&[], theirs.as_fd());
+                match closed.and_then(|()| stand_by(&theirs, ahead)) {
                     Ok(Some((connection, connections))) => Ok(Err(Beginning {
                         account: theirs,
                         connection,
@@ -99,11 +104,11 @@ fn stand_by(account: &OwnedFd, ahead: Ahead) -> io::Result<Option<(OwnedFd, Conn
     prctl::set_name(NAME_IN_WAITING)?;
     // Whoever cannot be reached now is tried again when there is something to ask.
     let mut connections = match ahead {
+        Ahead::Nothing => Connections::default(),
         Ahead::Connect => Connections {
             polkit: Link::ahead().ok(),
             systemd: Bus::connect().ok(),
         },
-        Ahead::Nothing => Connections::default(),
     };
     loop {
         let [is_called, polkit, systemd] = connections.wait(account.as_fd())?;
