@@ -20,15 +20,6 @@ const NAME: &CStr = c"isolate-run";
 /// and what while it stands by.
 const NAME_IN_WAITING: &CStr = c"isolate-spare";
 
-/// What a keeper does before it is given a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ahead {
-    /// It connects to the bus.
-    Connect,
-    /// Nothing: the request is there already.
-    Nothing,
-}
-
 /// One that stands by, as the broker's own process sees it.
 #[derive(Debug)]
 pub(super) struct Spare {
@@ -68,6 +59,9 @@ pub(super) struct Beginning {
 impl Spare {
     /// Clones one. Twice returns: in the broker with the spare, in the spare with what it begins with as soon as there is
     /// a request; a spare that is not needed any more ends.
+    ///
+    /// One that is given a request at once makes no connections before it knows what for: strangers who connect and say
+    /// nothing would fill the queue of the bus with them.
     pub(super) fn make(ahead: Ahead) -> io::Result<Result<Self, Beginning>> {
         let (ours, theirs) = socket::pair()?;
         match process::clone(0, None)? {
