@@ -95,7 +95,7 @@ fn the_meta_file_is_as_that_of_a_run_and_the_callers() {
     let test_box = user_box();
     let dir = test_box.make_dir("private", ALICE, 0o700);
     let option = format!("--meta={}", dir.join("meta").display());
-    let output = test_box.exec(&[&option, "/bin/sh", "-c", "exit 4"]);
+    let output = test_box.exec(&[&*option, "/bin/sh", "-c", "exit 4"]);
     assert_eq!(output.code, 4, "{output:?}");
     let meta = Meta::parse(&fs::read_to_string(dir.join("meta")).unwrap());
     assert_eq!(meta.get("message"), Some("Exited with error status 4"));
@@ -138,7 +138,7 @@ fn as_many_as_there_are_boxes_run_at_the_same_time_and_one_more_does_not() {
     let rule = format!("--dir=wait={}", go.display());
     let script = "while [ ! -e /wait/go ]; do sleep 0.1; done; exit 7";
     let start = || {
-        let command = test_box.exec_command(&[&rule, "-s", "/bin/sh", "-c", script]);
+        let command = test_box.exec_command(&[&*rule, "-s", "/bin/sh", "-c", script]);
         Started::new(command, Some(b""))
     };
     let free = usize::try_from(test_box.id() + BOXES).unwrap();
@@ -160,7 +160,7 @@ fn a_signal_ends_it_and_a_kill_of_the_callers_process_does_too_and_the_box_is_fr
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGKILL] {
         let test_box = user_box();
         let id = format!("--box-id={}", test_box.id());
-        let command = test_box.exec_command(&[&id, "sleep", "600"]);
+        let command = test_box.exec_command(&[&*id, "sleep", "600"]);
         let running = Started::new(command, Some(b""));
         let is_there = || !processes_of(test_box.uid()).is_empty();
         wait_until("the program runs", is_there);

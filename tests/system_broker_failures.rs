@@ -56,7 +56,7 @@ fn a_killed_keeper_is_told_and_takes_the_run_along() {
 fn the_box_of_an_exec_whose_keeper_was_killed_is_free_again() {
     let test_box = user_box();
     let id = format!("--box-id={}", test_box.id());
-    let command = test_box.exec_command(&[&id, "sleep", "600"]);
+    let command = test_box.exec_command(&[&*id, "sleep", "600"]);
     let running = support::Started::new(command, Some(b""));
     let is_there = || !support::processes_of(test_box.uid()).is_empty();
     wait_until("the program runs", is_there);

@@ -159,7 +159,7 @@ fn a_meta_file_where_the_caller_may_not_write_is_refused_and_nothing_is_written(
             test_box.config_file(),
         ] {
             let option = format!("{option}={}", path.display());
-            let refused = test_box.isolate(&[&option, "--run", "--", "/bin/touch", "ran"]);
+            let refused = test_box.isolate(&[&*option, "--run", "--", "/bin/touch", "ran"]);
             refused.assert_refused(2, "Permission denied");
             assert!(refused.stderr.contains(&*path.to_string_lossy()));
         }

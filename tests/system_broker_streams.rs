@@ -194,7 +194,7 @@ fn two_runs_talk_through_fifos_of_the_callers() {
     }
     let rule = format!("--dir=/fifo={}:rw", dir.display());
     let second = format!("--box-id={}", test_box.id() + BOXES - 1);
-    test_box.isolate(&[&second, "--init"]).assert_success();
+    test_box.isolate(&[&*second, "--init"]).assert_success();
     let manager = "exec >/fifo/to_user </fifo/to_manager; i=0; \
                    while [ $i -lt 200 ]; do echo $i; read answer; [ $answer = $((i * i)) ] || exit 9; i=$((i + 1)); done; \
                    echo -1";
@@ -207,7 +207,7 @@ fn two_runs_talk_through_fifos_of_the_callers() {
     test_box.isolate(&args).assert_silent_success();
     running.finish().assert_ok();
     test_box
-        .isolate(&[&second, "--cleanup"])
+        .isolate(&[&*second, "--cleanup"])
         .assert_silent_success();
 }
 
