@@ -215,6 +215,7 @@ fn carry_out(
     let context = Context {
         request,
         settings,
+        place: None,
         caller,
         rights: None,
         asked,
@@ -222,7 +223,7 @@ fn carry_out(
         directories,
         inheritance: None,
         line: None,
-        bus: RefCell::new(None),
+        ahead: RefCell::default(),
     };
     context.carry_out()
 }

@@ -1,7 +1,13 @@
 //! What strangers' bytes meet, for the fuzz targets in `fuzz/`. A panic is a finding.
 
+use std::sync::LazyLock;
+
 use super::protocol::{ANNOUNCEMENT, Announcement, Called, Reply};
 use super::server;
+use crate::inheritance::Inheritance;
+
+static OWN: LazyLock<Inheritance> =
+    LazyLock::new(|| Inheritance::of_process().expect("a process has limits"));
 
 /// What comes from a caller: an announcement, and after it the request that it announces.
 pub fn request(bytes: &[u8]) {
@@ -20,7 +26,7 @@ pub fn request(bytes: &[u8]) {
     let again = called.to_bytes().expect("what was read can be sent");
     let same = Called::from_bytes(&again, announced.descriptors);
     assert_eq!(same.as_ref(), Ok(&called));
-    server::examine(&called);
+    server::examine(&called, &OWN);
 }
 
 /// What comes from the broker.

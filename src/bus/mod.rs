@@ -1,4 +1,4 @@
-//! A connection to the system bus: the handshake, and messages as they come and go.
+//! The system bus: connections to it, and messages as they come and go.
 //!
 //! One descriptor that never blocks, for the keeper's poll loop. The library's own connection would bring
 //! threads and an executor, which cost a short run more than the whole conversation does; messages are
@@ -7,21 +7,23 @@
 //!
 //! The address is fixed: an environment variable could name a bus of somebody else's.
 
+mod connection;
 mod message;
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::rc::Rc;
 
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use zbus::Message;
 use zbus::zvariant::Type;
 
+use connection::Connection;
 pub(crate) use message::{Incoming, Kind};
-
-use crate::sys::socket::send;
 
 /// Where the system bus is.
 pub(crate) const SOCKET: &str = "/run/dbus/system_bus_socket";
@@ -111,14 +113,30 @@ impl BusError {
     }
 }
 
-/// A connection to the system bus.
+/// A connection to the system bus, or a part of one that somebody else has, too.
 #[derive(Debug)]
 pub(crate) struct Bus {
-    stream: UnixStream,
-    /// What has come and was not taken yet.
-    received: Vec<u8>,
-    /// What is to be sent once the bus has let us in; `None` from then on.
-    held_back: Option<Vec<Message>>,
+    stream: Rc<UnixStream>,
+    shared: Rc<RefCell<Shared>>,
+    /// Which of the parties.
+    me: usize,
+}
+
+/// A connection, and who uses it.
+#[derive(Debug)]
+struct Shared {
+    connection: Connection,
+    /// `None`: has left.
+    parties: Vec<Option<Party>>,
+}
+
+/// One who uses a connection.
+#[derive(Debug, Default)]
+struct Party {
+    /// The serial numbers of its calls.
+    calls: Vec<u32>,
+    /// What has come for it.
+    mail: VecDeque<Incoming>,
 }
 
 impl Bus {
@@ -127,40 +145,47 @@ impl Bus {
         Path::new(SOCKET).exists()
     }
 
-    /// Connects and begins the handshake; who it is that connects, the bus learns from the kernel.
+    /// Connects and begins the handshake.
     pub(crate) fn connect() -> Result<Self, BusError> {
         Self::connect_to(Path::new(SOCKET))
     }
 
     /// Connects to a bus elsewhere: a test's.
     pub(crate) fn connect_to(path: &Path) -> Result<Self, BusError> {
-        let stream = open(path).map_err(BusError::Connect)?;
-        // EXTERNAL takes the user id in decimal, each digit in hexadecimal. The rest of the handshake need
-        // not wait for the answer.
-        let digits = nix::unistd::geteuid().to_string();
-        let id: String = digits.bytes().map(|digit| format!("{digit:x}")).collect();
-        let words = format!("\0AUTH EXTERNAL {id}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n");
-        send(stream.as_fd(), words.as_bytes(), None).map_err(BusError::Connect)?;
-        // The first message has to be this one; the bus answers with our name, which nobody asks for.
-        let hello = call_of_the_bus("Hello", &()).map_err(BusError::Message)?;
-        let_others_run();
-        Ok(Self {
-            stream,
-            received: Vec::new(),
-            held_back: Some(vec![hello]),
-        })
+        Connection::open(path).map(Self::over)
+    }
+
+    fn over(connection: Connection) -> Self {
+        Self {
+            stream: Rc::clone(connection.stream()),
+            shared: Rc::new(RefCell::new(Shared {
+                connection,
+                parties: vec![Some(Party::default())],
+            })),
+            me: 0,
+        }
+    }
+
+    /// The same connection for somebody else. Each gets the answers to their own calls, and both get all that is no
+    /// answer. Who waits for one of them asks [`Self::has_mail`] of all before.
+    pub(crate) fn share(&self) -> Self {
+        let mut shared = self.shared.borrow_mut();
+        shared.parties.push(Some(Party::default()));
+        Self {
+            stream: Rc::clone(&self.stream),
+            shared: Rc::clone(&self.shared),
+            me: shared.parties.len() - 1,
+        }
     }
 
     /// Sends a message, or holds it back until the bus has let us in: a descriptor that comes during the
     /// handshake would be lost.
     pub(crate) fn send(&mut self, message: Message) -> Result<(), BusError> {
-        match &mut self.held_back {
-            Some(held_back) => {
-                held_back.push(message);
-                Ok(())
-            }
-            None => self.transmit(&message),
+        let mut shared = self.shared.borrow_mut();
+        if let Some(party) = &mut shared.parties[self.me] {
+            party.calls.push(serial(&message));
         }
+        shared.connection.send(message)
     }
 
     /// Takes what has come while nothing was asked; false when the connection is of no use any more.
@@ -176,80 +201,57 @@ impl Bus {
 
     /// Whether nothing is held back.
     pub(crate) fn has_sent(&self) -> bool {
-        self.held_back.is_none()
+        self.shared.borrow().connection.has_sent()
     }
 
     /// Sends what was held back, if the bus has let us in by now.
     pub(crate) fn flush(&mut self) -> Result<(), BusError> {
-        if self.held_back.is_some() && self.read()? {
-            self.shake_hands()?;
-        }
-        let_others_run();
-        Ok(())
+        self.shared.borrow_mut().connection.flush()
+    }
+
+    /// Whether something has come while another party received.
+    pub(crate) fn has_mail(&self) -> bool {
+        let shared = self.shared.borrow();
+        let party = shared.parties[self.me].as_ref();
+        party.is_some_and(|party| !party.mail.is_empty())
     }
 
     /// Takes the next message; `None` when nothing more has come.
     pub(crate) fn receive(&mut self) -> Result<Option<Incoming>, BusError> {
+        let mut shared = self.shared.borrow_mut();
         loop {
-            if self.held_back.is_some() {
-                self.shake_hands()?;
+            let party = shared.parties[self.me].as_mut();
+            if let Some(message) = party.and_then(|party| party.mail.pop_front()) {
+                return Ok(Some(message));
             }
-            // The first message may have come with the last word of the handshake.
-            if self.held_back.is_none() {
-                if let Some(message) = Incoming::take(&mut self.received)? {
-                    return Ok(Some(message));
-                }
-            }
-            if !self.read()? {
-                return Ok(None);
+            match shared.connection.receive()? {
+                Some(message) => shared.deliver(message),
+                None => return Ok(None),
             }
         }
     }
+}
 
-    /// Ends the handshake if its answers are there, and sends what was held back.
-    fn shake_hands(&mut self) -> Result<(), BusError> {
-        while let Some(end) = self.received.windows(2).position(|bytes| bytes == b"\r\n") {
-            let line: Vec<u8> = self.received.drain(..end + 2).collect();
-            let line = String::from_utf8_lossy(&line[..end]).into_owned();
-            match line.split(' ').next() {
-                Some("OK") => {}
-                Some("AGREE_UNIX_FD") => {
-                    for message in self.held_back.take().unwrap_or_default() {
-                        self.transmit(&message)?;
-                    }
-                    return Ok(());
-                }
-                _ => return Err(BusError::Rejected(line)),
+impl Shared {
+    fn deliver(&mut self, message: Incoming) {
+        let mut parties = self.parties.iter_mut().flatten();
+        let is_answer_to = |party: &&mut Party| {
+            let answers = message.answers;
+            answers.is_some_and(|serial| party.calls.contains(&serial))
+        };
+        match parties.find(is_answer_to) {
+            Some(caller) => caller.mail.push_back(message),
+            None => {
+                let all = self.parties.iter_mut().flatten();
+                all.for_each(|party| party.mail.push_back(message.clone()));
             }
         }
-        Ok(())
     }
+}
 
-    /// A message goes out whole: the first few hundred bytes on a connection always fit.
-    fn transmit(&self, message: &Message) -> Result<(), BusError> {
-        let data = message.data();
-        let descriptor = data.fds().first().map(AsFd::as_fd);
-        send(self.stream.as_fd(), data.bytes(), descriptor).map_err(BusError::Transfer)
-    }
-
-    /// Reads what is there; false when that is nothing.
-    fn read(&mut self) -> Result<bool, BusError> {
-        let mut buffer = [0; 4096];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(BusError::Disconnected),
-                Ok(length) => {
-                    self.received.extend_from_slice(&buffer[..length]);
-                    return Ok(true);
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => return Ok(false),
-                    io::ErrorKind::Interrupted => {}
-                    io::ErrorKind::ConnectionReset => return Err(BusError::Disconnected),
-                    _ => return Err(BusError::Transfer(error)),
-                },
-            }
-        }
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.shared.borrow_mut().parties[self.me] = None;
     }
 }
 
@@ -258,20 +260,6 @@ impl AsFd for Bus {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
-}
-
-/// The kernel wakes the bus on our own CPU where CPUs share no cache, as in many virtual machines; there it would
-/// wait for us to sleep, while we go on with what is less urgent.
-fn let_others_run() {
-    nix::sched::sched_yield().ok();
-}
-
-/// A socket that does not block at all: with its queue full, a bus that hangs would keep us in connect(2).
-fn open(path: &Path) -> io::Result<UnixStream> {
-    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    let socket: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
-    connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-    Ok(socket.into())
 }
 
 /// The number that an answer to the message refers to.
@@ -298,45 +286,45 @@ impl From<zbus::Error> for BusError {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::message::tests::signal;
     use super::*;
 
     #[test]
-    fn nothing_is_sent_before_the_bus_has_let_us_in() {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        theirs.set_nonblocking(true).unwrap();
-        let mut bus = Bus {
-            stream: ours,
-            received: Vec::new(),
-            held_back: Some(vec![call_of_the_bus("Hello", &()).unwrap()]),
-        };
-        let mut theirs = theirs;
-        let mut buffer = [0; 4096];
-        assert!(bus.receive().unwrap().is_none());
-        assert!(theirs.read(&mut buffer).is_err());
-        std::io::Write::write_all(&mut theirs, b"OK 0123\r\nAGREE_UNIX").unwrap();
-        assert!(bus.receive().unwrap().is_none());
-        assert!(theirs.read(&mut buffer).is_err());
-        std::io::Write::write_all(&mut theirs, b"_FD\r\n").unwrap();
-        std::io::Write::write_all(&mut theirs, signal(&(1, "one")).data().bytes()).unwrap();
-        assert_eq!(bus.receive().unwrap().unwrap().member, "D");
-        assert!(theirs.read(&mut buffer).unwrap() > 100);
-        drop(theirs);
-        assert!(matches!(bus.receive(), Err(BusError::Disconnected)));
-    }
-
-    #[test]
-    fn a_bus_that_rejects_us_is_quoted() {
+    fn everybody_gets_the_answers_to_their_own_calls_and_all_signals() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let mut bus = Bus {
-            stream: ours,
-            received: Vec::new(),
-            held_back: Some(Vec::new()),
+        ours.set_nonblocking(true).unwrap();
+        let mut one = Bus::over(Connection::established(ours));
+        let mut other = one.share();
+        let call = |name| call_of_the_bus(name, &()).unwrap();
+        let (of_one, of_other) = (call("One"), call("Other"));
+        one.send(of_one.clone()).unwrap();
+        other.send(of_other.clone()).unwrap();
+        let answer = |call: &Message| {
+            let answer = Message::method_return(&call.header()).unwrap();
+            answer.build(&()).unwrap()
         };
-        std::io::Write::write_all(&mut theirs, b"REJECTED EXTERNAL\r\n").unwrap();
-        let error = bus.receive().unwrap_err();
-        assert!(error.to_string().contains("REJECTED EXTERNAL"), "{error}");
-        assert!(!error.is_transient());
+        for message in [answer(&of_other), signal(&(1, "one")), answer(&of_one)] {
+            theirs.write_all(message.data().bytes()).unwrap();
+        }
+        assert!(!one.has_mail() && !other.has_mail());
+        assert_eq!(one.receive().unwrap().unwrap().kind, Kind::Signal);
+        assert!(other.has_mail());
+        let last = one.receive().unwrap().unwrap();
+        assert_eq!(last.answers, Some(serial(&of_one)));
+        assert!(one.receive().unwrap().is_none());
+        let first = other.receive().unwrap().unwrap();
+        assert_eq!(first.answers, Some(serial(&of_other)));
+        assert_eq!(other.receive().unwrap().unwrap().kind, Kind::Signal);
+        assert!(!other.has_mail() && other.receive().unwrap().is_none());
+        // Nothing is kept for those who have left.
+        drop(other);
+        let late = signal(&(1, "late"));
+        theirs.write_all(late.data().bytes()).unwrap();
+        assert!(one.receive().unwrap().is_some());
+        assert!(one.shared.borrow().parties[1].is_none());
+        drop(theirs);
+        assert!(!one.is_alive());
     }
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{Context, Failure, Rights};
+use super::{Ahead, Context, Failure, Rights};
 use crate::box_dir::{BoxDir, Lock, Record};
 use crate::bus::{Bus, BusError};
 use crate::cgroup::{Place, Subtree};
 use crate::keeper::{self, CgroupState, Outcome, Signals};
 use crate::launch::sources::Sources;
-use crate::launch::{self, Foreground, Init, InitSetup, ProgramSetup};
+use crate::launch::{self, Filter, Foreground, Init, InitSetup, Namespaces, ProgramSetup};
 use crate::plan::{BoxPlan, RunPlan};
 use crate::report::{Circumstances, Ending, Report};
 use crate::sys::exec::Image;
@@ -56,9 +56,14 @@ impl BoxRun<'_> {
             setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
         }
         // The handshake goes on while the sandbox is laid out.
-        let bus = matches!(plan.place, Place::Systemd { .. })
-            .then(|| self.context.bus.take().map_or_else(Bus::connect, Ok));
-        let setup = self.prepare(&plan)?;
+        let Ahead {
+            bus,
+            namespaces,
+            filter,
+        } = self.context.ahead.take();
+        let bus =
+            matches!(plan.place, Place::Systemd { .. }).then(|| bus.map_or_else(Bus::connect, Ok));
+        let setup = self.prepare(&plan, namespaces, filter)?;
         self.lock.write(&Record {
             running: true,
             ..self.record
@@ -117,7 +122,12 @@ impl BoxRun<'_> {
     }
 
     /// Opens and lays out everything that init and the program's process need.
-    fn prepare(self, plan: &RunPlan) -> Result<InitSetup, Failure> {
+    fn prepare(
+        self,
+        plan: &RunPlan,
+        namespaces: Option<Namespaces>,
+        filter: Option<Filter>,
+    ) -> Result<InitSetup, Failure> {
         let sources = Sources {
             opened: &self.context.directories,
             caller: self.context.caller,
@@ -161,8 +171,11 @@ impl BoxRun<'_> {
         Ok(InitSetup {
             mounts,
             own_network: !plan.share_net,
+            awaits_permission: self.context.rights.is_some(),
+            namespaces,
             moves: matches!(plan.place, Place::Systemd { .. }),
             syscalls: plan.syscalls,
+            filter,
             patience: plan
                 .deadlines
                 .wall

@@ -5,7 +5,7 @@ use super::{Answer, Context, Failure};
 use crate::box_dir::{
     Absent, BoxDir, Busy, Census, LeaseError, Lock, Owner, Record, holders, wait_for_stragglers,
 };
-use crate::cgroup::{Place, Subtree, find_place};
+use crate::cgroup::{Place, Subtree};
 use crate::plan::{BoxPlan, ceilings};
 use crate::polkit::Action;
 use crate::quantity::{BoxId, DiskQuota};
@@ -13,11 +13,9 @@ use crate::request::BoxChoice;
 
 /// Makes a box, or makes it anew; prints its path.
 pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
-    let Context {
-        request, settings, ..
-    } = context;
+    let Context { request, .. } = context;
     may_init(context)?;
-    let place = find_place(&settings.cgroup)?;
+    let place = context.place()?;
     if request.cg {
         place
             .require_memory()
@@ -69,10 +67,7 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
 /// Removes a box, whatever state it is in. That there is none is no error.
 pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
     let Context {
-        request,
-        settings,
-        caller,
-        ..
+        request, caller, ..
     } = context;
     let plan = box_plan(context)?;
     check_known_owner(&plan, context)?;
@@ -97,7 +92,7 @@ pub(crate) fn cleanup(context: &Context) -> Result<Answer, Failure> {
         Err(_) => None,
     };
     // A manager that cannot be had any more has left nothing that we could remove.
-    let place = find_place(&settings.cgroup).ok();
+    let place = context.place().ok();
     remove(&plan, &lock, ids, place.as_ref())?;
     Ok(Answer::default())
 }

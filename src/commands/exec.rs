@@ -4,7 +4,6 @@ use super::box_run::BoxRun;
 use super::boxes::{claim, create, may_init, remove, remove_traces, settle};
 use super::free_box::take_box;
 use super::{Answer, Context, Failure, Results};
-use crate::cgroup::find_place;
 use crate::keeper::Signals;
 use crate::plan::RunPlan;
 use crate::report::{Ending, summary};
@@ -18,7 +17,7 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, Results), Failure> {
         ..
     } = context;
     may_init(context)?;
-    let place = find_place(&settings.cgroup)?;
+    let place = context.place()?;
     let (box_plan, lock) = take_box(context)?;
     // Not before: a wait for a busy box can be interrupted. Not later: from here on there is a box.
     let signals = Signals::take_over(context.line.as_ref())?;

@@ -21,11 +21,13 @@ pub(crate) use rights::Rights;
 
 use crate::bus::Bus;
 use crate::caller::Caller;
+use crate::cgroup::{Place, find_place};
 use crate::clock::Moment;
 use crate::config::settings::Settings;
 use crate::error::{chain, printable};
 use crate::inheritance::Inheritance;
 use crate::keeper::Line;
+use crate::launch::{Filter, Namespaces};
 use crate::opened_dirs::OpenedDirs;
 use crate::report;
 use crate::request::{Command, Request};
@@ -37,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) request: Request,
     /// What is configured.
     pub(crate) settings: Settings,
+    /// Where the cgroups of runs come from, if that has been found out already.
+    pub(crate) place: Option<Place>,
     /// Who asks.
     pub(crate) caller: Caller,
     /// What they may do beyond using boxes of their own; `None`: nothing, unless they are root.
@@ -51,11 +55,30 @@ pub(crate) struct Context {
     pub(crate) inheritance: Option<Inheritance>,
     /// To a caller who is another process, by the broker: it brings their signals.
     pub(crate) line: Option<Line>,
-    /// A connection to the bus that was made ahead, for one who wants it.
-    pub(crate) bus: RefCell<Option<Bus>>,
+    /// What was made ahead, for one who wants it.
+    pub(crate) ahead: RefCell<Ahead>,
+}
+
+/// What takes long to make and is the same for every run.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// A connection to the bus.
+    pub(crate) bus: Option<Bus>,
+    /// Namespaces for a program.
+    pub(crate) namespaces: Option<Namespaces>,
+    /// The system call filter that a run has if nothing else is asked for.
+    pub(crate) filter: Option<Filter>,
 }
 
 impl Context {
+    /// Where the cgroups of runs come from.
+    fn place(&self) -> Result<Place, Failure> {
+        match &self.place {
+            Some(place) => Ok(place.clone()),
+            None => Ok(find_place(&self.settings.cgroup)?),
+        }
+    }
+
     /// Carries the command out, if it is one about boxes.
     pub(crate) fn carry_out(&self) -> Result<(Answer, Results), Failure> {
         let told = |answer| (answer, Results::default());

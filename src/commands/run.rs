@@ -4,7 +4,6 @@ use super::box_run::BoxRun;
 use super::boxes::{box_plan, busy, check_known_owner, check_owner, settle};
 use super::{Answer, Context, Failure, Results};
 use crate::box_dir::{Absent, BoxDir, Lock, Record, SpecialFiles};
-use crate::cgroup::find_place;
 use crate::keeper::Signals;
 use crate::plan::RunPlan;
 use crate::report::{Ending, status_line};
@@ -47,7 +46,7 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
         ));
     }
     let box_dir = BoxDir::open(&box_plan.root, box_plan.id)?.ok_or_else(not_found)?;
-    let place = find_place(&settings.cgroup)?;
+    let place = context.place()?;
     let plan = RunPlan::resolve(request, settings, place, box_plan.id, environment)?;
     let record = take_up(&box_dir, record, plan.special_files)?;
     let signals = Signals::take_over(context.line.as_ref())?;

@@ -9,7 +9,7 @@ use super::phase::{Action, Event, Phase};
 use super::{CgroupState, KILL_PATIENCE, Keeper, KeeperError, SETUP_PATIENCE, cannot};
 use crate::cgroup::Leaf;
 use crate::error::chain;
-use crate::launch::message::ToInit;
+use crate::launch::message::FromKeeper;
 use crate::report::KillReason;
 use crate::sys::priority::Urgent;
 use crate::sys::process;
@@ -24,16 +24,17 @@ impl Keeper<'_> {
         match action {
             Action::Go => {
                 let leaf = self.cgroups.leaf().map(Leaf::as_fd);
-                self.tell(ToInit::Go, leaf)
+                self.tell(FromKeeper::Go, leaf)
             }
+            Action::Permit => self.tell(FromKeeper::Permitted, None),
             Action::WatchLimits => self.watch_limits(),
             Action::KillProgram => self.kill_program(),
             Action::KillInit => self.kill_init().map_err(|error| chain(&error)),
-            Action::Leave => self.tell(ToInit::Leave, None),
+            Action::Leave => self.tell(FromKeeper::Leave, None),
         }
     }
 
-    fn tell(&self, message: ToInit, descriptor: Option<BorrowedFd<'_>>) -> Result<(), String> {
+    fn tell(&self, message: FromKeeper, descriptor: Option<BorrowedFd<'_>>) -> Result<(), String> {
         match message.send(self.init.socket.as_fd(), descriptor) {
             // Its end is an event of its own, and a better explanation.
             Err(error) if error.raw_os_error() == Some(libc::EPIPE) => Ok(()),

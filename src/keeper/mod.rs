@@ -148,7 +148,6 @@ pub(crate) fn supervise(
     permission: Option<&RefCell<Authority>>,
 ) -> Result<Outcome, KeeperError> {
     let has_cgroup = !matches!(cgroups, CgroupState::Requested(_));
-    let permitted = permission.is_none();
     let mut keeper = Keeper {
         plan,
         parallel: plan.parallel(available_cpus().map_err(cannot("count the CPUs"))?),
@@ -177,7 +176,6 @@ pub(crate) fn supervise(
     let mut phase = Phase::SettingUp {
         root_built: false,
         has_cgroup,
-        permitted,
     };
     // It may have been given before.
     if let Some(event) = keeper.take_permission() {
@@ -232,6 +230,9 @@ enum Source {
 impl Keeper<'_> {
     /// Waits until something happens.
     fn wait(&self) -> Result<Source, KeeperError> {
+        if let Some(source) = self.has_mail() {
+            return Ok(source);
+        }
         let mut sources = vec![
             (Source::Deadline, self.deadline.as_fd()),
             (Source::CpuLook, self.cpu_look.as_fd()),
@@ -272,6 +273,18 @@ impl Keeper<'_> {
             if let Some((source, _)) = ready.and_then(|at| sources.get(at)) {
                 return Ok(*source);
             }
+        }
+    }
+
+    /// Who has been sent something that came over the bus while another one listened there.
+    fn has_mail(&self) -> Option<Source> {
+        let permission = self.permission.map(RefCell::borrow);
+        if permission.is_some_and(|authority| authority.has_mail()) {
+            return Some(Source::Permission);
+        }
+        match &self.cgroups {
+            CgroupState::Requested(request) if request.has_mail() => Some(Source::Systemd),
+            _ => None,
         }
     }
 

@@ -12,8 +12,6 @@ pub(super) enum Phase {
         root_built: bool,
         /// The leaf is ready, or there is to be none.
         has_cgroup: bool,
-        /// The caller may run it.
-        permitted: bool,
     },
     /// init was told to make the program's process.
     Starting {
@@ -60,6 +58,8 @@ pub(super) enum Event {
 pub(super) enum Action {
     /// Tell init to make the program's process.
     Go,
+    /// Tell it that it may become the program.
+    Permit,
     /// Watch the limits, from the moment on at which the program began.
     WatchLimits,
     /// Kill all processes of the program.
@@ -100,7 +100,7 @@ fn without_figures(ending: Ending) -> Ending {
 
 /// The next phase, and what to do on the way. The first cause of an end stays the cause.
 pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
-    use Action::{Go, KillInit, KillProgram, Leave, WatchLimits};
+    use Action::{Go, KillInit, KillProgram, Leave, Permit, WatchLimits};
     match (phase, event) {
         (Phase::Over(ending), _) => (Phase::Over(ending), None),
         (Phase::Ending(ending), Event::InitGone) => (Phase::Over(without_figures(ending)), None),
@@ -110,14 +110,12 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
             Phase::SettingUp {
                 root_built,
                 has_cgroup,
-                permitted,
             },
-            event @ (Event::RootBuilt | Event::CgroupReady | Event::Permitted),
+            event @ (Event::RootBuilt | Event::CgroupReady),
         ) => {
             let root_built = root_built || event == Event::RootBuilt;
             let has_cgroup = has_cgroup || event == Event::CgroupReady;
-            let permitted = permitted || event == Event::Permitted;
-            if root_built && has_cgroup && permitted {
+            if root_built && has_cgroup {
                 let (started, begun) = (false, false);
                 (Phase::Starting { started, begun }, Some(Go))
             } else {
@@ -125,11 +123,14 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
                     Phase::SettingUp {
                         root_built,
                         has_cgroup,
-                        permitted,
                     },
                     None,
                 )
             }
+        }
+        // The program's process waits for that: it is heard whenever it comes.
+        (phase @ (Phase::SettingUp { .. } | Phase::Starting { .. }), Event::Permitted) => {
+            (phase, Some(Permit))
         }
         (Phase::Starting { begun, .. }, Event::Started) => starting(true, begun, WatchLimits),
         (Phase::Starting { started, .. }, Event::Begun) => starting(started, true, WatchLimits),
@@ -188,7 +189,6 @@ mod tests {
         let mut phase = Phase::SettingUp {
             root_built: false,
             has_cgroup,
-            permitted: true,
         };
         let mut actions = Vec::new();
         for event in events {
@@ -199,28 +199,34 @@ mod tests {
         (phase, actions)
     }
 
-    #[test]
-    fn nothing_starts_without_permission() {
-        let waiting = Phase::SettingUp {
-            root_built: true,
-            has_cgroup: true,
-            permitted: false,
-        };
-        for event in [RootBuilt, CgroupReady] {
-            assert_eq!(next(waiting.clone(), event), (waiting.clone(), None));
-        }
-        let (phase, action) = next(waiting.clone(), Event::Permitted);
-        assert!(matches!(phase, Phase::Starting { .. }));
-        assert_eq!(action, Some(Go));
-        let denied = next(waiting, Failed("no".into()));
-        assert_eq!(
-            denied,
-            (Phase::Over(Ending::Failed("no".into())), Some(KillInit))
-        );
-    }
+    use Action::{Go, KillInit, KillProgram, Leave, Permit, WatchLimits};
+    use Event::{
+        Begun, CgroupReady, Empty, Ended, Failed, InitGone, Kill, Permitted, RootBuilt, Started,
+    };
 
-    use Action::{Go, KillInit, KillProgram, Leave, WatchLimits};
-    use Event::{Begun, CgroupReady, Empty, Ended, Failed, InitGone, Kill, RootBuilt, Started};
+    #[test]
+    fn a_permission_is_passed_on_once_whenever_it_comes_and_a_denial_ends_the_run() {
+        for (events, actions) in [
+            (vec![Permitted, RootBuilt, Started], vec![Permit, Go]),
+            (vec![RootBuilt, Permitted, Started], vec![Go, Permit]),
+            (vec![RootBuilt, Started, Permitted], vec![Go, Permit]),
+        ] {
+            let (phase, done) = play(true, &events);
+            assert!(matches!(phase, Phase::Starting { .. }));
+            assert_eq!(done, actions);
+            let denied: Vec<_> = events
+                .into_iter()
+                .map(|event| match event {
+                    Permitted => Failed("no".into()),
+                    other => other,
+                })
+                .collect();
+            let (phase, done) = play(true, &denied);
+            assert_eq!(phase, Phase::Over(Ending::Failed("no".into())));
+            assert_eq!(done.last(), Some(&KillInit));
+            assert!(!done.contains(&Permit));
+        }
+    }
 
     #[test]
     fn a_run_without_incident_goes_through_all_phases_in_any_order_of_arrival() {

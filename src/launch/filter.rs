@@ -37,10 +37,32 @@ const LOW_32_BITS: ScmpCompareOp = ScmpCompareOp::MaskedEqual(0xffff_ffff);
 /// ask for them: they are refused whatever the set of restrictions is. TIOCLINUX pastes on consoles.
 const TERMINAL_INPUT: [libc::c_ulong; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
 
-/// Compiles the filter for a set of restrictions.
-pub(super) fn compile(restrictions: SyscallSet) -> io::Result<Vec<sock_filter>> {
-    let context = build(restrictions).map_err(os_error)?;
-    export(&context)
+/// A filter, compiled.
+#[derive(Debug, Clone)]
+pub(crate) struct Filter {
+    restrictions: SyscallSet,
+    instructions: Vec<sock_filter>,
+}
+
+impl Filter {
+    /// Compiles the filter for a set of restrictions.
+    pub(crate) fn compile(restrictions: SyscallSet) -> io::Result<Self> {
+        let context = build(restrictions).map_err(os_error)?;
+        Ok(Self {
+            restrictions,
+            instructions: export(&context)?,
+        })
+    }
+
+    /// Whether it is for this set.
+    pub(super) fn is_for(&self, restrictions: SyscallSet) -> bool {
+        self.restrictions == restrictions
+    }
+
+    /// What seccomp(2) takes.
+    pub(super) fn instructions(&self) -> &[sock_filter] {
+        &self.instructions
+    }
 }
 
 /// libseccomp says what failed by an errno of the system's or of its own.
@@ -127,8 +149,11 @@ mod tests {
     fn every_restriction_compiles_alone_and_together() {
         for flags in 0..=31 {
             let set = SyscallSet::from_flags(flags).unwrap();
-            let filter = compile(set).unwrap();
-            assert!(filter.len() > 3, "{flags}: {filter:?}");
+            let filter = Filter::compile(set).unwrap();
+            assert!(filter.instructions().len() > 3, "{flags}: {filter:?}");
+            assert!(
+                filter.is_for(set) && !filter.is_for(SyscallSet::from_flags(flags ^ 1).unwrap())
+            );
         }
     }
 }

@@ -12,20 +12,21 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, sethostname};
+use nix::unistd::{Pid, pipe2};
 
-use super::filter;
-use super::message::{StepFailure, ToInit, ToKeeper};
+use super::filter::Filter;
+use super::message::{FromKeeper, StepFailure, ToKeeper};
+use super::namespaces::{self, Namespaces};
 use super::program::{self, ProgramSetup};
 use super::root::{self, Mount};
 use super::step::Step;
 use crate::clock::{Moment, Timer};
+use crate::sys::credentials;
 use crate::sys::process::{self, Cloned, Exit, UsageOf, Wait, Waited};
-use crate::sys::{credentials, network};
 use crate::syscall_set::SyscallSet;
 
 /// Everything init needs, decided and laid out before the clone.
@@ -35,10 +36,16 @@ pub(crate) struct InitSetup {
     pub(crate) mounts: Vec<Option<Mount>>,
     /// Whether the network namespace is init's own.
     pub(crate) own_network: bool,
+    /// Whether it is still to be said that the caller may run the program.
+    pub(crate) awaits_permission: bool,
+    /// Namespaces that were made ahead; otherwise init makes them.
+    pub(crate) namespaces: Option<Namespaces>,
     /// Whether init will be moved: systemd was asked for a scope around it.
     pub(crate) moves: bool,
     /// The system calls that the program is refused.
     pub(crate) syscalls: SyscallSet,
+    /// A filter that was compiled ahead, perhaps for them; otherwise init compiles one.
+    pub(crate) filter: Option<Filter>,
     /// After this time init kills the program by itself: the keeper, which is to do so before, may have been
     /// stopped.
     pub(crate) patience: Option<Duration>,
@@ -49,9 +56,6 @@ pub(crate) struct InitSetup {
     /// What comes after.
     pub(crate) program: ProgramSetup,
 }
-
-/// The name of the host inside: the same on every machine.
-const HOST_NAME: &str = "isolate";
 
 /// How long init waits to be moved before it ends all the same: systemd may hang.
 const MOVE_PATIENCE: Duration = Duration::from_secs(3);
@@ -109,14 +113,9 @@ impl Whereabouts {
 }
 
 fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
-    let mut namespaces = CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
-    if setup.own_network {
-        namespaces |= CloneFlags::CLONE_NEWNET;
-    }
-    unshare(namespaces).map_err(StepFailure::at(Step::Namespaces))?;
-    sethostname(HOST_NAME).map_err(StepFailure::at(Step::HostName))?;
-    if setup.own_network {
-        network::bring_loopback_up().map_err(StepFailure::at(Step::Loopback))?;
+    match &setup.namespaces {
+        Some(namespaces) => namespaces.enter(setup.own_network)?,
+        None => namespaces::make(setup.own_network)?,
     }
     root::build(&setup.mounts)?;
     nix::unistd::chdir("/box").map_err(StepFailure::at(Step::ChangeToBox))?;
@@ -125,14 +124,26 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     credentials::drop_bounding_set().map_err(StepFailure::at(Step::BoundingSet))?;
     // The caller's nohup and the keeper's signalfd are not the program's business.
     process::reset_signal_dispositions();
-    let filter = filter::compile(setup.syscalls).map_err(StepFailure::at(Step::CompileFilter))?;
+    let compiled;
+    let filter = match &setup.filter {
+        Some(filter) if filter.is_for(setup.syscalls) => filter,
+        _ => {
+            compiled =
+                Filter::compile(setup.syscalls).map_err(StepFailure::at(Step::CompileFilter))?;
+            &compiled
+        }
+    };
     ToKeeper::RootBuilt
         .send(keeper, None)
         .map_err(StepFailure::at(Step::HearFromKeeper))?;
-    let leaf = match ToInit::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
-        Some((ToInit::Go, leaf)) => leaf,
-        // The keeper gives up, or is dead.
-        _ => return Ok(()),
+    let mut permitted = !setup.awaits_permission;
+    let leaf = loop {
+        match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
+            Some((FromKeeper::Go, leaf)) => break leaf,
+            Some((FromKeeper::Permitted, _)) => permitted = true,
+            // The keeper gives up, or is dead.
+            Some((FromKeeper::Leave, _)) | None => return Ok(()),
+        }
     };
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(StepFailure::at(Step::DieWithKeeper))?;
@@ -140,17 +151,21 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
         // It died before the death signal was armed.
         return Ok(());
     }
+    // The program's process closes its end when it goes on.
+    let gate = (!permitted).then(|| pipe2(OFlag::O_CLOEXEC)).transpose();
+    let (waits, gate) = gate.map_err(StepFailure::at(Step::CloneProgram))?.unzip();
     let cloned = process::clone(0, leaf.as_ref().map(AsFd::as_fd))
         .map_err(StepFailure::at(Step::CloneProgram))?;
     let (pid, pidfd) = match cloned {
-        Cloned::Child => program::run(&setup.program, &filter, keeper),
+        Cloned::Child => program::run(&setup.program, filter.instructions(), keeper, gate),
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
     ToKeeper::Started
         .send(keeper, Some(pidfd.as_fd()))
         .map_err(StepFailure::at(Step::HearFromKeeper))?;
-    retire(setup, keeper)?;
-    let exit = reap_until(pid, setup.patience).map_err(StepFailure::at(Step::Wait))?;
+    drop(gate);
+    retire(setup, keeper, waits.as_ref())?;
+    let exit = reap_until(pid, waits, setup.patience).map_err(StepFailure::at(Step::Wait))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::Wait))?;
     ToKeeper::Ended(exit, moment)
         .send(keeper, None)
@@ -163,7 +178,7 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
         .send(keeper, None)
         .map_err(StepFailure::at(Step::HearFromKeeper))?;
     // Leave, or the keeper's end: both are the end of init.
-    drop(ToInit::receive(keeper));
+    drop(FromKeeper::receive(keeper));
     Ok(())
 }
 
@@ -179,24 +194,32 @@ fn is_closed(socket: BorrowedFd<'_>) -> nix::Result<bool> {
 
 /// Lets go of everything but the socket: a pipe of the caller's must see its end when the program
 /// closes it, and init needs no more rights than to kill.
-fn retire(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
+fn retire(
+    setup: &InitSetup,
+    keeper: BorrowedFd<'_>,
+    waits: Option<&OwnedFd>,
+) -> Result<(), StepFailure> {
     nix::unistd::dup2_stdin(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
     nix::unistd::dup2_stdout(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
     nix::unistd::dup2_stderr(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
-    process::close_all_but(&[setup.lock.as_raw_fd()], keeper)
-        .map_err(StepFailure::at(Step::CloseDescriptors))?;
+    let kept = [Some(&setup.lock), waits].into_iter().flatten();
+    let kept: Vec<_> = kept.map(AsRawFd::as_raw_fd).collect();
+    process::close_all_but(&kept, keeper).map_err(StepFailure::at(Step::CloseDescriptors))?;
     credentials::keep_only_kill().map_err(StepFailure::at(Step::RestrictInit))
 }
 
-/// Reaps orphans until the process `pid` itself has ended; kills it, and all others, after `patience`.
-fn reap_until(pid: i32, patience: Option<Duration>) -> io::Result<Exit> {
+/// Reaps orphans until the process `pid` itself has ended; kills it, and all others, after `patience`. That begins when
+/// it does not wait any more, which the end of a pipe tells.
+fn reap_until(pid: i32, waits: Option<OwnedFd>, patience: Option<Duration>) -> io::Result<Exit> {
     // Blocked, so that one that comes between a look and the wait for the next is not lost.
     let child_ended = SigSet::from(Signal::SIGCHLD);
     child_ended.thread_block()?;
     let ended = SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let timer = Timer::new()?;
-    if let Some(patience) = patience {
-        timer.set_after(patience)?;
+    let arm = || patience.map_or(Ok(()), |patience| timer.set_after(patience));
+    let mut waits = waits;
+    if waits.is_none() {
+        arm()?;
     }
     loop {
         loop {
@@ -207,13 +230,22 @@ fn reap_until(pid: i32, patience: Option<Duration>) -> io::Result<Exit> {
                 Waited::NoChild => return Err(io::Error::from_raw_os_error(libc::ECHILD)),
             }
         }
-        let mut polled =
-            [ended.as_fd(), timer.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let sources = [ended.as_fd(), timer.as_fd()].into_iter();
+        let mut polled: Vec<_> = sources
+            .chain(waits.as_ref().map(AsFd::as_fd))
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
+            .collect();
         match poll(&mut polled, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let [has_ended, is_over] = polled.map(|fd| fd.any().unwrap_or(false));
+        let mut happened = polled.iter().map(|fd| fd.any().unwrap_or(false));
+        let [has_ended, is_over, goes_on] = [(); 3].map(|()| happened.next().unwrap_or(false));
+        drop(polled);
+        if goes_on {
+            waits = None;
+            arm()?;
+        }
         if has_ended {
             // All that it has to tell is told by the next looks.
             ended.read_signal()?;

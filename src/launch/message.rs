@@ -6,6 +6,8 @@
 //! ```text
 //! init ──▶ keeper      RootBuilt                 namespaces and root file system are ready
 //! keeper ──▶ init      Go [+ the leaf]           make the program's process, in the leaf if there is one
+//! keeper ──▶ either    Permitted                 the caller may run it: before Go, or when the process is there; only
+//!                                                where that is not known from the beginning
 //! init ──▶ keeper      Started + its pidfd
 //! program ──▶ keeper   Begun                     limits, ids, filter are set; the clock starts here, and anew
 //!                                                each time that a busy file is tried again
@@ -15,7 +17,8 @@
 //! any ──▶ keeper       Failed                    a step of the set-up did not work; nothing else follows
 //! ```
 //!
-//! `Started` and `Begun` may arrive in either order. Only init reads the shared end.
+//! `Started` and `Begun` may arrive in either order. Of the two that share an end init alone reads it, but for
+//! `Permitted` after `Go`: that the program's process waits for.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -76,11 +79,13 @@ impl StepFailure {
     }
 }
 
-/// A message to init.
+/// A message to init, or to the program's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ToInit {
+pub(crate) enum FromKeeper {
     /// Make the program's process; the leaf's descriptor comes along if there is one.
     Go,
+    /// The caller may run the program.
+    Permitted,
     /// Exit.
     Leave,
 }
@@ -183,7 +188,7 @@ impl ToKeeper {
     }
 }
 
-impl ToInit {
+impl FromKeeper {
     /// Sends from the keeper.
     pub(crate) fn send(
         self,
@@ -192,15 +197,17 @@ impl ToInit {
     ) -> io::Result<()> {
         let tag = match self {
             Self::Go => 1,
+            Self::Permitted => 2,
             Self::Leave => 3,
         };
         send_words(socket, &[tag, 0, 0, 0, 0, 0, 0, 0], descriptor)
     }
 
-    /// Receives at init; `None` when the keeper is gone.
+    /// Receives on the other side; `None` when the keeper is gone.
     pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<(Self, Option<OwnedFd>)>> {
         receive_words(socket, |words| match words[0] {
             1 => Some(Self::Go),
+            2 => Some(Self::Permitted),
             3 => Some(Self::Leave),
             _ => None,
         })
@@ -274,9 +281,9 @@ mod tests {
                 message
             );
         }
-        for message in [ToInit::Go, ToInit::Leave] {
+        for message in [FromKeeper::Go, FromKeeper::Permitted, FromKeeper::Leave] {
             message.send(keeper.as_fd(), Some(keeper.as_fd())).unwrap();
-            let (received, descriptor) = ToInit::receive(init.as_fd()).unwrap().unwrap();
+            let (received, descriptor) = FromKeeper::receive(init.as_fd()).unwrap().unwrap();
             assert_eq!(received, message);
             assert!(descriptor.is_some());
         }

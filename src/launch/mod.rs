@@ -11,12 +11,15 @@ pub(crate) mod failure;
 mod filter;
 mod init;
 pub(crate) mod message;
+mod namespaces;
 mod program;
 mod root;
 pub(crate) mod sources;
 pub(crate) mod step;
 
+pub(crate) use filter::Filter;
 pub(crate) use init::InitSetup;
+pub(crate) use namespaces::Namespaces;
 pub(crate) use program::{Foreground, ProgramSetup};
 
 use std::io;
@@ -45,7 +48,7 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 impl Init {
     /// Lets go an init that systemd is about to move, see [`init`]; returns when it has ended, or should have.
     pub(crate) fn let_go(&self) {
-        let told = message::ToInit::Leave.send(self.socket.as_fd(), None);
+        let told = message::FromKeeper::Leave.send(self.socket.as_fd(), None);
         let ended = PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN);
         let patience = PollTimeout::try_from(LEAVE_PATIENCE).unwrap_or(PollTimeout::MAX);
         let waited = poll(&mut [ended], patience);
@@ -63,7 +66,7 @@ impl Drop for Init {
 }
 
 /// Clones init into its namespaces and, where the cgroup is there already, into that. It starts to
-/// build the sandbox at once and then waits for [`message::ToInit::Go`].
+/// build the sandbox at once and then waits for [`message::FromKeeper::Go`].
 ///
 /// Only the mount and PID namespaces come with the clone, for which the keeper waits; init makes the
 /// others itself, while the keeper talks to systemd: a network namespace takes as long as all the rest.

@@ -23,7 +23,7 @@ use nix::unistd::{
     tcsetpgrp, write,
 };
 
-use super::message::{StepFailure, ToKeeper};
+use super::message::{FromKeeper, StepFailure, ToKeeper};
 use super::step::Step;
 use crate::clock::Moment;
 use crate::inheritance::Inheritance;
@@ -76,8 +76,14 @@ pub(crate) enum Foreground {
 }
 
 /// Becomes the program, or tells the keeper why not.
-pub(super) fn run(setup: &ProgramSetup, filter: &[sock_filter], keeper: BorrowedFd<'_>) -> ! {
-    let failure = match set_up(setup, filter, keeper) {
+/// With a `gate`, it is only then that this process closes it, and goes on, when it hears that the caller may run it.
+pub(super) fn run(
+    setup: &ProgramSetup,
+    filter: &[sock_filter],
+    keeper: BorrowedFd<'_>,
+    gate: Option<OwnedFd>,
+) -> ! {
+    let failure = match set_up(setup, filter, keeper, gate) {
         Ok(()) => match become_program(setup, keeper) {
             Ok(never) => match never {},
             Err(failure) => failure,
@@ -103,6 +109,7 @@ fn set_up(
     setup: &ProgramSetup,
     filter: &[sock_filter],
     keeper: BorrowedFd<'_>,
+    gate: Option<OwnedFd>,
 ) -> Result<(), StepFailure> {
     match &setup.foreground {
         // A session of its own has no terminal: what is typed for the caller's shell is not the program's to
@@ -127,8 +134,9 @@ fn set_up(
     // Only now: a namespace made with the clone would be rooted in init's cgroup.
     unshare(CloneFlags::CLONE_NEWCGROUP).map_err(StepFailure::at(Step::CgroupNamespace))?;
     // Before the limits: with few open files allowed, ours would be in the way of the redirections.
-    process::close_all_but(&setup.inherited, keeper)
-        .map_err(StepFailure::at(Step::CloseDescriptors))?;
+    let gate_number = gate.as_ref().map(AsRawFd::as_raw_fd);
+    let kept: Vec<_> = setup.inherited.iter().copied().chain(gate_number).collect();
+    process::close_all_but(&kept, keeper).map_err(StepFailure::at(Step::CloseDescriptors))?;
     if let Some(inheritance) = &setup.inheritance {
         inheritance
             .apply()
@@ -148,7 +156,20 @@ fn set_up(
         .thread_set_mask()
         .map_err(StepFailure::at(Step::Signals))?;
     credentials::install_filter(filter).map_err(StepFailure::at(Step::Filter))?;
+    if let Some(gate) = gate {
+        wait_for_permission(keeper)?;
+        drop(gate);
+    }
     start_clock(keeper).map(drop)
+}
+
+/// Returns when the caller may run the program, and not before.
+fn wait_for_permission(keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
+    match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
+        Some((FromKeeper::Permitted, _)) => Ok(()),
+        // Or the keeper is dead.
+        _ => Err(StepFailure::at(Step::HearFromKeeper)(Errno::EPERM)),
+    }
 }
 
 /// What was used until now, and the time until now, are not the program's.

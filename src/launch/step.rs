@@ -36,7 +36,7 @@ pub(crate) enum Step {
     BoundingSet,
     /// init: make the system call filter.
     CompileFilter,
-    /// init: hear from the keeper.
+    /// init, program: hear from the keeper.
     HearFromKeeper,
     /// init: make the program's process.
     CloneProgram,

@@ -8,7 +8,7 @@ use zbus::Message;
 
 use super::Question;
 use super::call::{self, Told, Verdict};
-use crate::bus::{Bus, BusError, Incoming, Kind, SOCKET, serial};
+use crate::bus::{Bus, BusError, Incoming, Kind, serial};
 
 /// The bus itself: nobody else can be a sender of this name.
 const BUS: &str = "org.freedesktop.DBus";
@@ -50,20 +50,29 @@ struct Answered {
 impl Link {
     /// Begins to connect.
     pub(super) fn connect(bus: &Path) -> Result<Self, BusError> {
-        Ok(Self {
-            bus: Bus::connect_to(bus)?,
+        Bus::connect_to(bus).map(Self::new)
+    }
+
+    fn new(bus: Bus) -> Self {
+        Self {
+            bus,
             calls: Vec::new(),
             polkit: None,
             lookup: None,
             asked: 0,
-        })
+        }
     }
 
-    /// Connects before there is a question, and finds out who polkit is.
-    pub(crate) fn ahead() -> Result<Self, BusError> {
-        let mut new = Self::connect(Path::new(SOCKET))?;
+    /// Finds out who polkit is before there is a question.
+    pub(crate) fn ahead(bus: Bus) -> Result<Self, BusError> {
+        let mut new = Self::new(bus);
         new.look_up()?;
         Ok(new)
+    }
+
+    /// Whether [`Self::next`] has something although nothing new has come.
+    pub(super) fn has_mail(&self) -> bool {
+        self.bus.has_mail()
     }
 
     /// Takes what has come while nothing was asked; false when the connection is of no use any more.

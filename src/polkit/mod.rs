@@ -210,6 +210,11 @@ impl Authority {
         Some(answered.inspect_err(|_| self.withdraw()))
     }
 
+    /// Whether [`Self::proceed`] has something to do now.
+    pub(crate) fn has_mail(&self) -> bool {
+        matches!(&self.link, Some(Ok(link)) if link.has_mail())
+    }
+
     /// Readable when [`Self::proceed`] has something to do.
     pub(crate) fn ready(&self) -> Option<BorrowedFd<'_>> {
         match &self.link {

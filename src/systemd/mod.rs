@@ -162,6 +162,11 @@ impl ScopeRequest {
         matches!(&self.attempt, Attempt::Asked(start) if start.bus().has_sent())
     }
 
+    /// Whether [`Self::proceed`] has something to do now.
+    pub(crate) fn has_mail(&self) -> bool {
+        matches!(&self.attempt, Attempt::Asked(start) if start.bus().has_mail())
+    }
+
     /// One of them is readable when [`Self::proceed`] has something to do.
     pub(crate) fn ready(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let bus = match &self.attempt {
@@ -264,6 +269,18 @@ fn attempt(
     let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings));
     timer.set_after(pause).map_err(ScopeError::Timer)?;
     Ok(Attempt::Paused)
+}
+
+/// Puts a request together, and sends it to nobody.
+pub(crate) fn rehearse() {
+    let spec = ScopeSpec {
+        label: String::new(),
+        slice: String::new(),
+        description: String::new(),
+        controllers: vec!["pids"],
+        runtime_max: None,
+    };
+    unit::rehearse(&unit_name(&spec), &spec);
 }
 
 /// 64 random bits: names of scopes must not meet, not even with left-overs of a failed start.

@@ -1,6 +1,6 @@
 //! StartTransientUnit: the call, its properties, and the job that tells when it is done.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use zbus::Message;
 use zbus::zvariant::{Fd, OwnedObjectPath, Value};
@@ -123,6 +123,17 @@ impl Start {
             (false, _) => Ok(false),
         }
     }
+}
+
+/// Puts the messages of [`Start::begin`] together.
+pub(super) fn rehearse(unit: &str, spec: &ScopeSpec) {
+    let stdin = std::io::stdin();
+    let held = Held {
+        pid: 0,
+        pidfd: stdin.as_fd(),
+    };
+    drop(match_job_of(unit));
+    drop(start_unit(unit, properties(spec, held, &[])));
 }
 
 /// JobRemoved of jobs for this unit and no other: the bus daemon compares arg2, so that the jobs of

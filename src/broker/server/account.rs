@@ -66,16 +66,21 @@ impl Account {
     }
 
     /// Asks for what the request takes, once.
-    pub(super) fn reserve(&self, amounts: Amounts, ceilings: Ceilings) -> Result<(), Failure> {
-        let gone = || {
-            Failure::new("isolate.service is being restarted: give the command again in a moment")
-        };
+    pub(super) fn ask(&self, amounts: Amounts, ceilings: Ceilings) -> Result<(), Failure> {
         let question = Question { amounts, ceilings };
-        send(self.0.as_fd(), &question).map_err(|_| gone())?;
+        send(self.0.as_fd(), &question).map_err(|_| gone())
+    }
+
+    /// Waits for the answer.
+    pub(super) fn wait(&self) -> Result<(), Failure> {
         let answer: Option<Answer> = receive(self.0.as_fd(), MsgFlags::empty())
             .map_err(Failure::at("cannot ask the broker's own process"))?;
         answer.ok_or_else(gone)?.0.map_err(Failure::new)
     }
+}
+
+fn gone() -> Failure {
+    Failure::new("isolate.service is being restarted: give the command again in a moment")
 }
 
 fn send(socket: BorrowedFd<'_>, message: &impl Serialize) -> io::Result<()> {

@@ -14,7 +14,7 @@ use super::account::Account;
 use super::adopt::adopt;
 use super::authorise;
 use super::peer::Peer;
-use super::spare::{Beginning, Connections};
+use super::spare::{Beginning, Prepared};
 use crate::broker::of_root;
 use crate::broker::protocol::{Called, Reply};
 use crate::broker::wire::{receive_request, send_reply};
@@ -50,14 +50,28 @@ pub(super) fn attend(beginning: Beginning, config: Option<&Path>) {
     let Beginning {
         account,
         mut connection,
-        connections,
+        prepared,
     } = beginning;
-    let reply = match serve(&mut connection, account, connections, config) {
+    let admitted = admit(&mut connection, account, prepared, config);
+    let done = match &admitted {
+        Ok((context, _)) => carry_out(context),
+        Err(failure) => Err(failure.clone()),
+    };
+    let reply = match done {
         Ok((answer, results)) => Reply::Done(answer, results),
         Err(failure) => Reply::Failed(cut(&failure.to_string())),
     };
-    // A caller who is gone, or does not listen, learns nothing.
+    // A caller who is gone, or does not listen, learns nothing. Only now is everything let go: nobody waits for that.
     send_reply(connection.as_fd(), &reply).ok();
+}
+
+fn carry_out(context: &Context) -> Result<(Answer, Results), Failure> {
+    let done = context.carry_out();
+    if let (Err(_), Some(rights)) = (&done, &context.rights) {
+        // Somebody who may do nothing at all is told that, and not what else did not work.
+        rights.wait()?;
+    }
+    done
 }
 
 /// What of a message can be sent, should it repeat a very long word.
@@ -70,12 +84,13 @@ pub(super) fn refuse(connection: BorrowedFd<'_>, refusal: &Failure) {
     send_reply(connection, &Reply::Failed(refusal.to_string())).ok();
 }
 
-fn serve(
+/// Takes a request in, up to where it can be carried out. What it takes is its own as long as the account is there.
+fn admit(
     connection: &mut OwnedFd,
     account: OwnedFd,
-    mut connections: Connections,
+    mut prepared: Prepared,
     config: Option<&Path>,
-) -> Result<(Answer, Results), Failure> {
+) -> Result<(Context, Account), Failure> {
     let mut account = Account::new(account)?;
     // Those of the broker are not ours.
     SigSet::empty().thread_set_mask()?;
@@ -88,16 +103,17 @@ fn serve(
     let mut request = read(&called)?;
     if !called.inherited.is_empty() {
         // Their numbers may be among these.
-        connections = Connections::default();
+        prepared = Prepared::default();
     }
     let own = &mut [&mut *connection, account.channel(), &mut subject.pidfd];
     let cannot_adopt = Failure::at("cannot take over the caller's descriptors");
     let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
     let directories = OpenedDirs::from_parts(&request.dirs, &called.directories, rest)
         .ok_or_else(|| Failure::new("the request names other directories than those it opened"))?;
+    let Prepared { polkit, ahead } = prepared;
     // The answers are on their way while there is other work: see below.
     let details = authorise::details(&request);
-    let mut authority = Authority::new(subject, called.interactive, connections.polkit);
+    let mut authority = Authority::new(subject, called.interactive, polkit);
     for action in authorise::needed(&request) {
         authority.ask(action, &details);
     }
@@ -113,14 +129,16 @@ fn serve(
         authority.wait()?;
     }
     let amounts = ceilings::apply(&mut request, &settings)?;
-    account.reserve(amounts, settings.ceilings.clone())?;
-    give_slice(&mut settings, ids.uid)?;
+    account.ask(amounts, settings.ceilings.clone())?;
+    let place = give_slice(&mut settings, ids.uid)?;
+    account.wait()?;
     // A caller who is gone ends this process, until the run begins: then it is the run that ends.
     die_when_heard(connection.as_fd())?;
     let line = connection.try_clone()?;
     let context = Context {
         request,
         settings,
+        place: Some(place),
         caller: Caller {
             uid: ids.uid,
             gid: ids.gid,
@@ -132,18 +150,13 @@ fn serve(
         directories,
         inheritance: Some(inheritance),
         line: Some(Line::new(line)),
-        bus: RefCell::new(connections.systemd),
+        ahead: RefCell::new(ahead),
     };
-    let done = context.carry_out();
-    if let (Err(_), Some(rights)) = (&done, &context.rights) {
-        // Somebody who may do nothing at all is told that, and not what else did not work.
-        rights.wait()?;
-    }
-    done
+    Ok((context, account))
 }
 
 /// Reads the command line as the caller's own process did. What is root's is not for those who come this way.
-fn read(called: &Called) -> Result<Request, Failure> {
+pub(super) fn read(called: &Called) -> Result<Request, Failure> {
     let request = match cli::parse(called.argv()) {
         Ok(Call::Request(request)) => *request,
         Ok(Call::ImportConfig(_) | Call::Broker(_)) => {
@@ -172,30 +185,16 @@ fn read(called: &Called) -> Result<Request, Failure> {
     Ok(request)
 }
 
-/// Reads a request and what polkit is asked about it, as [`serve`] does, for the fuzz targets.
-#[cfg(fuzzing)]
-pub(in crate::broker) fn examine(called: &Called) {
-    static OWN: std::sync::LazyLock<Inheritance> =
-        std::sync::LazyLock::new(|| Inheritance::of_process().expect("it has limits"));
-    if let Ok(request) = read(called) {
-        drop(authorise::details(&request));
-        drop(authorise::needed(&request));
-        let Called { directories, .. } = called;
-        drop(OpenedDirs::from_parts(&request.dirs, directories, []));
-        drop(called.inheritance.clone().within(&OWN));
-        drop(called.environment());
-    }
-}
-
-/// Gives a user's runs a slice of their own, with the CPU quotas that are configured for it and the slice of all.
-fn give_slice(settings: &mut Settings, uid: u32) -> Result<(), Failure> {
+/// Gives a user's runs a slice of their own, with the CPU quotas that are configured for it and the slice of all; and says
+/// where they are.
+fn give_slice(settings: &mut Settings, uid: u32) -> Result<Place, Failure> {
     let own = slice_of(&settings.cgroup.slice, uid);
     let all = std::mem::replace(&mut settings.cgroup.slice, own.clone());
     let Ceilings { user, total, .. } = &settings.ceilings;
     let place = find_place(&settings.cgroup)?;
     let Place::Systemd { mount_point, .. } = &place else {
         return match user.cpu_quota.or(total.cpu_quota) {
-            None => Ok(()),
+            None => Ok(place),
             Some(_) => Err(Failure::new(
                 "a CPU quota (limits.cpu_quota) needs systemd, and here the runs are not in its hands",
             )),
@@ -204,7 +203,7 @@ fn give_slice(settings: &mut Settings, uid: u32) -> Result<(), Failure> {
     for (slice, quota) in [(all, total.cpu_quota), (own, user.cpu_quota)] {
         ensure_cpu_quota(&slice, &mount_point.join(slice_path(&slice)), quota)?;
     }
-    Ok(())
+    Ok(place)
 }
 
 /// The slice for a user's runs, in the slice of all: the kernel shares CPU time out among slices, so that a user with many

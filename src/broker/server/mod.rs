@@ -13,6 +13,7 @@ mod authorise;
 mod children;
 mod listener;
 mod peer;
+mod rehearsal;
 mod spare;
 
 use std::io;
@@ -31,11 +32,11 @@ use crate::output::write_all;
 use crate::request::BrokerOptions;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, PeerIds};
-#[cfg(fuzzing)]
-pub(super) use attend::examine;
 use children::{Children, Waiting};
 use listener::Listener;
-use spare::{Ahead, Spare};
+#[cfg(fuzzing)]
+pub(super) use rehearsal::examine;
+use spare::{Meanwhile, Outlook, Spare};
 
 /// Serves until it is told to stop. Keepers of runs under way go on then, and tell their callers how these end.
 pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
@@ -53,13 +54,14 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     let state = [sd_notify::NotifyState::Ready];
     sd_notify::notify(&state).map_err(Failure::at("cannot tell systemd that we are ready"))?;
     let mut children = Children::default();
+    let outlook = Outlook::new(options.config.as_deref());
     let mut spare = None;
     let mut have_ended = true;
     loop {
         // Not while somebody's run is made ready: it would take time from that. Nor in place of one that was used up by
         // what is no request: whoever floods this socket does not flood the bus.
         if have_ended && spare.is_none() {
-            spare = make_spare(options, Ahead::Connect)
+            spare = make_spare(options, Meanwhile::Prepare(&outlook))
                 .inspect_err(|error| complain("cannot stand by", error))
                 .ok();
         }
@@ -213,7 +215,7 @@ fn serve(
     let Spare { pidfd, account } = match handed_over {
         Some(spare) => spare,
         None => {
-            let spare = make_spare(options, Ahead::Nothing)?;
+            let spare = make_spare(options, Meanwhile::Nothing)?;
             spare.hand_over(connection.as_fd())?;
             spare
         }
@@ -226,8 +228,8 @@ fn serve(
 }
 
 /// Clones a keeper that stands by. In its own process this returns only when it has nothing more to do.
-fn make_spare(options: &BrokerOptions, ahead: Ahead) -> io::Result<Spare> {
-    match Spare::make(ahead)? {
+fn make_spare(options: &BrokerOptions, meanwhile: Meanwhile<'_>) -> io::Result<Spare> {
+    match Spare::make(meanwhile)? {
         Ok(spare) => Ok(spare),
         Err(beginning) => {
             attend::attend(beginning, options.config.as_deref());

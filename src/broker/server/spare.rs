@@ -1,16 +1,21 @@
-//! A keeper that stands by for the next request, with its connections to the bus made: what takes longest of all that
-//! a request could wait for, and does not depend on it.
+//! A keeper that stands by for the next request, with its connections to the bus and the program's namespaces made: what
+//! takes longest of all that a request could wait for, and does not depend on it.
 
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::socket::MsgFlags;
 
+use super::rehearsal::rehearse;
 use crate::bus::Bus;
+use crate::commands::Ahead;
+use crate::config::{self, ConfigSource};
+use crate::launch::{Filter, Namespaces};
 use crate::polkit::Link;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, receive_packet, send_packet};
@@ -30,21 +35,39 @@ pub(super) struct Spare {
 }
 
 /// What a keeper does before there is a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ahead {
-    /// It connects to the bus.
-    Connect,
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Meanwhile<'a> {
+    /// It prepares for one.
+    Prepare(&'a Outlook),
     /// Nothing: its request is there already, and may be none.
     Nothing,
 }
 
-/// The connections of a keeper that has stood by. `None` is one that is still to be made.
+/// What is known of requests to come when the broker begins.
+#[derive(Debug)]
+pub(super) struct Outlook {
+    config: Option<PathBuf>,
+    /// For what is configured now, which is nearly always what is asked for.
+    filter: Option<Filter>,
+}
+
+impl Outlook {
+    /// With this configuration, or the usual one.
+    pub(super) fn new(config: Option<&Path>) -> Self {
+        let loaded = config::load(&ConfigSource::new(config)).ok();
+        let filter = loaded.and_then(|loaded| Filter::compile(loaded.settings.syscalls).ok());
+        let config = config.map(Path::to_owned);
+        Self { config, filter }
+    }
+}
+
+/// What a keeper has that has stood by. `None` is still to be made.
 #[derive(Debug, Default)]
-pub(super) struct Connections {
-    /// To ask polkit.
+pub(super) struct Prepared {
+    /// A connection to ask polkit.
     pub(super) polkit: Option<Link>,
-    /// To ask systemd.
-    pub(super) systemd: Option<Bus>,
+    /// For a run.
+    pub(super) ahead: Ahead,
 }
 
 /// What a keeper that was cloned has to begin with.
@@ -53,16 +76,16 @@ pub(super) struct Beginning {
     pub(super) account: OwnedFd,
     /// The connection to its caller.
     pub(super) connection: OwnedFd,
-    pub(super) connections: Connections,
+    pub(super) prepared: Prepared,
 }
 
 impl Spare {
     /// Clones one. Twice returns: in the broker with the spare, in the spare with what it begins with as soon as there is
     /// a request; a spare that is not needed any more ends.
     ///
-    /// One that is given a request at once makes no connections before it knows what for: strangers who connect and say
+    /// One that is given a request at once prepares nothing before it knows what for: strangers who connect and say
     /// nothing would fill the queue of the bus with them.
-    pub(super) fn make(ahead: Ahead) -> io::Result<Result<Self, Beginning>> {
+    pub(super) fn make(meanwhile: Meanwhile<'_>) -> io::Result<Result<Self, Beginning>> {
         let (ours, theirs) = socket::pair()?;
         match process::clone(0, None)? {
             Cloned::Parent { pidfd, .. } => Ok(Ok(Self {
@@ -73,11 +96,11 @@ impl Spare {
                 drop(ours);
                 // Nothing of the broker's is a keeper's: neither the socket nor its fellows' accounts.
                 let closed = process::close_all_but(&[], theirs.as_fd());
-                match closed.and_then(|()| stand_by(&theirs, ahead)) {
-                    Ok(Some((connection, connections))) => Ok(Err(Beginning {
+                match closed.and_then(|()| stand_by(&theirs, meanwhile)) {
+                    Ok(Some((connection, prepared))) => Ok(Err(Beginning {
                         account: theirs,
                         connection,
-                        connections,
+                        prepared,
                     })),
                     Ok(None) | Err(_) => process::exit_now(0),
                 }
@@ -93,40 +116,52 @@ impl Spare {
 }
 
 /// Waits for a request; `None` when there will be none.
-fn stand_by(account: &OwnedFd, ahead: Ahead) -> io::Result<Option<(OwnedFd, Connections)>> {
+fn stand_by(
+    account: &OwnedFd,
+    meanwhile: Meanwhile<'_>,
+) -> io::Result<Option<(OwnedFd, Prepared)>> {
     // So that whoever looks at the service sees which process serves nobody (prctl(2), PR_SET_NAME).
     prctl::set_name(NAME_IN_WAITING)?;
     // Whoever cannot be reached now is tried again when there is something to ask.
-    let mut connections = match ahead {
-        Ahead::Nothing => Connections::default(),
-        Ahead::Connect => Connections {
-            polkit: Link::ahead().ok(),
-            systemd: Bus::connect().ok(),
-        },
+    let mut prepared = match meanwhile {
+        Meanwhile::Nothing => Prepared::default(),
+        Meanwhile::Prepare(outlook) => {
+            let bus = Bus::connect().ok();
+            rehearse(outlook.config.as_deref());
+            let shared = bus.as_ref().map(Bus::share);
+            Prepared {
+                polkit: shared.and_then(|bus| Link::ahead(bus).ok()),
+                ahead: Ahead {
+                    bus,
+                    namespaces: Some(Namespaces::ahead()?),
+                    filter: outlook.filter.clone(),
+                },
+            }
+        }
     };
     loop {
-        let [is_called, polkit, systemd] = connections.wait(account.as_fd())?;
+        let [is_called, polkit, systemd] = prepared.wait(account.as_fd())?;
         if is_called {
             let mut packet = receive_packet(account.as_fd(), &mut [0; 1], 1, MsgFlags::empty())?;
             let connection = packet.descriptors.pop();
             prctl::set_name(NAME)?;
-            return Ok(connection.map(|connection| (connection, connections)));
+            return Ok(connection.map(|connection| (connection, prepared)));
         }
         // One that was cut is no use any more.
         if polkit {
-            connections.polkit.take_if(|link| !link.is_alive());
+            prepared.polkit.take_if(|link| !link.is_alive());
         }
         if systemd {
-            connections.systemd.take_if(|bus| !bus.is_alive());
+            prepared.ahead.bus.take_if(|bus| !bus.is_alive());
         }
     }
 }
 
-impl Connections {
+impl Prepared {
     /// Waits: whether something has come on the account, from polkit's side, from systemd's.
     fn wait(&self, account: BorrowedFd<'_>) -> io::Result<[bool; 3]> {
         let polkit = self.polkit.as_ref().map(AsFd::as_fd);
-        let systemd = self.systemd.as_ref().map(AsFd::as_fd);
+        let systemd = self.ahead.bus.as_ref().map(AsFd::as_fd);
         let all = [Some(account), polkit, systemd];
         let mut polled: Vec<_> = all
             .iter()

@@ -1,0 +1,69 @@
+//! What is done for every run, for one that nobody has asked for: code that has run once in a process takes a fraction of
+//! the time when it matters. Nothing of it leaves the process.
+
+use std::path::Path;
+
+use super::attend::read;
+use super::authorise;
+use crate::broker::protocol::{Called, STANDARD};
+use crate::cgroup::find_place;
+use crate::config::{self, ConfigSource};
+use crate::inheritance::Inheritance;
+use crate::opened_dirs::OpenedDirs;
+use crate::systemd;
+
+/// Puts a request together, takes it in, and puts together what systemd would be asked.
+pub(super) fn rehearse(config: Option<&Path>) {
+    let Ok(own) = Inheritance::of_process() else {
+        return;
+    };
+    let argv = ["isolate-run", "--run", "--", "/bin/true"].map(Into::into);
+    let (environment, directories) = (Vec::new(), Vec::new());
+    let called = Called::new(
+        &argv,
+        environment,
+        0,
+        Vec::new(),
+        directories,
+        own.clone(),
+        false,
+    );
+    let received = called
+        .to_bytes()
+        .map(|bytes| Called::from_bytes(&bytes, STANDARD));
+    if let Ok(Ok(called)) = received {
+        examine(&called, &own);
+    }
+    if let Ok(loaded) = config::load(&ConfigSource::new(config)) {
+        drop(find_place(&loaded.settings.cgroup));
+    }
+    systemd::rehearse();
+}
+
+/// Reads a request and what polkit is asked about it. The fuzz targets do the same.
+pub(in crate::broker) fn examine(called: &Called, own: &Inheritance) {
+    if let Ok(request) = read(called) {
+        drop(authorise::details(&request));
+        drop(authorise::needed(&request));
+        let Called { directories, .. } = called;
+        drop(OpenedDirs::from_parts(&request.dirs, directories, []));
+        drop(called.inheritance.clone().within(own));
+        drop(called.environment());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_rehearsed_is_a_run() {
+        let own = Inheritance::of_process().unwrap();
+        let argv = ["isolate-run", "--run", "--", "/bin/true"].map(Into::into);
+        let called = Called::new(&argv, Vec::new(), 0, Vec::new(), Vec::new(), own, false);
+        let request = read(&called).unwrap();
+        assert_eq!(request.command, crate::request::Command::Run);
+        rehearse(Some(Path::new("/nowhere")));
+        rehearse(None);
+    }
+}

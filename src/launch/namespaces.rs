@@ -1,0 +1,72 @@
+//! The namespaces of a run besides its mount and PID namespaces: made by init, or ahead of a request that is still to
+//! come. A network namespace takes as long to make as all the rest of the sandbox.
+
+use std::fs::File;
+use std::io;
+
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::sethostname;
+
+use super::message::StepFailure;
+use super::step::Step;
+use crate::sys::network::bring_loopback_up;
+
+/// The name of the host inside: the same on every machine.
+const HOST_NAME: &str = "isolate";
+
+const NETWORK: CloneFlags = CloneFlags::CLONE_NEWNET;
+const ALWAYS: CloneFlags = CloneFlags::CLONE_NEWIPC.union(CloneFlags::CLONE_NEWUTS);
+
+/// Where a process finds its own (namespaces(7)).
+const OF_THIS_PROCESS: [(CloneFlags, &str); 3] = [
+    (CloneFlags::CLONE_NEWIPC, "/proc/self/ns/ipc"),
+    (CloneFlags::CLONE_NEWUTS, "/proc/self/ns/uts"),
+    (NETWORK, "/proc/self/ns/net"),
+];
+
+/// Namespaces of each kind. They live as long as a process is in them or one of these descriptors is open.
+#[derive(Debug)]
+pub(crate) struct Namespaces([(CloneFlags, File); 3]);
+
+impl Namespaces {
+    /// Makes new ones, ready for a run, and returns to those in which this process was. It must have one thread only,
+    /// and after an error must not go on: nobody knows where it is.
+    pub(crate) fn ahead() -> io::Result<Self> {
+        let before = Self::of_this_process()?;
+        make(true).map_err(|failure| io::Error::from_raw_os_error(failure.errno))?;
+        let new = Self::of_this_process()?;
+        before.join(CloneFlags::all())?;
+        Ok(new)
+    }
+
+    fn of_this_process() -> io::Result<Self> {
+        let [ipc, uts, network] =
+            OF_THIS_PROCESS.map(|(kind, path)| File::open(path).map(|file| (kind, file)));
+        Ok(Self([ipc?, uts?, network?]))
+    }
+
+    /// Moves this process there; to the network only if it is not to keep its own.
+    pub(super) fn enter(&self, network: bool) -> Result<(), StepFailure> {
+        self.join(kinds(network))
+            .map_err(StepFailure::at(Step::Namespaces))
+    }
+
+    fn join(&self, kinds: CloneFlags) -> nix::Result<()> {
+        let mut chosen = self.0.iter().filter(|(kind, _)| kinds.contains(*kind));
+        chosen.try_for_each(|(kind, file)| setns(file, *kind))
+    }
+}
+
+/// Makes new ones around this process; a network only if it is not to keep its own.
+pub(super) fn make(network: bool) -> Result<(), StepFailure> {
+    unshare(kinds(network)).map_err(StepFailure::at(Step::Namespaces))?;
+    sethostname(HOST_NAME).map_err(StepFailure::at(Step::HostName))?;
+    if network {
+        bring_loopback_up().map_err(StepFailure::at(Step::Loopback))?;
+    }
+    Ok(())
+}
+
+fn kinds(network: bool) -> CloneFlags {
+    if network { ALWAYS | NETWORK } else { ALWAYS }
+}
