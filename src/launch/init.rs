@@ -60,9 +60,9 @@ pub(crate) struct InitSetup {
 /// How long init waits to be moved before it ends all the same: systemd may hang.
 const MOVE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// The life of init.
-pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd) -> ! {
-    let whereabouts = setup.moves.then(Whereabouts::now);
+/// The life of init. `keeper_pid` is the keeper's number where init comes from.
+pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd, keeper_pid: u32) -> ! {
+    let whereabouts = setup.moves.then(|| Whereabouts::beside(keeper_pid));
     let code = match live(setup, keeper.as_fd()) {
         Ok(()) => 0,
         Err(failure) => {
@@ -79,7 +79,7 @@ pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd) -> ! {
     process::exit_now(code)
 }
 
-/// The control group of init, as it was in the beginning.
+/// The control group of init, and the one that it was made in.
 struct Whereabouts {
     /// `/proc/self/cgroup`, which can be read after the root file system is another one.
     file: File,
@@ -87,9 +87,10 @@ struct Whereabouts {
 }
 
 impl Whereabouts {
-    fn now() -> io::Result<Self> {
+    /// The keeper stays where it is. init itself may have been moved before it got to this.
+    fn beside(keeper_pid: u32) -> io::Result<Self> {
         let file = File::open("/proc/self/cgroup")?;
-        let before = Self::read(&file)?;
+        let before = Self::read(&File::open(format!("/proc/{keeper_pid}/cgroup"))?)?;
         Ok(Self { file, before })
     }
 

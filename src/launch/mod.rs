@@ -77,11 +77,12 @@ impl Drop for Init {
 /// The calling process must have one thread only.
 pub(crate) fn spawn(setup: &InitSetup, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Init> {
     let (keeper, init) = socket::pair()?;
+    let keeper_pid = std::process::id();
     let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
     match process::clone(namespaces, cgroup)? {
         Cloned::Child => {
             drop(keeper);
-            init::run(setup, &init)
+            init::run(setup, &init, keeper_pid)
         }
         Cloned::Parent { pid, pidfd } => Ok(Init {
             pid,
