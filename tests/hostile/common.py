@@ -16,6 +16,11 @@ NULL = os.open("/dev/null", os.O_RDWR)
 KINDS = {}
 
 
+def some(things):
+    """All of them, or a part where each takes long."""
+    return things if FEWER == 1 else chance.sample(things, -(-len(things) * 2 // 5))
+
+
 def kind(function):
     """One way of being hostile."""
     KINDS[function.__name__] = function

@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 
-from common import BOX, NULL, PATH, TRUE, chance, kind, quickly, sleeping, tell
+from common import BOX, NULL, PATH, TRUE, chance, kind, quickly, sleeping, some, tell
 from wire import Broker, announcement, request
 
 
@@ -53,7 +53,7 @@ def interrupted(argv, point, end):
 @kind
 def deaths():
     """Dies everywhere."""
-    for argv in COMMANDS:
+    for argv in some(COMMANDS):
         for point in 0, 1, 2, 3, 4, 4, 4, 4, 4, 4:
             chance.random()
             quickly(1, lambda: interrupted(argv, point, lambda _: os.kill(os.getpid(), signal.SIGKILL)))
@@ -63,7 +63,7 @@ def deaths():
 def shutdowns():
     """Closes one direction everywhere."""
     for how in socket.SHUT_RD, socket.SHUT_WR, socket.SHUT_RDWR:
-        for argv in COMMANDS:
+        for argv in some(COMMANDS):
             for point in 0, 1, 2, 3, 4, 4:
 
                 def end(broker):
