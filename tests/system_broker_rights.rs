@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{ALICE, BOB, TestBox, finish};
+use support::{ALICE, BOB, TestBox, finish, processes_of, wait_until};
 use system::{Rules, must};
 
 mod support;
@@ -174,21 +176,63 @@ fn a_worker_in_a_system_service_needs_no_login() {
     assert!(must("systemd-run", &arguments).contains("code 125"));
 }
 
+/// polkit, stopped until this is dropped.
+struct Silent(Pid);
+
+impl Silent {
+    fn new() -> Self {
+        let polkit = must(
+            "systemctl",
+            &["show", "--value", "--property=MainPID", "polkit.service"],
+        );
+        let polkit = Pid::from_raw(polkit.trim().parse().unwrap());
+        kill(polkit, Signal::SIGSTOP).unwrap();
+        Self(polkit)
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        kill(self.0, Signal::SIGCONT).unwrap();
+    }
+}
+
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
-fn a_polkit_that_does_not_answer_is_waited_for() {
+fn a_program_begins_when_polkit_has_answered_and_its_limits_count_from_there() {
     let test_box = test_box();
     test_box.init();
-    let polkit = must(
-        "systemctl",
-        &["show", "--value", "--property=MainPID", "polkit.service"],
-    );
-    let polkit = Pid::from_raw(polkit.trim().parse().unwrap());
-    kill(polkit, Signal::SIGSTOP).unwrap();
-    let mut waiting = support::Started::new(test_box.isolate_command(&RUN), Some(b""));
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    let still = waiting.is_running();
-    kill(polkit, Signal::SIGCONT).unwrap();
-    assert!(still);
+    let ran = test_box.inside().join("ran");
+    let begin = |limit: &str| {
+        let silent = Silent::new();
+        let command = [limit, "--run", "--", "/bin/touch", "ran"];
+        let waiting = support::Started::new(test_box.isolate_command(&command), Some(b""));
+        wait_until("the program's process is there", || {
+            !processes_of(test_box.uid()).is_empty()
+        });
+        (silent, waiting)
+    };
+    let limit = if support::slow() { 10 } else { 2 };
+    let (silent, mut waiting) = begin(&format!("--wall-time={limit}"));
+    // Longer than the limit, and than init's patience with a keeper that does not keep it.
+    sleep(Duration::from_secs(limit + 2));
+    assert!(waiting.is_running());
+    assert!(!ran.exists());
+    drop(silent);
     waiting.finish().assert_success();
+    assert!(ran.exists());
+    std::fs::remove_file(&ran).unwrap();
+
+    let rule = "polkit.addRule(function (action, subject) {\n\
+        if (action.id == 'io.github.isolate_run.use-box' && action.lookup('wall-time') == '77')\n\
+        return polkit.Result.NO; });\n";
+    let refused = ["--wall-time=77", "--run", "--", "/bin/true"];
+    let probe = || test_box.isolate(&refused).code == 2;
+    let _rules = Rules::new("20-test-limit", rule, probe);
+    let (silent, waiting) = begin("--wall-time=77");
+    drop(silent);
+    let output = waiting.finish();
+    output.assert_refused(2, "io.github.isolate_run.use-box");
+    assert!(!ran.exists());
+    assert!(processes_of(test_box.uid()).is_empty());
 }

@@ -347,6 +347,10 @@ impl Keeper<'_> {
                 self.program = descriptor;
                 Some(Event::Started)
             }
+            // It waits for that; should it ever not, this is where it ends.
+            ToKeeper::Begun(..) if self.permission.is_some() => Some(Event::Failed(
+                "the program's process did not wait for the permission to run it".to_owned(),
+            )),
             ToKeeper::Begun(used, moment) => {
                 self.figures.begin(used, moment);
                 self.stages.begun = Some(moment);
