@@ -84,21 +84,15 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes the next message; `None` when nothing more has come.
-    pub(super) fn receive(&mut self) -> Result<Option<Incoming>, BusError> {
-        loop {
-            if self.held_back.is_some() {
-                self.shake_hands()?;
-            }
-            // The first message may have come with the last word of the handshake.
-            if self.held_back.is_none() {
-                if let Some(message) = Incoming::take(&mut self.received)? {
-                    return Ok(Some(message));
-                }
-            }
-            if !self.read()? {
-                return Ok(None);
-            }
+    /// Takes the next message of what was read; `None` when that is none.
+    pub(super) fn take(&mut self) -> Result<Option<Incoming>, BusError> {
+        if self.held_back.is_some() {
+            self.shake_hands()?;
+        }
+        // The first message may have come with the last word of the handshake.
+        match self.held_back {
+            Some(_) => Ok(None),
+            None => Incoming::take(&mut self.received),
         }
     }
 
@@ -129,7 +123,7 @@ impl Connection {
     }
 
     /// Reads what is there; false when that is nothing.
-    fn read(&mut self) -> Result<bool, BusError> {
+    pub(super) fn read(&mut self) -> Result<bool, BusError> {
         let mut buffer = [0; 4096];
         loop {
             match (&*self.stream).read(&mut buffer) {
@@ -168,6 +162,15 @@ mod tests {
     use super::*;
     use crate::bus::message::tests::signal;
 
+    fn receive(connection: &mut Connection) -> Result<Option<Incoming>, BusError> {
+        loop {
+            match connection.take()? {
+                None if connection.read()? => {}
+                taken => return Ok(taken),
+            }
+        }
+    }
+
     #[test]
     fn nothing_is_sent_before_the_bus_has_let_us_in() {
         let (ours, theirs) = UnixStream::pair().unwrap();
@@ -180,17 +183,17 @@ mod tests {
         };
         let mut theirs = theirs;
         let mut buffer = [0; 4096];
-        assert!(bus.receive().unwrap().is_none());
+        assert!(receive(&mut bus).unwrap().is_none());
         assert!(theirs.read(&mut buffer).is_err());
         std::io::Write::write_all(&mut theirs, b"OK 0123\r\nAGREE_UNIX").unwrap();
-        assert!(bus.receive().unwrap().is_none());
+        assert!(receive(&mut bus).unwrap().is_none());
         assert!(theirs.read(&mut buffer).is_err());
         std::io::Write::write_all(&mut theirs, b"_FD\r\n").unwrap();
         std::io::Write::write_all(&mut theirs, signal(&(1, "one")).data().bytes()).unwrap();
-        assert_eq!(bus.receive().unwrap().unwrap().member, "D");
+        assert_eq!(receive(&mut bus).unwrap().unwrap().member, "D");
         assert!(theirs.read(&mut buffer).unwrap() > 100);
         drop(theirs);
-        assert!(matches!(bus.receive(), Err(BusError::Disconnected)));
+        assert!(matches!(receive(&mut bus), Err(BusError::Disconnected)));
     }
 
     #[test]
@@ -202,7 +205,7 @@ mod tests {
             held_back: Some(Vec::new()),
         };
         std::io::Write::write_all(&mut theirs, b"REJECTED EXTERNAL\r\n").unwrap();
-        let error = bus.receive().unwrap_err();
+        let error = receive(&mut bus).unwrap_err();
         assert!(error.to_string().contains("REJECTED EXTERNAL"), "{error}");
         assert!(!error.is_transient());
     }

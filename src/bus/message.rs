@@ -18,7 +18,7 @@ pub(crate) enum Kind {
 }
 
 /// A message that has come.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) kind: Kind,
     /// The serial number of the call that it answers.

@@ -133,6 +133,8 @@ struct Shared {
 /// One who uses a connection.
 #[derive(Debug, Default)]
 struct Party {
+    /// Whether it wants signals, too.
+    takes_signals: bool,
     /// The serial numbers of its calls.
     calls: Vec<u32>,
     /// What has come for it.
@@ -160,14 +162,17 @@ impl Bus {
             stream: Rc::clone(connection.stream()),
             shared: Rc::new(RefCell::new(Shared {
                 connection,
-                parties: vec![Some(Party::default())],
+                parties: vec![Some(Party {
+                    takes_signals: true,
+                    ..Party::default()
+                })],
             })),
             me: 0,
         }
     }
 
-    /// The same connection for somebody else. Each gets the answers to their own calls, and both get all that is no
-    /// answer. Who waits for one of them asks [`Self::has_mail`] of all before.
+    /// The same connection for somebody else, who gets the answers to their own calls and nothing more. Who waits for one
+    /// of them asks [`Self::has_mail`] of all before.
     pub(crate) fn share(&self) -> Self {
         let mut shared = self.shared.borrow_mut();
         shared.parties.push(Some(Party::default()));
@@ -220,13 +225,16 @@ impl Bus {
     pub(crate) fn receive(&mut self) -> Result<Option<Incoming>, BusError> {
         let mut shared = self.shared.borrow_mut();
         loop {
+            // All that was read is handed out: nothing would tell the others that it is there.
+            while let Some(message) = shared.connection.take()? {
+                shared.deliver(message);
+            }
             let party = shared.parties[self.me].as_mut();
             if let Some(message) = party.and_then(|party| party.mail.pop_front()) {
                 return Ok(Some(message));
             }
-            match shared.connection.receive()? {
-                Some(message) => shared.deliver(message),
-                None => return Ok(None),
+            if !shared.connection.read()? {
+                return Ok(None);
             }
         }
     }
@@ -241,10 +249,16 @@ impl Shared {
         };
         match parties.find(is_answer_to) {
             Some(caller) => caller.mail.push_back(message),
-            None => {
-                let all = self.parties.iter_mut().flatten();
-                all.for_each(|party| party.mail.push_back(message.clone()));
+            // Everybody can send us signals: they are not kept for who waits for none yet.
+            None if message.kind == Kind::Signal => {
+                let mut parties = self.parties.iter_mut().flatten();
+                if let Some(party) = parties.find(|party| party.takes_signals) {
+                    if !party.calls.is_empty() {
+                        party.mail.push_back(message);
+                    }
+                }
             }
+            None => {}
         }
     }
 }
@@ -292,39 +306,48 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everybody_gets_the_answers_to_their_own_calls_and_all_signals() {
+    fn everybody_gets_the_answers_to_their_own_calls_and_nothing_is_left_lying() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         let mut one = Bus::over(Connection::established(ours));
         let mut other = one.share();
         let call = |name| call_of_the_bus(name, &()).unwrap();
-        let (of_one, of_other) = (call("One"), call("Other"));
-        one.send(of_one.clone()).unwrap();
-        other.send(of_other.clone()).unwrap();
         let answer = |call: &Message| {
             let answer = Message::method_return(&call.header()).unwrap();
             answer.build(&()).unwrap()
         };
-        for message in [answer(&of_other), signal(&(1, "one")), answer(&of_one)] {
-            theirs.write_all(message.data().bytes()).unwrap();
-        }
-        assert!(!one.has_mail() && !other.has_mail());
-        assert_eq!(one.receive().unwrap().unwrap().kind, Kind::Signal);
-        assert!(other.has_mail());
-        let last = one.receive().unwrap().unwrap();
-        assert_eq!(last.answers, Some(serial(&of_one)));
+        let mut tell = |messages: &[Message]| {
+            let bytes = messages.iter().map(|message| message.data().bytes());
+            theirs
+                .write_all(&bytes.collect::<Vec<_>>().concat())
+                .unwrap();
+        };
+        // Whoever has asked nothing waits for no signal.
+        tell(&[signal(&(1, "early"))]);
         assert!(one.receive().unwrap().is_none());
-        let first = other.receive().unwrap().unwrap();
-        assert_eq!(first.answers, Some(serial(&of_other)));
-        assert_eq!(other.receive().unwrap().unwrap().kind, Kind::Signal);
+        let (of_one, of_other) = (call("One"), call("Other"));
+        one.send(of_one.clone()).unwrap();
+        other.send(of_other.clone()).unwrap();
+        tell(&[
+            answer(&of_one),
+            answer(&of_other),
+            answer(&call("Nobody")),
+            signal(&(1, "one")),
+        ]);
+        assert!(!one.has_mail() && !other.has_mail());
+        let first = one.receive().unwrap().unwrap();
+        assert_eq!(first.answers, Some(serial(&of_one)));
+        assert!(one.has_mail() && other.has_mail());
+        let theirs_first = other.receive().unwrap().unwrap();
+        assert_eq!(theirs_first.answers, Some(serial(&of_other)));
         assert!(!other.has_mail() && other.receive().unwrap().is_none());
-        // Nothing is kept for those who have left.
+        assert_eq!(one.receive().unwrap().unwrap().kind, Kind::Signal);
+        assert!(one.receive().unwrap().is_none());
+        // Nothing is kept for those who have left, and what has come is there after the end.
         drop(other);
-        let late = signal(&(1, "late"));
-        theirs.write_all(late.data().bytes()).unwrap();
-        assert!(one.receive().unwrap().is_some());
-        assert!(one.shared.borrow().parties[1].is_none());
+        tell(&[answer(&of_other), signal(&(1, "late"))]);
         drop(theirs);
+        assert_eq!(one.receive().unwrap().unwrap().kind, Kind::Signal);
         assert!(!one.is_alive());
     }
 }

@@ -215,7 +215,8 @@ fn available_cpus() -> nix::Result<usize> {
 
 /// What the keeper waits for, what matters first first: a program that has ended by itself is not
 /// killed for a deadline that passed in the same moment, and init has gone only when all that it had
-/// to say was heard.
+/// to say was heard. Before all that comes what another one has read from the bus ([`Keeper::has_mail`]): only while
+/// no program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Init,

@@ -90,7 +90,10 @@ impl Whereabouts {
     /// The keeper stays where it is. init itself may have been moved before it got to this.
     fn beside(keeper_pid: u32) -> io::Result<Self> {
         let file = File::open("/proc/self/cgroup")?;
-        let before = Self::read(&File::open(format!("/proc/{keeper_pid}/cgroup"))?)?;
+        let of_keeper = File::open(format!("/proc/{keeper_pid}/cgroup"));
+        // A keeper that is gone already tells nothing.
+        let before = of_keeper.and_then(|keeper| Self::read(&keeper));
+        let before = before.or_else(|_| Self::read(&file))?;
         Ok(Self { file, before })
     }
 

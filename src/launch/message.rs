@@ -205,12 +205,24 @@ impl FromKeeper {
 
     /// Receives on the other side; `None` when the keeper is gone.
     pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<(Self, Option<OwnedFd>)>> {
-        receive_words(socket, |words| match words[0] {
+        receive_words(socket, Self::from_words)
+    }
+
+    /// The same for a message without a descriptor. Allocates nothing: the address space of who is about to become the
+    /// program may be limited.
+    pub(super) fn receive_alone(socket: BorrowedFd<'_>) -> io::Result<Option<Self>> {
+        let mut bytes = [0_u8; SIZE];
+        let length = socket::receive_alone(socket, &mut bytes)?;
+        decode(&bytes[..length], Self::from_words)
+    }
+
+    fn from_words(words: &Words) -> Option<Self> {
+        match words[0] {
             1 => Some(Self::Go),
             2 => Some(Self::Permitted),
             3 => Some(Self::Leave),
             _ => None,
-        })
+        }
     }
 }
 
@@ -228,20 +240,26 @@ fn send_words(
 
 fn receive_words<T>(
     socket: BorrowedFd<'_>,
-    decode: impl Fn(&Words) -> Option<T>,
+    from_words: impl Fn(&Words) -> Option<T>,
 ) -> io::Result<Option<(T, Option<OwnedFd>)>> {
     let mut bytes = [0_u8; SIZE];
     let (length, descriptor) = socket::receive(socket, &mut bytes)?;
-    if length == 0 {
+    let message = decode(&bytes[..length], from_words)?;
+    Ok(message.map(|message| (message, descriptor)))
+}
+
+/// `None` for no bytes: nobody is left on the other side.
+fn decode<T>(bytes: &[u8], from_words: impl Fn(&Words) -> Option<T>) -> io::Result<Option<T>> {
+    if bytes.is_empty() {
         return Ok(None);
     }
     let mut words: Words = [0; WORDS];
     for (word, from) in words.iter_mut().zip(bytes.chunks_exact(8)) {
         *word = from.try_into().map_or(0, u64::from_ne_bytes);
     }
-    let message = (length == SIZE).then(|| decode(&words)).flatten();
+    let message = (bytes.len() == SIZE).then(|| from_words(&words)).flatten();
     message
-        .map(|message| Some((message, descriptor)))
+        .map(Some)
         .ok_or_else(|| io::Error::from_raw_os_error(libc::EBADMSG))
 }
 
@@ -286,6 +304,9 @@ mod tests {
             let (received, descriptor) = FromKeeper::receive(init.as_fd()).unwrap().unwrap();
             assert_eq!(received, message);
             assert!(descriptor.is_some());
+            message.send(keeper.as_fd(), None).unwrap();
+            let alone = FromKeeper::receive_alone(init.as_fd()).unwrap();
+            assert_eq!(alone, Some(message));
         }
     }
 

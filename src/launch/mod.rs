@@ -69,7 +69,7 @@ impl Drop for Init {
 /// build the sandbox at once and then waits for [`message::FromKeeper::Go`].
 ///
 /// Only the mount and PID namespaces come with the clone, for which the keeper waits; init makes the
-/// others itself, while the keeper talks to systemd: a network namespace takes as long as all the rest.
+/// others itself, while the keeper talks to systemd, or enters those that were made ahead ([`Namespaces`]).
 ///
 /// There is no cgroup namespace among them: with `nsdelegate`, a process in one could not clone into
 /// a leaf outside of it, and init is moved to its scope only later. The program gets its own.

@@ -29,14 +29,17 @@ const OF_THIS_PROCESS: [(CloneFlags, &str); 3] = [
 pub(crate) struct Namespaces([(CloneFlags, File); 3]);
 
 impl Namespaces {
-    /// Makes new ones, ready for a run, and returns to those in which this process was. It must have one thread only,
-    /// and after an error must not go on: nobody knows where it is.
-    pub(crate) fn ahead() -> io::Result<Self> {
-        let before = Self::of_this_process()?;
-        make(true).map_err(|failure| io::Error::from_raw_os_error(failure.errno))?;
-        let new = Self::of_this_process()?;
+    /// Makes new ones, ready for a run, and returns to those in which this process was; `None` where none can be had, of
+    /// which init will tell. The process must have one thread only, and after an error must not go on: nobody knows where
+    /// it is.
+    pub(crate) fn ahead() -> io::Result<Option<Self>> {
+        let Ok(before) = Self::of_this_process() else {
+            return Ok(None);
+        };
+        let made = make(true).is_ok();
+        let new = Self::of_this_process();
         before.join(CloneFlags::all())?;
-        Ok(new)
+        Ok(new.ok().filter(|_| made))
     }
 
     fn of_this_process() -> io::Result<Self> {

@@ -152,21 +152,22 @@ fn set_up(
     setresuid(uid, uid, uid).map_err(StepFailure::at(Step::UserIds))?;
     credentials::drop_capabilities().map_err(StepFailure::at(Step::Capabilities))?;
     nix::sys::prctl::set_no_new_privs().map_err(StepFailure::at(Step::NoNewPrivileges))?;
-    SigSet::empty()
-        .thread_set_mask()
-        .map_err(StepFailure::at(Step::Signals))?;
     credentials::install_filter(filter).map_err(StepFailure::at(Step::Filter))?;
     if let Some(gate) = gate {
         wait_for_permission(keeper)?;
         drop(gate);
     }
-    start_clock(keeper).map(drop)
+    start_clock(keeper)?;
+    // Only now: a key that is typed while this process waits ends a program, not the set-up of one.
+    SigSet::empty()
+        .thread_set_mask()
+        .map_err(StepFailure::at(Step::Signals))
 }
 
 /// Returns when the caller may run the program, and not before.
 fn wait_for_permission(keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
-    match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
-        Some((FromKeeper::Permitted, _)) => Ok(()),
+    match FromKeeper::receive_alone(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
+        Some(FromKeeper::Permitted) => Ok(()),
         // Or the keeper is dead.
         _ => Err(StepFailure::at(Step::HearFromKeeper)(Errno::EPERM)),
     }

@@ -78,6 +78,18 @@ pub(crate) fn receive(
     Ok((message.bytes, descriptor))
 }
 
+/// Receives one message of at most `buffer`'s size, without a descriptor; its length is 0 when the other side is gone.
+/// Allocates nothing.
+pub(crate) fn receive_alone(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::empty()) {
+            // As in `receive`.
+            Err(nix::errno::Errno::EINTR | nix::errno::Errno::ECONNRESET) => {}
+            other => return Ok(other?),
+        }
+    }
+}
+
 /// One message with any number of descriptors.
 #[derive(Debug)]
 pub(crate) struct Packet {

@@ -41,7 +41,7 @@ impl Question {
 }
 
 impl Answer {
-    /// Answers. The keeper waits, so there is room.
+    /// Answers. It is the one answer on this channel, so there is room.
     pub(super) fn send(&self, account: BorrowedFd<'_>) -> io::Result<()> {
         send(account, self)
     }

@@ -52,16 +52,21 @@ pub(super) fn attend(beginning: Beginning, config: Option<&Path>) {
         mut connection,
         prepared,
     } = beginning;
-    let admitted = admit(&mut connection, account, prepared, config);
-    let done = match &admitted {
-        Ok((context, _)) => carry_out(context),
+    let mut admitted = admit(&mut connection, account, prepared, config);
+    let done = match &mut admitted {
+        Ok((context, _)) => {
+            let done = carry_out(context);
+            // Whoever hears that it is over may unmount what they had opened.
+            drop(std::mem::take(&mut context.directories));
+            done
+        }
         Err(failure) => Err(failure.clone()),
     };
     let reply = match done {
         Ok((answer, results)) => Reply::Done(answer, results),
         Err(failure) => Reply::Failed(cut(&failure.to_string())),
     };
-    // A caller who is gone, or does not listen, learns nothing. Only now is everything let go: nobody waits for that.
+    // A caller who is gone, or does not listen, learns nothing. Only now is the rest let go: nobody waits for that.
     send_reply(connection.as_fd(), &reply).ok();
 }
 

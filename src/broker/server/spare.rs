@@ -1,4 +1,4 @@
-//! A keeper that stands by for the next request, with its connections to the bus and the program's namespaces made: what
+//! A keeper that stands by for the next request, with its connection to the bus and the program's namespaces made: what
 //! takes longest of all that a request could wait for, and does not depend on it.
 
 use std::ffi::CStr;
@@ -133,7 +133,7 @@ fn stand_by(
                 polkit: shared.and_then(|bus| Link::ahead(bus).ok()),
                 ahead: Ahead {
                     bus,
-                    namespaces: Some(Namespaces::ahead()?),
+                    namespaces: Namespaces::ahead()?,
                     filter: outlook.filter.clone(),
                 },
             }
