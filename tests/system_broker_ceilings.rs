@@ -1,6 +1,8 @@
 //! What users who are not root may have at most: requests above are refused with the figure, before anything starts.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::path::Path;
+
 use support::{ALICE, TestBox, finish, wait_until};
 
 mod support;
@@ -82,4 +84,45 @@ fn memory_is_added_up_and_needs_a_control_group() {
         .isolate(&["--cg", "--cg-mem=101M", "--run", "--", "/bin/true"])
         .assert_refused(2, "100M (limits.memory)");
     test_box.isolate(&["--cleanup"]).assert_silent_success();
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_cpu_quota_is_that_of_a_users_slice_and_goes_with_the_configuration() {
+    let quotas = "cpu_quota = '20%'\ntotal_cpu_quota = '150%'\n";
+    let slice = "slice = 'testquota.slice'\n[limits]\n";
+    let test_box = TestBox::with_manager("systemd").called_by(ALICE);
+    let test_box = test_box.config(&format!("{slice}{quotas}"));
+    let all = Path::new("/sys/fs/cgroup/testquota.slice");
+    // While something runs there.
+    let in_force = || {
+        let running = system::start(&test_box);
+        let slices = [all.to_owned(), all.join("testquota-u1000.slice")];
+        let quotas = slices.map(|slice| {
+            let quota = std::fs::read_to_string(slice.join("cpu.max"));
+            // The controller is there for a quota alone.
+            quota.unwrap_or_else(|_| "max 100000\n".to_owned())
+        });
+        system::let_go(&test_box);
+        running.finish().assert_ok();
+        quotas
+    };
+    let wanted = ["150000 100000\n", "20000 100000\n"];
+    assert_eq!(in_force(), wanted);
+    let busy = test_box.shell("while :; do :; done");
+    let run = busy.options(&["--wall-time=3"]).run();
+    assert_eq!(run.meta.get("status"), Some("TO"), "{run:?}");
+    // Of 3 s, a fifth; without the quota nearly all.
+    assert!(run.meta.number("time") < 1.5, "{run:?}");
+    assert_eq!(in_force(), wanted);
+
+    let config = test_box.config_file();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace(quotas, "")).unwrap();
+    assert_eq!(in_force(), ["max 100000\n", "max 100000\n"]);
+
+    let slices = ["testquota.slice", "testquota-u1000.slice"];
+    system::must("systemctl", &[&["stop"], &slices[..]].concat());
+    system::must("systemctl", &[&["revert"], &slices[..]].concat());
+    wait_until("the slices are gone", || !all.exists());
 }

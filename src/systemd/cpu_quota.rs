@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -39,9 +39,14 @@ impl std::error::Error for QuotaError {
 /// Has systemd set the quota of a slice, in percent of one CPU or `None` for no limit, unless it is in force already.
 /// `cgroup` is where the slice is, if it is there.
 pub(crate) fn ensure(slice: &str, cgroup: &Path, percent: Option<u32>) -> Result<(), QuotaError> {
-    // Without the file there is no limit: neither the slice nor its controller need be there.
-    let now = fs::read_to_string(cgroup.join("cpu.max")).ok();
-    if now.as_deref().and_then(percent_of) == percent {
+    let now = match fs::read_to_string(cgroup.join("cpu.max")) {
+        Ok(cpu_max) => percent_of(&cpu_max),
+        // The slice or its controller is not there, as nothing runs in it: what was set before holds when it is.
+        Err(_) => fs::read_to_string(setting_of(slice))
+            .ok()
+            .and_then(|setting| percent_set(&setting)),
+    };
+    if now == percent {
         return Ok(());
     }
     set(slice, percent).map_err(|source| QuotaError {
@@ -55,6 +60,20 @@ fn percent_of(cpu_max: &str) -> Option<u32> {
     let (quota, period) = cpu_max.trim_end().split_once(' ')?;
     let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
     u32::try_from(quota.checked_mul(100)?.checked_div(period)?).ok()
+}
+
+/// Where systemd keeps what it was told by SetUnitProperties until the next boot (systemd.unit(5), system.control).
+fn setting_of(slice: &str) -> PathBuf {
+    let name = format!("{slice}.d/50-CPUQuota.conf");
+    Path::new("/run/systemd/system.control").join(name)
+}
+
+/// The percentage in such a file; it is empty for no limit.
+fn percent_set(setting: &str) -> Option<u32> {
+    let mut values = setting
+        .lines()
+        .filter_map(|line| line.strip_prefix("CPUQuota="));
+    values.next_back()?.strip_suffix('%')?.parse().ok()
 }
 
 fn set(slice: &str, percent: Option<u32>) -> Result<(), BusError> {
@@ -107,6 +126,16 @@ mod tests {
         assert_eq!(percent_of("5000 10000\n"), Some(50));
         for no_limit in ["max 100000\n", "", "1 0\n", "x y"] {
             assert_eq!(percent_of(no_limit), None, "{no_limit}");
+        }
+    }
+
+    #[test]
+    fn what_systemd_was_told_is_read_from_its_own_file() {
+        let file = |value: &str| format!("# Made by systemd.\n[Slice]\nCPUQuota={value}\n");
+        assert_eq!(percent_set(&file("20%")), Some(20));
+        assert_eq!(percent_set(&file("150%")), Some(150));
+        for none in [file(""), file("x%"), String::new()] {
+            assert_eq!(percent_set(&none), None, "{none}");
         }
     }
 
