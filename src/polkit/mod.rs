@@ -7,6 +7,7 @@
 //!
 //! Whatever goes wrong is a "no": without a bus, without polkit, without an answer that is understood.
 
+mod action;
 mod call;
 mod denied;
 #[cfg(test)]
@@ -16,7 +17,6 @@ mod link;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -28,46 +28,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use crate::bus::{self, BusError};
 use crate::clock::Moment;
 use crate::error::chain;
+pub(crate) use action::Action;
 use call::{Told, Verdict};
 pub(crate) use denied::{Denied, Why};
 pub(crate) use link::Link;
-
-/// What polkit is asked for: the actions of polkit/io.github.isolate_run.policy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// To make, run in and clean up boxes of one's own.
-    UseBox,
-    /// To give a program the network.
-    ShareNetwork,
-    /// To give a program devices.
-    UseDevices,
-    /// To do so with other users' boxes.
-    ManageBoxes,
-}
-
-impl Action {
-    /// polkit's name for it.
-    pub(crate) fn id(self) -> &'static str {
-        match self {
-            Self::UseBox => "io.github.isolate_run.use-box",
-            Self::ShareNetwork => "io.github.isolate_run.share-network",
-            Self::UseDevices => "io.github.isolate_run.use-devices",
-            Self::ManageBoxes => "io.github.isolate_run.manage-boxes",
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    /// What one does: `use a box`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::UseBox => "use a box",
-            Self::ShareNetwork => "share the network",
-            Self::UseDevices => "use devices",
-            Self::ManageBoxes => "manage the boxes of others",
-        })
-    }
-}
 
 /// The process that wants to do something, as the kernel tells who it is: never as it says itself.
 #[derive(Debug)]
