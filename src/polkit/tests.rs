@@ -305,3 +305,35 @@ fn nothing_is_waited_for_when_the_caller_has_ended() {
     drop(authority);
     bus.join().unwrap();
 }
+
+#[test]
+fn an_answer_is_heard_without_waiting_for_it() {
+    for is_allowed in [true, false] {
+        let (heard, hears) = std::sync::mpsc::channel();
+        let (speak, speaks) = std::sync::mpsc::channel::<()>();
+        let (mut authority, bus, _dir) = authority(move |listener| {
+            let mut side = Side::accept(&listener);
+            let check = side.call_of("CheckAuthorization");
+            side.say_who_polkit_is();
+            heard.send(()).unwrap();
+            speaks.recv().unwrap();
+            side.answer(check.serial, POLKIT, (is_allowed, false), &[]);
+        });
+        authority.ask(Action::UseBox, &[]);
+        while hears.try_recv().is_err() {
+            assert!(authority.proceed().is_none());
+            thread::sleep(Duration::from_millis(1));
+        }
+        assert!(authority.proceed().is_none() && !authority.has_mail());
+        speak.send(()).unwrap();
+        let answered = loop {
+            let ready = PollFd::new(authority.ready().unwrap(), PollFlags::POLLIN);
+            assert_eq!(poll(&mut [ready], PollTimeout::from(20_000_u16)), Ok(1));
+            if let Some(answered) = authority.proceed() {
+                break answered;
+            }
+        };
+        assert_eq!(answered.is_ok(), is_allowed);
+        bus.join().unwrap();
+    }
+}
