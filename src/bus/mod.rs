@@ -126,15 +126,13 @@ pub(crate) struct Bus {
 #[derive(Debug)]
 struct Shared {
     connection: Connection,
-    /// `None`: has left.
+    /// `None`: has left. The first is whose the connection was alone; it gets signals, too.
     parties: Vec<Option<Party>>,
 }
 
 /// One who uses a connection.
 #[derive(Debug, Default)]
 struct Party {
-    /// Whether it wants signals, too.
-    takes_signals: bool,
     /// The serial numbers of its calls.
     calls: Vec<u32>,
     /// What has come for it.
@@ -162,10 +160,7 @@ impl Bus {
             stream: Rc::clone(connection.stream()),
             shared: Rc::new(RefCell::new(Shared {
                 connection,
-                parties: vec![Some(Party {
-                    takes_signals: true,
-                    ..Party::default()
-                })],
+                parties: vec![Some(Party::default())],
             })),
             me: 0,
         }
@@ -191,17 +186,6 @@ impl Bus {
             party.calls.push(serial(&message));
         }
         shared.connection.send(message)
-    }
-
-    /// Takes what has come while nothing was asked; false when the connection is of no use any more.
-    pub(crate) fn is_alive(&mut self) -> bool {
-        loop {
-            match self.receive() {
-                Ok(Some(_)) => {}
-                Ok(None) => return true,
-                Err(_) => return false,
-            }
-        }
     }
 
     /// Whether nothing is held back.
@@ -251,10 +235,9 @@ impl Shared {
             Some(caller) => caller.mail.push_back(message),
             // Everybody can send us signals: they are not kept for who waits for none yet.
             None if message.kind == Kind::Signal => {
-                let mut parties = self.parties.iter_mut().flatten();
-                if let Some(party) = parties.find(|party| party.takes_signals) {
-                    if !party.calls.is_empty() {
-                        party.mail.push_back(message);
+                if let Some(Some(first)) = self.parties.first_mut() {
+                    if !first.calls.is_empty() {
+                        first.mail.push_back(message);
                     }
                 }
             }
@@ -348,6 +331,6 @@ mod tests {
         tell(&[answer(&of_other), signal(&(1, "late"))]);
         drop(theirs);
         assert_eq!(one.receive().unwrap().unwrap().kind, Kind::Signal);
-        assert!(!one.is_alive());
+        assert!(matches!(one.receive(), Err(BusError::Disconnected)));
     }
 }

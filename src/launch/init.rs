@@ -243,8 +243,8 @@ fn reap_until(pid: i32, waits: Option<OwnedFd>, patience: Option<Duration>) -> i
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let mut happened = polled.iter().map(|fd| fd.any().unwrap_or(false));
-        let [has_ended, is_over, goes_on] = [(); 3].map(|()| happened.next().unwrap_or(false));
+        let has_come = |at: usize| polled.get(at).is_some_and(|fd| fd.any().unwrap_or(false));
+        let [has_ended, is_over, goes_on] = [0, 1, 2].map(has_come);
         drop(polled);
         if goes_on {
             waits = None;

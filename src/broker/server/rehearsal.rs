@@ -17,18 +17,7 @@ pub(super) fn rehearse(config: Option<&Path>) {
     let Ok(own) = Inheritance::of_process() else {
         return;
     };
-    let argv = ["isolate-run", "--run", "--", "/bin/true"].map(Into::into);
-    let (environment, directories) = (Vec::new(), Vec::new());
-    let called = Called::new(
-        &argv,
-        environment,
-        0,
-        Vec::new(),
-        directories,
-        own.clone(),
-        false,
-    );
-    let received = called
+    let received = made_up(own.clone())
         .to_bytes()
         .map(|bytes| Called::from_bytes(&bytes, STANDARD));
     if let Ok(Ok(called)) = received {
@@ -38,6 +27,21 @@ pub(super) fn rehearse(config: Option<&Path>) {
         drop(find_place(&loaded.settings.cgroup));
     }
     systemd::rehearse();
+}
+
+/// The request of nobody.
+fn made_up(inheritance: Inheritance) -> Called {
+    let argv = ["isolate-run", "--run", "--", "/bin/true"].map(Into::into);
+    let (environment, inherited, directories) = (Vec::new(), Vec::new(), Vec::new());
+    Called::new(
+        &argv,
+        environment,
+        0,
+        inherited,
+        directories,
+        inheritance,
+        false,
+    )
 }
 
 /// Reads a request and what polkit is asked about it. The fuzz targets do the same.
@@ -59,9 +63,7 @@ mod tests {
     #[test]
     fn what_is_rehearsed_is_a_run() {
         let own = Inheritance::of_process().unwrap();
-        let argv = ["isolate-run", "--run", "--", "/bin/true"].map(Into::into);
-        let called = Called::new(&argv, Vec::new(), 0, Vec::new(), Vec::new(), own, false);
-        let request = read(&called).unwrap();
+        let request = read(&made_up(own)).unwrap();
         assert_eq!(request.command, crate::request::Command::Run);
         rehearse(Some(Path::new("/nowhere")));
         rehearse(None);

@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -38,25 +38,24 @@ pub(super) struct Spare {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Meanwhile<'a> {
     /// It prepares for one.
-    Prepare(&'a Outlook),
+    Prepare(&'a Outlook<'a>),
     /// Nothing: its request is there already, and may be none.
     Nothing,
 }
 
 /// What is known of requests to come when the broker begins.
 #[derive(Debug)]
-pub(super) struct Outlook {
-    config: Option<PathBuf>,
+pub(super) struct Outlook<'a> {
+    config: Option<&'a Path>,
     /// For what is configured now, which is nearly always what is asked for.
     filter: Option<Filter>,
 }
 
-impl Outlook {
+impl<'a> Outlook<'a> {
     /// With this configuration, or the usual one.
-    pub(super) fn new(config: Option<&Path>) -> Self {
+    pub(super) fn new(config: Option<&'a Path>) -> Self {
         let loaded = config::load(&ConfigSource::new(config)).ok();
         let filter = loaded.and_then(|loaded| Filter::compile(loaded.settings.syscalls).ok());
-        let config = config.map(Path::to_owned);
         Self { config, filter }
     }
 }
@@ -127,7 +126,7 @@ fn stand_by(
         Meanwhile::Nothing => Prepared::default(),
         Meanwhile::Prepare(outlook) => {
             let bus = Bus::connect().ok();
-            rehearse(outlook.config.as_deref());
+            rehearse(outlook.config);
             let shared = bus.as_ref().map(Bus::share);
             Prepared {
                 polkit: shared.and_then(|bus| Link::ahead(bus).ok()),
@@ -140,42 +139,38 @@ fn stand_by(
         }
     };
     loop {
-        let [is_called, polkit, systemd] = prepared.wait(account.as_fd())?;
+        let [is_called, bus] = prepared.wait(account.as_fd())?;
         if is_called {
             let mut packet = receive_packet(account.as_fd(), &mut [0; 1], 1, MsgFlags::empty())?;
             let connection = packet.descriptors.pop();
             prctl::set_name(NAME)?;
             return Ok(connection.map(|connection| (connection, prepared)));
         }
-        // One that was cut is no use any more.
-        if polkit {
-            prepared.polkit.take_if(|link| !link.is_alive());
-        }
-        if systemd {
-            prepared.ahead.bus.take_if(|bus| !bus.is_alive());
+        // systemd was asked nothing, so all that comes is polkit's. A connection that was cut is no use to either.
+        if bus && !prepared.polkit.as_mut().is_some_and(Link::is_alive) {
+            prepared.polkit = None;
+            prepared.ahead.bus = None;
         }
     }
 }
 
 impl Prepared {
-    /// Waits: whether something has come on the account, from polkit's side, from systemd's.
-    fn wait(&self, account: BorrowedFd<'_>) -> io::Result<[bool; 3]> {
-        let polkit = self.polkit.as_ref().map(AsFd::as_fd);
-        let systemd = self.ahead.bus.as_ref().map(AsFd::as_fd);
-        let all = [Some(account), polkit, systemd];
-        let mut polled: Vec<_> = all
-            .iter()
-            .flatten()
-            .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
+    /// Waits: whether something has come on the account, and over the bus.
+    fn wait(&self, account: BorrowedFd<'_>) -> io::Result<[bool; 2]> {
+        let bus = self.ahead.bus.as_ref().map(AsFd::as_fd);
+        let mut polled: Vec<_> = [account]
+            .into_iter()
+            .chain(bus)
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
         match poll(&mut polled, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let mut polled = polled.iter();
-        Ok(all.map(|fd| {
-            let polled = fd.and_then(|_| polled.next());
+        let has_come = |at: usize| {
+            let polled = polled.get(at);
             polled.is_some_and(|polled| polled.any().unwrap_or(true))
-        }))
+        };
+        Ok([has_come(0), has_come(1)])
     }
 }
