@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
+use std::path::Path;
 
 use support::{TestBox, slow, wait_until};
 use system::{assert_nothing_left, must};
@@ -22,13 +23,14 @@ struct Counts {
 fn counts() -> Counts {
     let lines = |text: String| text.lines().count();
     let entries = |path: &str| fs::read_dir(path).unwrap().count();
-    let find = ["/sys/fs/cgroup", "-type", "d"];
+    let cgroups = directories_below(Path::new("/sys/fs/cgroup"));
+    assert!(cgroups > 0);
     Counts {
         units: lines(must(
             "systemctl",
             &["list-units", "--all", "--plain", "--no-legend", "isolate-*"],
         )),
-        cgroups: lines(must("find", &find)),
+        cgroups,
         mounts: lines(fs::read_to_string("/proc/self/mountinfo").unwrap()),
         // Without the kernel's own, which come and go.
         processes: lines(must(
@@ -37,6 +39,15 @@ fn counts() -> Counts {
         )),
         descriptors: entries("/proc/1/fd"),
     }
+}
+
+/// How many there are. One that goes away meanwhile has none below.
+fn directories_below(directory: &Path) -> usize {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let below = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    below
+        .map(|entry| 1 + directories_below(&entry.path()))
+        .sum()
 }
 
 /// Waits until no more is there than before.
