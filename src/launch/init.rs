@@ -123,6 +123,9 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     }
     root::build(&setup.mounts)?;
     nix::unistd::chdir("/box").map_err(StepFailure::at(Step::ChangeToBox))?;
+    ToKeeper::RootBuilt
+        .send(keeper, None)
+        .map_err(StepFailure::at(Step::HearFromKeeper))?;
     // The keeper still waits for systemd: what the program's process inherits is set up here.
     credentials::leave_session_keyring().map_err(StepFailure::at(Step::Keyring))?;
     credentials::drop_bounding_set().map_err(StepFailure::at(Step::BoundingSet))?;
@@ -137,9 +140,6 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
             &compiled
         }
     };
-    ToKeeper::RootBuilt
-        .send(keeper, None)
-        .map_err(StepFailure::at(Step::HearFromKeeper))?;
     let mut permitted = !setup.awaits_permission;
     let leaf = loop {
         match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {

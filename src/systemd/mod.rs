@@ -105,6 +105,8 @@ pub(crate) struct ScopeRequest {
     attempt: Attempt,
     /// How many there have been.
     attempts: usize,
+    /// Early looks that are still to be taken.
+    early_looks: u32,
     /// Reports when the pause is over, or when it is time to look whether systemd did what was asked without
     /// saying so.
     timer: Timer,
@@ -120,6 +122,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// A systemd that was replaced by itself (daemon-reexec) goes on with its jobs, but may have forgotten whom to
 /// tell. So this often `/proc` is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// systemd moves init long before the bus says so: until then it tells everybody else of the new unit. So `/proc` is
+/// looked at this soon after systemd has taken the job,
+const EARLY_LOOK: Duration = Duration::from_micros(100);
+/// and this often. A move that takes longer waits for the kernel; the little that could be had is then worth nothing.
+const EARLY_LOOKS: u32 = 20;
 
 #[derive(Debug)]
 enum Attempt {
@@ -153,6 +161,7 @@ impl ScopeRequest {
             init_pidfd,
             attempt,
             attempts: 1,
+            early_looks: 0,
             timer,
         })
     }
@@ -188,6 +197,13 @@ impl ScopeRequest {
                 let unit = start.unit().to_owned();
                 match start.proceed(&self.spec, held) {
                     Ok(Answer::Started) => self.verify(unit, Ok(())),
+                    Ok(Answer::Queued) => {
+                        self.early_looks = EARLY_LOOKS;
+                        self.timer
+                            .set_after(EARLY_LOOK)
+                            .map_err(ScopeError::Timer)?;
+                        Ok(None)
+                    }
                     Ok(Answer::None) => self.look(&unit),
                     Err(error) => self.verify(unit, Err(error)),
                 }
@@ -208,7 +224,13 @@ impl ScopeRequest {
         if !self.timer.has_reported().map_err(ScopeError::Timer)? {
             return Ok(None);
         }
-        self.timer.set_after(LOOK).map_err(ScopeError::Timer)?;
+        self.early_looks = self.early_looks.saturating_sub(1);
+        let next = if self.early_looks == 0 {
+            LOOK
+        } else {
+            EARLY_LOOK
+        };
+        self.timer.set_after(next).map_err(ScopeError::Timer)?;
         Ok(self.scope_of_init(unit))
     }
 

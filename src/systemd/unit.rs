@@ -25,6 +25,8 @@ pub(super) struct Held<'a> {
 pub(super) enum Answer {
     /// Nothing that matters yet.
     None,
+    /// It will start the unit next.
+    Queued,
     /// The unit has been started.
     Started,
 }
@@ -80,11 +82,13 @@ impl Start {
 
     /// Deals with what has come.
     pub(super) fn proceed(&mut self, spec: &ScopeSpec, held: Held<'_>) -> Result<Answer, BusError> {
+        let mut answer = Answer::None;
         while let Some(message) = self.bus.receive()? {
             match message.kind {
                 Kind::Return if message.answers == Some(self.call) => {
                     log::debug!("systemd has queued the start of {}", self.unit);
                     self.queued = Some((message.sender.clone(), message.body()?));
+                    answer = Answer::Queued;
                 }
                 Kind::Error if message.answers == Some(self.call) => {
                     let refused = BusError::refusal("systemd", &message);
@@ -104,7 +108,7 @@ impl Start {
                 _ => {}
             }
         }
-        Ok(Answer::None)
+        Ok(answer)
     }
 
     /// Whether a signal says that our job has ended, and well. It has to come from who took the job:
