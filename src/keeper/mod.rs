@@ -344,15 +344,12 @@ impl Keeper<'_> {
                 self.stages.root_built = Moment::now().ok();
                 Some(Event::RootBuilt)
             }
-            ToKeeper::Started => {
-                self.program = descriptor;
-                Some(Event::Started)
-            }
             // It waits for that; should it ever not, this is where it ends.
             ToKeeper::Begun(..) if self.permission.is_some() => Some(Event::Failed(
                 "the program's process did not wait for the permission to run it".to_owned(),
             )),
             ToKeeper::Begun(used, moment) => {
+                self.program = descriptor.or(self.program.take());
                 self.figures.begin(used, moment);
                 self.stages.begun = Some(moment);
                 Some(Event::Begun)
@@ -361,7 +358,7 @@ impl Keeper<'_> {
                 self.figures.end(moment);
                 self.stages.ended = Some(moment);
                 Some(match phase {
-                    Phase::Starting { .. } if self.was_oom() => Event::Failed(
+                    Phase::Starting if self.was_oom() => Event::Failed(
                         "the kernel killed the program's process for memory before it could start: the memory \
                          limit of the run is too small for its set-up"
                             .to_owned(),

@@ -13,13 +13,8 @@ pub(super) enum Phase {
         /// The leaf is ready, or there is to be none.
         has_cgroup: bool,
     },
-    /// init was told to make the program's process.
-    Starting {
-        /// Its descriptor has come.
-        started: bool,
-        /// It has become the program, or is about to.
-        begun: bool,
-    },
+    /// init was told to make the program's process, which has not become the program yet.
+    Starting,
     /// The clock ticks.
     Running,
     /// It is decided how the run ends; what is left of it is dying, and init has yet to say what it used.
@@ -37,9 +32,7 @@ pub(super) enum Event {
     CgroupReady,
     /// The caller may run it.
     Permitted,
-    /// The program's process exists.
-    Started,
-    /// It has become the program, or is about to.
+    /// The program's process has become the program, or is about to.
     Begun,
     /// The program's main process has ended.
     Ended(Exit),
@@ -116,8 +109,7 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
             let root_built = root_built || event == Event::RootBuilt;
             let has_cgroup = has_cgroup || event == Event::CgroupReady;
             if root_built && has_cgroup {
-                let (started, begun) = (false, false);
-                (Phase::Starting { started, begun }, Some(Go))
+                (Phase::Starting, Some(Go))
             } else {
                 (
                     Phase::SettingUp {
@@ -129,28 +121,26 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
             }
         }
         // The program's process waits for that: it is heard whenever it comes.
-        (phase @ (Phase::SettingUp { .. } | Phase::Starting { .. }), Event::Permitted) => {
+        (phase @ (Phase::SettingUp { .. } | Phase::Starting), Event::Permitted) => {
             (phase, Some(Permit))
         }
-        (Phase::Starting { begun, .. }, Event::Started) => starting(true, begun, WatchLimits),
-        (Phase::Starting { started, .. }, Event::Begun) => starting(started, true, WatchLimits),
+        // Anew when its file could not be executed yet.
+        (Phase::Starting | Phase::Running, Event::Begun) => (Phase::Running, Some(WatchLimits)),
 
         // Before the program runs there is only init to kill.
-        (Phase::SettingUp { .. } | Phase::Starting { .. }, Event::Kill(reason)) => {
+        (Phase::SettingUp { .. } | Phase::Starting, Event::Kill(reason)) => {
             (Phase::Over(Ending::Killed(reason)), Some(KillInit))
         }
-        (Phase::SettingUp { .. } | Phase::Starting { .. }, Event::Failed(message)) => {
+        (Phase::SettingUp { .. } | Phase::Starting, Event::Failed(message)) => {
             (Phase::Over(Ending::Failed(message)), Some(KillInit))
         }
 
         // The program's process cannot end before it has begun, unless somebody killed it.
-        (Phase::Starting { .. }, Event::Ended(_)) => (
+        (Phase::Starting, Event::Ended(_)) => (
             Phase::Over(Ending::Failed(KILLED_EARLY.to_owned())),
             Some(KillInit),
         ),
 
-        // Its file could not be executed yet: the clock starts anew.
-        (Phase::Running, Event::Begun) => (Phase::Running, Some(WatchLimits)),
         (Phase::Running, Event::Ended(exit)) => {
             (Phase::Ending(Ending::Program(exit)), Some(KillProgram))
         }
@@ -173,14 +163,6 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
     }
 }
 
-fn starting(started: bool, begun: bool, action: Action) -> (Phase, Option<Action>) {
-    if started && begun {
-        (Phase::Running, Some(action))
-    } else {
-        (Phase::Starting { started, begun }, None)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,19 +182,16 @@ mod tests {
     }
 
     use Action::{Go, KillInit, KillProgram, Leave, Permit, WatchLimits};
-    use Event::{
-        Begun, CgroupReady, Empty, Ended, Failed, InitGone, Kill, Permitted, RootBuilt, Started,
-    };
+    use Event::{Begun, CgroupReady, Empty, Ended, Failed, InitGone, Kill, Permitted, RootBuilt};
 
     #[test]
     fn a_permission_is_passed_on_once_whenever_it_comes_and_a_denial_ends_the_run() {
         for (events, actions) in [
-            (vec![Permitted, RootBuilt, Started], vec![Permit, Go]),
-            (vec![RootBuilt, Permitted, Started], vec![Go, Permit]),
-            (vec![RootBuilt, Started, Permitted], vec![Go, Permit]),
+            (vec![Permitted, RootBuilt], vec![Permit, Go]),
+            (vec![RootBuilt, Permitted], vec![Go, Permit]),
         ] {
             let (phase, done) = play(true, &events);
-            assert!(matches!(phase, Phase::Starting { .. }));
+            assert_eq!(phase, Phase::Starting);
             assert_eq!(done, actions);
             let denied: Vec<_> = events
                 .into_iter()
@@ -232,9 +211,9 @@ mod tests {
     fn a_run_without_incident_goes_through_all_phases_in_any_order_of_arrival() {
         let ok = Ending::Program(Exit::Code(0));
         for (has_cgroup, start) in [
-            (true, vec![RootBuilt, Started, Begun]),
-            (false, vec![RootBuilt, CgroupReady, Begun, Started]),
-            (false, vec![CgroupReady, RootBuilt, Started, Begun]),
+            (true, vec![RootBuilt, Begun]),
+            (false, vec![RootBuilt, CgroupReady, Begun]),
+            (false, vec![CgroupReady, RootBuilt, Begun]),
         ] {
             let events = [&start[..], &[Ended(Exit::Code(0)), Empty, InitGone]].concat();
             let (phase, actions) = play(has_cgroup, &events);
@@ -247,23 +226,19 @@ mod tests {
     fn nothing_starts_before_both_the_sandbox_and_the_cgroup_are_ready() {
         assert_eq!(play(false, &[RootBuilt]).1, []);
         assert_eq!(play(false, &[CgroupReady]).1, []);
-        assert_eq!(play(true, &[RootBuilt, Started]).1, [Go]);
-        assert_eq!(play(true, &[RootBuilt, Begun]).1, [Go]);
+        assert_eq!(play(true, &[RootBuilt]).1, [Go]);
     }
 
     #[test]
     fn the_clock_starts_anew_when_the_program_begins_again() {
-        let (phase, actions) = play(true, &[RootBuilt, Started, Begun, Begun]);
+        let (phase, actions) = play(true, &[RootBuilt, Begun, Begun]);
         assert_eq!(phase, Phase::Running);
         assert_eq!(actions, [Go, WatchLimits, WatchLimits]);
-        let (phase, actions) = play(true, &[RootBuilt, Begun, Begun, Started]);
-        assert_eq!(phase, Phase::Running);
-        assert_eq!(actions, [Go, WatchLimits]);
     }
 
     #[test]
     fn the_first_cause_stays_the_cause() {
-        let running = [RootBuilt, Started, Begun];
+        let running = [RootBuilt, Begun];
         let time = Kill(KillReason::CpuTime);
         let wall = Kill(KillReason::WallTime);
         for (events, ending) in [
@@ -293,11 +268,7 @@ mod tests {
 
     #[test]
     fn before_the_program_runs_init_is_killed_and_waited_for() {
-        for events in [
-            vec![],
-            vec![RootBuilt],
-            vec![RootBuilt, CgroupReady, Started],
-        ] {
+        for events in [vec![], vec![RootBuilt], vec![RootBuilt, CgroupReady]] {
             let interrupted = [&events[..], &[Kill(KillReason::Interrupted(2))]].concat();
             assert_eq!(play(false, &interrupted).1.last(), Some(&KillInit));
             let failed = [
@@ -313,7 +284,7 @@ mod tests {
 
     #[test]
     fn an_init_that_somebody_else_killed_is_not_blamed_on_the_program() {
-        for events in [vec![InitGone], vec![RootBuilt, Started, Begun, InitGone]] {
+        for events in [vec![InitGone], vec![RootBuilt, Begun, InitGone]] {
             let (phase, _) = play(true, &events);
             assert!(
                 matches!(phase, Phase::Over(Ending::Failed(message)) if message.contains("from outside"))
@@ -323,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_run_without_figures_has_no_verdict() {
-        let running = [RootBuilt, Started, Begun];
+        let running = [RootBuilt, Begun];
         let lost = Failed("cannot read cpu.stat".into());
         for end in [Ended(Exit::Code(0)), Kill(KillReason::WallTime)] {
             let gone = [&running[..], &[end.clone(), InitGone]].concat();

@@ -12,11 +12,10 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, pipe2};
+use nix::unistd::Pid;
 
 use super::filter::Filter;
 use super::message::{FromKeeper, StepFailure, ToKeeper};
@@ -26,7 +25,8 @@ use super::root::{self, Mount};
 use super::step::Step;
 use crate::clock::{Moment, Timer};
 use crate::sys::credentials;
-use crate::sys::process::{self, Cloned, Exit, UsageOf, Wait, Waited};
+use crate::sys::process::{self, Exit, UsageOf, Wait, Waited};
+use crate::sys::vfork::vfork_into;
 use crate::syscall_set::SyscallSet;
 
 /// Everything init needs, decided and laid out before the clone.
@@ -155,21 +155,13 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
         // It died before the death signal was armed.
         return Ok(());
     }
-    // The program's process closes its end when it goes on.
-    let gate = (!permitted).then(|| pipe2(OFlag::O_CLOEXEC)).transpose();
-    let (waits, gate) = gate.map_err(StepFailure::at(Step::CloneProgram))?.unzip();
-    let cloned = process::clone(0, leaf.as_ref().map(AsFd::as_fd))
-        .map_err(StepFailure::at(Step::CloneProgram))?;
-    let (pid, pidfd) = match cloned {
-        Cloned::Child => program::run(&setup.program, filter.instructions(), keeper, gate),
-        Cloned::Parent { pid, pidfd } => (pid, pidfd),
-    };
-    ToKeeper::Started
-        .send(keeper, Some(pidfd.as_fd()))
-        .map_err(StepFailure::at(Step::HearFromKeeper))?;
-    drop(gate);
-    retire(setup, keeper, waits.as_ref())?;
-    let exit = reap_until(pid, waits, setup.patience).map_err(StepFailure::at(Step::Wait))?;
+    let pid = vfork_into(leaf.as_ref().map(AsFd::as_fd), &mut || {
+        program::run(&setup.program, filter.instructions(), keeper, permitted)
+    })
+    .map_err(StepFailure::at(Step::CloneProgram))?;
+    drop(leaf);
+    retire(setup, keeper)?;
+    let exit = reap_until(pid, setup.patience).map_err(StepFailure::at(Step::Wait))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::Wait))?;
     ToKeeper::Ended(exit, moment)
         .send(keeper, None)
@@ -198,33 +190,23 @@ fn is_closed(socket: BorrowedFd<'_>) -> nix::Result<bool> {
 
 /// Lets go of everything but the socket: a pipe of the caller's must see its end when the program
 /// closes it, and init needs no more rights than to kill.
-fn retire(
-    setup: &InitSetup,
-    keeper: BorrowedFd<'_>,
-    waits: Option<&OwnedFd>,
-) -> Result<(), StepFailure> {
+fn retire(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     nix::unistd::dup2_stdin(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
     nix::unistd::dup2_stdout(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
     nix::unistd::dup2_stderr(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
-    let kept = [Some(&setup.lock), waits].into_iter().flatten();
-    let kept: Vec<_> = kept.map(AsRawFd::as_raw_fd).collect();
-    process::close_all_but(&kept, keeper).map_err(StepFailure::at(Step::CloseDescriptors))?;
+    process::close_all_but(&[setup.lock.as_raw_fd()], keeper)
+        .map_err(StepFailure::at(Step::CloseDescriptors))?;
     credentials::keep_only_kill().map_err(StepFailure::at(Step::RestrictInit))
 }
 
-/// Reaps orphans until the process `pid` itself has ended; kills it, and all others, after `patience`. That begins when
-/// it does not wait any more, which the end of a pipe tells.
-fn reap_until(pid: i32, waits: Option<OwnedFd>, patience: Option<Duration>) -> io::Result<Exit> {
+/// Reaps orphans until the process `pid` itself has ended; kills it, and all others, after `patience`.
+fn reap_until(pid: i32, patience: Option<Duration>) -> io::Result<Exit> {
     // Blocked, so that one that comes between a look and the wait for the next is not lost.
     let child_ended = SigSet::from(Signal::SIGCHLD);
     child_ended.thread_block()?;
     let ended = SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let timer = Timer::new()?;
-    let arm = || patience.map_or(Ok(()), |patience| timer.set_after(patience));
-    let mut waits = waits;
-    if waits.is_none() {
-        arm()?;
-    }
+    patience.map_or(Ok(()), |patience| timer.set_after(patience))?;
     loop {
         loop {
             match process::wait_any(Wait::Look)? {
@@ -234,22 +216,13 @@ fn reap_until(pid: i32, waits: Option<OwnedFd>, patience: Option<Duration>) -> i
                 Waited::NoChild => return Err(io::Error::from_raw_os_error(libc::ECHILD)),
             }
         }
-        let sources = [ended.as_fd(), timer.as_fd()].into_iter();
-        let mut polled: Vec<_> = sources
-            .chain(waits.as_ref().map(AsFd::as_fd))
-            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
-            .collect();
+        let mut polled =
+            [ended.as_fd(), timer.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         match poll(&mut polled, PollTimeout::NONE) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let has_come = |at: usize| polled.get(at).is_some_and(|fd| fd.any().unwrap_or(false));
-        let [has_ended, is_over, goes_on] = [0, 1, 2].map(has_come);
-        drop(polled);
-        if goes_on {
-            waits = None;
-            arm()?;
-        }
+        let [has_ended, is_over] = polled.map(|fd| fd.any().unwrap_or(false));
         if has_ended {
             // All that it has to tell is told by the next looks.
             ended.read_signal()?;

@@ -8,8 +8,7 @@
 //! keeper ──▶ init      Go [+ the leaf]           make the program's process, in the leaf if there is one
 //! keeper ──▶ either    Permitted                 the caller may run it: before Go, or when the process is there; only
 //!                                                where that is not known from the beginning
-//! init ──▶ keeper      Started + its pidfd
-//! program ──▶ keeper   Begun                     limits, ids, filter are set; the clock starts here, and anew
+//! program ──▶ keeper   Begun + its pidfd         limits, ids, filter are set; the clock starts here, and anew
 //!                                                each time that a busy file is tried again
 //! init ──▶ keeper      Ended                     the program's main process has ended; init kills the rest
 //! init ──▶ keeper      Empty                     init is the only process left in the PID namespace
@@ -17,8 +16,8 @@
 //! any ──▶ keeper       Failed                    a step of the set-up did not work; nothing else follows
 //! ```
 //!
-//! `Started` and `Begun` may arrive in either order. Of the two that share an end init alone reads it, but for
-//! `Permitted` after `Go`: that the program's process waits for.
+//! Of the two that share an end init alone reads it, but for `Permitted` after `Go`: that the program's process waits
+//! for, while init stands still.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -38,10 +37,8 @@ pub(super) const SIZE: usize = WORDS * 8;
 pub(crate) enum ToKeeper {
     /// Namespaces and root file system are ready.
     RootBuilt,
-    /// The program's process exists; its pidfd comes along.
-    Started,
     /// The program's process is about to open its redirections and to become the program: what it has used
-    /// so far is not the program's, and the clock starts at this moment.
+    /// so far is not the program's, and the clock starts at this moment. A pidfd of it comes along.
     Begun(ResourceUsage, Moment),
     /// The program's main process has ended, at this moment.
     Ended(Exit, Moment),
@@ -135,17 +132,16 @@ impl ToKeeper {
     fn to_words(self) -> Words {
         match self {
             Self::RootBuilt => [1, 0, 0, 0, 0, 0, 0, 0],
-            Self::Started => [2, 0, 0, 0, 0, 0, 0, 0],
-            Self::Begun(usage, moment) => usage_words(3, &usage, moment.to_nanoseconds()),
+            Self::Begun(usage, moment) => usage_words(2, &usage, moment.to_nanoseconds()),
             Self::Ended(Exit::Code(code), moment) => {
-                [4, number(code), moment.to_nanoseconds(), 0, 0, 0, 0, 0]
+                [3, number(code), moment.to_nanoseconds(), 0, 0, 0, 0, 0]
             }
             Self::Ended(Exit::Signal(signal), moment) => {
-                [5, number(signal), moment.to_nanoseconds(), 0, 0, 0, 0, 0]
+                [4, number(signal), moment.to_nanoseconds(), 0, 0, 0, 0, 0]
             }
-            Self::Empty(usage) => usage_words(6, &usage, 0),
+            Self::Empty(usage) => usage_words(5, &usage, 0),
             Self::Failed(StepFailure { step, index, errno }) => {
-                [7, step as u64, u64::from(index), number(errno), 0, 0, 0, 0]
+                [6, step as u64, u64::from(index), number(errno), 0, 0, 0, 0]
             }
         }
     }
@@ -153,18 +149,17 @@ impl ToKeeper {
     fn from_words(words: &Words) -> Option<Self> {
         Some(match words[0] {
             1 => Self::RootBuilt,
-            2 => Self::Started,
-            3 => Self::Begun(words_usage(words), Moment::from_nanoseconds(words[6])),
-            4 => Self::Ended(
+            2 => Self::Begun(words_usage(words), Moment::from_nanoseconds(words[6])),
+            3 => Self::Ended(
                 Exit::Code(as_i32(words[1])?),
                 Moment::from_nanoseconds(words[2]),
             ),
-            5 => Self::Ended(
+            4 => Self::Ended(
                 Exit::Signal(as_i32(words[1])?),
                 Moment::from_nanoseconds(words[2]),
             ),
-            6 => Self::Empty(words_usage(words)),
-            7 => Self::Failed(StepFailure {
+            5 => Self::Empty(words_usage(words)),
+            6 => Self::Failed(StepFailure {
                 step: Step::from_number(words[1])?,
                 index: u32::try_from(words[2]).ok()?,
                 errno: as_i32(words[3])?,
@@ -286,7 +281,6 @@ mod tests {
         };
         for message in [
             ToKeeper::RootBuilt,
-            ToKeeper::Started,
             ToKeeper::Begun(usage, Moment::from_nanoseconds(u64::MAX)),
             ToKeeper::Ended(Exit::Code(255), Moment::from_nanoseconds(7)),
             ToKeeper::Ended(Exit::Signal(9), Moment::from_nanoseconds(8)),

@@ -1,6 +1,6 @@
 //! The program's process, from its clone to its execve: a straight line of named steps.
 //!
-//! It starts as a copy of init, in the leaf, as root. What needs root comes first; then it is the box
+//! It starts in the leaf, as root, in the memory of init, which stands still meanwhile. What needs root comes first; then it is the box
 //! user for good, and has nothing open any more that is not the program's: the paths that come next were
 //! named by the caller or made by the program, and may lead through `/proc/self/fd`. Then the clock starts,
 //! so that nothing above is in the program's time; below are the steps that may block on those paths.
@@ -76,14 +76,14 @@ pub(crate) enum Foreground {
 }
 
 /// Becomes the program, or tells the keeper why not.
-/// With a `gate`, it is only then that this process closes it, and goes on, when it hears that the caller may run it.
+/// Where it is not `permitted` yet, it goes on when it hears that the caller may run it.
 pub(super) fn run(
     setup: &ProgramSetup,
     filter: &[sock_filter],
     keeper: BorrowedFd<'_>,
-    gate: Option<OwnedFd>,
+    permitted: bool,
 ) -> ! {
-    let failure = match set_up(setup, filter, keeper, gate) {
+    let failure = match set_up(setup, filter, keeper, permitted) {
         Ok(()) => match become_program(setup, keeper) {
             Ok(never) => match never {},
             Err(failure) => failure,
@@ -109,7 +109,7 @@ fn set_up(
     setup: &ProgramSetup,
     filter: &[sock_filter],
     keeper: BorrowedFd<'_>,
-    gate: Option<OwnedFd>,
+    permitted: bool,
 ) -> Result<(), StepFailure> {
     match &setup.foreground {
         // A session of its own has no terminal: what is typed for the caller's shell is not the program's to
@@ -134,9 +134,10 @@ fn set_up(
     // Only now: a namespace made with the clone would be rooted in init's cgroup.
     unshare(CloneFlags::CLONE_NEWCGROUP).map_err(StepFailure::at(Step::CgroupNamespace))?;
     // Before the limits: with few open files allowed, ours would be in the way of the redirections.
-    let gate_number = gate.as_ref().map(AsRawFd::as_raw_fd);
-    let kept: Vec<_> = setup.inherited.iter().copied().chain(gate_number).collect();
-    process::close_all_but(&kept, keeper).map_err(StepFailure::at(Step::CloseDescriptors))?;
+    process::close_all_but(&setup.inherited, keeper)
+        .map_err(StepFailure::at(Step::CloseDescriptors))?;
+    let this =
+        process::pidfd_of(Pid::this().as_raw()).map_err(StepFailure::at(Step::StartClock))?;
     if let Some(inheritance) = &setup.inheritance {
         inheritance
             .apply()
@@ -153,11 +154,10 @@ fn set_up(
     credentials::drop_capabilities().map_err(StepFailure::at(Step::Capabilities))?;
     nix::sys::prctl::set_no_new_privs().map_err(StepFailure::at(Step::NoNewPrivileges))?;
     credentials::install_filter(filter).map_err(StepFailure::at(Step::Filter))?;
-    if let Some(gate) = gate {
+    if !permitted {
         wait_for_permission(keeper)?;
-        drop(gate);
     }
-    start_clock(keeper)?;
+    start_clock(keeper, Some(this.as_fd()))?;
     // Only now: a key that is typed while this process waits ends a program, not the set-up of one.
     SigSet::empty()
         .thread_set_mask()
@@ -174,12 +174,15 @@ fn wait_for_permission(keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
 }
 
 /// What was used until now, and the time until now, are not the program's.
-fn start_clock(keeper: BorrowedFd<'_>) -> Result<Moment, StepFailure> {
+fn start_clock(
+    keeper: BorrowedFd<'_>,
+    this: Option<BorrowedFd<'_>>,
+) -> Result<Moment, StepFailure> {
     let used = process::resource_usage(process::UsageOf::Myself)
         .map_err(StepFailure::at(Step::StartClock))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::StartClock))?;
     ToKeeper::Begun(used, moment)
-        .send(keeper, None)
+        .send(keeper, this)
         .map_err(StepFailure::at(Step::StartClock))?;
     Ok(moment)
 }
@@ -211,7 +214,7 @@ fn become_program(
     let end = now.after(BUSY_PATIENCE);
     while error.raw_os_error() == Some(libc::ETXTBSY) && now < end {
         sleep(BUSY_PAUSE);
-        now = start_clock(keeper)?;
+        now = start_clock(keeper, None)?;
         error = setup.image.execute();
     }
     Err(StepFailure::at(Step::Execute)(error))

@@ -9,7 +9,7 @@ use libc::{c_int, pid_t};
 use super::check;
 
 /// linux/sched.h; libc's constant of this name does not fit its type.
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+pub(super) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// The two sides of a [`clone`].
 #[derive(Debug)]
