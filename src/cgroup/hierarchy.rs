@@ -1,7 +1,7 @@
 //! Where the cgroup2 file system is mounted, and where in it a process lives.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
@@ -30,9 +30,11 @@ fn find_mount(mountinfo: &str) -> Option<PathBuf> {
 /// The cgroup of a process, relative to the root of the caller's cgroup namespace and without the
 /// leading slash, from the line `0::/…` of `/proc/PID/cgroup`; `None` without cgroup v2.
 pub(crate) fn cgroup_of(process: &str) -> io::Result<Option<PathBuf>> {
-    Ok(find_v2(&fs::read_to_string(
-        Path::new("/proc").join(process).join("cgroup"),
-    )?))
+    let path = Path::new("/proc").join(process).join("cgroup");
+    // A file of /proc does not tell its length: with room for all of it, it is read at once.
+    let mut text = String::with_capacity(4096);
+    fs::File::open(path)?.read_to_string(&mut text)?;
+    Ok(find_v2(&text))
 }
 
 fn find_v2(text: &str) -> Option<PathBuf> {

@@ -13,7 +13,7 @@ use crate::bus::{Bus, BusError};
 use crate::cgroup::{Place, Subtree};
 use crate::keeper::{self, CgroupState, Outcome, Signals};
 use crate::launch::sources::Sources;
-use crate::launch::{self, Filter, Foreground, Init, InitSetup, Namespaces, ProgramSetup};
+use crate::launch::{self, Foreground, Init, InitSetup, Namespaces, ProgramSetup};
 use crate::plan::{BoxPlan, RunPlan};
 use crate::report::{Circumstances, Ending, Report};
 use crate::sys::exec::Image;
@@ -56,14 +56,10 @@ impl BoxRun<'_> {
             setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
         }
         // The handshake goes on while the sandbox is laid out.
-        let Ahead {
-            bus,
-            namespaces,
-            filter,
-        } = self.context.ahead.take();
+        let Ahead { bus, namespaces } = self.context.ahead.take();
         let bus =
             matches!(plan.place, Place::Systemd { .. }).then(|| bus.map_or_else(Bus::connect, Ok));
-        let setup = self.prepare(&plan, namespaces, filter)?;
+        let setup = self.prepare(&plan, namespaces)?;
         self.lock.write(&Record {
             running: true,
             ..self.record
@@ -122,12 +118,7 @@ impl BoxRun<'_> {
     }
 
     /// Opens and lays out everything that init and the program's process need.
-    fn prepare(
-        self,
-        plan: &RunPlan,
-        namespaces: Option<Namespaces>,
-        filter: Option<Filter>,
-    ) -> Result<InitSetup, Failure> {
+    fn prepare(self, plan: &RunPlan, namespaces: Option<Namespaces>) -> Result<InitSetup, Failure> {
         let sources = Sources {
             opened: &self.context.directories,
             caller: self.context.caller,
@@ -175,7 +166,6 @@ impl BoxRun<'_> {
             namespaces,
             moves: matches!(plan.place, Place::Systemd { .. }),
             syscalls: plan.syscalls,
-            filter,
             patience: plan
                 .deadlines
                 .wall

@@ -27,7 +27,7 @@ use crate::config::settings::Settings;
 use crate::error::{chain, printable};
 use crate::inheritance::Inheritance;
 use crate::keeper::Line;
-use crate::launch::{Filter, Namespaces};
+use crate::launch::Namespaces;
 use crate::opened_dirs::OpenedDirs;
 use crate::report;
 use crate::request::{Command, Request};
@@ -66,8 +66,6 @@ pub(crate) struct Ahead {
     pub(crate) bus: Option<Bus>,
     /// Namespaces for a program.
     pub(crate) namespaces: Option<Namespaces>,
-    /// The system call filter that a run has if nothing else is asked for.
-    pub(crate) filter: Option<Filter>,
 }
 
 impl Context {

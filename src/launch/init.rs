@@ -17,7 +17,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use super::filter::Filter;
+use super::filter;
 use super::message::{FromKeeper, StepFailure, ToKeeper};
 use super::namespaces::{self, Namespaces};
 use super::program::{self, ProgramSetup};
@@ -44,8 +44,6 @@ pub(crate) struct InitSetup {
     pub(crate) moves: bool,
     /// The system calls that the program is refused.
     pub(crate) syscalls: SyscallSet,
-    /// A filter that was compiled ahead, perhaps for them; otherwise init compiles one.
-    pub(crate) filter: Option<Filter>,
     /// After this time init kills the program by itself: the keeper, which is to do so before, may have been
     /// stopped.
     pub(crate) patience: Option<Duration>,
@@ -131,15 +129,7 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     credentials::drop_bounding_set().map_err(StepFailure::at(Step::BoundingSet))?;
     // The caller's nohup and the keeper's signalfd are not the program's business.
     process::reset_signal_dispositions();
-    let compiled;
-    let filter = match &setup.filter {
-        Some(filter) if filter.is_for(setup.syscalls) => filter,
-        _ => {
-            compiled =
-                Filter::compile(setup.syscalls).map_err(StepFailure::at(Step::CompileFilter))?;
-            &compiled
-        }
-    };
+    let filter = filter::of(setup.syscalls).map_err(StepFailure::at(Step::CompileFilter))?;
     let mut permitted = !setup.awaits_permission;
     let leaf = loop {
         match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
@@ -156,7 +146,7 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
         return Ok(());
     }
     let pid = vfork_into(leaf.as_ref().map(AsFd::as_fd), &mut || {
-        program::run(&setup.program, filter.instructions(), keeper, permitted)
+        program::run(&setup.program, &filter, keeper, permitted)
     })
     .map_err(StepFailure::at(Step::CloneProgram))?;
     drop(leaf);

@@ -17,7 +17,6 @@ mod root;
 pub(crate) mod sources;
 pub(crate) mod step;
 
-pub(crate) use filter::Filter;
 pub(crate) use init::InitSetup;
 pub(crate) use namespaces::Namespaces;
 pub(crate) use program::{Foreground, ProgramSetup};

@@ -36,7 +36,7 @@ use children::{Children, Waiting};
 use listener::Listener;
 #[cfg(fuzzing)]
 pub(super) use rehearsal::examine;
-use spare::{Meanwhile, Outlook, Spare};
+use spare::{Meanwhile, Spare};
 
 /// Serves until it is told to stop. Keepers of runs under way go on then, and tell their callers how these end.
 pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
@@ -54,14 +54,14 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     let state = [sd_notify::NotifyState::Ready];
     sd_notify::notify(&state).map_err(Failure::at("cannot tell systemd that we are ready"))?;
     let mut children = Children::default();
-    let outlook = Outlook::new(options.config.as_deref());
     let mut spare = None;
     let mut have_ended = true;
     loop {
         // Not while somebody's run is made ready: it would take time from that. Nor in place of one that was used up by
         // what is no request: whoever floods this socket does not flood the bus.
         if have_ended && spare.is_none() {
-            spare = make_spare(options, Meanwhile::Prepare(&outlook))
+            let meanwhile = Meanwhile::Prepare(options.config.as_deref());
+            spare = make_spare(options, meanwhile)
                 .inspect_err(|error| complain("cannot stand by", error))
                 .ok();
         }

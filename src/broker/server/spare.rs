@@ -14,8 +14,7 @@ use nix::sys::socket::MsgFlags;
 use super::rehearsal::rehearse;
 use crate::bus::Bus;
 use crate::commands::Ahead;
-use crate::config::{self, ConfigSource};
-use crate::launch::{Filter, Namespaces};
+use crate::launch::Namespaces;
 use crate::polkit::Link;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, receive_packet, send_packet};
@@ -37,27 +36,10 @@ pub(super) struct Spare {
 /// What a keeper does before there is a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Meanwhile<'a> {
-    /// It prepares for one.
-    Prepare(&'a Outlook<'a>),
+    /// It prepares for one, with this configuration or the usual one.
+    Prepare(Option<&'a Path>),
     /// Nothing: its request is there already, and may be none.
     Nothing,
-}
-
-/// What is known of requests to come when the broker begins.
-#[derive(Debug)]
-pub(super) struct Outlook<'a> {
-    config: Option<&'a Path>,
-    /// For what is configured now, which is nearly always what is asked for.
-    filter: Option<Filter>,
-}
-
-impl<'a> Outlook<'a> {
-    /// With this configuration, or the usual one.
-    pub(super) fn new(config: Option<&'a Path>) -> Self {
-        let loaded = config::load(&ConfigSource::new(config)).ok();
-        let filter = loaded.and_then(|loaded| Filter::compile(loaded.settings.syscalls).ok());
-        Self { config, filter }
-    }
 }
 
 /// What a keeper has that has stood by. `None` is still to be made.
@@ -124,16 +106,15 @@ fn stand_by(
     // Whoever cannot be reached now is tried again when there is something to ask.
     let mut prepared = match meanwhile {
         Meanwhile::Nothing => Prepared::default(),
-        Meanwhile::Prepare(outlook) => {
+        Meanwhile::Prepare(config) => {
             let bus = Bus::connect().ok();
-            rehearse(outlook.config);
+            rehearse(config);
             let shared = bus.as_ref().map(Bus::share);
             Prepared {
                 polkit: shared.and_then(|bus| Link::ahead(bus).ok()),
                 ahead: Ahead {
                     bus,
                     namespaces: Namespaces::ahead()?,
-                    filter: outlook.filter.clone(),
                 },
             }
         }

@@ -1,0 +1,37 @@
+//! Compiles the usual system call filter, by the same rules as the program does for every other one.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::{env, fs};
+
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "src/launch/filter/rules.rs"]
+mod rules;
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "src/syscall_set.rs"]
+mod syscall_set;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    for file in [
+        "build.rs",
+        "src/launch/filter/rules.rs",
+        "src/syscall_set.rs",
+    ] {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    // libseccomp compiles for the machine that it runs on. Where it cannot, the program does it.
+    let is_native = env::var("CARGO_CFG_TARGET_ARCH")? == env::consts::ARCH;
+    let filter = is_native.then(|| rules::compile(syscall_set::SyscallSet::default()));
+    let filter = filter.transpose().ok().flatten().unwrap_or_default();
+    let mut text = String::from("[");
+    for libc::sock_filter { code, jt, jf, k } in filter {
+        writeln!(
+            text,
+            "sock_filter {{ code: {code}, jt: {jt}, jf: {jf}, k: {k} }},"
+        )?;
+    }
+    text.push(']');
+    let folder = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
+    fs::write(Path::new(&folder).join("usual_filter.rs"), text)?;
+    Ok(())
+}
