@@ -171,7 +171,7 @@ fn read<Line: clap::Parser>(
     let Words { options, operands } = words;
     let line = command
         .try_get_matches_from_mut(options)
-        .and_then(|matches| Line::from_arg_matches(&matches))
+        .and_then(|mut matches| Line::from_arg_matches_mut(&mut matches))
         .map_err(in_own_words)?;
     Ok((line, operands))
 }

@@ -60,10 +60,6 @@ impl BoxRun<'_> {
         let bus =
             matches!(plan.place, Place::Systemd { .. }).then(|| bus.map_or_else(Bus::connect, Ok));
         let setup = self.prepare(&plan, namespaces)?;
-        self.lock.write(&Record {
-            running: true,
-            ..self.record
-        })?;
         let outcome = self.launch_and_supervise(&plan, setup, bus);
         // Whatever happened: the caller gets the files back.
         let given_back =
@@ -184,16 +180,13 @@ impl BoxRun<'_> {
     ) -> Result<Outcome, Failure> {
         let (init, cgroups) = self.launch(plan, &setup, bus)?;
         // While systemd and init work.
-        let given =
-            self.box_dir
-                .give_to_program(self.record.ids, self.record.owner, plan.special_files);
-        if let Err(error) = given {
+        if let Err(failure) = self.give_to_program(plan) {
             // First init, which is in the cgroups, then these.
             if cgroups.is_about_to_move_init() {
                 init.let_go();
             }
             drop(init);
-            return Err(error.into());
+            return Err(failure);
         }
         let terminal = match &setup.program.foreground {
             Some(Foreground::CallersSession(terminal)) => Some(terminal.try_clone()),
@@ -218,6 +211,18 @@ impl BoxRun<'_> {
             }
         }
         Ok(outcome?)
+    }
+
+    /// Makes the files in the box the program's, which the record of the box has to say before.
+    fn give_to_program(self, plan: &RunPlan) -> Result<(), Failure> {
+        let Record { ids, owner, .. } = self.record;
+        self.lock.write(&Record {
+            running: true,
+            ..self.record
+        })?;
+        Ok(self
+            .box_dir
+            .give_to_program(ids, owner, plan.special_files)?)
     }
 
     /// Clones init, and has or asks for the cgroups.

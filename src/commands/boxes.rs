@@ -257,6 +257,9 @@ pub(super) fn check_owner(record: &Record, context: &Context) -> Result<(), Fail
 /// The same before the box is locked: whoever may not use it does not keep its owner waiting, either. What counts is what
 /// its record says when it is locked.
 pub(super) fn check_known_owner(plan: &BoxPlan, context: &Context) -> Result<(), Failure> {
+    if context.caller.uid == 0 {
+        return Ok(());
+    }
     Lock::peek(&plan.locks, plan.id).map_or(Ok(()), |record| check_owner(&record, context))
 }
 

@@ -130,6 +130,8 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     // The caller's nohup and the keeper's signalfd are not the program's business.
     process::reset_signal_dispositions();
     let filter = filter::of(setup.syscalls).map_err(StepFailure::at(Step::CompileFilter))?;
+    // init itself makes none of these calls, and is held back as well.
+    credentials::install_filter(&filter).map_err(StepFailure::at(Step::Filter))?;
     let mut permitted = !setup.awaits_permission;
     let leaf = loop {
         match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
@@ -146,7 +148,7 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
         return Ok(());
     }
     let pid = vfork_into(leaf.as_ref().map(AsFd::as_fd), &mut || {
-        program::run(&setup.program, &filter, keeper, permitted)
+        program::run(&setup.program, keeper, permitted)
     })
     .map_err(StepFailure::at(Step::CloneProgram))?;
     drop(leaf);

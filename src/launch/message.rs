@@ -8,7 +8,7 @@
 //! keeper ──▶ init      Go [+ the leaf]           make the program's process, in the leaf if there is one
 //! keeper ──▶ either    Permitted                 the caller may run it: before Go, or when the process is there; only
 //!                                                where that is not known from the beginning
-//! program ──▶ keeper   Begun + its pidfd         limits, ids, filter are set; the clock starts here, and anew
+//! program ──▶ keeper   Begun + its pidfd         limits and ids are set; the clock starts here, and anew
 //!                                                each time that a busy file is tried again
 //! init ──▶ keeper      Ended                     the program's main process has ended; init kills the rest
 //! init ──▶ keeper      Empty                     init is the only process left in the PID namespace

@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::thread::sleep;
 use std::time::Duration;
 
-use libc::sock_filter;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
@@ -77,13 +76,8 @@ pub(crate) enum Foreground {
 
 /// Becomes the program, or tells the keeper why not.
 /// Where it is not `permitted` yet, it goes on when it hears that the caller may run it.
-pub(super) fn run(
-    setup: &ProgramSetup,
-    filter: &[sock_filter],
-    keeper: BorrowedFd<'_>,
-    permitted: bool,
-) -> ! {
-    let failure = match set_up(setup, filter, keeper, permitted) {
+pub(super) fn run(setup: &ProgramSetup, keeper: BorrowedFd<'_>, permitted: bool) -> ! {
+    let failure = match set_up(setup, keeper, permitted) {
         Ok(()) => match become_program(setup, keeper) {
             Ok(never) => match never {},
             Err(failure) => failure,
@@ -107,7 +101,6 @@ pub(super) fn run(
 
 fn set_up(
     setup: &ProgramSetup,
-    filter: &[sock_filter],
     keeper: BorrowedFd<'_>,
     permitted: bool,
 ) -> Result<(), StepFailure> {
@@ -153,7 +146,6 @@ fn set_up(
     setresuid(uid, uid, uid).map_err(StepFailure::at(Step::UserIds))?;
     credentials::drop_capabilities().map_err(StepFailure::at(Step::Capabilities))?;
     nix::sys::prctl::set_no_new_privs().map_err(StepFailure::at(Step::NoNewPrivileges))?;
-    credentials::install_filter(filter).map_err(StepFailure::at(Step::Filter))?;
     if !permitted {
         wait_for_permission(keeper)?;
     }

@@ -36,6 +36,8 @@ pub(crate) enum Step {
     BoundingSet,
     /// init: make the system call filter.
     CompileFilter,
+    /// init: install it.
+    Filter,
     /// init, program: hear from the keeper.
     HearFromKeeper,
     /// init: make the program's process.
@@ -68,8 +70,6 @@ pub(crate) enum Step {
     NoNewPrivileges,
     /// program: unblock signals.
     Signals,
-    /// program: the system call filter.
-    Filter,
     /// program: tell the keeper that the clock starts.
     StartClock,
     /// program: open standard input.
@@ -137,6 +137,10 @@ impl Step {
             Self::CompileFilter,
             "cannot compile the system call filter of the program",
         ),
+        (
+            Self::Filter,
+            "cannot install the system call filter of the program",
+        ),
         (Self::HearFromKeeper, "init cannot hear from the keeper"),
         (Self::CloneProgram, "cannot make the program's process"),
         (
@@ -177,10 +181,6 @@ impl Step {
             "cannot set no_new_privs for the program",
         ),
         (Self::Signals, "cannot unblock the signals of the program"),
-        (
-            Self::Filter,
-            "cannot install the system call filter of the program",
-        ),
         (
             Self::StartClock,
             "the program's process cannot reach the keeper",

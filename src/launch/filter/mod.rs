@@ -1,4 +1,4 @@
-//! The system call filter of a program, loaded by the program's process.
+//! The system call filter of a program: init installs it, and everything in the sandbox inherits it.
 
 mod rules;
 
