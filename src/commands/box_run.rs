@@ -256,6 +256,8 @@ impl BoxRun<'_> {
             (_, Some(subtree)) => CgroupState::Ready(subtree),
             (_, None) => CgroupState::None,
         };
+        init.begin()
+            .map_err(Failure::at("cannot tell init to begin"))?;
         Ok((init, cgroups))
     }
 

@@ -115,6 +115,11 @@ impl Whereabouts {
 }
 
 fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
+    match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
+        Some((FromKeeper::Begin, _)) => {}
+        // The keeper gives up, or is dead.
+        _ => return Ok(()),
+    }
     match &setup.namespaces {
         Some(namespaces) => namespaces.enter(setup.own_network)?,
         None => namespaces::make(setup.own_network)?,
@@ -137,8 +142,7 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
         match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
             Some((FromKeeper::Go, leaf)) => break leaf,
             Some((FromKeeper::Permitted, _)) => permitted = true,
-            // The keeper gives up, or is dead.
-            Some((FromKeeper::Leave, _)) | None => return Ok(()),
+            Some((FromKeeper::Begin | FromKeeper::Leave, _)) | None => return Ok(()),
         }
     };
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)

@@ -4,6 +4,7 @@
 //! program's process have the other. Every message is [`SIZE`] bytes.
 //!
 //! ```text
+//! keeper ──▶ init      Begin                     systemd was asked for the scope: that goes first where both use one CPU
 //! init ──▶ keeper      RootBuilt                 namespaces and root file system are ready
 //! keeper ──▶ init      Go [+ the leaf]           make the program's process, in the leaf if there is one
 //! keeper ──▶ either    Permitted                 the caller may run it: before Go, or when the process is there; only
@@ -79,6 +80,8 @@ impl StepFailure {
 /// A message to init, or to the program's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FromKeeper {
+    /// Build the sandbox.
+    Begin,
     /// Make the program's process; the leaf's descriptor comes along if there is one.
     Go,
     /// The caller may run the program.
@@ -194,6 +197,7 @@ impl FromKeeper {
             Self::Go => 1,
             Self::Permitted => 2,
             Self::Leave => 3,
+            Self::Begin => 4,
         };
         send_words(socket, &[tag, 0, 0, 0, 0, 0, 0, 0], descriptor)
     }
@@ -216,6 +220,7 @@ impl FromKeeper {
             1 => Some(Self::Go),
             2 => Some(Self::Permitted),
             3 => Some(Self::Leave),
+            4 => Some(Self::Begin),
             _ => None,
         }
     }
@@ -293,7 +298,12 @@ mod tests {
                 message
             );
         }
-        for message in [FromKeeper::Go, FromKeeper::Permitted, FromKeeper::Leave] {
+        for message in [
+            FromKeeper::Begin,
+            FromKeeper::Go,
+            FromKeeper::Permitted,
+            FromKeeper::Leave,
+        ] {
             message.send(keeper.as_fd(), Some(keeper.as_fd())).unwrap();
             let (received, descriptor) = FromKeeper::receive(init.as_fd()).unwrap().unwrap();
             assert_eq!(received, message);

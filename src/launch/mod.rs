@@ -45,6 +45,11 @@ pub(crate) struct Init {
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Init {
+    /// Tells it to build the sandbox.
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        message::FromKeeper::Begin.send(self.socket.as_fd(), None)
+    }
+
     /// Lets go an init that systemd is about to move, see [`init`]; returns when it has ended, or should have.
     pub(crate) fn let_go(&self) {
         let told = message::FromKeeper::Leave.send(self.socket.as_fd(), None);

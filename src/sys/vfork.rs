@@ -11,6 +11,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use libc::{c_void, clone_args, pid_t};
 
 use super::process::CLONE_INTO_CGROUP;
+#[cfg(any(test, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+use super::process::{Cloned, clone};
 
 /// What the child does; it must end by execve(2) or `_exit`.
 type Life<'a> = &'a mut dyn FnMut() -> Infallible;
@@ -22,6 +24,7 @@ type Life<'a> = &'a mut dyn FnMut() -> Infallible;
 /// the caller stands still in the kernel, where only SIGKILL reaches it. Descriptors, ids, limits, working directory,
 /// signal dispositions and mask are the child's own. What it changes in memory stays changed; what it allocates and does
 /// not free stays allocated. The caller must have one thread only: nothing else may run in this memory meanwhile.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) fn vfork_into(cgroup: Option<BorrowedFd<'_>>, life: Life<'_>) -> io::Result<pid_t> {
     // SAFETY: clone_args is plain integers, for which all zeroes is a value.
     let mut args: clone_args = unsafe { std::mem::zeroed() };
@@ -34,18 +37,34 @@ pub(crate) fn vfork_into(cgroup: Option<BorrowedFd<'_>>, life: Life<'_>) -> io::
     let mut life = life;
     // SAFETY: args and life outlive the call, during which nobody else touches them.
     let result = unsafe { raw_clone(&raw mut args, (&raw mut life).cast(), live) };
-    if result < 0 {
-        return Err(io::Error::from_raw_os_error(
-            i32::try_from(-result).unwrap_or(libc::EINVAL),
-        ));
+    match i32::try_from(result) {
+        Ok(pid) if pid >= 0 => Ok(pid),
+        Ok(errno) => Err(io::Error::from_raw_os_error(-errno)),
+        Err(_) => Err(io::Error::from_raw_os_error(libc::EOVERFLOW)),
     }
-    Ok(result as pid_t)
 }
 
+/// The same, but the child has a copy of the memory, and the caller does not wait: for machines whose assembly language is
+/// not spoken here.
+#[cfg(any(test, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+fn fork_into(cgroup: Option<BorrowedFd<'_>>, life: Life<'_>) -> io::Result<pid_t> {
+    match clone(0, cgroup)? {
+        Cloned::Child => live_on(life),
+        Cloned::Parent { pid, .. } => Ok(pid),
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(crate) use fork_into as vfork_into;
+
 /// In the child.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 extern "C" fn live(life: *mut c_void) -> ! {
     // SAFETY: it is what vfork_into passed on, whose caller stands still.
-    let life = unsafe { &mut *life.cast::<Life<'_>>() };
+    live_on(unsafe { &mut *life.cast::<Life<'_>>() })
+}
+
+fn live_on(life: Life<'_>) -> ! {
     match life() {}
 }
 
@@ -116,4 +135,44 @@ unsafe fn raw_clone(
         );
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::Pid;
+
+    use super::*;
+    use crate::sys::process::exit_now;
+
+    #[test]
+    fn the_child_lives_in_the_callers_memory_until_it_ends() {
+        let mut told = vec![1];
+        let pid = vfork_into(None, &mut || {
+            told.push(2);
+            exit_now(7)
+        });
+        let pid = Pid::from_raw(pid.unwrap());
+        assert_eq!(waitpid(pid, None), Ok(WaitStatus::Exited(pid, 7)));
+        assert_eq!(told, [1, 2]);
+    }
+
+    #[test]
+    fn a_child_with_memory_of_its_own_does_the_same() {
+        let mut told = vec![1];
+        let pid = fork_into(None, &mut || {
+            told.push(2);
+            exit_now(told.len().try_into().unwrap())
+        });
+        let pid = Pid::from_raw(pid.unwrap());
+        assert_eq!(waitpid(pid, None), Ok(WaitStatus::Exited(pid, 2)));
+        assert_eq!(told, [1]);
+    }
+
+    #[test]
+    fn what_is_no_cgroup_is_refused() {
+        use std::os::fd::AsFd;
+        let file = std::fs::File::open("/proc/self/status").unwrap();
+        assert!(vfork_into(Some(file.as_fd()), &mut || exit_now(0)).is_err());
+    }
 }

@@ -124,9 +124,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LOOK: Duration = Duration::from_millis(500);
 
 /// systemd moves init long before the bus says so: until then it tells everybody else of the new unit. So `/proc` is
-/// looked at for the first time this soon after systemd has taken the job,
-const FIRST_EARLY_LOOK: Duration = Duration::from_micros(300);
-/// then after each of these pauses,
+/// looked at this soon after systemd has taken the job,
 const EARLY_LOOK: Duration = Duration::from_micros(100);
 /// and this often. A move that takes longer waits for the kernel; the little that could be had is then worth nothing.
 const EARLY_LOOKS: u32 = 20;
@@ -202,7 +200,7 @@ impl ScopeRequest {
                     Ok(Answer::Queued) => {
                         self.early_looks = EARLY_LOOKS;
                         self.timer
-                            .set_after(FIRST_EARLY_LOOK)
+                            .set_after(EARLY_LOOK)
                             .map_err(ScopeError::Timer)?;
                         Ok(None)
                     }
