@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use nix::sys::signal::Signal;
 use support::{TestBox, processes_of, wait_until};
@@ -64,7 +65,6 @@ fn set_user_id_programs_stay_without_effect() {
     let directory = test_box.make_dir("outside", 0, 0o755);
     let copy = directory.join("id");
     fs::copy("/usr/bin/id", &copy).unwrap();
-    use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o6755)).unwrap();
     let job = test_box.command(&["/in/id", "-u"]);
     let run = job
@@ -348,14 +348,27 @@ fn what_a_program_leaves_in_its_temporary_directories_is_out_of_reach() {
 #[test]
 #[ignore = "needs root: tests/run"]
 fn a_stopped_keeper_does_not_lift_the_time_limits() {
-    for (program, option, least) in [
-        (&["/bin/sleep", "1000"][..], "--wall-time=1", "time-wall"),
-        (&["./burn_cpu", "1000000"], "--time=1", "time"),
+    // A program that has not begun, since nobody opens the FIFO at the other end, is none for init to watch yet.
+    let fifos = tempfile::tempdir().unwrap();
+    fs::set_permissions(fifos.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let fifo = fifos.path().join("nobody");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::set_permissions(&fifo, fs::Permissions::from_mode(0o666)).unwrap();
+    let rule = format!("--dir=/fifos={}:rw", fifos.path().display());
+    let waits = [&*rule, "--stdin=/fifos/nobody", "--wall-time=1"];
+    for (program, options, least) in [
+        (
+            &["/bin/sleep", "1000"][..],
+            &["--wall-time=1"][..],
+            "time-wall",
+        ),
+        (&["/bin/sleep", "1000"], &waits, "time-wall"),
+        (&["./burn_cpu", "1000000"], &["--time=1"], "time"),
     ] {
         let test_box = TestBox::new();
         test_box.init();
         test_box.install("burn_cpu");
-        let running = test_box.command(program).options(&[option]).spawn();
+        let running = test_box.command(program).options(options).spawn();
         wait_until("the program runs", || !running.processes().is_empty());
         running.signal(Signal::SIGSTOP);
         wait_until("the program is dead", || running.processes().is_empty());

@@ -280,7 +280,7 @@ fn max_rss_is_that_of_the_largest_process_and_not_the_keepers() {
     };
     let (small, large) = (rss("1"), rss("50"));
     assert!((50.0..53.0).contains(&large), "{large} MiB");
-    // The process was a copy of init before it became the program, and the kernel remembers that.
+    // The process shared the memory of init before it became the program, and the kernel remembers that.
     assert!(small < 10.0, "{small} MiB");
 }
 

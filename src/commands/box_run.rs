@@ -134,6 +134,7 @@ impl BoxRun<'_> {
             uid: self.record.ids.uid,
             gid: self.record.ids.gid,
             inheritance: self.context.inheritance.clone(),
+            shows_itself: !plan.cg_timing || matches!(plan.place, Place::Nowhere { .. }),
             rlimits: plan.rlimits.clone(),
             inherited: if plan.inherit_fds {
                 inheritable_descriptors()
@@ -179,8 +180,11 @@ impl BoxRun<'_> {
         bus: Option<Result<Bus, BusError>>,
     ) -> Result<Outcome, Failure> {
         let (init, cgroups) = self.launch(plan, &setup, bus)?;
+        // Not before systemd was asked: where all have to share two CPUs, the bus would not hear of it for some time.
+        let begun = init.begin();
+        let begun = begun.map_err(Failure::at("cannot tell init to begin"));
         // While systemd and init work.
-        if let Err(failure) = self.give_to_program(plan) {
+        if let Err(failure) = begun.and_then(|()| self.give_to_program(plan)) {
             // First init, which is in the cgroups, then these.
             if cgroups.is_about_to_move_init() {
                 init.let_go();
@@ -256,8 +260,6 @@ impl BoxRun<'_> {
             (_, Some(subtree)) => CgroupState::Ready(subtree),
             (_, None) => CgroupState::None,
         };
-        init.begin()
-            .map_err(Failure::at("cannot tell init to begin"))?;
         Ok((init, cgroups))
     }
 

@@ -344,12 +344,15 @@ impl Keeper<'_> {
                 self.stages.root_built = Moment::now().ok();
                 Some(Event::RootBuilt)
             }
+            ToKeeper::Started => {
+                self.program = descriptor;
+                None
+            }
             // It waits for that; should it ever not, this is where it ends.
             ToKeeper::Begun(..) if self.permission.is_some() => Some(Event::Failed(
                 "the program's process did not wait for the permission to run it".to_owned(),
             )),
             ToKeeper::Begun(used, moment) => {
-                self.program = descriptor.or(self.program.take());
                 self.figures.begin(used, moment);
                 self.stages.begun = Some(moment);
                 Some(Event::Begun)

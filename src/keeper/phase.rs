@@ -283,6 +283,13 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_ends_before_it_begins_was_killed_from_outside() {
+        let (phase, actions) = play(true, &[RootBuilt, Ended(Exit::Signal(9)), InitGone]);
+        assert_eq!(phase, Phase::Over(Ending::Failed(KILLED_EARLY.to_owned())));
+        assert_eq!(actions, [Go, KillInit]);
+    }
+
+    #[test]
     fn an_init_that_somebody_else_killed_is_not_blamed_on_the_program() {
         for events in [vec![InitGone], vec![RootBuilt, Begun, InitGone]] {
             let (phase, _) = play(true, &events);

@@ -70,6 +70,9 @@ fn remedy(failure: &StepFailure, plan: &RunPlan) -> Option<&'static str> {
             Some("it is above the sysctl fs.nr_open, or this container lacks CAP_SYS_RESOURCE")
         }
         (Step::Rlimit, libc::EPERM) => Some("this container lacks CAP_SYS_RESOURCE"),
+        (_, libc::ENOMEM) if plan.leaf.memory.is_some() => {
+            Some("the memory limit of the run is too small for its set-up")
+        }
         _ => None,
     }
 }

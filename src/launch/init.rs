@@ -4,6 +4,7 @@
 //! program until the keeper has read every figure: while init lives, systemd keeps the scope. When
 //! init dies, the kernel kills everything in the PID namespace; init itself dies with the keeper.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -20,7 +21,7 @@ use nix::unistd::Pid;
 use super::filter;
 use super::message::{FromKeeper, StepFailure, ToKeeper};
 use super::namespaces::{self, Namespaces};
-use super::program::{self, ProgramSetup};
+use super::program::{self, Beginning, ProgramSetup};
 use super::root::{self, Mount};
 use super::step::Step;
 use crate::clock::{Moment, Timer};
@@ -44,8 +45,8 @@ pub(crate) struct InitSetup {
     pub(crate) moves: bool,
     /// The system calls that the program is refused.
     pub(crate) syscalls: SyscallSet,
-    /// After this time init kills the program by itself: the keeper, which is to do so before, may have been
-    /// stopped.
+    /// After this time the program is killed without the keeper, which is to do so before but may have been stopped: by
+    /// init, and by a timer of the program's process as long as init stands still for that.
     pub(crate) patience: Option<Duration>,
     /// The lock of the box: held until init dies, also when the keeper has died before.
     pub(crate) lock: OwnedFd,
@@ -151,13 +152,22 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
         // It died before the death signal was armed.
         return Ok(());
     }
+    let begun = Cell::new(None);
+    let beginning = Beginning {
+        permitted,
+        patience: setup.patience,
+        begun: &begun,
+    };
     let pid = vfork_into(leaf.as_ref().map(AsFd::as_fd), &mut || {
-        program::run(&setup.program, keeper, permitted)
+        program::run(&setup.program, keeper, beginning)
     })
     .map_err(StepFailure::at(Step::CloneProgram))?;
     drop(leaf);
     retire(setup, keeper)?;
-    let exit = reap_until(pid, setup.patience).map_err(StepFailure::at(Step::Wait))?;
+    let now = Moment::now().map_err(StepFailure::at(Step::Wait))?;
+    let begun = begun.get().unwrap_or(now);
+    let deadline = setup.patience.map(|patience| begun.after(patience));
+    let exit = reap_until(pid, deadline).map_err(StepFailure::at(Step::Wait))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::Wait))?;
     ToKeeper::Ended(exit, moment)
         .send(keeper, None)
@@ -185,7 +195,8 @@ fn is_closed(socket: BorrowedFd<'_>) -> nix::Result<bool> {
 }
 
 /// Lets go of everything but the socket: a pipe of the caller's must see its end when the program
-/// closes it, and init needs no more rights than to kill.
+/// closes it (so long as it has not begun, for a FIFO that nobody opens at the other end, init has that as well), and init
+/// needs no more rights than to kill.
 fn retire(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     nix::unistd::dup2_stdin(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
     nix::unistd::dup2_stdout(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
@@ -195,14 +206,14 @@ fn retire(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> 
     credentials::keep_only_kill().map_err(StepFailure::at(Step::RestrictInit))
 }
 
-/// Reaps orphans until the process `pid` itself has ended; kills it, and all others, after `patience`.
-fn reap_until(pid: i32, patience: Option<Duration>) -> io::Result<Exit> {
+/// Reaps orphans until the process `pid` itself has ended; kills it, and all others, at the deadline.
+fn reap_until(pid: i32, deadline: Option<Moment>) -> io::Result<Exit> {
     // Blocked, so that one that comes between a look and the wait for the next is not lost.
     let child_ended = SigSet::from(Signal::SIGCHLD);
     child_ended.thread_block()?;
     let ended = SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let timer = Timer::new()?;
-    patience.map_or(Ok(()), |patience| timer.set_after(patience))?;
+    deadline.map_or(Ok(()), |deadline| timer.set_at(deadline))?;
     loop {
         loop {
             match process::wait_any(Wait::Look)? {

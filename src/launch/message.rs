@@ -4,12 +4,13 @@
 //! program's process have the other. Every message is [`SIZE`] bytes.
 //!
 //! ```text
-//! keeper ──▶ init      Begin                     systemd was asked for the scope: that goes first where both use one CPU
+//! keeper ──▶ init      Begin                     build the sandbox: systemd was asked for the scope, if it is to make one
 //! init ──▶ keeper      RootBuilt                 namespaces and root file system are ready
 //! keeper ──▶ init      Go [+ the leaf]           make the program's process, in the leaf if there is one
 //! keeper ──▶ either    Permitted                 the caller may run it: before Go, or when the process is there; only
 //!                                                where that is not known from the beginning
-//! program ──▶ keeper   Begun + its pidfd         limits and ids are set; the clock starts here, and anew
+//! program ──▶ keeper   Started + its pidfd       where the keeper needs it
+//! program ──▶ keeper   Begun                     limits and ids are set; the clock starts here, and anew
 //!                                                each time that a busy file is tried again
 //! init ──▶ keeper      Ended                     the program's main process has ended; init kills the rest
 //! init ──▶ keeper      Empty                     init is the only process left in the PID namespace
@@ -38,8 +39,10 @@ pub(super) const SIZE: usize = WORDS * 8;
 pub(crate) enum ToKeeper {
     /// Namespaces and root file system are ready.
     RootBuilt,
+    /// The program's process exists; its pidfd comes along.
+    Started,
     /// The program's process is about to open its redirections and to become the program: what it has used
-    /// so far is not the program's, and the clock starts at this moment. A pidfd of it comes along.
+    /// so far is not the program's, and the clock starts at this moment.
     Begun(ResourceUsage, Moment),
     /// The program's main process has ended, at this moment.
     Ended(Exit, Moment),
@@ -135,6 +138,7 @@ impl ToKeeper {
     fn to_words(self) -> Words {
         match self {
             Self::RootBuilt => [1, 0, 0, 0, 0, 0, 0, 0],
+            Self::Started => [7, 0, 0, 0, 0, 0, 0, 0],
             Self::Begun(usage, moment) => usage_words(2, &usage, moment.to_nanoseconds()),
             Self::Ended(Exit::Code(code), moment) => {
                 [3, number(code), moment.to_nanoseconds(), 0, 0, 0, 0, 0]
@@ -152,6 +156,7 @@ impl ToKeeper {
     fn from_words(words: &Words) -> Option<Self> {
         Some(match words[0] {
             1 => Self::RootBuilt,
+            7 => Self::Started,
             2 => Self::Begun(words_usage(words), Moment::from_nanoseconds(words[6])),
             3 => Self::Ended(
                 Exit::Code(as_i32(words[1])?),
@@ -286,6 +291,7 @@ mod tests {
         };
         for message in [
             ToKeeper::RootBuilt,
+            ToKeeper::Started,
             ToKeeper::Begun(usage, Moment::from_nanoseconds(u64::MAX)),
             ToKeeper::Ended(Exit::Code(255), Moment::from_nanoseconds(7)),
             ToKeeper::Ended(Exit::Signal(9), Moment::from_nanoseconds(8)),

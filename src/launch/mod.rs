@@ -45,9 +45,12 @@ pub(crate) struct Init {
 const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Init {
-    /// Tells it to build the sandbox.
+    /// Tells it to build the sandbox. That it is gone already is for the keeper to find.
     pub(crate) fn begin(&self) -> io::Result<()> {
-        message::FromKeeper::Begin.send(self.socket.as_fd(), None)
+        match message::FromKeeper::Begin.send(self.socket.as_fd(), None) {
+            Err(error) if error.raw_os_error() == Some(libc::EPIPE) => Ok(()),
+            other => other,
+        }
     }
 
     /// Lets go an init that systemd is about to move, see [`init`]; returns when it has ended, or should have.
@@ -69,8 +72,8 @@ impl Drop for Init {
     }
 }
 
-/// Clones init into its namespaces and, where the cgroup is there already, into that. It starts to
-/// build the sandbox at once and then waits for [`message::FromKeeper::Go`].
+/// Clones init into its namespaces and, where the cgroup is there already, into that. It builds the sandbox when it is
+/// told to ([`Init::begin`]) and then waits for [`message::FromKeeper::Go`].
 ///
 /// Only the mount and PID namespaces come with the clone, for which the keeper waits; init makes the
 /// others itself, while the keeper talks to systemd, or enters those that were made ahead ([`Namespaces`]).

@@ -1,10 +1,11 @@
 //! The program's process, from its clone to its execve: a straight line of named steps.
 //!
-//! It starts in the leaf, as root, in the memory of init, which stands still meanwhile. What needs root comes first; then it is the box
-//! user for good, and has nothing open any more that is not the program's: the paths that come next were
+//! It starts in the leaf, as root, in the memory of init, which stands still meanwhile. What needs root comes first;
+//! then it is the box user for good, and has nothing open any more that is not the program's: the paths that come next were
 //! named by the caller or made by the program, and may lead through `/proc/self/fd`. Then the clock starts,
 //! so that nothing above is in the program's time; below are the steps that may block on those paths.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -15,8 +16,10 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigEvent, SigSet, SigevNotify, Signal};
 use nix::sys::stat::Mode;
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+use nix::time::ClockId;
 use nix::unistd::{
     Gid, Pid, Uid, chdir, close, getpgrp, setgroups, setpgid, setresgid, setresuid, setsid,
     tcsetpgrp, write,
@@ -45,6 +48,8 @@ pub(crate) struct ProgramSetup {
     pub(crate) gid: u32,
     /// What the program would have from the caller, were it their child: when it is not.
     pub(crate) inheritance: Option<Inheritance>,
+    /// Whether it sends a descriptor of itself to the keeper, which has no other way to measure or to kill it.
+    pub(crate) shows_itself: bool,
     /// Limits by setrlimit(2), soft and hard alike.
     pub(crate) rlimits: Vec<(Resource, u64)>,
     /// Descriptors above 2 that stay open: the caller's, never ours.
@@ -74,11 +79,21 @@ pub(crate) enum Foreground {
     OwnSession(OwnedFd),
 }
 
+/// How the program's process begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beginning<'a> {
+    /// Whether the caller may run the program; otherwise it waits to hear that.
+    pub(super) permitted: bool,
+    /// How long it may take to become the program, from the moment on at which the clock starts.
+    pub(super) patience: Option<Duration>,
+    /// Where it notes that moment, for init.
+    pub(super) begun: &'a Cell<Option<Moment>>,
+}
+
 /// Becomes the program, or tells the keeper why not.
-/// Where it is not `permitted` yet, it goes on when it hears that the caller may run it.
-pub(super) fn run(setup: &ProgramSetup, keeper: BorrowedFd<'_>, permitted: bool) -> ! {
-    let failure = match set_up(setup, keeper, permitted) {
-        Ok(()) => match become_program(setup, keeper) {
+pub(super) fn run(setup: &ProgramSetup, keeper: BorrowedFd<'_>, beginning: Beginning<'_>) -> ! {
+    let failure = match set_up(setup, keeper, beginning) {
+        Ok(()) => match become_program(setup, keeper, beginning.begun) {
             Ok(never) => match never {},
             Err(failure) => failure,
         },
@@ -102,7 +117,7 @@ pub(super) fn run(setup: &ProgramSetup, keeper: BorrowedFd<'_>, permitted: bool)
 fn set_up(
     setup: &ProgramSetup,
     keeper: BorrowedFd<'_>,
-    permitted: bool,
+    beginning: Beginning<'_>,
 ) -> Result<(), StepFailure> {
     match &setup.foreground {
         // A session of its own has no terminal: what is typed for the caller's shell is not the program's to
@@ -129,8 +144,15 @@ fn set_up(
     // Before the limits: with few open files allowed, ours would be in the way of the redirections.
     process::close_all_but(&setup.inherited, keeper)
         .map_err(StepFailure::at(Step::CloseDescriptors))?;
-    let this =
-        process::pidfd_of(Pid::this().as_raw()).map_err(StepFailure::at(Step::StartClock))?;
+    // Before the limits, too: what is sent may be limited by them.
+    if setup.shows_itself {
+        show(keeper).map_err(StepFailure::at(Step::StartClock))?;
+    }
+    let timer = beginning.patience.map(|patience| {
+        let timer = timer().map_err(StepFailure::at(Step::Patience))?;
+        Ok((timer, patience))
+    });
+    let timer = timer.transpose()?;
     if let Some(inheritance) = &setup.inheritance {
         inheritance
             .apply()
@@ -146,14 +168,37 @@ fn set_up(
     setresuid(uid, uid, uid).map_err(StepFailure::at(Step::UserIds))?;
     credentials::drop_capabilities().map_err(StepFailure::at(Step::Capabilities))?;
     nix::sys::prctl::set_no_new_privs().map_err(StepFailure::at(Step::NoNewPrivileges))?;
-    if !permitted {
+    if !beginning.permitted {
         wait_for_permission(keeper)?;
     }
-    start_clock(keeper, Some(this.as_fd()))?;
+    if let Some((mut timer, patience)) = timer {
+        let patience = Expiration::OneShot(patience.into());
+        timer
+            .set(patience, TimerSetTimeFlags::empty())
+            .map_err(StepFailure::at(Step::Patience))?;
+        // execve(2) deletes it.
+        std::mem::forget(timer);
+    }
+    start_clock(keeper, beginning.begun)?;
     // Only now: a key that is typed while this process waits ends a program, not the set-up of one.
     SigSet::empty()
         .thread_set_mask()
         .map_err(StepFailure::at(Step::Signals))
+}
+
+/// Sends a descriptor of this process.
+fn show(keeper: BorrowedFd<'_>) -> io::Result<()> {
+    let this = process::pidfd_of(Pid::this().as_raw())?;
+    ToKeeper::Started.send(keeper, Some(this.as_fd()))
+}
+
+/// A timer that kills this process when it is set and the time has passed.
+fn timer() -> nix::Result<Timer> {
+    let kill = SigevNotify::SigevSignal {
+        signal: Signal::SIGKILL,
+        si_value: 0,
+    };
+    Timer::new(ClockId::CLOCK_MONOTONIC, SigEvent::new(kill))
 }
 
 /// Returns when the caller may run the program, and not before.
@@ -168,20 +213,22 @@ fn wait_for_permission(keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
 /// What was used until now, and the time until now, are not the program's.
 fn start_clock(
     keeper: BorrowedFd<'_>,
-    this: Option<BorrowedFd<'_>>,
+    begun: &Cell<Option<Moment>>,
 ) -> Result<Moment, StepFailure> {
     let used = process::resource_usage(process::UsageOf::Myself)
         .map_err(StepFailure::at(Step::StartClock))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::StartClock))?;
     ToKeeper::Begun(used, moment)
-        .send(keeper, this)
+        .send(keeper, None)
         .map_err(StepFailure::at(Step::StartClock))?;
+    begun.set(Some(moment));
     Ok(moment)
 }
 
 fn become_program(
     setup: &ProgramSetup,
     keeper: BorrowedFd<'_>,
+    begun: &Cell<Option<Moment>>,
 ) -> Result<std::convert::Infallible, StepFailure> {
     if let Some(path) = &setup.stdin {
         redirect(path, OFlag::O_RDONLY, 0, Step::OpenStdin)?;
@@ -206,7 +253,7 @@ fn become_program(
     let end = now.after(BUSY_PATIENCE);
     while error.raw_os_error() == Some(libc::ETXTBSY) && now < end {
         sleep(BUSY_PAUSE);
-        now = start_clock(keeper, None)?;
+        now = start_clock(keeper, begun)?;
         error = setup.image.execute();
     }
     Err(StepFailure::at(Step::Execute)(error))

@@ -58,6 +58,8 @@ pub(crate) enum Step {
     CloseDescriptors,
     /// program: what it would have from the caller, were it their child.
     Inherit,
+    /// program: a timer that ends it, should it not become the program in time.
+    Patience,
     /// program: a resource limit.
     Rlimit,
     /// program: group ids.
@@ -87,7 +89,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [(Self, &'static str); 40] = [
+    const ALL: [(Self, &'static str); 41] = [
         (Self::DieWithKeeper, "cannot make init die with the keeper"),
         (
             Self::Namespaces,
@@ -168,6 +170,10 @@ impl Step {
         (
             Self::Inherit,
             "cannot give the caller's limits and CPUs to the program",
+        ),
+        (
+            Self::Patience,
+            "cannot limit the time that the program may take to begin",
         ),
         (Self::Rlimit, "cannot set resource limit"),
         (Self::GroupIds, "cannot set the group of the program"),

@@ -25,17 +25,17 @@ pub(crate) enum Cloned {
     },
 }
 
-/// Clones the calling process into new namespaces (`CLONE_NEW…` flags) and, if given, straight into
+/// Clones the calling process, with these flags of clone(2), as `CLONE_NEW…`, and, if given, straight into
 /// a cgroup (`CLONE_INTO_CGROUP`, Linux 5.7): nothing is charged elsewhere first, and no grace period
 /// is waited for, as a write to `cgroup.procs` would.
 ///
 /// Like fork(2), the child has a copy of everything. The caller must have one thread only: another
 /// thread's locks would stay taken in the child for ever.
-pub(crate) fn clone(namespaces: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
+pub(crate) fn clone(flags: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     let mut pidfd: c_int = -1;
     // SAFETY: clone_args is plain integers, for which all zeroes is a value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = namespaces as u32 as u64 | libc::CLONE_PIDFD as u64;
+    args.flags = flags as u32 as u64 | libc::CLONE_PIDFD as u64;
     args.pidfd = (&raw mut pidfd) as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     if let Some(cgroup) = cgroup {

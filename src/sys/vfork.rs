@@ -23,7 +23,8 @@ type Life<'a> = &'a mut dyn FnMut() -> Infallible;
 /// Until then `life` runs in it, in the caller's memory and on the caller's stack, below what the caller has there, while
 /// the caller stands still in the kernel, where only SIGKILL reaches it. Descriptors, ids, limits, working directory,
 /// signal dispositions and mask are the child's own. What it changes in memory stays changed; what it allocates and does
-/// not free stays allocated. The caller must have one thread only: nothing else may run in this memory meanwhile.
+/// not free stays allocated. The caller must have one thread only: another one would go on in the same memory, and what
+/// it has locked the child would wait for.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) fn vfork_into(cgroup: Option<BorrowedFd<'_>>, life: Life<'_>) -> io::Result<pid_t> {
     // SAFETY: clone_args is plain integers, for which all zeroes is a value.
@@ -44,11 +45,10 @@ pub(crate) fn vfork_into(cgroup: Option<BorrowedFd<'_>>, life: Life<'_>) -> io::
     }
 }
 
-/// The same, but the child has a copy of the memory, and the caller does not wait: for machines whose assembly language is
-/// not spoken here.
+/// The same, but the child has a copy of the memory: for machines whose assembly language is not spoken here.
 #[cfg(any(test, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 fn fork_into(cgroup: Option<BorrowedFd<'_>>, life: Life<'_>) -> io::Result<pid_t> {
-    match clone(0, cgroup)? {
+    match clone(libc::CLONE_VFORK, cgroup)? {
         Cloned::Child => live_on(life),
         Cloned::Parent { pid, .. } => Ok(pid),
     }
@@ -145,6 +145,7 @@ mod tests {
     use super::*;
     use crate::sys::process::exit_now;
 
+    // Other tests go on in other threads; a child that takes no lock of theirs does not mind.
     #[test]
     fn the_child_lives_in_the_callers_memory_until_it_ends() {
         let mut told = vec![1];

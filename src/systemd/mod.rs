@@ -123,8 +123,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// tell. So this often `/proc` is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// systemd moves init long before the bus says so: until then it tells everybody else of the new unit. So `/proc` is
-/// looked at this soon after systemd has taken the job,
+/// systemd moves init long before the bus says so: until then it tells everybody else of the new unit. All that the unit
+/// is to have is in force by then, since it makes the cgroup before it moves anybody there. So `/proc` is looked at this
+/// soon after systemd has taken the job,
 const EARLY_LOOK: Duration = Duration::from_micros(100);
 /// and this often. A move that takes longer waits for the kernel; the little that could be had is then worth nothing.
 const EARLY_LOOKS: u32 = 20;
@@ -210,6 +211,7 @@ impl ScopeRequest {
             }
             Attempt::Paused => {
                 self.attempts += 1;
+                self.early_looks = 0;
                 let unit = unit_name(&self.spec);
                 let begun = Bus::connect()
                     .and_then(|bus| Start::begin(bus, unit.clone(), &self.spec, held));

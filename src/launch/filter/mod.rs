@@ -9,8 +9,8 @@ use libc::sock_filter;
 
 use crate::syscall_set::SyscallSet;
 
-/// The filter of nearly all runs, compiled with this program, since libseccomp takes longer for it than all the rest of
-/// the set-up in the program's process. Empty where it was built for another machine.
+/// The filter of nearly all runs, compiled with this program, since that takes libseccomp as long as a clone takes the
+/// kernel. Empty where this program was built on another kind of machine.
 const USUAL: &[sock_filter] = &include!(concat!(env!("OUT_DIR"), "/usual_filter.rs"));
 
 /// The filter for a set of restrictions.
