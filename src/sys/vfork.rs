@@ -64,6 +64,7 @@ extern "C" fn live(life: *mut c_void) -> ! {
     live_on(unsafe { &mut *life.cast::<Life<'_>>() })
 }
 
+#[allow(unreachable_code, reason = "older compilers warn of what is the proof")]
 fn live_on(life: Life<'_>) -> ! {
     match life() {}
 }
