@@ -101,3 +101,20 @@ fn many_runs_leave_nothing_and_none_fails() {
     });
     assert_as_before(&before);
 }
+
+/// By itself, or by its keeper, which does not wait for that: and never by a fault of its own, which nobody else would see.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn init_ends_as_it_is_told() {
+    let test_box = TestBox::with_manager("systemd");
+    for _ in 0..if slow() { 10 } else { 200 } {
+        let run = test_box.command(&["/bin/true"]).options(&["-vv"]).run();
+        run.assert_ok();
+        let ended = ["Code(0)", "Signal(9)"].map(|exit| format!("init ended: {exit}"));
+        assert!(
+            ended.iter().any(|line| run.stderr.contains(line)),
+            "{}",
+            run.stderr
+        );
+    }
+}

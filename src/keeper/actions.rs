@@ -164,9 +164,7 @@ impl Keeper<'_> {
             Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
                 Err(cannot("kill init")(error))
             }
-            _ => process::wait_for(self.init.pidfd.as_fd())
-                .map(drop)
-                .map_err(cannot("wait for init")),
+            _ => self.init.wait().map_err(cannot("wait for init")),
         }
     }
 }

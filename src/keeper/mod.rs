@@ -31,7 +31,7 @@ use crate::plan::RunPlan;
 use crate::polkit::Authority;
 use crate::report::{Ending, KillReason, Stages, Usage};
 use crate::sys::priority::Urgent;
-use crate::sys::process::{self, Exit};
+use crate::sys::process::Exit;
 use crate::systemd::{ScopeRequest, StateRequest};
 use figures::Figures;
 use looks::Looks;
@@ -294,7 +294,7 @@ impl Keeper<'_> {
         match source {
             Source::Init => self.hear(phase),
             Source::InitEnd => {
-                process::wait_for(self.init.pidfd.as_fd()).map_err(cannot("wait for init"))?;
+                self.init.wait().map_err(cannot("wait for init"))?;
                 Ok(Some(Event::InitGone))
             }
             Source::Permission => Ok(self.take_permission()),

@@ -61,8 +61,8 @@ const MOVE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The life of init. `keeper_pid` is the keeper's number where init comes from.
 pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd, keeper_pid: u32) -> ! {
-    let whereabouts = setup.moves.then(|| Whereabouts::beside(keeper_pid));
-    let code = match live(setup, keeper.as_fd()) {
+    let mut unmoved = setup.moves.then(|| Whereabouts::beside(keeper_pid));
+    let code = match live(setup, keeper.as_fd(), &mut unmoved) {
         Ok(()) => 0,
         Err(failure) => {
             // When even this cannot be sent, the keeper is gone.
@@ -72,7 +72,7 @@ pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd, keeper_pid: u32) -> ! {
     };
     // The kernel does not move a process that is ending. systemd would have a scope that never held anybody, and keep
     // it for ever: it learns that a scope is over when its last process ends.
-    if let Some(Ok(before)) = whereabouts {
+    if let Some(Ok(before)) = unmoved {
         before.wait_for_another();
     }
     process::exit_now(code)
@@ -115,7 +115,12 @@ impl Whereabouts {
     }
 }
 
-fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
+/// Takes what is in `unmoved` when init has been moved.
+fn live(
+    setup: &InitSetup,
+    keeper: BorrowedFd<'_>,
+    unmoved: &mut Option<io::Result<Whereabouts>>,
+) -> Result<(), StepFailure> {
     match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
         Some((FromKeeper::Begin, _)) => {}
         // The keeper gives up, or is dead.
@@ -163,6 +168,8 @@ fn live(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     })
     .map_err(StepFailure::at(Step::CloneProgram))?;
     drop(leaf);
+    // The keeper saw it moved, or would not have said so. Its file must not be closed twice.
+    drop(unmoved.take());
     retire(setup, keeper)?;
     let now = Moment::now().map_err(StepFailure::at(Step::Wait))?;
     let begun = begun.get().unwrap_or(now);

@@ -53,6 +53,13 @@ impl Init {
         }
     }
 
+    /// Waits for its end.
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        let exit = process::wait_for(self.pidfd.as_fd())?;
+        log::debug!("init ended: {exit:?}");
+        Ok(())
+    }
+
     /// Lets go an init that systemd is about to move, see [`init`]; returns when it has ended, or should have.
     pub(crate) fn let_go(&self) {
         let told = message::FromKeeper::Leave.send(self.socket.as_fd(), None);
@@ -68,7 +75,7 @@ impl Drop for Init {
     /// anything when init has ended and was waited for.
     fn drop(&mut self) {
         drop(process::send_signal(self.pidfd.as_fd(), libc::SIGKILL));
-        drop(process::wait_for(self.pidfd.as_fd()));
+        drop(self.wait());
     }
 }
 

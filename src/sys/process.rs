@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use libc::{c_int, pid_t};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::check;
 
@@ -80,11 +81,14 @@ pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()
     check(result).map(drop)
 }
 
-/// Takes leave of a child that has ended, so that it is no zombie (waitid(2), P_PIDFD).
-pub(crate) fn wait_for(pidfd: BorrowedFd<'_>) -> io::Result<()> {
-    let id = nix::sys::wait::Id::PIDFd(pidfd);
-    nix::sys::wait::waitid(id, nix::sys::wait::WaitPidFlag::WEXITED)?;
-    Ok(())
+/// Waits for the end of a child, and takes leave of it, so that it is no zombie (waitid(2), P_PIDFD).
+pub(crate) fn wait_for(pidfd: BorrowedFd<'_>) -> io::Result<Exit> {
+    match waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED)? {
+        WaitStatus::Exited(_, code) => Ok(Exit::Code(code)),
+        WaitStatus::Signaled(_, signal, _) => Ok(Exit::Signal(signal as i32)),
+        // Not asked for.
+        _ => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+    }
 }
 
 /// How a process ended.

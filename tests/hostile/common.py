@@ -63,3 +63,14 @@ def quickly(count, function):
 def sleeping(*options):
     argv = [BOX, "--wall-time=20", *options, "--run", "--", "/bin/sleep", "0.3"]
     return Broker(PATH).ask(request(argv), [NULL] * 3)
+
+
+def running(seconds):
+    """A run whose program has begun, and sleeps so long."""
+    reading, writing = os.pipe()
+    argv = [BOX, "--wall-time=20", "--run", "--", "/bin/sh", "-c", f"echo begun; exec /bin/sleep {seconds}"]
+    broker = Broker(PATH).ask(request(argv), [NULL, writing, NULL])
+    os.close(writing)
+    os.read(reading, 1)
+    os.close(reading)
+    return broker

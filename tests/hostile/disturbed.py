@@ -6,26 +6,26 @@ import socket
 import sys
 import time
 
-from common import BOX, NULL, PATH, TRUE, chance, kind, quickly, sleeping, some, tell
+from common import BOX, NULL, PATH, TRUE, chance, kind, quickly, running, some, tell
 from wire import Broker, announcement, request
 
 
 @kind
 def signals():
+    # Not before the program runs: till then, whatever is said ends the conversation.
     for value in 0, -1, signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGWINCH, 64, 2**31 - 1, -(2**31):
-        broker = sleeping()
+        broker = running(0.3)
         broker.signal(value)
         tell(f"signal {value}", broker.answer())
-    broker = sleeping()
+    broker = running(0.3)
     for _ in range(20_000):
         broker.signal(signal.SIGWINCH)
     tell("a flood", broker.answer())
-    broker = sleeping()
+    broker = running(0.3)
     for _ in range(2000):
         broker.send(os.urandom(chance.randrange(1, 2000)))
     tell("garbage", broker.answer())
-    broker = sleeping()
-    time.sleep(0.1)
+    broker = running(10)
     broker.signal(signal.SIGTERM)
     broker.signal(signal.SIGSEGV)
     tell("two", broker.answer())
