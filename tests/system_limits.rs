@@ -203,6 +203,23 @@ fn a_box_is_bound_to_the_cpus_of_its_pin_and_others_are_not() {
     assert_eq!(plain.program("list_cpus").run().stdout, all);
 }
 
+/// init is on one CPU for a while, which is nobody's business but its own.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_program_runs_on_the_cpus_that_its_caller_may_use() {
+    let test_box = TestBox::with_manager("systemd");
+    let list_by = |caller: &str| {
+        let run = test_box.program("list_cpus").through(caller).run();
+        run.assert_ok().stdout.clone()
+    };
+    let all = list_by("exec \"$@\"");
+    assert!(
+        all.split_whitespace().count() > 1,
+        "this needs two CPUs: {all}"
+    );
+    assert_eq!(list_by("exec taskset --cpu-list 1 \"$@\""), "1 \n");
+}
+
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn cpus_that_this_machine_does_not_have_are_refused_by_name() {

@@ -25,9 +25,9 @@ use super::program::{self, Beginning, ProgramSetup};
 use super::root::{self, Mount};
 use super::step::Step;
 use crate::clock::{Moment, Timer};
-use crate::sys::credentials;
 use crate::sys::process::{self, Exit, UsageOf, Wait, Waited};
 use crate::sys::vfork::vfork_into;
+use crate::sys::{affinity, credentials};
 use crate::syscall_set::SyscallSet;
 
 /// Everything init needs, decided and laid out before the clone.
@@ -59,10 +59,10 @@ pub(crate) struct InitSetup {
 /// How long init waits to be moved before it ends all the same: systemd may hang.
 const MOVE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// The life of init. `keeper_pid` is the keeper's number where init comes from.
-pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd, keeper_pid: u32) -> ! {
+/// The life of init. `keeper_pid` is the keeper's number where init comes from; `stays`: it is held on one CPU.
+pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd, keeper_pid: u32, stays: bool) -> ! {
     let mut unmoved = setup.moves.then(|| Whereabouts::beside(keeper_pid));
-    let code = match live(setup, keeper.as_fd(), &mut unmoved) {
+    let code = match live(setup, keeper.as_fd(), &mut unmoved, stays) {
         Ok(()) => 0,
         Err(failure) => {
             // When even this cannot be sent, the keeper is gone.
@@ -120,6 +120,7 @@ fn live(
     setup: &InitSetup,
     keeper: BorrowedFd<'_>,
     unmoved: &mut Option<io::Result<Whereabouts>>,
+    stays: bool,
 ) -> Result<(), StepFailure> {
     match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
         Some((FromKeeper::Begin, _)) => {}
@@ -136,6 +137,9 @@ fn live(
         .send(keeper, None)
         .map_err(StepFailure::at(Step::HearFromKeeper))?;
     // The keeper still waits for systemd: what the program's process inherits is set up here.
+    if stays {
+        affinity::leave_cpu().map_err(StepFailure::at(Step::LeaveCpu))?;
+    }
     credentials::leave_session_keyring().map_err(StepFailure::at(Step::Keyring))?;
     credentials::drop_bounding_set().map_err(StepFailure::at(Step::BoundingSet))?;
     // The caller's nohup and the keeper's signalfd are not the program's business.

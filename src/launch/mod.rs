@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::sys::affinity;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
 
@@ -93,10 +94,17 @@ pub(crate) fn spawn(setup: &InitSetup, cgroup: Option<BorrowedFd<'_>>) -> io::Re
     let (keeper, init) = socket::pair()?;
     let keeper_pid = std::process::id();
     let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
-    match process::clone(namespaces, cgroup)? {
+    // While it builds the sandbox, init stays on the keeper's CPU, who is about to wait for it. Elsewhere it would be in
+    // the way of the bus and systemd, which the kernel wakes where they were the last time, idle CPUs or not.
+    let stays = setup.moves && affinity::stay_on_cpu();
+    let cloned = process::clone(namespaces, cgroup);
+    if stays && !matches!(cloned, Ok(Cloned::Child)) {
+        affinity::leave_cpu()?;
+    }
+    match cloned? {
         Cloned::Child => {
             drop(keeper);
-            init::run(setup, &init, keeper_pid)
+            init::run(setup, &init, keeper_pid, stays)
         }
         Cloned::Parent { pid, pidfd } => Ok(Init {
             pid,

@@ -30,6 +30,8 @@ pub(crate) enum Step {
     DetachOldRoot,
     /// init: change to `/box`.
     ChangeToBox,
+    /// init: let the program run on every CPU.
+    LeaveCpu,
     /// init: leave the caller's session keyring.
     Keyring,
     /// init: the capability bounding set, which the program inherits.
@@ -89,7 +91,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [(Self, &'static str); 41] = [
+    const ALL: [(Self, &'static str); 42] = [
         (Self::DieWithKeeper, "cannot make init die with the keeper"),
         (
             Self::Namespaces,
@@ -127,6 +129,7 @@ impl Step {
             Self::ChangeToBox,
             "cannot change to the directory '/box' of the sandbox",
         ),
+        (Self::LeaveCpu, "cannot let the program run on every CPU"),
         (
             Self::Keyring,
             "cannot leave the session keyring of the caller",
