@@ -102,7 +102,8 @@ fn many_runs_leave_nothing_and_none_fails() {
     assert_as_before(&before);
 }
 
-/// By itself, or by its keeper, which does not wait for that: and never by a fault of its own, which nobody else would see.
+/// init ends by itself, or by its keeper, which does not wait for that: and never by a fault of its own, as a descriptor that
+/// is closed twice, at which a debug build aborts. Nobody else would see that.
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn init_ends_as_it_is_told() {

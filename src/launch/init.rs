@@ -18,6 +18,7 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
+use super::affinity;
 use super::filter;
 use super::message::{FromKeeper, StepFailure, ToKeeper};
 use super::namespaces::{self, Namespaces};
@@ -25,9 +26,9 @@ use super::program::{self, Beginning, ProgramSetup};
 use super::root::{self, Mount};
 use super::step::Step;
 use crate::clock::{Moment, Timer};
+use crate::sys::credentials;
 use crate::sys::process::{self, Exit, UsageOf, Wait, Waited};
 use crate::sys::vfork::vfork_into;
-use crate::sys::{affinity, credentials};
 use crate::syscall_set::SyscallSet;
 
 /// Everything init needs, decided and laid out before the clone.
@@ -61,7 +62,11 @@ const MOVE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// The life of init. `keeper_pid` is the keeper's number where init comes from; `stays`: it is held on one CPU.
 pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd, keeper_pid: u32, stays: bool) -> ! {
-    let mut unmoved = setup.moves.then(|| Whereabouts::beside(keeper_pid));
+    let mut unmoved = if setup.moves {
+        Whereabouts::beside(keeper_pid).ok()
+    } else {
+        None
+    };
     let code = match live(setup, keeper.as_fd(), &mut unmoved, stays) {
         Ok(()) => 0,
         Err(failure) => {
@@ -72,7 +77,7 @@ pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd, keeper_pid: u32, stays: b
     };
     // The kernel does not move a process that is ending. systemd would have a scope that never held anybody, and keep
     // it for ever: it learns that a scope is over when its last process ends.
-    if let Some(Ok(before)) = unmoved {
+    if let Some(before) = unmoved {
         before.wait_for_another();
     }
     process::exit_now(code)
@@ -119,7 +124,7 @@ impl Whereabouts {
 fn live(
     setup: &InitSetup,
     keeper: BorrowedFd<'_>,
-    unmoved: &mut Option<io::Result<Whereabouts>>,
+    unmoved: &mut Option<Whereabouts>,
     stays: bool,
 ) -> Result<(), StepFailure> {
     match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
@@ -172,8 +177,8 @@ fn live(
     })
     .map_err(StepFailure::at(Step::CloneProgram))?;
     drop(leaf);
-    // The keeper saw it moved, or would not have said so. Its file must not be closed twice.
-    drop(unmoved.take());
+    // The keeper saw init moved before it said Go. Closed here, since everything is closed next: not twice.
+    *unmoved = None;
     retire(setup, keeper)?;
     let now = Moment::now().map_err(StepFailure::at(Step::Wait))?;
     let begun = begun.get().unwrap_or(now);

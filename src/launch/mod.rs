@@ -7,6 +7,7 @@
 //!    └──── one socket pair, see [`message`] ──┴───────────────────────────────────┘
 //! ```
 
+mod affinity;
 pub(crate) mod failure;
 mod filter;
 mod init;
@@ -27,7 +28,6 @@ use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use crate::sys::affinity;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
 
@@ -94,22 +94,23 @@ pub(crate) fn spawn(setup: &InitSetup, cgroup: Option<BorrowedFd<'_>>) -> io::Re
     let (keeper, init) = socket::pair()?;
     let keeper_pid = std::process::id();
     let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
-    // While it builds the sandbox, init stays on the keeper's CPU, who is about to wait for it. Elsewhere it would be in
-    // the way of the bus and systemd, which the kernel wakes where they were the last time, idle CPUs or not.
+    // While init builds the sandbox, it stays on the CPU of the keeper, which mostly waits meanwhile. Elsewhere it would be
+    // in the way of the bus and systemd, which the kernel wakes where they were the last time, idle CPUs or not.
     let stays = setup.moves && affinity::stay_on_cpu();
-    let cloned = process::clone(namespaces, cgroup);
-    if stays && !matches!(cloned, Ok(Cloned::Child)) {
-        affinity::leave_cpu()?;
-    }
-    match cloned? {
-        Cloned::Child => {
+    let spawned = match process::clone(namespaces, cgroup) {
+        Ok(Cloned::Child) => {
             drop(keeper);
             init::run(setup, &init, keeper_pid, stays)
         }
-        Cloned::Parent { pid, pidfd } => Ok(Init {
+        Ok(Cloned::Parent { pid, pidfd }) => Ok(Init {
             pid,
             pidfd,
             socket: keeper,
         }),
+        Err(error) => Err(error),
+    };
+    if stays {
+        affinity::leave_cpu()?;
     }
+    spawned
 }

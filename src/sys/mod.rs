@@ -4,7 +4,6 @@
 //! the errno as an [`io::Error`]; what the call was *for* is said by its caller.
 #![allow(unsafe_code)]
 
-pub(crate) mod affinity;
 pub(crate) mod credentials;
 pub(crate) mod descriptors;
 pub(crate) mod exec;

@@ -172,8 +172,8 @@ impl Arena {
     /// The same, and the box that was misused can be used again, and nothing is left.
     pub(crate) fn assert_unharmed(&self) {
         self.assert_served();
-        // A systemd that knows no PIDFDs is asked again without. If the keeper dies in between, nobody moves its init, which
-        // waits for that for 3 s and keeps the box for so long.
+        // A systemd that knows no PIDFDs refuses the first request. A keeper that gives up before it has heard so lets init
+        // wait to be moved, which nobody does, and the box is in use for 3 s.
         for args in [
             &["--wait", "--init"][..],
             &["--run", "--", "/bin/true"],

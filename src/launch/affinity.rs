@@ -1,0 +1,40 @@
+//! On which CPUs keeper and init are while the sandbox is built: sched_setaffinity(2).
+
+use std::io;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::unistd::{Pid, SysconfVar, sysconf};
+
+/// The calling thread.
+const OWN: Pid = Pid::from_raw(0);
+
+/// Keeps the calling thread, and children that it makes, on the CPU where it is, until [`leave_cpu`]; says whether it does.
+///
+/// Not where the thread may not run on every CPU: whose choice that was, a user's or their cgroup's, cannot be told, so
+/// what to go back to is not known.
+pub(super) fn stay_on_cpu() -> bool {
+    let stay = || -> nix::Result<bool> {
+        let online = sysconf(SysconfVar::_NPROCESSORS_ONLN)?.unwrap_or(0);
+        let allowed = sched_getaffinity(OWN)?;
+        let allowed = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true));
+        if i64::try_from(allowed.count()) != Ok(online) {
+            return Ok(false);
+        }
+        let mut here = CpuSet::new();
+        here.set(sched_getcpu()?)?;
+        sched_setaffinity(OWN, &here)?;
+        Ok(true)
+    };
+    // musl counts those that the thread may run on. An error: more CPUs than fit in a set (1024), or one that went offline
+    // just now.
+    cfg!(target_env = "gnu") && stay().unwrap_or(false)
+}
+
+/// The calling thread may run on every CPU of its cgroup again.
+pub(super) fn leave_cpu() -> io::Result<()> {
+    let mut all = CpuSet::new();
+    for cpu in 0..CpuSet::count() {
+        all.set(cpu)?;
+    }
+    Ok(sched_setaffinity(OWN, &all)?)
+}
