@@ -179,16 +179,14 @@ impl BoxRun<'_> {
         setup: InitSetup,
         bus: Option<Result<Bus, BusError>>,
     ) -> Result<Outcome, Failure> {
-        let (init, cgroups) = self.launch(plan, &setup, bus)?;
+        let (init, mut cgroups) = self.launch(plan, &setup, bus)?;
         // Not before systemd was asked: where all have to share two CPUs, the bus would not hear of it for some time.
         let begun = init.begin();
         let begun = begun.map_err(Failure::at("cannot tell init to begin"));
         // While systemd and init work.
         if let Err(failure) = begun.and_then(|()| self.give_to_program(plan)) {
             // First init, which is in the cgroups, then these.
-            if cgroups.is_about_to_move_init() {
-                init.let_go();
-            }
+            cgroups.part_with(&init);
             drop(init);
             return Err(failure);
         }

@@ -156,10 +156,8 @@ impl Keeper<'_> {
     }
 
     /// Returns when init, and with it everything in its PID namespace, is dead.
-    fn kill_init(&self) -> Result<(), KeeperError> {
-        if self.cgroups.is_about_to_move_init() {
-            self.init.let_go();
-        }
+    fn kill_init(&mut self) -> Result<(), KeeperError> {
+        self.cgroups.part_with(&self.init);
         match process::send_signal(self.init.pidfd.as_fd(), libc::SIGKILL) {
             Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
                 Err(cannot("kill init")(error))

@@ -24,9 +24,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cgroup::{Leaf, Subtree};
 use crate::clock::{Moment, Timer};
-use crate::launch::Init;
 use crate::launch::failure::describe;
 use crate::launch::message::ToKeeper;
+use crate::launch::{Init, LEAVE_PATIENCE};
 use crate::plan::RunPlan;
 use crate::polkit::Authority;
 use crate::report::{Ending, KillReason, Stages, Usage};
@@ -83,9 +83,15 @@ pub(crate) enum CgroupState {
 }
 
 impl CgroupState {
-    /// Whether systemd has been asked and has not answered: init must not be killed now.
-    pub(crate) fn is_about_to_move_init(&self) -> bool {
-        matches!(self, Self::Requested(request) if request.is_under_way())
+    /// Comes before the end of init. While systemd may be about to move it, it must not be killed, but ends by itself, for
+    /// which this waits.
+    pub(crate) fn part_with(&mut self, init: &Init) {
+        if let Self::Requested(request) = self {
+            if request.is_under_way() {
+                init.let_go();
+                request.give_up(LEAVE_PATIENCE);
+            }
+        }
     }
 
     fn leaf(&self) -> Option<&Leaf> {

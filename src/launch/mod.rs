@@ -26,8 +26,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
 
@@ -42,8 +40,8 @@ pub(crate) struct Init {
     pub(crate) socket: OwnedFd,
 }
 
-/// How long init may take to leave by itself. It has a patience of its own, which is shorter.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long init may take to end when it is let go. It has a patience of its own, which is shorter.
+pub(crate) const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Init {
     /// Tells it to build the sandbox. That it is gone already is for the keeper to find.
@@ -61,13 +59,10 @@ impl Init {
         Ok(())
     }
 
-    /// Lets go an init that systemd is about to move, see [`init`]; returns when it has ended, or should have.
+    /// Tells it to end, which it does when systemd has moved it, see [`init`].
     pub(crate) fn let_go(&self) {
         let told = message::FromKeeper::Leave.send(self.socket.as_fd(), None);
-        let ended = PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN);
-        let patience = PollTimeout::try_from(LEAVE_PATIENCE).unwrap_or(PollTimeout::MAX);
-        let waited = poll(&mut [ended], patience);
-        log::debug!("init was let go: {told:?}, {waited:?}");
+        log::debug!("init is let go: {told:?}");
     }
 }
 

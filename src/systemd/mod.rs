@@ -12,7 +12,10 @@ mod unit;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 pub(crate) use cpu_quota::ensure as ensure_cpu_quota;
 pub(crate) use slice::slice_path;
@@ -184,6 +187,38 @@ impl ScopeRequest {
             Attempt::Paused => None,
         };
         bus.into_iter().chain([self.timer.as_fd()])
+    }
+
+    /// For an init that was told to end, which it does not before it was moved: returns when it has ended, when systemd has
+    /// refused to move it, or when one of these should have happened.
+    pub(crate) fn give_up(&mut self, patience: Duration) {
+        let Attempt::Asked(start) = &mut self.attempt else {
+            return;
+        };
+        let begin = Instant::now();
+        let mut refused = start.is_refused();
+        while let Some(left) = patience.checked_sub(begin.elapsed()) {
+            let ended = PollFd::new(self.init_pidfd.as_fd(), PollFlags::POLLIN);
+            let mut polled = vec![ended];
+            match refused {
+                Ok(true) => return,
+                Ok(false) => polled.push(PollFd::new(start.bus().as_fd(), PollFlags::POLLIN)),
+                // The bus says nothing any more; what was asked may be done all the same.
+                Err(_) => {}
+            }
+            let waited = poll(
+                &mut polled,
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
+            );
+            let is_ready = |fd: Option<&PollFd<'_>>| fd.and_then(PollFd::any).unwrap_or(false);
+            let failed = waited.is_err_and(|errno| errno != Errno::EINTR);
+            if failed || is_ready(polled.first()) {
+                return;
+            }
+            if is_ready(polled.get(1)) {
+                refused = start.is_refused();
+            }
+        }
     }
 
     /// Goes on with the request as far as that is possible without waiting; `None` when there is no answer

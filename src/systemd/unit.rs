@@ -111,6 +111,16 @@ impl Start {
         Ok(answer)
     }
 
+    /// Whether systemd has refused what was asked last. Nobody asks again.
+    pub(super) fn is_refused(&mut self) -> Result<bool, BusError> {
+        while let Some(message) = self.bus.receive()? {
+            if message.kind == Kind::Error && message.answers == Some(self.call) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Whether a signal says that our job has ended, and well. It has to come from who took the job:
     /// anybody may send us a signal of this name.
     fn reports_our_job(&self, signal: &Incoming) -> Result<bool, BusError> {

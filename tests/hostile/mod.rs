@@ -172,10 +172,8 @@ impl Arena {
     /// The same, and the box that was misused can be used again, and nothing is left.
     pub(crate) fn assert_unharmed(&self) {
         self.assert_served();
-        // A systemd that knows no PIDFDs refuses the first request. A keeper that gives up before it has heard so lets init
-        // wait to be moved, which nobody does, and the box is in use for 3 s.
         for args in [
-            &["--wait", "--init"][..],
+            &["--init"][..],
             &["--run", "--", "/bin/true"],
             &["--cleanup"],
         ] {
