@@ -191,8 +191,9 @@ fn only_signals_that_end_a_run_end_it() {
         assert_told(&told, &format!("signal {value}"), "done 0");
     }
     assert_told(&told, "a flood", "done 0");
-    // Not the end of the program, which would be 0.
-    assert_told(&told, "two", "done 1");
+    // Interrupted, or an internal error if the second one came in time; not the end of the program.
+    let two = told.iter().find(|line| line.starts_with("two done"));
+    assert!(two.is_some_and(|line| line != "two done 0"), "{two:?}");
 }
 
 #[test]
