@@ -217,7 +217,18 @@ fn a_program_runs_on_the_cpus_that_its_caller_may_use() {
         all.split_whitespace().count() > 1,
         "this needs two CPUs: {all}"
     );
-    assert_eq!(list_by("exec taskset --cpu-list 1 \"$@\""), "1 \n");
+    let one = list_by("exec taskset --cpu-list 1 \"$@\"");
+    // Before Linux 6.2 the kernel forgets what a process was bound to when it comes into another cpuset, and there is one
+    // for each scope after a run of a box with a pin.
+    let forgets = kernel() < (6, 2);
+    assert!(one == "1 \n" || forgets && one == all, "{one}");
+}
+
+/// Version and patch level of the kernel.
+fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
 }
 
 #[test]
