@@ -26,7 +26,7 @@ use crate::cgroup::{Leaf, Subtree};
 use crate::clock::{Moment, Timer};
 use crate::launch::failure::describe;
 use crate::launch::message::ToKeeper;
-use crate::launch::{Init, LEAVE_PATIENCE};
+use crate::launch::{Init, LEAVE_PATIENCE, online_cpus};
 use crate::plan::RunPlan;
 use crate::polkit::Authority;
 use crate::report::{Ending, KillReason, Stages, Usage};
@@ -156,7 +156,8 @@ pub(crate) fn supervise(
     let has_cgroup = !matches!(cgroups, CgroupState::Requested(_));
     let mut keeper = Keeper {
         plan,
-        parallel: plan.parallel(available_cpus().map_err(cannot("count the CPUs"))?),
+        // Whatever the caller's affinity is: the program can change its own.
+        parallel: plan.parallel(online_cpus().map_err(cannot("count the CPUs"))?),
         init,
         hears_init: true,
         cgroups,
@@ -209,14 +210,6 @@ pub(crate) fn supervise(
         subtree,
         init: keeper.init,
     })
-}
-
-/// The CPUs that the program may run on: all, whatever the caller's affinity is, since it can change its own.
-fn available_cpus() -> nix::Result<usize> {
-    let online = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_ONLN)?;
-    Ok(online
-        .and_then(|number| usize::try_from(number).ok())
-        .unwrap_or(usize::MAX))
 }
 
 /// What the keeper waits for, what matters first first: a program that has ended by itself is not

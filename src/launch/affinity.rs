@@ -1,6 +1,7 @@
 //! On which CPUs keeper and init are while the sandbox is built: sched_setaffinity(2).
 
 use std::io;
+use std::sync::OnceLock;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 use nix::unistd::{Pid, SysconfVar, sysconf};
@@ -14,10 +15,9 @@ const OWN: Pid = Pid::from_raw(0);
 /// what to go back to is not known.
 pub(super) fn stay_on_cpu() -> bool {
     let stay = || -> nix::Result<bool> {
-        let online = sysconf(SysconfVar::_NPROCESSORS_ONLN)?.unwrap_or(0);
         let allowed = sched_getaffinity(OWN)?;
         let allowed = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true));
-        if i64::try_from(allowed.count()) != Ok(online) {
+        if allowed.count() != online_cpus()? {
             return Ok(false);
         }
         let mut here = CpuSet::new();
@@ -28,6 +28,17 @@ pub(super) fn stay_on_cpu() -> bool {
     // musl counts those that the thread may run on. An error: more CPUs than fit in a set (1024), or one that went offline
     // just now.
     cfg!(target_env = "gnu") && stay().unwrap_or(false)
+}
+
+/// How many CPUs are online. Looked up once: libc reads a file for that, before systemd is asked.
+pub(crate) fn online_cpus() -> nix::Result<usize> {
+    static ONLINE: OnceLock<usize> = OnceLock::new();
+    if let Some(known) = ONLINE.get() {
+        return Ok(*known);
+    }
+    let online = sysconf(SysconfVar::_NPROCESSORS_ONLN)?;
+    let online = online.and_then(|number| usize::try_from(number).ok());
+    Ok(*ONLINE.get_or_init(|| online.unwrap_or(usize::MAX)))
 }
 
 /// The calling thread may run on every CPU of its cgroup again.

@@ -18,6 +18,7 @@ mod root;
 pub(crate) mod sources;
 pub(crate) mod step;
 
+pub(crate) use affinity::online_cpus;
 pub(crate) use init::InitSetup;
 pub(crate) use namespaces::Namespaces;
 pub(crate) use program::{Foreground, ProgramSetup};
