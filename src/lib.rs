@@ -224,6 +224,7 @@ fn carry_out(
         inheritance: None,
         line: None,
         ahead: RefCell::default(),
+        scope: RefCell::default(),
     };
     context.carry_out()
 }

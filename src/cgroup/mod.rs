@@ -10,7 +10,7 @@ mod subtree;
 
 pub(crate) use leaf::{CpuTime, Leaf, LeafLimits, LeafUsage};
 pub(crate) use place::{Place, find_place};
-pub(crate) use subtree::Subtree;
+pub(crate) use subtree::{ScopeProcesses, Subtree};
 
 use std::fmt;
 use std::fs::File;

@@ -28,6 +28,15 @@ pub(crate) struct Subtree {
     made: Option<Made>,
 }
 
+/// Processes of a scope that is set up for a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ScopeProcesses {
+    /// One that systemd has put there.
+    pub(crate) inside: Option<i32>,
+    /// An init that is to come in.
+    pub(crate) outside: Option<i32>,
+}
+
 /// The cgroup of a run that we made below a delegated one.
 #[derive(Debug)]
 struct Made {
@@ -48,16 +57,18 @@ impl Made {
 }
 
 impl Subtree {
-    /// Sets up the cgroup of a scope, in which init is already and nothing else.
+    /// Sets up the cgroup of a scope, with these processes and no others.
     pub(crate) fn in_scope(
         scope: &Path,
-        init_pid: i32,
         limits: &LeafLimits,
+        processes: ScopeProcesses,
     ) -> Result<Self, CgroupError> {
         let top = Cgroup::open(scope)?;
         let needed = available(&top, limits)?;
+        let ScopeProcesses { inside, outside } = processes;
         if needed.is_empty() {
-            // Without controllers init may stay where systemd has put it, beside the leaf.
+            // Without controllers init may be where systemd puts processes, beside the leaf.
+            outside.map_or(Ok(()), |pid| top.adopt(pid))?;
             let leaf = Leaf::create(&top, limits)?;
             return Ok(Self {
                 path: scope.to_owned(),
@@ -66,9 +77,10 @@ impl Subtree {
                 made: None,
             });
         }
-        let init = top.create(INIT)?;
-        // systemd has just moved it, so this second move does not wait for a grace period again.
-        init.adopt(init_pid)?;
+        let init = top.child_or_create(INIT)?;
+        // systemd has just moved one, so that these do not wait for a grace period again.
+        let mut moved = inside.into_iter().chain(outside);
+        moved.try_for_each(|pid| init.adopt(pid))?;
         top.enable(&needed)?;
         let leaf = Leaf::create(&top, limits)?;
         Ok(Self {
@@ -77,6 +89,23 @@ impl Subtree {
             leaf,
             made: None,
         })
+    }
+
+    /// Does as much of [`Self::in_scope`] as can be done before it is known for what run, in a scope with these controllers
+    /// whose one process this is.
+    pub(crate) fn arrange_scope(
+        scope: &Path,
+        controllers: &[String],
+        process: i32,
+    ) -> Result<(), CgroupError> {
+        if controllers.is_empty() {
+            return Ok(());
+        }
+        let top = Cgroup::open(scope)?;
+        let present = top.controllers()?;
+        top.create(INIT)?.adopt(process)?;
+        let to_enable = controllers.iter().filter(|name| present.contains(name));
+        top.enable(&to_enable.map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Makes the cgroups of a run below a delegated cgroup; init is cloned straight into its own. What
@@ -129,6 +158,12 @@ impl Subtree {
     /// Where the run's cgroups are, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The unit whose cgroup it is, if it is one's.
+    pub(crate) fn unit(&self) -> Option<String> {
+        let name = self.path.file_name()?.to_str()?;
+        self.made.is_none().then(|| name.to_owned())
     }
 
     /// Gives the cgroups back when init is gone. Those of a scope are systemd's to remove: it learns that a

@@ -7,23 +7,24 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::{Ahead, Context, Failure, Rights};
+use super::ahead::Ahead;
+use super::run_cgroups::Cgroups;
+use super::{Context, Failure, Rights};
 use crate::box_dir::{BoxDir, Lock, Record};
-use crate::bus::{Bus, BusError};
 use crate::cgroup::{Place, Subtree};
-use crate::keeper::{self, CgroupState, Outcome, Signals};
+use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
-use crate::launch::{self, Foreground, Init, InitSetup, Namespaces, ProgramSetup};
+use crate::launch::{Foreground, InitSetup, Namespaces, ProgramSetup};
 use crate::plan::{BoxPlan, RunPlan};
 use crate::report::{Circumstances, Ending, Report};
 use crate::sys::exec::Image;
 use crate::sys::process::inheritable_descriptors;
-use crate::systemd::{ScopeRequest, ScopeSpec};
+use crate::systemd::ScopeSpec;
 
 /// A keeper that was stopped watches no clock. init does, and ends the program when it is so much over its
 /// wall limit;
 const INIT_PATIENCE: Duration = Duration::from_secs(1);
-/// and systemd does, with patience for the set-up as well, should both have been stopped.
+/// and systemd does, with patience for the set-up as well, and for a scope that was made ahead, should both have been stopped.
 const SCOPE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a run needs besides its plan.
@@ -56,11 +57,20 @@ impl BoxRun<'_> {
             setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
         }
         // The handshake goes on while the sandbox is laid out.
-        let Ahead { bus, namespaces } = self.context.ahead.take();
-        let bus =
-            matches!(plan.place, Place::Systemd { .. }).then(|| bus.map_or_else(Bus::connect, Ok));
+        let Ahead {
+            bus,
+            namespaces,
+            scope,
+        } = self.context.ahead.take();
+        let cgroups = match self.scope_spec(&plan) {
+            Some(spec) => {
+                self.context.scope.replace(Some(spec.clone()));
+                Cgroups::in_scope(spec, &plan.leaf, bus, scope)
+            }
+            None => Cgroups::without_systemd(&plan, self.box_plan.id)?,
+        };
         let setup = self.prepare(&plan, namespaces)?;
-        let outcome = self.launch_and_supervise(&plan, setup, bus);
+        let outcome = self.launch_and_supervise(&plan, setup, cgroups);
         // Whatever happened: the caller gets the files back.
         let given_back =
             self.box_dir
@@ -161,7 +171,6 @@ impl BoxRun<'_> {
             own_network: !plan.share_net,
             awaits_permission: self.context.rights.is_some(),
             namespaces,
-            moves: matches!(plan.place, Place::Systemd { .. }),
             syscalls: plan.syscalls,
             patience: plan
                 .deadlines
@@ -177,9 +186,9 @@ impl BoxRun<'_> {
         self,
         plan: &RunPlan,
         setup: InitSetup,
-        bus: Option<Result<Bus, BusError>>,
+        cgroups: Cgroups,
     ) -> Result<Outcome, Failure> {
-        let (init, mut cgroups) = self.launch(plan, &setup, bus)?;
+        let (init, mut cgroups) = cgroups.launch(&setup)?;
         // Not before systemd was asked: where all have to share two CPUs, the bus would not hear of it for some time.
         let begun = init.begin();
         let begun = begun.map_err(Failure::at("cannot tell init to begin"));
@@ -227,60 +236,24 @@ impl BoxRun<'_> {
             .give_to_program(ids, owner, plan.special_files)?)
     }
 
-    /// Clones init, and has or asks for the cgroups.
-    fn launch(
-        self,
-        plan: &RunPlan,
-        setup: &InitSetup,
-        bus: Option<Result<Bus, BusError>>,
-    ) -> Result<(Init, CgroupState), Failure> {
-        let delegated = match &plan.place {
-            Place::Delegated { root, .. } => {
-                Some(Subtree::delegated(root, self.box_plan.id, &plan.leaf)?)
-            }
-            Place::Systemd { .. } | Place::Nowhere { .. } => None,
+    /// The scope that the run needs, should it be in one.
+    fn scope_spec(self, plan: &RunPlan) -> Option<ScopeSpec> {
+        let Place::Systemd { mount_point, .. } = &plan.place else {
+            return None;
         };
-        log::debug!("everything is laid out; cloning init");
-        let init = launch::spawn(setup, delegated.as_ref().map(Subtree::init_fd))
-            .map_err(Failure::at("cannot clone init into new namespaces"))?;
-        let cgroups = match (&plan.place, delegated) {
-            (Place::Systemd { mount_point, .. }, _) => {
-                let pidfd = init.pidfd.try_clone();
-                let pidfd = pidfd.map_err(Failure::at("cannot copy the pidfd of init"))?;
-                CgroupState::Requested(ScopeRequest::start(
-                    bus.unwrap_or_else(Bus::connect),
-                    self.scope_spec(plan),
-                    mount_point.clone(),
-                    init.pid,
-                    pidfd,
-                )?)
-            }
-            (_, Some(subtree)) => CgroupState::Ready(subtree),
-            (_, None) => CgroupState::None,
-        };
-        Ok((init, cgroups))
-    }
-
-    fn scope_spec(self, plan: &RunPlan) -> ScopeSpec {
         let mut controllers = plan.leaf.required_controllers();
         if plan.cg {
             controllers.push("pids");
         }
-        ScopeSpec {
-            label: self.box_plan.id.to_string(),
+        let wall = plan.deadlines.wall;
+        Some(ScopeSpec {
+            box_id: self.box_plan.id,
+            uid: self.context.caller.uid,
             slice: plan.slice.clone(),
-            description: format!(
-                "isolate-run: a program in box {} for uid {} (keeper is PID {})",
-                self.box_plan.id,
-                self.context.caller.uid,
-                std::process::id()
-            ),
-            controllers,
-            runtime_max: plan
-                .deadlines
-                .wall
-                .map(|wall| wall.saturating_add(SCOPE_PATIENCE)),
-        }
+            mount_point: mount_point.clone(),
+            controllers: controllers.into_iter().map(str::to_owned).collect(),
+            runtime_max: wall.map(|wall| wall.saturating_add(SCOPE_PATIENCE)),
+        })
     }
 }
 

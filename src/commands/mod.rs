@@ -1,5 +1,6 @@
 //! One file per command: each is the story of what happens, told by calls to those who know how.
 
+mod ahead;
 mod box_run;
 pub(crate) mod boxes;
 pub(crate) mod config_import;
@@ -7,6 +8,7 @@ pub(crate) mod exec;
 mod free_box;
 mod rights;
 pub(crate) mod run;
+mod run_cgroups;
 pub(crate) mod show;
 
 use std::cell::RefCell;
@@ -16,10 +18,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use ahead::{Ahead, ScopeAhead};
 use box_run::Finished;
 pub(crate) use rights::Rights;
 
-use crate::bus::Bus;
 use crate::caller::Caller;
 use crate::cgroup::{Place, find_place};
 use crate::clock::Moment;
@@ -27,10 +29,10 @@ use crate::config::settings::Settings;
 use crate::error::{chain, printable};
 use crate::inheritance::Inheritance;
 use crate::keeper::Line;
-use crate::launch::Namespaces;
 use crate::opened_dirs::OpenedDirs;
 use crate::report;
 use crate::request::{Command, Request};
+use crate::systemd::ScopeSpec;
 
 /// What every command is given.
 #[derive(Debug)]
@@ -57,15 +59,8 @@ pub(crate) struct Context {
     pub(crate) line: Option<Line>,
     /// What was made ahead, for one who wants it.
     pub(crate) ahead: RefCell<Ahead>,
-}
-
-/// What takes long to make and is the same for every run.
-#[derive(Debug, Default)]
-pub(crate) struct Ahead {
-    /// A connection to the bus.
-    pub(crate) bus: Option<Bus>,
-    /// Namespaces for a program.
-    pub(crate) namespaces: Option<Namespaces>,
+    /// The scope that was had, and that another such run will ask for.
+    pub(crate) scope: RefCell<Option<ScopeSpec>>,
 }
 
 impl Context {

@@ -83,7 +83,7 @@ impl Keeper<'_> {
                     _ if self.permission.is_some() => {
                         "polkit did not say whether the caller may run it (is it hung? see systemctl status polkit)"
                     }
-                    CgroupState::Requested(_) => {
+                    CgroupState::Requested(..) => {
                         "systemd did not start the scope of the run (is it hung? see systemctl list-jobs)"
                     }
                     CgroupState::None | CgroupState::Ready(_) => "the sandbox was not set up",

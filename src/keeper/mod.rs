@@ -26,7 +26,7 @@ use crate::cgroup::{Leaf, Subtree};
 use crate::clock::{Moment, Timer};
 use crate::launch::failure::describe;
 use crate::launch::message::ToKeeper;
-use crate::launch::{Init, LEAVE_PATIENCE, online_cpus};
+use crate::launch::{Holder, Init, LEAVE_PATIENCE, online_cpus};
 use crate::plan::RunPlan;
 use crate::polkit::Authority;
 use crate::report::{Ending, KillReason, Stages, Usage};
@@ -76,8 +76,8 @@ fn cannot<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> KeeperError {
 pub(crate) enum CgroupState {
     /// The run has none.
     None,
-    /// The scope was asked for.
-    Requested(ScopeRequest),
+    /// The scope was asked for: around init, or ahead, around a holder.
+    Requested(ScopeRequest, Option<Holder>),
     /// They are set up, and init is in its own.
     Ready(Subtree),
 }
@@ -86,7 +86,7 @@ impl CgroupState {
     /// Comes before the end of init. While systemd may be about to move it, it must not be killed, but ends by itself, for
     /// which this waits.
     pub(crate) fn part_with(&mut self, init: &Init) {
-        if let Self::Requested(request) = self {
+        if let Self::Requested(request, None) = self {
             if request.is_under_way() {
                 init.let_go();
                 request.give_up(LEAVE_PATIENCE);
@@ -97,7 +97,7 @@ impl CgroupState {
     fn leaf(&self) -> Option<&Leaf> {
         match self {
             Self::Ready(subtree) => Some(subtree.leaf()),
-            Self::None | Self::Requested(_) => None,
+            Self::None | Self::Requested(..) => None,
         }
     }
 }
@@ -153,7 +153,11 @@ pub(crate) fn supervise(
     signals: &Signals<'_>,
     permission: Option<&RefCell<Authority>>,
 ) -> Result<Outcome, KeeperError> {
-    let has_cgroup = !matches!(cgroups, CgroupState::Requested(_));
+    let has_cgroup = !matches!(cgroups, CgroupState::Requested(..));
+    let unit = match &cgroups {
+        CgroupState::Ready(subtree) => subtree.unit(),
+        CgroupState::None | CgroupState::Requested(..) => None,
+    };
     let mut keeper = Keeper {
         plan,
         // Whatever the caller's affinity is: the program can change its own.
@@ -161,12 +165,14 @@ pub(crate) fn supervise(
         init,
         hears_init: true,
         cgroups,
-        unit: None,
         question: None,
         stages: Stages {
             laid_out: Moment::now().ok(),
+            // A scope that was made ahead.
+            cgroup_ready: unit.as_ref().and_then(|_| Moment::now().ok()),
             ..Stages::default()
         },
+        unit,
         signals,
         permission,
         deadline: Timer::new().map_err(cannot("make a timer"))?,
@@ -200,7 +206,7 @@ pub(crate) fn supervise(
     };
     let subtree = match keeper.cgroups {
         CgroupState::Ready(subtree) => Some(subtree),
-        CgroupState::None | CgroupState::Requested(_) => None,
+        CgroupState::None | CgroupState::Requested(..) => None,
     };
     Ok(Outcome {
         ending,
@@ -238,7 +244,7 @@ impl Keeper<'_> {
             (Source::CpuLook, self.cpu_look.as_fd()),
         ];
         sources.extend(self.signals.ready().map(|fd| (Source::Signals, fd)));
-        if let CgroupState::Requested(request) = &self.cgroups {
+        if let CgroupState::Requested(request, _) = &self.cgroups {
             for fd in request.ready() {
                 sources.insert(0, (Source::Systemd, fd));
             }
@@ -283,7 +289,7 @@ impl Keeper<'_> {
             return Some(Source::Permission);
         }
         match &self.cgroups {
-            CgroupState::Requested(request) if request.has_mail() => Some(Source::Systemd),
+            CgroupState::Requested(request, _) if request.has_mail() => Some(Source::Systemd),
             _ => None,
         }
     }

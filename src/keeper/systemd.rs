@@ -2,7 +2,7 @@
 
 use super::phase::{self, Event, Phase};
 use super::{CgroupState, DIED_OF_KILL, Keeper};
-use crate::cgroup::{Leaf, Subtree};
+use crate::cgroup::{Leaf, ScopeProcesses, Subtree};
 use crate::clock::Moment;
 use crate::error::chain;
 use crate::systemd::StateRequest;
@@ -10,7 +10,7 @@ use crate::systemd::StateRequest;
 impl Keeper<'_> {
     /// Hears systemd, and sets up the cgroups in the scope once it is there.
     pub(super) fn take_scope(&mut self) -> Option<Event> {
-        let CgroupState::Requested(request) = &mut self.cgroups else {
+        let CgroupState::Requested(request, holder) = &mut self.cgroups else {
             return None;
         };
         let scope = match request.proceed() {
@@ -21,10 +21,25 @@ impl Keeper<'_> {
                 return Some(Event::Failed(chain(&error)));
             }
         };
-        self.unit = Some(scope.unit.clone());
-        log::info!("init {} is in {}", self.init.pid, scope.path.display());
-        match Subtree::in_scope(&scope.path, self.init.pid, &self.plan.leaf) {
+        let init = Some(self.init.pid);
+        let processes = match holder {
+            None => ScopeProcesses {
+                inside: init,
+                outside: None,
+            },
+            Some(holder) => ScopeProcesses {
+                inside: Some(holder.pid()),
+                outside: init,
+            },
+        };
+        let subtree = Subtree::in_scope(&scope.path, &self.plan.leaf, processes);
+        if let Some(holder) = holder.take() {
+            holder.end();
+        }
+        self.unit = Some(scope.unit);
+        match subtree {
             Ok(subtree) => {
+                log::info!("init {} is in {}", self.init.pid, scope.path.display());
                 self.cgroups = CgroupState::Ready(subtree);
                 self.stages.cgroup_ready = Moment::now().ok();
                 Some(Event::CgroupReady)

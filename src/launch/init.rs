@@ -5,12 +5,9 @@
 //! init dies, the kernel kills everything in the PID namespace; init itself dies with the keeper.
 
 use std::cell::Cell;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -25,6 +22,7 @@ use super::namespaces::{self, Namespaces};
 use super::program::{self, Beginning, ProgramSetup};
 use super::root::{self, Mount};
 use super::step::Step;
+use super::whereabouts::Whereabouts;
 use crate::clock::{Moment, Timer};
 use crate::sys::credentials;
 use crate::sys::process::{self, Exit, UsageOf, Wait, Waited};
@@ -42,8 +40,6 @@ pub(crate) struct InitSetup {
     pub(crate) awaits_permission: bool,
     /// Namespaces that were made ahead; otherwise init makes them.
     pub(crate) namespaces: Option<Namespaces>,
-    /// Whether init will be moved: systemd was asked for a scope around it.
-    pub(crate) moves: bool,
     /// The system calls that the program is refused.
     pub(crate) syscalls: SyscallSet,
     /// After this time the program is killed without the keeper, which is to do so before but may have been stopped: by
@@ -57,16 +53,18 @@ pub(crate) struct InitSetup {
     pub(crate) program: ProgramSetup,
 }
 
-/// How long init waits to be moved before it ends all the same: systemd may hang.
-const MOVE_PATIENCE: Duration = Duration::from_secs(3);
-
-/// The life of init. `keeper_pid` is the keeper's number where init comes from; `stays`: it is held on one CPU.
-pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd, keeper_pid: u32, stays: bool) -> ! {
-    let mut unmoved = if setup.moves {
-        Whereabouts::beside(keeper_pid).ok()
-    } else {
-        None
-    };
+/// The life of init. `keeper_pid` is the keeper's number where init comes from; `moves`: systemd was asked for a scope around
+/// it; `stays`: it is held on one CPU.
+pub(super) fn run(
+    setup: &InitSetup,
+    keeper: &OwnedFd,
+    keeper_pid: u32,
+    moves: bool,
+    stays: bool,
+) -> ! {
+    let mut unmoved = moves
+        .then(|| Whereabouts::beside(keeper_pid).ok())
+        .flatten();
     let code = match live(setup, keeper.as_fd(), &mut unmoved, stays) {
         Ok(()) => 0,
         Err(failure) => {
@@ -75,49 +73,11 @@ pub(super) fn run(setup: &InitSetup, keeper: &OwnedFd, keeper_pid: u32, stays: b
             2
         }
     };
-    // The kernel does not move a process that is ending. systemd would have a scope that never held anybody, and keep
-    // it for ever: it learns that a scope is over when its last process ends.
+    // It must not end before systemd has moved it.
     if let Some(before) = unmoved {
         before.wait_for_another();
     }
     process::exit_now(code)
-}
-
-/// The control group of init, and the one that it was made in.
-struct Whereabouts {
-    /// `/proc/self/cgroup`, which can be read after the root file system is another one.
-    file: File,
-    before: Vec<u8>,
-}
-
-impl Whereabouts {
-    /// The keeper stays where it is. init itself may have been moved before it got to this.
-    fn beside(keeper_pid: u32) -> io::Result<Self> {
-        let file = File::open("/proc/self/cgroup")?;
-        let of_keeper = File::open(format!("/proc/{keeper_pid}/cgroup"));
-        // A keeper that is gone already tells nothing.
-        let before = of_keeper.and_then(|keeper| Self::read(&keeper));
-        let before = before.or_else(|_| Self::read(&file))?;
-        Ok(Self { file, before })
-    }
-
-    fn read(file: &File) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; 4096];
-        let length = file.read_at(&mut bytes, 0)?;
-        bytes.truncate(length);
-        Ok(bytes)
-    }
-
-    /// Returns when it is another one, cannot be known any more, or will hardly be another one.
-    fn wait_for_another(&self) {
-        let begin = Instant::now();
-        while begin.elapsed() < MOVE_PATIENCE {
-            match Self::read(&self.file) {
-                Ok(now) if now == self.before => sleep(Duration::from_millis(2)),
-                _ => return,
-            }
-        }
-    }
 }
 
 /// Takes what is in `unmoved` when init has been moved.

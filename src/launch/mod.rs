@@ -10,6 +10,7 @@
 mod affinity;
 pub(crate) mod failure;
 mod filter;
+mod holder;
 mod init;
 pub(crate) mod message;
 mod namespaces;
@@ -17,8 +18,10 @@ mod program;
 mod root;
 pub(crate) mod sources;
 pub(crate) mod step;
+mod whereabouts;
 
 pub(crate) use affinity::online_cpus;
+pub(crate) use holder::Holder;
 pub(crate) use init::InitSetup;
 pub(crate) use namespaces::Namespaces;
 pub(crate) use program::{Foreground, ProgramSetup};
@@ -76,6 +79,19 @@ impl Drop for Init {
     }
 }
 
+/// The control group of a new init.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Home<'a> {
+    /// It is there already: init is cloned into it.
+    Made(BorrowedFd<'a>),
+    /// systemd will move init into a scope.
+    Scope,
+    /// The keeper will, when systemd has made the scope around a [`Holder`].
+    HeldScope,
+    /// init stays where its keeper is.
+    Keepers,
+}
+
 /// Clones init into its namespaces and, where the cgroup is there already, into that. It builds the sandbox when it is
 /// told to ([`Init::begin`]) and then waits for [`message::FromKeeper::Go`].
 ///
@@ -86,17 +102,22 @@ impl Drop for Init {
 /// a leaf outside of it, and init is moved to its scope only later. The program gets its own.
 ///
 /// The calling process must have one thread only.
-pub(crate) fn spawn(setup: &InitSetup, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Init> {
+pub(crate) fn spawn(setup: &InitSetup, home: Home<'_>) -> io::Result<Init> {
     let (keeper, init) = socket::pair()?;
     let keeper_pid = std::process::id();
     let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
     // While init builds the sandbox, it stays on the CPU of the keeper, which mostly waits meanwhile. Elsewhere it would be
     // in the way of the bus and systemd, which the kernel wakes where they were the last time, idle CPUs or not.
-    let stays = setup.moves && affinity::stay_on_cpu();
+    let stays = matches!(home, Home::Scope | Home::HeldScope) && affinity::stay_on_cpu();
+    let moves = matches!(home, Home::Scope);
+    let cgroup = match home {
+        Home::Made(cgroup) => Some(cgroup),
+        Home::Scope | Home::HeldScope | Home::Keepers => None,
+    };
     let spawned = match process::clone(namespaces, cgroup) {
         Ok(Cloned::Child) => {
             drop(keeper);
-            init::run(setup, &init, keeper_pid, stays)
+            init::run(setup, &init, keeper_pid, moves, stays)
         }
         Ok(Cloned::Parent { pid, pidfd }) => Ok(Init {
             pid,

@@ -10,39 +10,63 @@ mod state;
 mod unit;
 
 use std::fmt;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::{Deserialize, Serialize};
 
 pub(crate) use cpu_quota::ensure as ensure_cpu_quota;
 pub(crate) use slice::slice_path;
 pub(crate) use state::StateRequest;
-use unit::{Answer, Held, Start};
+use unit::{Answer, Start};
 
 use crate::bus::{Bus, BusError};
 use crate::cgroup::hierarchy;
 use crate::clock::Timer;
 use crate::error::chain;
+use crate::quantity::BoxId;
 
 /// What is asked of systemd.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ScopeSpec {
-    /// What the name says about the run: `isolate-LABEL-RANDOM.scope`.
-    pub(crate) label: String,
+    /// The box of the run: the unit is `isolate-BOX-RANDOM.scope`.
+    pub(crate) box_id: BoxId,
+    /// Whose run it is.
+    pub(crate) uid: u32,
     /// The slice that the scope is in.
     pub(crate) slice: String,
-    /// What `systemctl status` shows. Never a text that a user chose: it goes into the journal.
-    pub(crate) description: String,
+    /// Where the control groups are.
+    pub(crate) mount_point: PathBuf,
     /// The controllers to make available in the scope.
-    pub(crate) controllers: Vec<&'static str>,
+    pub(crate) controllers: Vec<String>,
     /// After this time systemd ends the scope by itself: the backstop for a keeper that was stopped.
     pub(crate) runtime_max: Option<Duration>,
 }
 
-/// A scope that holds init.
+impl ScopeSpec {
+    /// What `systemctl status` shows. Never a text that a user chose: it goes into the journal.
+    fn description(&self) -> String {
+        format!(
+            "isolate-run: a program in box {} for uid {} (keeper is PID {})",
+            self.box_id,
+            self.uid,
+            std::process::id()
+        )
+    }
+}
+
+/// The process that a scope is made around.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Held<'a> {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: BorrowedFd<'a>,
+}
+
+/// A scope that holds its process.
 #[derive(Debug, Clone)]
 pub(crate) struct Scope {
     /// The unit's name.
@@ -56,6 +80,8 @@ pub(crate) struct Scope {
 pub(crate) enum ScopeError {
     /// No timer could be made for another try.
     Timer(nix::Error),
+    /// The descriptor of the process could not be copied.
+    Descriptor(io::Error),
     /// The request to systemd failed.
     Bus {
         /// The unit that was asked for.
@@ -63,11 +89,11 @@ pub(crate) enum ScopeError {
         /// Why.
         source: BusError,
     },
-    /// systemd says that the job is done, but init is not there.
+    /// systemd says that the job is done, but the process is not there.
     NotThere {
         /// The unit that was asked for.
         unit: String,
-        /// Where init is instead.
+        /// Where it is instead.
         found: Option<PathBuf>,
     },
 }
@@ -76,12 +102,13 @@ impl fmt::Display for ScopeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Timer(_) => f.write_str("cannot make a timer for the request to systemd"),
+            Self::Descriptor(_) => f.write_str("cannot copy the pidfd that systemd is to get"),
             Self::Bus { unit, .. } => write!(f, "cannot start {unit}"),
             Self::NotThere { unit, found } => {
                 let found = found.as_deref().unwrap_or(Path::new("")).display();
                 write!(
                     f,
-                    "systemd says that it started {unit}, but init is in the cgroup '/{found}'"
+                    "systemd says that it started {unit}, but what it was to hold is in the cgroup '/{found}'"
                 )
             }
         }
@@ -92,6 +119,7 @@ impl std::error::Error for ScopeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Timer(error) => Some(error),
+            Self::Descriptor(error) => Some(error),
             Self::Bus { source, .. } => Some(source),
             Self::NotThere { .. } => None,
         }
@@ -102,9 +130,8 @@ impl std::error::Error for ScopeError {
 #[derive(Debug)]
 pub(crate) struct ScopeRequest {
     spec: ScopeSpec,
-    mount_point: PathBuf,
-    init_pid: i32,
-    init_pidfd: OwnedFd,
+    held_pid: i32,
+    held_pidfd: OwnedFd,
     attempt: Attempt,
     /// How many there have been.
     attempts: usize,
@@ -126,7 +153,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 /// tell. So this often `/proc` is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// systemd moves init long before the bus says so: until then it tells everybody else of the new unit. All that the unit
+/// systemd moves the process long before the bus says so: until then it tells everybody else of the new unit. All that the unit
 /// is to have is in force by then, since it makes the cgroup before it moves anybody there. So `/proc` is looked at this
 /// soon after systemd has taken the job,
 const EARLY_LOOK: Duration = Duration::from_micros(100);
@@ -142,27 +169,22 @@ enum Attempt {
 }
 
 impl ScopeRequest {
-    /// Asks for a scope around init, over a connection that was opened before.
+    /// Asks for a scope around a process, over a connection that was opened before.
     pub(crate) fn start(
         bus: Result<Bus, BusError>,
         spec: ScopeSpec,
-        mount_point: PathBuf,
-        init_pid: i32,
-        init_pidfd: OwnedFd,
+        held: Held<'_>,
     ) -> Result<Self, ScopeError> {
         let unit = unit_name(&spec);
-        let held = Held {
-            pid: init_pid,
-            pidfd: init_pidfd.as_fd(),
-        };
+        let held_pidfd = held.pidfd.try_clone_to_owned();
+        let held_pidfd = held_pidfd.map_err(ScopeError::Descriptor)?;
         let begun = bus.and_then(|bus| Start::begin(bus, unit.clone(), &spec, held));
         let timer = Timer::new().map_err(ScopeError::Timer)?;
         let attempt = attempt(begun, unit, 1, &timer)?;
         Ok(Self {
             spec,
-            mount_point,
-            init_pid,
-            init_pidfd,
+            held_pid: held.pid,
+            held_pidfd,
             attempt,
             attempts: 1,
             early_looks: 0,
@@ -189,7 +211,7 @@ impl ScopeRequest {
         bus.into_iter().chain([self.timer.as_fd()])
     }
 
-    /// For an init that was told to end, which it does not before it was moved: returns when it has ended, when systemd has
+    /// For a process that was told to end, which it does not before it was moved: returns when it has ended, when systemd has
     /// refused to move it, or when one of these should have happened.
     pub(crate) fn give_up(&mut self, patience: Duration) {
         let Attempt::Asked(start) = &mut self.attempt else {
@@ -198,7 +220,7 @@ impl ScopeRequest {
         let begin = Instant::now();
         let mut refused = start.is_refused();
         while let Some(left) = patience.checked_sub(begin.elapsed()) {
-            let ended = PollFd::new(self.init_pidfd.as_fd(), PollFlags::POLLIN);
+            let ended = PollFd::new(self.held_pidfd.as_fd(), PollFlags::POLLIN);
             let mut polled = vec![ended];
             match refused {
                 Ok(true) => return,
@@ -225,8 +247,8 @@ impl ScopeRequest {
     /// yet.
     pub(crate) fn proceed(&mut self) -> Result<Option<Scope>, ScopeError> {
         let held = Held {
-            pid: self.init_pid,
-            pidfd: self.init_pidfd.as_fd(),
+            pid: self.held_pid,
+            pidfd: self.held_pidfd.as_fd(),
         };
         match &mut self.attempt {
             Attempt::Asked(start) => {
@@ -256,7 +278,7 @@ impl ScopeRequest {
         }
     }
 
-    /// When it is time to: whether init is in the unit although nobody said so.
+    /// When it is time to: whether the process is in the unit although nobody said so.
     fn look(&mut self, unit: &str) -> Result<Option<Scope>, ScopeError> {
         if !self.timer.has_reported().map_err(ScopeError::Timer)? {
             return Ok(None);
@@ -268,7 +290,7 @@ impl ScopeRequest {
             EARLY_LOOK
         };
         self.timer.set_after(next).map_err(ScopeError::Timer)?;
-        Ok(self.scope_of_init(unit))
+        Ok(self.scope_of_held(unit))
     }
 
     /// `/proc` is the truth, whatever the bus said: the call in flight during `systemctl daemon-reexec`
@@ -278,10 +300,10 @@ impl ScopeRequest {
         unit: String,
         answer: Result<(), BusError>,
     ) -> Result<Option<Scope>, ScopeError> {
-        match (self.scope_of_init(&unit), answer) {
+        match (self.scope_of_held(&unit), answer) {
             (Some(scope), _) => Ok(Some(scope)),
             (None, Ok(())) => {
-                let found = self.cgroup_of_init();
+                let found = self.cgroup_of_held();
                 Err(ScopeError::NotThere { unit, found })
             }
             (None, Err(error)) => {
@@ -291,16 +313,16 @@ impl ScopeRequest {
         }
     }
 
-    fn cgroup_of_init(&self) -> Option<PathBuf> {
-        hierarchy::cgroup_of(&self.init_pid.to_string()).ok()?
+    fn cgroup_of_held(&self) -> Option<PathBuf> {
+        hierarchy::cgroup_of(&self.held_pid.to_string()).ok()?
     }
 
-    /// The scope, if init is in it.
-    fn scope_of_init(&self, unit: &str) -> Option<Scope> {
-        let path = self.cgroup_of_init()?;
+    /// The scope, if the process is in it.
+    fn scope_of_held(&self, unit: &str) -> Option<Scope> {
+        let path = self.cgroup_of_held()?;
         (path.file_name()? == unit).then(|| Scope {
             unit: unit.to_owned(),
-            path: self.mount_point.join(path),
+            path: self.spec.mount_point.join(path),
         })
     }
 }
@@ -333,10 +355,11 @@ fn attempt(
 /// Puts a request together, and sends it to nobody.
 pub(crate) fn rehearse() {
     let spec = ScopeSpec {
-        label: String::new(),
+        box_id: BoxId(0),
+        uid: 0,
         slice: String::new(),
-        description: String::new(),
-        controllers: vec!["pids"],
+        mount_point: PathBuf::new(),
+        controllers: vec!["pids".to_owned()],
         runtime_max: None,
     };
     unit::rehearse(&unit_name(&spec), &spec);
@@ -347,7 +370,7 @@ fn unit_name(spec: &ScopeSpec) -> String {
     use std::hash::{BuildHasher, RandomState};
     // The standard library seeds this from getrandom(2) once per process, and counts up from there.
     let random = RandomState::new().hash_one(std::process::id());
-    format!("isolate-{}-{random:016x}.scope", spec.label)
+    format!("isolate-{}-{random:016x}.scope", spec.box_id)
 }
 
 #[cfg(test)]

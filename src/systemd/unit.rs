@@ -1,24 +1,17 @@
 //! StartTransientUnit: the call, its properties, and the job that tells when it is done.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 
 use zbus::Message;
 use zbus::zvariant::{Fd, OwnedObjectPath, Value};
 
-use super::ScopeSpec;
+use super::{Held, ScopeSpec};
 use crate::bus::{Bus, BusError, Incoming, Kind, call_of_the_bus, serial};
 
 pub(super) const SYSTEMD: &str = "org.freedesktop.systemd1";
 pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const JOB_REMOVED: &str = "JobRemoved";
-
-/// The process that the scope is to hold.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Held<'a> {
-    pub(super) pid: i32,
-    pub(super) pidfd: BorrowedFd<'a>,
-}
 
 /// What systemd has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,7 +188,7 @@ fn properties<'a>(
     unknown: &[&str],
 ) -> Vec<(&'static str, Value<'a>)> {
     let mut properties: Vec<(&str, Value<'_>)> = vec![
-        ("Description", spec.description.as_str().into()),
+        ("Description", spec.description().into()),
         ("Slice", spec.slice.as_str().into()),
         // Implies Delegate=yes. Only what the leaf uses: each controller more costs at every fork.
         ("DelegateControllers", spec.controllers.clone().into()),

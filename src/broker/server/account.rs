@@ -1,4 +1,4 @@
-//! What a keeper asks the broker's own process: whether its user may have so much more.
+//! What a keeper tells the broker's own process: what its user asks for, which is answered, and what scope a run had.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,9 +11,19 @@ use crate::commands::Failure;
 use crate::config::ceilings::Ceilings;
 use crate::plan::ceilings::Amounts;
 use crate::sys::socket::{receive_packet, send_packet};
+use crate::systemd::ScopeSpec;
 
 /// The longest message.
 const LONGEST: usize = 4096;
+
+/// What a keeper says, each at most once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Told {
+    /// Whether this may be taken.
+    Question(Box<Question>),
+    /// The run is over; this was its scope.
+    Scope(ScopeSpec),
+}
 
 /// What a request takes, and the ceilings as they are configured now.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,8 +43,8 @@ pub(super) fn begin(account: BorrowedFd<'_>) -> io::Result<()> {
     send_packet(account, &[0], &[], MsgFlags::empty())
 }
 
-impl Question {
-    /// At the broker: what was asked; `None` when the keeper has ended, or sent what is no question.
+impl Told {
+    /// At the broker: what was said; `None` when the keeper has ended, or sent what cannot be understood.
     pub(super) fn receive(account: BorrowedFd<'_>) -> Option<Self> {
         receive(account, MsgFlags::MSG_DONTWAIT).ok()?
     }
@@ -68,7 +78,12 @@ impl Account {
     /// Asks for what the request takes, once.
     pub(super) fn ask(&self, amounts: Amounts, ceilings: Ceilings) -> Result<(), Failure> {
         let question = Question { amounts, ceilings };
-        send(self.0.as_fd(), &question).map_err(|_| gone())
+        send(self.0.as_fd(), &Told::Question(Box::new(question))).map_err(|_| gone())
+    }
+
+    /// Tells what scope a run had that is over: another one like it may follow. A broker that has ended need not know.
+    pub(super) fn tell_scope(&self, scope: ScopeSpec) {
+        send(self.0.as_fd(), &Told::Scope(scope)).ok();
     }
 
     /// Waits for the answer.

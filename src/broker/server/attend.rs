@@ -68,6 +68,11 @@ pub(super) fn attend(beginning: Beginning, config: Option<&Path>) {
     };
     // A caller who is gone, or does not listen, learns nothing. Only now is the rest let go: nobody waits for that.
     send_reply(connection.as_fd(), &reply).ok();
+    if let (Reply::Done(..), Ok((context, account))) = (reply, admitted) {
+        if let Some(scope) = context.scope.take() {
+            account.tell_scope(scope);
+        }
+    }
 }
 
 fn carry_out(context: &Context) -> Result<(Answer, Results), Failure> {
@@ -156,6 +161,7 @@ fn admit(
         inheritance: Some(inheritance),
         line: Some(Line::new(line)),
         ahead: RefCell::new(ahead),
+        scope: RefCell::default(),
     };
     Ok((context, account))
 }

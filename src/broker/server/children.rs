@@ -6,11 +6,13 @@
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::account::{Answer, Question};
+use super::account::{Answer, Question, Told};
+use super::foresight::Foresight;
 use crate::commands::Failure;
 use crate::plan::ceilings::Amounts;
 use crate::plan::ledger::Ledger;
 use crate::sys::process;
+use crate::systemd::ScopeSpec;
 
 /// How many keepers of one user may be receiving or examining a request.
 const MOST_ARRIVING: usize = 32;
@@ -30,6 +32,8 @@ struct Child {
     account: Option<OwnedFd>,
     /// What it was given; `None` until it has asked.
     given: Option<Amounts>,
+    /// The scope that its run had.
+    scope: Option<ScopeSpec>,
 }
 
 /// A connection without a keeper.
@@ -49,6 +53,7 @@ pub(super) struct Children {
     ushers: Vec<OwnedFd>,
     waiting: VecDeque<Waiting>,
     ledger: Ledger,
+    foresight: Foresight,
 }
 
 impl Children {
@@ -98,6 +103,7 @@ impl Children {
             pidfd,
             account: Some(account),
             given: None,
+            scope: None,
         });
     }
 
@@ -125,23 +131,37 @@ impl Children {
             }
             let child = &mut self.keepers[*place];
             if let Some(account) = child.account.take() {
-                child.account = answer(child, &mut self.ledger, account);
+                child.account = hear(child, &mut self.ledger, account);
                 continue;
             }
             let child = self.keepers.swap_remove(*place);
-            have_ended |= child.given.is_some();
+            if child.given.is_some() {
+                have_ended = true;
+                self.foresight.note(child.scope);
+            }
             let given = child.given.unwrap_or_default();
             self.ledger.release(child.uid, given);
             take_leave(child.pidfd.as_fd());
         }
         have_ended
     }
+
+    /// What is known of requests to come.
+    pub(super) fn foresight(&self) -> &Foresight {
+        &self.foresight
+    }
 }
 
-/// Answers a keeper's one question, and gives its account back; `None` when it has no more to ask, or asks what it should
-/// not.
-fn answer(child: &mut Child, ledger: &mut Ledger, account: OwnedFd) -> Option<OwnedFd> {
-    let question = Question::receive(account.as_fd())?;
+/// Hears a keeper, answers its one question, and gives its account back; `None` when it has no more to say, or says what it
+/// should not.
+fn hear(child: &mut Child, ledger: &mut Ledger, account: OwnedFd) -> Option<OwnedFd> {
+    let question = match Told::receive(account.as_fd())? {
+        Told::Question(question) => *question,
+        Told::Scope(scope) => {
+            child.scope = Some(scope);
+            return None;
+        }
+    };
     if child.given.is_some() {
         return None;
     }

@@ -11,6 +11,7 @@ mod adopt;
 mod attend;
 mod authorise;
 mod children;
+mod foresight;
 mod listener;
 mod peer;
 mod rehearsal;
@@ -60,7 +61,10 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
         // Not while somebody's run is made ready: it would take time from that. Nor in place of one that was used up by
         // what is no request: whoever floods this socket does not flood the bus.
         if have_ended && spare.is_none() {
-            let meanwhile = Meanwhile::Prepare(options.config.as_deref());
+            let meanwhile = Meanwhile::Prepare {
+                config: options.config.as_deref(),
+                scope: children.foresight().next_scope(),
+            };
             spare = make_spare(options, meanwhile)
                 .inspect_err(|error| complain("cannot stand by", error))
                 .ok();

@@ -1,10 +1,12 @@
 //! A keeper that stands by for the next request, with its connection to the bus and the program's namespaces made: what
-//! takes longest of all that a request could wait for, and does not depend on it.
+//! takes longest of all that a request could wait for, and does not depend on it. When the request can be foreseen, it has
+//! a scope made as well.
 
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -13,11 +15,15 @@ use nix::sys::socket::MsgFlags;
 
 use super::rehearsal::rehearse;
 use crate::bus::Bus;
-use crate::commands::Ahead;
-use crate::launch::Namespaces;
+use crate::commands::{Ahead, ScopeAhead};
+use crate::launch::{Holder, Namespaces};
 use crate::polkit::Link;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, receive_packet, send_packet};
+use crate::systemd::ScopeSpec;
+
+/// How long a scope is kept for a run that does not come.
+const SCOPE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a keeper is called,
 const NAME: &CStr = c"isolate-run";
@@ -36,8 +42,13 @@ pub(super) struct Spare {
 /// What a keeper does before there is a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Meanwhile<'a> {
-    /// It prepares for one, with this configuration or the usual one.
-    Prepare(Option<&'a Path>),
+    /// It prepares for one.
+    Prepare {
+        /// The configuration, or else the usual one.
+        config: Option<&'a Path>,
+        /// The scope that it will need, if it is a run like the one before.
+        scope: Option<&'a ScopeSpec>,
+    },
     /// Nothing: its request is there already, and may be none.
     Nothing,
 }
@@ -103,55 +114,90 @@ fn stand_by(
 ) -> io::Result<Option<(OwnedFd, Prepared)>> {
     // So that whoever looks at the service sees which process serves nobody (prctl(2), PR_SET_NAME).
     prctl::set_name(NAME_IN_WAITING)?;
-    // Whoever cannot be reached now is tried again when there is something to ask.
     let mut prepared = match meanwhile {
         Meanwhile::Nothing => Prepared::default(),
-        Meanwhile::Prepare(config) => {
-            let bus = Bus::connect().ok();
-            rehearse(config);
-            let shared = bus.as_ref().map(Bus::share);
-            Prepared {
-                polkit: shared.and_then(|bus| Link::ahead(bus).ok()),
-                ahead: Ahead {
-                    bus,
-                    namespaces: Namespaces::ahead()?,
-                },
-            }
-        }
+        Meanwhile::Prepare { config, scope } => Prepared::make(config, scope)?,
     };
+    let until = prepared
+        .ahead
+        .scope
+        .as_ref()
+        .map(|_| Instant::now() + SCOPE_PATIENCE);
     loop {
-        let [is_called, bus] = prepared.wait(account.as_fd())?;
-        if is_called {
+        if prepared.wait(account.as_fd(), until)? {
             let mut packet = receive_packet(account.as_fd(), &mut [0; 1], 1, MsgFlags::empty())?;
             let connection = packet.descriptors.pop();
             prctl::set_name(NAME)?;
             return Ok(connection.map(|connection| (connection, prepared)));
         }
-        // systemd was asked nothing, so all that comes is polkit's. A connection that was cut is no use to either.
-        if bus && !prepared.polkit.as_mut().is_some_and(Link::is_alive) {
-            prepared.polkit = None;
-            prepared.ahead.bus = None;
-        }
+        prepared.go_on(until.is_some_and(|until| Instant::now() >= until));
     }
 }
 
 impl Prepared {
-    /// Waits: whether something has come on the account, and over the bus.
-    fn wait(&self, account: BorrowedFd<'_>) -> io::Result<[bool; 2]> {
-        let bus = self.ahead.bus.as_ref().map(AsFd::as_fd);
+    /// Whoever cannot be reached now is tried again when there is something to ask.
+    fn make(config: Option<&Path>, scope: Option<&ScopeSpec>) -> io::Result<Self> {
+        // First, so that it copies as little as there is.
+        let holder = scope.and_then(|scope| Some((scope, Holder::make().ok()?)));
+        let mut bus = Bus::connect().ok();
+        let shared = bus.as_ref().map(Bus::share);
+        let asked = holder.and_then(|(scope, holder)| {
+            ScopeAhead::ask(scope.clone(), holder, bus.take()?)
+                .inspect_err(|error| log::info!("no scope is made ahead: {error}"))
+                .ok()
+        });
+        rehearse(config);
+        Ok(Self {
+            polkit: shared.and_then(|bus| Link::ahead(bus).ok()),
+            ahead: Ahead {
+                bus,
+                namespaces: Namespaces::ahead()?,
+                scope: asked,
+            },
+        })
+    }
+
+    /// Goes on with what was asked, or gives the scope up.
+    fn go_on(&mut self, is_late: bool) {
+        // A connection that was cut is no use to anybody.
+        if !self.polkit.as_mut().is_some_and(Link::is_alive) {
+            self.polkit = None;
+            self.ahead.bus = None;
+        }
+        let Some(mut scope) = self.ahead.scope.take() else {
+            return;
+        };
+        if !is_late && scope.proceed().is_ok() {
+            self.ahead.scope = Some(scope);
+        } else {
+            scope.give_up();
+            // The other connection was the scope's.
+            self.ahead.bus = Bus::connect().ok();
+        }
+    }
+
+    /// Waits: whether somebody has called on the account. Otherwise there is something to go on with.
+    fn wait(&self, account: BorrowedFd<'_>, until: Option<Instant>) -> io::Result<bool> {
+        let Ahead { bus, scope, .. } = &self.ahead;
+        let bus = bus.as_ref().map(AsFd::as_fd);
+        let scope = scope.as_ref().map(ScopeAhead::ready);
         let mut polled: Vec<_> = [account]
             .into_iter()
             .chain(bus)
+            .chain(scope.into_iter().flatten())
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
-        match poll(&mut polled, PollTimeout::NONE) {
+        let left = until.filter(|_| self.ahead.scope.is_some()).map(|until| {
+            // Up to the next millisecond, so that it is over then.
+            let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+        });
+        match poll(&mut polled, left.unwrap_or(PollTimeout::NONE)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let has_come = |at: usize| {
-            let polled = polled.get(at);
-            polled.is_some_and(|polled| polled.any().unwrap_or(true))
-        };
-        Ok([has_come(0), has_come(1)])
+        Ok(polled
+            .first()
+            .is_some_and(|account| account.any().unwrap_or(true)))
     }
 }

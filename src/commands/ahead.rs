@@ -1,0 +1,106 @@
+//! What can be made for a run before there is one.
+
+use std::os::fd::BorrowedFd;
+
+use crate::bus::Bus;
+use crate::cgroup::Subtree;
+use crate::launch::{Holder, Namespaces};
+use crate::systemd::{Held, Scope, ScopeRequest, ScopeSpec};
+
+use super::Failure;
+
+/// What takes long to make and may be of use to the next run. `None` is still to be made.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// A connection to the bus.
+    pub(crate) bus: Option<Bus>,
+    /// Namespaces for a program.
+    pub(crate) namespaces: Option<Namespaces>,
+    /// A scope, for a run like the one before.
+    pub(crate) scope: Option<ScopeAhead>,
+}
+
+/// A scope that was asked for before its run: to move a process into one takes the kernel some milliseconds, unless it has
+/// just done that, and nobody waits for it here. When it is dropped, the scope ends.
+#[derive(Debug)]
+pub(crate) struct ScopeAhead {
+    spec: ScopeSpec,
+    holder: Holder,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Asked(ScopeRequest),
+    Ready(Scope),
+}
+
+/// What a run takes over.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// systemd has yet to make the scope around its holder.
+    Asked(ScopeRequest, Holder),
+    /// It is there, with nothing but the holder.
+    Ready(Scope, Holder),
+}
+
+impl ScopeAhead {
+    /// Asks for one. The calling process must have one thread only.
+    pub(crate) fn ask(spec: ScopeSpec, holder: Holder, bus: Bus) -> Result<Self, Failure> {
+        let held = Held {
+            pid: holder.pid(),
+            pidfd: holder.pidfd(),
+        };
+        let request = ScopeRequest::start(Ok(bus), spec.clone(), held)?;
+        Ok(Self {
+            spec,
+            holder,
+            state: State::Asked(request),
+        })
+    }
+
+    /// One of them is readable when [`Self::proceed`] has something to do, or when the scope was ended by somebody else.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let request = match &self.state {
+            State::Asked(request) => Some(request.ready()),
+            State::Ready(_) => None,
+        };
+        let holder = [self.holder.pidfd()];
+        holder.into_iter().chain(request.into_iter().flatten())
+    }
+
+    /// Goes on as far as that is possible without waiting. After an error there will be no scope.
+    pub(crate) fn proceed(&mut self) -> Result<(), Failure> {
+        if self.holder.has_ended()? {
+            return Err(Failure::new("the holder of the scope was killed"));
+        }
+        let State::Asked(request) = &mut self.state else {
+            return Ok(());
+        };
+        if let Some(scope) = request.proceed()? {
+            Subtree::arrange_scope(&scope.path, &self.spec.controllers, self.holder.pid())?;
+            self.state = State::Ready(scope);
+        }
+        Ok(())
+    }
+
+    /// Ends the scope, or has it end as soon as it is there.
+    pub(crate) fn give_up(self) {
+        match self.state {
+            State::Asked(_) => {}
+            State::Ready(_) => self.holder.end(),
+        }
+    }
+
+    /// Gives it to a run that would ask for just such a scope.
+    pub(super) fn take_for(self, spec: &ScopeSpec) -> Option<Taken> {
+        if self.spec != *spec || self.holder.has_ended() != Ok(false) {
+            self.give_up();
+            return None;
+        }
+        Some(match self.state {
+            State::Asked(request) => Taken::Asked(request, self.holder),
+            State::Ready(scope) => Taken::Ready(scope, self.holder),
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! A process that keeps a scope for a run that is still to come: systemd makes none without a process.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+
+use super::whereabouts::Whereabouts;
+use crate::sys::process::{self, Cloned};
+use crate::sys::socket;
+
+/// What it is called in a list of processes.
+const NAME: &std::ffi::CStr = c"isolate-holder";
+
+/// The process, as its keeper has it. When this is dropped, or the keeper dies, it ends as soon as it was moved.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    pid: i32,
+    pidfd: OwnedFd,
+    /// Nothing is sent over it: its end is the word.
+    _socket: OwnedFd,
+}
+
+impl Holder {
+    /// Makes one. The calling process must have one thread only.
+    pub(crate) fn make() -> io::Result<Self> {
+        let (ours, theirs) = socket::pair()?;
+        let keeper_pid = std::process::id();
+        match process::clone(0, None)? {
+            Cloned::Child => {
+                drop(ours);
+                hold(theirs.as_fd(), keeper_pid);
+                process::exit_now(0)
+            }
+            Cloned::Parent { pid, pidfd } => Ok(Self {
+                pid,
+                pidfd,
+                _socket: ours,
+            }),
+        }
+    }
+
+    /// Its number.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// A descriptor of it, readable when it has ended.
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    /// Whether it has ended: somebody has killed it.
+    pub(crate) fn has_ended(&self) -> nix::Result<bool> {
+        let mut polled = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+        Ok(poll(&mut polled, PollTimeout::ZERO)? > 0)
+    }
+
+    /// Ends it at once: only when it was moved.
+    pub(crate) fn end(self) {
+        drop(process::send_signal(self.pidfd.as_fd(), libc::SIGKILL));
+        drop(process::wait_for(self.pidfd.as_fd()));
+    }
+}
+
+/// The life of a holder. Nothing of it can be told to anybody.
+fn hold(keeper: BorrowedFd<'_>, keeper_pid: u32) {
+    prctl::set_name(NAME).ok();
+    // What its keeper has open would stay open.
+    if process::close_all_but(&[], keeper).is_err() {
+        return;
+    }
+    let whereabouts = Whereabouts::beside(keeper_pid);
+    let mut nothing = [0];
+    while socket::receive(keeper, &mut nothing).is_ok_and(|(length, _)| length > 0) {}
+    if let Ok(whereabouts) = whereabouts {
+        whereabouts.wait_for_another();
+    }
+}

@@ -1,0 +1,51 @@
+//! Where a process is that systemd is about to move into a scope.
+//!
+//! The kernel does not move a process that is ending. systemd would have a scope that never held anybody, and keep it for
+//! ever: it learns that a scope is over when its last process ends. So such a process ends when it was moved.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long the move is waited for: systemd may hang.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The control group of the calling process, and the one that it was made in.
+pub(super) struct Whereabouts {
+    /// `/proc/self/cgroup`, which can be read after the root file system is another one.
+    file: File,
+    before: Vec<u8>,
+}
+
+impl Whereabouts {
+    /// The keeper, which has this number here, stays where it is. The calling process itself may have been moved before it
+    /// got to this.
+    pub(super) fn beside(keeper_pid: u32) -> io::Result<Self> {
+        let file = File::open("/proc/self/cgroup")?;
+        let of_keeper = File::open(format!("/proc/{keeper_pid}/cgroup"));
+        // A keeper that is gone already tells nothing.
+        let before = of_keeper.and_then(|keeper| Self::read(&keeper));
+        let before = before.or_else(|_| Self::read(&file))?;
+        Ok(Self { file, before })
+    }
+
+    fn read(file: &File) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; 4096];
+        let length = file.read_at(&mut bytes, 0)?;
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    /// Returns when it is another one, cannot be known any more, or will hardly be another one.
+    pub(super) fn wait_for_another(&self) {
+        let begin = Instant::now();
+        while begin.elapsed() < PATIENCE {
+            match Self::read(&self.file) {
+                Ok(now) if now == self.before => sleep(Duration::from_millis(2)),
+                _ => return,
+            }
+        }
+    }
+}
