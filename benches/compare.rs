@@ -2,7 +2,8 @@
 //! figures, throughput, and what the keeper itself costs. Run by `tests/bench`, as root where systemd is process 1.
 //!
 //! Absolute times say little on a shared machine; ratios of one run do. Peers are taken where they are installed:
-//! bubblewrap, systemd-run, and any isolate binary that `ISOLATE_BENCH_PEER` names.
+//! bubblewrap, systemd-run, and any isolate binary that `ISOLATE_BENCH_PEER` names. `ISOLATE_BENCH_USER` is the uid of
+//! somebody who may use boxes by the broker that is installed.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -10,6 +11,7 @@
 )]
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -21,6 +23,9 @@ const RUNS: usize = 30;
 /// Runs of the tables about limits and figures.
 const SAMPLES: usize = 50;
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// The command of somebody who is not root.
+const USERS_RUN: &str = "isolate-run --run of a user";
 
 /// What is compared.
 struct Bench {
@@ -119,8 +124,19 @@ impl Bench {
             let line = [&peer, "--silent", "--run", "--", "/bin/true"];
             commands.insert(2, ("isolate --run", line.map(str::to_owned).to_vec()));
         }
+        if let Some(uid) = user() {
+            // Its broker is the installed one, and so is its configuration.
+            let boxed = |args: &[&str]| {
+                let line = ["isolate-run", "--box-id=98"].iter().chain(args);
+                line.map(|word| (*word).to_owned()).collect::<Vec<_>>()
+            };
+            must(run_as(Some(uid), &boxed(&["--init"])));
+            let line = boxed(&["--silent", "--run", "--", "/bin/true"]);
+            commands.insert(2, (USERS_RUN, line));
+        }
+        let caller = |name: &str| user().filter(|_| name == USERS_RUN);
         commands.retain(|(name, line)| {
-            let works = run(line).is_ok();
+            let works = run_as(caller(name), line).is_ok();
             if !works {
                 println!("({name} does not work here)");
             }
@@ -128,16 +144,20 @@ impl Bench {
         });
         let mut times = vec![Vec::new(); commands.len()];
         for _ in 0..ROUNDS {
-            for ((_, line), times) in commands.iter().zip(&mut times) {
+            for ((name, line), times) in commands.iter().zip(&mut times) {
                 for _ in 0..runs {
                     sleep(pause);
                     let start = Instant::now();
-                    must(run(line));
+                    must(run_as(caller(name), line));
                     times.push(start.elapsed().as_secs_f64() * 1e3);
                 }
             }
         }
         must(self.run(&["--box-id=99", "--cleanup"]));
+        if let Some(uid) = user() {
+            let line = ["isolate-run", "--box-id=98", "--cleanup"].map(str::to_owned);
+            must(run_as(Some(uid), &line));
+        }
         heading(title, &["median", "p95", "ratio"]);
         let base = median(&mut times[0]);
         for ((name, _), times) in commands.iter().zip(&mut times) {
@@ -303,7 +323,7 @@ impl Bench {
         let limits = ["--silent", "--time=1", "--wall-time=10"];
         let mut line = self.line(&limits);
         line.extend(["--run", "--", "./burn_cpu", "100000"].map(str::to_owned));
-        let mut child = start(&line).unwrap();
+        let mut child = start(None, &line).unwrap();
         // The set-up is over by then.
         sleep(Duration::from_millis(200));
         let (before, memory) = (keeper_cpu(child.id()), memory_kib(child.id()));
@@ -336,8 +356,18 @@ fn memory_kib(pid: u32) -> f64 {
         .unwrap_or(f64::NAN)
 }
 
-fn start(line: &[String]) -> std::io::Result<Child> {
-    Command::new(&line[0])
+/// Who is not root, and may use boxes.
+fn user() -> Option<u32> {
+    let uid = std::env::var("ISOLATE_BENCH_USER").ok()?;
+    Some(uid.parse().expect("ISOLATE_BENCH_USER is no uid"))
+}
+
+fn start(uid: Option<u32>, line: &[String]) -> std::io::Result<Child> {
+    let mut command = Command::new(&line[0]);
+    if let Some(uid) = uid {
+        command.uid(uid).gid(uid);
+    }
+    command
         .args(&line[1..])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -346,7 +376,12 @@ fn start(line: &[String]) -> std::io::Result<Child> {
 }
 
 fn run(line: &[String]) -> Result<(), String> {
-    let status = start(line).and_then(|mut child| child.wait());
+    run_as(None, line)
+}
+
+/// Runs a command as this user, or as the one who runs this.
+fn run_as(uid: Option<u32>, line: &[String]) -> Result<(), String> {
+    let status = start(uid, line).and_then(|mut child| child.wait());
     match status {
         Ok(status) if status.success() => Ok(()),
         other => Err(format!("{}: {other:?}", line.join(" "))),
