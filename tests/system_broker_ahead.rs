@@ -4,10 +4,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{ALICE, TestBox, wait_until};
+use support::{ALICE, Running, TestBox, wait_until};
 use system::{assert_nothing_left, members, must, property, read_cgroup, scopes, user_box};
 
 mod support;
@@ -34,8 +35,8 @@ fn run(test_box: &TestBox, options: &[&str]) -> PathBuf {
     let Some((_, path)) = line.and_then(|line| line.split_once(" is in ")) else {
         panic!("no scope is named: {run:?}");
     };
-    let scopes = PathBuf::from(path);
-    let scope = scopes.ancestors().find(|path| {
+    let cgroup = PathBuf::from(path);
+    let scope = cgroup.ancestors().find(|path| {
         path.extension()
             .is_some_and(|extension| extension == "scope")
     });
@@ -68,7 +69,7 @@ fn made_ahead(test_box: &TestBox, options: &[&str]) -> (PathBuf, Pid) {
             if found.is_some() {
                 return true;
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(20));
         }
         false
     });
@@ -79,6 +80,54 @@ fn unit(scope: &Path) -> &str {
     scope.file_name().unwrap().to_str().unwrap()
 }
 
+/// Starts a program that goes on until it is let go, in a scope that was made ahead; the scope, and who held it.
+#[track_caller]
+fn start_in_scope_made_ahead(test_box: &TestBox, options: &[&str]) -> (Running, PathBuf, Pid) {
+    // See above.
+    for _ in 0..10 {
+        let (scope, holder) = made_ahead(test_box, options);
+        let running = start(test_box, options);
+        let inside = fs::read_to_string(scope.join("box/cgroup.procs"));
+        if inside.is_ok_and(|list| !list.is_empty()) {
+            return (running, scope, holder);
+        }
+        let_go(test_box, running);
+    }
+    panic!("no scope that was made ahead was used");
+}
+
+/// Starts a program that goes on until it is let go.
+fn start(test_box: &TestBox, options: &[&str]) -> Running {
+    for name in ["started", "go"] {
+        fs::remove_file(test_box.inside().join(name)).ok();
+    }
+    let script = ": >started; while [ ! -e go ]; do sleep 0.1; done";
+    let running = test_box.shell(script).options(options).spawn();
+    running.wait_for_file("started");
+    running
+}
+
+fn let_go(test_box: &TestBox, running: Running) {
+    fs::write(test_box.inside().join("go"), "").unwrap();
+    running.finish().assert_ok();
+}
+
+/// The children of a process.
+fn children(pid: i32) -> Vec<i32> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    list.split_whitespace()
+        .map(|pid| pid.parse().unwrap())
+        .collect()
+}
+
+/// The CPU time of a process, in ticks of 10 ms (proc_pid_stat(5), utime and stime).
+fn ticks(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+    let times = fields.skip(11).take(2);
+    times.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_run_like_the_two_before_it_finds_its_scope_made() {
@@ -86,16 +135,17 @@ fn a_run_like_the_two_before_it_finds_its_scope_made() {
     let options = ["--wall-time=600"];
     for test_box in [user_box(), cg_box()] {
         test_box.init();
-        let (scope, _) = made_ahead(&test_box, &options);
+        let (running, scope, _) = start_in_scope_made_ahead(&test_box, &options);
         let words = format!(
-            "isolate-run: a program in box {} for uid {ALICE} (keeper is PID ",
-            test_box.id()
+            "isolate-run: a program in box {} for uid {ALICE} (keeper is PID {})",
+            test_box.id(),
+            test_box.broker().keepers()[0]
         );
-        let description = property(unit(&scope), "Description");
-        assert!(description.starts_with(&words), "{description}");
+        assert_eq!(property(unit(&scope), "Description"), words);
         let slice = format!("isolate-u{ALICE}.slice");
         assert_eq!(property(unit(&scope), "Slice"), slice);
-        assert_eq!(run(&test_box, &options), scope);
+        assert_eq!(property(unit(&scope), "RuntimeMaxUSec"), "11min");
+        let_go(&test_box, running);
         // Nobody needs another one, and it is not kept.
         assert_nothing_left(&test_box);
     }
@@ -108,10 +158,7 @@ fn limits_and_figures_are_the_same_in_it() {
     let test_box = cg_box();
     test_box.init();
     let options = ["--cg-mem=32M", "--processes=5", "--wall-time=600"];
-    let (scope, holder) = made_ahead(&test_box, &options);
-    let job = test_box.shell(": >started; while [ ! -e go ]; do sleep 0.1; done");
-    let running = job.options(&options).spawn();
-    running.wait_for_file("started");
+    let (running, scope, holder) = start_in_scope_made_ahead(&test_box, &options);
     let leaf = scope.join("box");
     assert_eq!(read_cgroup(&leaf, "memory.max"), (32 << 20).to_string());
     assert_eq!(read_cgroup(&leaf, "memory.swap.max"), "0");
@@ -123,17 +170,11 @@ fn limits_and_figures_are_the_same_in_it() {
         "{init:?} {holder}"
     );
     assert!(members(&scope).is_empty());
-    fs::write(test_box.inside().join("go"), "").unwrap();
-    running.finish().assert_ok();
-    let bomb = || {
-        test_box
-            .program("memory_bomb")
-            .args(&["4", "12"])
-            .options(&options)
-    };
-    // Whether its scope was made ahead or not.
+    let_go(&test_box, running);
+    // Whether their scopes were made ahead or not.
     for _ in 0..4 {
-        let run = bomb().options(&["-v"]).run();
+        let bomb = test_box.program("memory_bomb").args(&["4", "12"]);
+        let run = bomb.options(&options).run();
         run.assert_verdict(1, "SG", "Caught fatal signal 9");
         assert_eq!(run.meta.get("cg-oom-killed"), Some("1"), "{run:?}");
         assert!(run.meta.number("cg-mem") <= 32_768.0, "{run:?}");
@@ -149,16 +190,63 @@ fn limits_and_figures_are_the_same_in_it() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_takes_over_what_was_asked_and_not_yet_done() {
+    let _alone = alone();
+    let dbus = property("dbus.service", "MainPID");
+    for test_box in [user_box(), cg_box()] {
+        test_box.init();
+        run(&test_box, &[]);
+        let running = start(&test_box, &[]);
+        must("kill", &["-STOP", &dbus]);
+        let_go(&test_box, running);
+        // By now the next scope is asked for, or soon.
+        let next = test_box.command(&["/bin/true"]).options(&["-vv"]).spawn();
+        std::thread::sleep(Duration::from_secs(2));
+        must("kill", &["-CONT", &dbus]);
+        let run = next.finish();
+        run.assert_ok();
+        assert!(run.stderr.contains("asked for ahead"), "{run:?}");
+        assert_nothing_left(&test_box);
+    }
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
 fn another_run_or_command_does_not_use_it_and_ends_it() {
     let _alone = alone();
     let test_box = cg_box();
     test_box.init();
     let (scope, _) = made_ahead(&test_box, &[]);
-    assert_ne!(run(&test_box, &["--wall-time=700"]), scope);
+    let running = start(&test_box, &["--wall-time=700"]);
+    // While it goes on, in another one.
     wait_until("the scope is gone", || !scope.exists());
+    assert!(!scopes(&test_box).is_empty());
+    let_go(&test_box, running);
     let (scope, _) = made_ahead(&test_box, &[]);
     test_box.cleanup();
     wait_until("the scope is gone", || !scope.exists());
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn who_keeps_it_for_nobody_comes_to_rest_and_is_of_use() {
+    let _alone = alone();
+    let test_box = cg_box();
+    test_box.init();
+    let (scope, holder) = made_ahead(&test_box, &[]);
+    let spares = children(test_box.broker().pid());
+    let spare = spares
+        .into_iter()
+        .find(|pid| children(*pid).contains(&holder.as_raw()));
+    let spare = spare.unwrap();
+    wait_until("the scope is gone", || !scope.exists());
+    wait_until("no holder is left", || children(spare).is_empty());
+    let before = ticks(spare);
+    std::thread::sleep(Duration::from_secs(2));
+    let used = ticks(spare) - before;
+    assert!(used < 20, "{used} of 200 ticks were used for nothing");
+    run(&test_box, &[]);
     assert_nothing_left(&test_box);
 }
 

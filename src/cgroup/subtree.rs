@@ -78,7 +78,7 @@ impl Subtree {
             });
         }
         let init = top.child_or_create(INIT)?;
-        // systemd has just moved one, so that these do not wait for a grace period again.
+        // As a rule systemd has just moved one, and these do not wait for a grace period again.
         let mut moved = inside.into_iter().chain(outside);
         moved.try_for_each(|pid| init.adopt(pid))?;
         top.enable(&needed)?;

@@ -1,6 +1,7 @@
 //! What can be made for a run before there is one.
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use crate::bus::Bus;
 use crate::cgroup::Subtree;
@@ -20,11 +21,16 @@ pub(crate) struct Ahead {
     pub(crate) scope: Option<ScopeAhead>,
 }
 
+/// How old a scope may be that a run takes over. systemd counts the run's time from there on (RuntimeMaxUSec=), and whoever
+/// waits for a box or for an answer of polkit may come late.
+const USED_WITHIN: Duration = Duration::from_secs(10);
+
 /// A scope that was asked for before its run: to move a process into one takes the kernel some milliseconds, unless it has
 /// just done that, and nobody waits for it here. When it is dropped, the scope ends.
 #[derive(Debug)]
 pub(crate) struct ScopeAhead {
     spec: ScopeSpec,
+    asked: Instant,
     holder: Holder,
     state: State,
 }
@@ -54,6 +60,7 @@ impl ScopeAhead {
         let request = ScopeRequest::start(Ok(bus), spec.clone(), held)?;
         Ok(Self {
             spec,
+            asked: Instant::now(),
             holder,
             state: State::Asked(request),
         })
@@ -71,7 +78,7 @@ impl ScopeAhead {
 
     /// Goes on as far as that is possible without waiting. After an error there will be no scope.
     pub(crate) fn proceed(&mut self) -> Result<(), Failure> {
-        if self.holder.has_ended()? {
+        if self.holder.has_ended() {
             return Err(Failure::new("the holder of the scope was killed"));
         }
         let State::Asked(request) = &mut self.state else {
@@ -84,17 +91,16 @@ impl ScopeAhead {
         Ok(())
     }
 
-    /// Ends the scope, or has it end as soon as it is there.
-    pub(crate) fn give_up(self) {
-        match self.state {
-            State::Asked(_) => {}
-            State::Ready(_) => self.holder.end(),
-        }
+    /// Has the scope end, at once or as soon as it is there; the descriptor of its holder, to be waited for. Here nobody
+    /// waits: the slice may be another user's.
+    pub(crate) fn give_up(self) -> OwnedFd {
+        self.holder.let_go()
     }
 
     /// Gives it to a run that would ask for just such a scope.
     pub(super) fn take_for(self, spec: &ScopeSpec) -> Option<Taken> {
-        if self.spec != *spec || self.holder.has_ended() != Ok(false) {
+        let is_late = self.asked.elapsed() > USED_WITHIN;
+        if self.spec != *spec || is_late || self.holder.has_ended() {
             self.give_up();
             return None;
         }

@@ -63,10 +63,7 @@ impl BoxRun<'_> {
             scope,
         } = self.context.ahead.take();
         let cgroups = match self.scope_spec(&plan) {
-            Some(spec) => {
-                self.context.scope.replace(Some(spec.clone()));
-                Cgroups::in_scope(spec, &plan.leaf, bus, scope)
-            }
+            Some(spec) => Cgroups::in_scope(spec, bus, scope),
             None => Cgroups::without_systemd(&plan, self.box_plan.id)?,
         };
         let setup = self.prepare(&plan, namespaces)?;
@@ -96,6 +93,9 @@ impl BoxRun<'_> {
             if !matches!(ending, Ending::Failed(_)) {
                 ending = Ending::Failed(failure.to_string());
             }
+        }
+        if !matches!(ending, Ending::Failed(_)) {
+            self.context.scope.replace(self.scope_spec(&plan));
         }
         let report = Report {
             ending,
@@ -188,7 +188,7 @@ impl BoxRun<'_> {
         setup: InitSetup,
         cgroups: Cgroups,
     ) -> Result<Outcome, Failure> {
-        let (init, mut cgroups) = cgroups.launch(&setup)?;
+        let (init, mut cgroups) = cgroups.launch(&setup, &plan.leaf)?;
         // Not before systemd was asked: where all have to share two CPUs, the bus would not hear of it for some time.
         let begun = init.begin();
         let begun = begun.map_err(Failure::at("cannot tell init to begin"));

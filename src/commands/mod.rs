@@ -59,7 +59,7 @@ pub(crate) struct Context {
     pub(crate) line: Option<Line>,
     /// What was made ahead, for one who wants it.
     pub(crate) ahead: RefCell<Ahead>,
-    /// The scope that was had, and that another such run will ask for.
+    /// The scope of a run that did not fail, and that another such run will ask for.
     pub(crate) scope: RefCell<Option<ScopeSpec>>,
 }
 

@@ -6,9 +6,8 @@ use super::Failure;
 use super::ahead::{ScopeAhead, Taken};
 use crate::bus::{Bus, BusError};
 use crate::cgroup::{LeafLimits, Place, ScopeProcesses, Subtree};
-use crate::error::chain;
 use crate::keeper::CgroupState;
-use crate::launch::{self, Holder, Home, Init, InitSetup};
+use crate::launch::{self, Home, Init, InitSetup};
 use crate::plan::RunPlan;
 use crate::quantity::BoxId;
 use crate::systemd::{Held, ScopeRequest, ScopeSpec};
@@ -18,10 +17,10 @@ use crate::systemd::{Held, ScopeRequest, ScopeSpec};
 pub(super) enum Cgroups {
     /// There are to be none.
     None,
-    /// They are there. Those of a scope have a holder.
-    Made(Subtree, Option<Holder>),
-    /// systemd was asked for a scope around a holder.
-    Asked(ScopeRequest, Holder),
+    /// They are there, below a delegated cgroup.
+    Made(Subtree),
+    /// systemd was asked for just such a scope before.
+    Ahead(Taken, ScopeSpec),
     /// systemd is to be asked, over this connection.
     ToAsk(ScopeSpec, Result<Bus, BusError>),
 }
@@ -29,66 +28,72 @@ pub(super) enum Cgroups {
 impl Cgroups {
     /// Those of a scope: one that was made ahead, or else one that is still to be asked for. The handshake for that goes on
     /// while the sandbox is laid out.
-    pub(super) fn in_scope(
-        spec: ScopeSpec,
-        limits: &LeafLimits,
-        bus: Option<Bus>,
-        ahead: Option<ScopeAhead>,
-    ) -> Self {
+    pub(super) fn in_scope(spec: ScopeSpec, bus: Option<Bus>, ahead: Option<ScopeAhead>) -> Self {
         match ahead.and_then(|ahead| ahead.take_for(&spec)) {
-            Some(Taken::Asked(request, holder)) => return Self::Asked(request, holder),
-            Some(Taken::Ready(scope, holder)) => {
-                match Subtree::in_scope(&scope.path, limits, ScopeProcesses::default()) {
-                    Ok(subtree) => return Self::Made(subtree, Some(holder)),
-                    // Somebody may have stopped it just now.
-                    Err(error) => log::info!("{}; asking for another scope", chain(&error)),
-                }
-                holder.end();
-            }
-            None => {}
+            Some(taken) => Self::Ahead(taken, spec),
+            None => Self::ToAsk(spec, bus.map_or_else(Bus::connect, Ok)),
         }
-        Self::ToAsk(spec, bus.map_or_else(Bus::connect, Ok))
     }
 
     /// Those that have nothing to do with systemd.
     pub(super) fn without_systemd(plan: &RunPlan, id: BoxId) -> Result<Self, Failure> {
         Ok(match &plan.place {
-            Place::Delegated { root, .. } => {
-                Self::Made(Subtree::delegated(root, id, &plan.leaf)?, None)
-            }
+            Place::Delegated { root, .. } => Self::Made(Subtree::delegated(root, id, &plan.leaf)?),
             Place::Systemd { .. } | Place::Nowhere { .. } => Self::None,
         })
     }
 
     /// Clones init, and asks for its scope if that was not done before.
-    pub(super) fn launch(self, setup: &InitSetup) -> Result<(Init, CgroupState), Failure> {
+    pub(super) fn launch(
+        self,
+        setup: &InitSetup,
+        limits: &LeafLimits,
+    ) -> Result<(Init, CgroupState), Failure> {
         log::debug!("everything is laid out; cloning init");
-        let home = match &self {
-            Self::None => Home::Keepers,
-            Self::Made(subtree, _) => Home::Made(subtree.init_fd()),
-            Self::Asked(..) => Home::HeldScope,
-            Self::ToAsk(..) => Home::Scope,
-        };
-        let init = launch::spawn(setup, home);
-        let init = init.map_err(Failure::at("cannot clone init into new namespaces"))?;
-        let state = match self {
-            Self::None => CgroupState::None,
-            Self::Made(subtree, holder) => {
-                if let Some(holder) = holder {
-                    log::info!("init {} is in {}", init.pid, subtree.path().display());
-                    holder.end();
-                }
-                CgroupState::Ready(subtree)
+        Ok(match self {
+            Self::None => (spawn(setup, Home::Keepers)?, CgroupState::None),
+            Self::Made(subtree) => {
+                let init = spawn(setup, Home::Made(subtree.init_fd()))?;
+                (init, CgroupState::Ready(subtree))
             }
-            Self::Asked(request, holder) => CgroupState::Requested(request, Some(holder)),
+            Self::Ahead(Taken::Ready(scope, holder), spec) => {
+                let entered = Subtree::in_scope(&scope.path, limits, ScopeProcesses::default())
+                    .map_err(Failure::from)
+                    .and_then(|subtree| {
+                        Ok((spawn(setup, Home::Made(subtree.init_fd()))?, subtree))
+                    });
+                holder.end();
+                match entered {
+                    Ok((init, subtree)) => {
+                        log::info!("init {} is in {}", init.pid, scope.path.display());
+                        (init, CgroupState::Ready(subtree))
+                    }
+                    Err(failure) => {
+                        // Somebody may have stopped it just now.
+                        log::info!("{failure}; asking for another scope");
+                        return Self::ToAsk(spec, Bus::connect()).launch(setup, limits);
+                    }
+                }
+            }
+            Self::Ahead(Taken::Asked(request, holder), _) => {
+                log::debug!("the scope has been asked for ahead");
+                let init = spawn(setup, Home::HeldScope)?;
+                (init, CgroupState::Requested(request, Some(holder)))
+            }
             Self::ToAsk(spec, bus) => {
+                let init = spawn(setup, Home::Scope)?;
                 let held = Held {
                     pid: init.pid,
                     pidfd: init.pidfd.as_fd(),
                 };
-                CgroupState::Requested(ScopeRequest::start(bus, spec, held)?, None)
+                let request = ScopeRequest::start(bus, spec, held)?;
+                (init, CgroupState::Requested(request, None))
             }
-        };
-        Ok((init, state))
+        })
     }
+}
+
+fn spawn(setup: &InitSetup, home: Home<'_>) -> Result<Init, Failure> {
+    let init = launch::spawn(setup, home);
+    init.map_err(Failure::at("cannot clone init into new namespaces"))
 }

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 
 use super::whereabouts::Whereabouts;
@@ -12,6 +12,9 @@ use crate::sys::socket;
 
 /// What it is called in a list of processes.
 const NAME: &std::ffi::CStr = c"isolate-holder";
+
+/// How long it waits to be moved before it ends all the same: nobody waits for that.
+const MOVE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The process, as its keeper has it. When this is dropped, or the keeper dies, it ends as soon as it was moved.
 #[derive(Debug)]
@@ -51,16 +54,22 @@ impl Holder {
         self.pidfd.as_fd()
     }
 
-    /// Whether it has ended: somebody has killed it.
-    pub(crate) fn has_ended(&self) -> nix::Result<bool> {
-        let mut polled = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
-        Ok(poll(&mut polled, PollTimeout::ZERO)? > 0)
+    /// Whether it has ended. If so, it is waited for.
+    pub(crate) fn has_ended(&self) -> bool {
+        process::has_ended(self.pidfd.as_fd())
     }
 
-    /// Ends it at once: only when it was moved.
+    /// Has it end when it was moved; its descriptor, to be waited for. That may take as long as processes of its slice have
+    /// to wait for a CPU.
+    pub(crate) fn let_go(self) -> OwnedFd {
+        self.pidfd
+    }
+
+    /// Ends it at once, and waits for that: only when it was moved.
     pub(crate) fn end(self) {
-        drop(process::send_signal(self.pidfd.as_fd(), libc::SIGKILL));
-        drop(process::wait_for(self.pidfd.as_fd()));
+        // It may have ended.
+        process::send_signal(self.pidfd.as_fd(), libc::SIGKILL).ok();
+        process::wait_for(self.pidfd.as_fd()).ok();
     }
 }
 
@@ -75,6 +84,6 @@ fn hold(keeper: BorrowedFd<'_>, keeper_pid: u32) {
     let mut nothing = [0];
     while socket::receive(keeper, &mut nothing).is_ok_and(|(length, _)| length > 0) {}
     if let Ok(whereabouts) = whereabouts {
-        whereabouts.wait_for_another();
+        whereabouts.wait_for_another(MOVE_PATIENCE);
     }
 }

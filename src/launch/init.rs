@@ -53,6 +53,10 @@ pub(crate) struct InitSetup {
     pub(crate) program: ProgramSetup,
 }
 
+/// How long init waits to be moved before it ends all the same: its keeper waits for that end, and so does whoever wants the
+/// box.
+const MOVE_PATIENCE: Duration = Duration::from_secs(3);
+
 /// The life of init. `keeper_pid` is the keeper's number where init comes from; `moves`: systemd was asked for a scope around
 /// it; `stays`: it is held on one CPU.
 pub(super) fn run(
@@ -75,7 +79,7 @@ pub(super) fn run(
     };
     // It must not end before systemd has moved it.
     if let Some(before) = unmoved {
-        before.wait_for_another();
+        before.wait_for_another(MOVE_PATIENCE);
     }
     process::exit_now(code)
 }

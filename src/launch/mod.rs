@@ -99,7 +99,7 @@ pub(crate) enum Home<'a> {
 /// others itself, while the keeper talks to systemd, or enters those that were made ahead ([`Namespaces`]).
 ///
 /// There is no cgroup namespace among them: with `nsdelegate`, a process in one could not clone into
-/// a leaf outside of it, and init is moved to its scope only later. The program gets its own.
+/// a leaf outside of it, and init may be moved to its scope only later. The program gets its own.
 ///
 /// The calling process must have one thread only.
 pub(crate) fn spawn(setup: &InitSetup, home: Home<'_>) -> io::Result<Init> {

@@ -9,9 +9,6 @@ use std::os::unix::fs::FileExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long the move is waited for: systemd may hang.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 /// The control group of the calling process, and the one that it was made in.
 pub(super) struct Whereabouts {
     /// `/proc/self/cgroup`, which can be read after the root file system is another one.
@@ -38,10 +35,10 @@ impl Whereabouts {
         Ok(bytes)
     }
 
-    /// Returns when it is another one, cannot be known any more, or will hardly be another one.
-    pub(super) fn wait_for_another(&self) {
+    /// Returns when it is another one, cannot be known any more, or after so long a time: systemd may hang.
+    pub(super) fn wait_for_another(&self, patience: Duration) {
         let begin = Instant::now();
-        while begin.elapsed() < PATIENCE {
+        while begin.elapsed() < patience {
             match Self::read(&self.file) {
                 Ok(now) if now == self.before => sleep(Duration::from_millis(2)),
                 _ => return,

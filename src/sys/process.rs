@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use libc::{c_int, pid_t};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::check;
@@ -89,6 +90,17 @@ pub(crate) fn wait_for(pidfd: BorrowedFd<'_>) -> io::Result<Exit> {
         // Not asked for.
         _ => Err(io::Error::from_raw_os_error(libc::EINVAL)),
     }
+}
+
+/// Whether a child has ended; if so, takes leave of it as [`wait_for`] does.
+pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
+    let mut polled = [PollFd::new(pidfd, PollFlags::POLLIN)];
+    let has_ended = poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+    if has_ended {
+        // Unless that was done before.
+        wait_for(pidfd).ok();
+    }
+    has_ended
 }
 
 /// How a process ended.

@@ -69,7 +69,9 @@ pub(super) fn attend(beginning: Beginning, config: Option<&Path>) {
     // A caller who is gone, or does not listen, learns nothing. Only now is the rest let go: nobody waits for that.
     send_reply(connection.as_fd(), &reply).ok();
     if let (Reply::Done(..), Ok((context, account))) = (reply, admitted) {
-        if let Some(scope) = context.scope.take() {
+        // One with descriptors of the caller's uses nothing that was made ahead: see below.
+        let scope = context.scope.take();
+        if let Some(scope) = scope.filter(|_| !context.request.inherit_fds) {
             account.tell_scope(scope);
         }
     }
@@ -120,7 +122,7 @@ fn admit(
     let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
     let directories = OpenedDirs::from_parts(&request.dirs, &called.directories, rest)
         .ok_or_else(|| Failure::new("the request names other directories than those it opened"))?;
-    let Prepared { polkit, ahead } = prepared;
+    let Prepared { polkit, ahead, .. } = prepared;
     // The answers are on their way while there is other work: see below.
     let details = authorise::details(&request);
     let mut authority = Authority::new(subject, called.interactive, polkit);

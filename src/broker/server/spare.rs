@@ -60,6 +60,8 @@ pub(super) struct Prepared {
     pub(super) polkit: Option<Link>,
     /// For a run.
     pub(super) ahead: Ahead,
+    /// The holder of a scope that was given up: a zombie, if nobody waits for it.
+    parting: Option<OwnedFd>,
 }
 
 /// What a keeper that was cloned has to begin with.
@@ -139,52 +141,60 @@ impl Prepared {
     fn make(config: Option<&Path>, scope: Option<&ScopeSpec>) -> io::Result<Self> {
         // First, so that it copies as little as there is.
         let holder = scope.and_then(|scope| Some((scope, Holder::make().ok()?)));
-        let mut bus = Bus::connect().ok();
-        let shared = bus.as_ref().map(Bus::share);
-        let asked = holder.and_then(|(scope, holder)| {
+        let bus = Bus::connect().ok();
+        // Without it the other is no use, either.
+        let polkit = bus.as_ref().map(Bus::share).map(Link::ahead);
+        let (mut bus, polkit) = match polkit {
+            Some(Ok(polkit)) => (bus, Some(polkit)),
+            Some(Err(_)) | None => (None, None),
+        };
+        let scope = holder.and_then(|(scope, holder)| {
             ScopeAhead::ask(scope.clone(), holder, bus.take()?)
                 .inspect_err(|error| log::info!("no scope is made ahead: {error}"))
                 .ok()
         });
         rehearse(config);
+        let namespaces = Namespaces::ahead()?;
         Ok(Self {
-            polkit: shared.and_then(|bus| Link::ahead(bus).ok()),
+            polkit,
             ahead: Ahead {
                 bus,
-                namespaces: Namespaces::ahead()?,
-                scope: asked,
+                namespaces,
+                scope,
             },
+            parting: None,
         })
     }
 
-    /// Goes on with what was asked, or gives the scope up.
+    /// Goes on with what was asked, or gives the scope up. A connection for the next one is then still to be made.
     fn go_on(&mut self, is_late: bool) {
         // A connection that was cut is no use to anybody.
         if !self.polkit.as_mut().is_some_and(Link::is_alive) {
             self.polkit = None;
             self.ahead.bus = None;
         }
-        let Some(mut scope) = self.ahead.scope.take() else {
-            return;
-        };
-        if !is_late && scope.proceed().is_ok() {
-            self.ahead.scope = Some(scope);
-        } else {
-            scope.give_up();
-            // The other connection was the scope's.
-            self.ahead.bus = Bus::connect().ok();
+        if let Some(mut scope) = self.ahead.scope.take() {
+            if !is_late && scope.proceed().is_ok() {
+                self.ahead.scope = Some(scope);
+            } else {
+                self.parting = Some(scope.give_up());
+            }
         }
+        self.parting
+            .take_if(|holder| process::has_ended(holder.as_fd()));
     }
 
     /// Waits: whether somebody has called on the account. Otherwise there is something to go on with.
     fn wait(&self, account: BorrowedFd<'_>, until: Option<Instant>) -> io::Result<bool> {
-        let Ahead { bus, scope, .. } = &self.ahead;
-        let bus = bus.as_ref().map(AsFd::as_fd);
-        let scope = scope.as_ref().map(ScopeAhead::ready);
+        // The connection of all who ask.
+        let bus = self.polkit.as_ref().map(AsFd::as_fd);
+        let scope = self.ahead.scope.as_ref().map(ScopeAhead::ready);
+        let parting = self.parting.as_ref().map(AsFd::as_fd);
         let mut polled: Vec<_> = [account]
             .into_iter()
             .chain(bus)
             .chain(scope.into_iter().flatten())
+            .chain(parting)
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
         let left = until.filter(|_| self.ahead.scope.is_some()).map(|until| {
