@@ -52,7 +52,8 @@ pub(super) enum Taken {
 
 impl ScopeAhead {
     /// Asks for one. The calling process must have one thread only.
-    pub(crate) fn ask(spec: ScopeSpec, holder: Holder, bus: Bus) -> Result<Self, Failure> {
+    pub(crate) fn ask(spec: ScopeSpec, bus: Bus) -> Result<Self, Failure> {
+        let holder = Holder::make()?;
         let held = Held {
             pid: holder.pid(),
             pidfd: holder.pidfd(),

@@ -1,5 +1,6 @@
 //! A process that keeps a scope for a run that is still to come: systemd makes none without a process.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
 
 /// What it is called in a list of processes.
-const NAME: &std::ffi::CStr = c"isolate-holder";
+const NAME: &CStr = c"isolate-holder";
 
 /// How long it waits to be moved before it ends all the same: nobody waits for that.
 const MOVE_PATIENCE: Duration = Duration::from_secs(60);

@@ -16,7 +16,7 @@ use nix::sys::socket::MsgFlags;
 use super::rehearsal::rehearse;
 use crate::bus::Bus;
 use crate::commands::{Ahead, ScopeAhead};
-use crate::launch::{Holder, Namespaces};
+use crate::launch::Namespaces;
 use crate::polkit::Link;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, receive_packet, send_packet};
@@ -139,20 +139,11 @@ fn stand_by(
 impl Prepared {
     /// Whoever cannot be reached now is tried again when there is something to ask.
     fn make(config: Option<&Path>, scope: Option<&ScopeSpec>) -> io::Result<Self> {
-        // First, so that it copies as little as there is.
-        let holder = scope.and_then(|scope| Some((scope, Holder::make().ok()?)));
-        let bus = Bus::connect().ok();
-        // Without it the other is no use, either.
-        let polkit = bus.as_ref().map(Bus::share).map(Link::ahead);
-        let (mut bus, polkit) = match polkit {
-            Some(Ok(polkit)) => (bus, Some(polkit)),
-            Some(Err(_)) | None => (None, None),
-        };
-        let scope = holder.and_then(|(scope, holder)| {
-            ScopeAhead::ask(scope.clone(), holder, bus.take()?)
-                .inspect_err(|error| log::info!("no scope is made ahead: {error}"))
-                .ok()
-        });
+        let mut bus = Bus::connect().ok();
+        let polkit = bus.as_ref().and_then(|bus| Link::ahead(bus.share()).ok());
+        // The one is no use without the other, and is heard through it.
+        bus = bus.filter(|_| polkit.is_some());
+        let scope = scope.and_then(|spec| ScopeAhead::ask(spec.clone(), bus.take()?).ok());
         rehearse(config);
         let namespaces = Namespaces::ahead()?;
         Ok(Self {
