@@ -212,6 +212,30 @@ fn a_run_takes_over_what_was_asked_and_not_yet_done() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_bus_that_hangs_longer_than_anybody_needs_it_leaves_nothing() {
+    let _alone = alone();
+    let dbus = property("dbus.service", "MainPID");
+    let test_box = user_box();
+    test_box.init();
+    run(&test_box, &[]);
+    let running = start(&test_box, &[]);
+    must("kill", &["-STOP", &dbus]);
+    let_go(&test_box, running);
+    std::thread::sleep(Duration::from_secs(13));
+    let is_held = || {
+        let spares = children(test_box.broker().pid());
+        spares.iter().any(|spare| !children(*spare).is_empty())
+    };
+    let was_held = is_held();
+    must("kill", &["-CONT", &dbus]);
+    assert!(was_held);
+    wait_until("the scope was made, and is gone", || !is_held());
+    assert_nothing_left(&test_box);
+    run(&test_box, &[]);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
 fn another_run_or_command_does_not_use_it_and_ends_it() {
     let _alone = alone();
     let test_box = cg_box();

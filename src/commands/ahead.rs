@@ -92,22 +92,36 @@ impl ScopeAhead {
         Ok(())
     }
 
+    /// Whether the scope is there.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready(_))
+    }
+
     /// Has the scope end, at once or as soon as it is there; the descriptor of its holder, to be waited for. Here nobody
     /// waits: the slice may be another user's.
     pub(crate) fn give_up(self) -> OwnedFd {
         self.holder.let_go()
     }
 
-    /// Gives it to a run that would ask for just such a scope.
-    pub(super) fn take_for(self, spec: &ScopeSpec) -> Option<Taken> {
-        let is_late = self.asked.elapsed() > USED_WITHIN;
-        if self.spec != *spec || is_late || self.holder.has_ended() {
-            self.give_up();
-            return None;
+    /// Takes it for a run that would ask for just such a scope; otherwise ends it. What systemd has yet to make stays with
+    /// the caller for a while: the holder has to be there until then.
+    pub(super) fn take_for(ahead: &mut Option<Self>, spec: &ScopeSpec) -> Option<Taken> {
+        let is_late = |ahead: &Self| ahead.asked.elapsed() > USED_WITHIN;
+        let fits =
+            |ahead: &mut Self| ahead.spec == *spec && !is_late(ahead) && !ahead.holder.has_ended();
+        if let Some(fitting) = ahead.take_if(fits) {
+            return Some(match fitting.state {
+                State::Asked(request) => Taken::Asked(request, fitting.holder),
+                State::Ready(scope) => Taken::Ready(scope, fitting.holder),
+            });
         }
-        Some(match self.state {
-            State::Asked(request) => Taken::Asked(request, self.holder),
-            State::Ready(scope) => Taken::Ready(scope, self.holder),
-        })
+        Self::end_if_ready(ahead);
+        None
+    }
+
+    /// Ends what nobody needs, as [`Self::take_for`] does.
+    pub(super) fn end_if_ready(ahead: &mut Option<Self>) {
+        let ready = ahead.take_if(|ahead| ahead.is_ready());
+        drop(ready.map(Self::give_up));
     }
 }

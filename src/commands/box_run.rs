@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, ScopeAhead};
 use super::run_cgroups::Cgroups;
 use super::{Context, Failure, Rights};
 use crate::box_dir::{BoxDir, Lock, Record};
@@ -60,11 +60,14 @@ impl BoxRun<'_> {
         let Ahead {
             bus,
             namespaces,
-            scope,
+            scope: mut scope_ahead,
         } = self.context.ahead.take();
         let cgroups = match self.scope_spec(&plan) {
-            Some(spec) => Cgroups::in_scope(spec, bus, scope),
-            None => Cgroups::without_systemd(&plan, self.box_plan.id)?,
+            Some(spec) => Cgroups::in_scope(spec, bus, &mut scope_ahead),
+            None => {
+                ScopeAhead::end_if_ready(&mut scope_ahead);
+                Cgroups::without_systemd(&plan, self.box_plan.id)?
+            }
         };
         let setup = self.prepare(&plan, namespaces)?;
         let outcome = self.launch_and_supervise(&plan, setup, cgroups);

@@ -28,8 +28,12 @@ pub(super) enum Cgroups {
 impl Cgroups {
     /// Those of a scope: one that was made ahead, or else one that is still to be asked for. The handshake for that goes on
     /// while the sandbox is laid out.
-    pub(super) fn in_scope(spec: ScopeSpec, bus: Option<Bus>, ahead: Option<ScopeAhead>) -> Self {
-        match ahead.and_then(|ahead| ahead.take_for(&spec)) {
+    pub(super) fn in_scope(
+        spec: ScopeSpec,
+        bus: Option<Bus>,
+        ahead: &mut Option<ScopeAhead>,
+    ) -> Self {
+        match ScopeAhead::take_for(ahead, &spec) {
             Some(taken) => Self::Ahead(taken, spec),
             None => Self::ToAsk(spec, bus.map_or_else(Bus::connect, Ok)),
         }

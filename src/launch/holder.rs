@@ -14,8 +14,8 @@ use crate::sys::socket;
 /// What it is called in a list of processes.
 const NAME: &CStr = c"isolate-holder";
 
-/// How long it waits to be moved before it ends all the same: nobody waits for that.
-const MOVE_PATIENCE: Duration = Duration::from_secs(60);
+/// How long it waits to be moved before it ends all the same: what was asked may not have been sent, or was refused.
+const MOVE_PATIENCE: Duration = Duration::from_secs(6);
 
 /// The process, as its keeper has it. When this is dropped, or the keeper dies, it ends as soon as it was moved.
 #[derive(Debug)]

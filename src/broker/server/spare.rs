@@ -165,7 +165,8 @@ impl Prepared {
             self.ahead.bus = None;
         }
         if let Some(mut scope) = self.ahead.scope.take() {
-            if !is_late && scope.proceed().is_ok() {
+            // Not while systemd has yet to make it, should it need so long: it would make it all the same.
+            if scope.proceed().is_ok() && !(is_late && scope.is_ready()) {
                 self.ahead.scope = Some(scope);
             } else {
                 self.parting = Some(scope.give_up());
@@ -188,7 +189,9 @@ impl Prepared {
             .chain(parting)
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
-        let left = until.filter(|_| self.ahead.scope.is_some()).map(|until| {
+        let is_ready = |scope: &ScopeAhead| scope.is_ready();
+        let until = until.filter(|_| self.ahead.scope.as_ref().is_some_and(is_ready));
+        let left = until.map(|until| {
             // Up to the next millisecond, so that it is over then.
             let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
             PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
