@@ -125,13 +125,8 @@ impl Bench {
             commands.insert(2, ("isolate --run", line.map(str::to_owned).to_vec()));
         }
         if let Some(uid) = user() {
-            // Its broker is the installed one, and so is its configuration.
-            let boxed = |args: &[&str]| {
-                let line = ["isolate-run", "--box-id=98"].iter().chain(args);
-                line.map(|word| (*word).to_owned()).collect::<Vec<_>>()
-            };
-            must(run_as(Some(uid), &boxed(&["--init"])));
-            let line = boxed(&["--silent", "--run", "--", "/bin/true"]);
+            must(run_as(Some(uid), &users_line(&["--init"])));
+            let line = users_line(&["--silent", "--run", "--", "/bin/true"]);
             commands.insert(2, (USERS_RUN, line));
         }
         let caller = |name: &str| user().filter(|_| name == USERS_RUN);
@@ -155,8 +150,7 @@ impl Bench {
         }
         must(self.run(&["--box-id=99", "--cleanup"]));
         if let Some(uid) = user() {
-            let line = ["isolate-run", "--box-id=98", "--cleanup"].map(str::to_owned);
-            must(run_as(Some(uid), &line));
+            must(run_as(Some(uid), &users_line(&["--cleanup"])));
         }
         heading(title, &["median", "p95", "ratio"]);
         let base = median(&mut times[0]);
@@ -360,6 +354,12 @@ fn memory_kib(pid: u32) -> f64 {
 fn user() -> Option<u32> {
     let uid = std::env::var("ISOLATE_BENCH_USER").ok()?;
     Some(uid.parse().expect("ISOLATE_BENCH_USER is no uid"))
+}
+
+/// A command line of theirs. Their broker is the installed one, and so is its configuration.
+fn users_line(args: &[&str]) -> Vec<String> {
+    let line = ["isolate-run", "--box-id=98"].iter().chain(args);
+    line.map(|word| (*word).to_owned()).collect()
 }
 
 fn start(uid: Option<u32>, line: &[String]) -> std::io::Result<Child> {

@@ -3,22 +3,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{ALICE, Running, TestBox, wait_until};
-use system::{assert_nothing_left, members, must, property, read_cgroup, scopes, user_box};
+use support::{ALICE, Running, TestBox, children_of, wait_until};
+use system::{
+    alone, assert_nothing_left, let_go, members, must, property, read_cgroup, scopes, start_with,
+    user_box,
+};
 
 mod support;
 mod system;
-
-/// One test after the other: systemd is replaced by itself, and every other question to it may fail meanwhile.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// In control-group mode there is more to be made ahead.
 fn cg_box() -> TestBox {
@@ -86,38 +82,21 @@ fn start_in_scope_made_ahead(test_box: &TestBox, options: &[&str]) -> (Running, 
     // See above.
     for _ in 0..10 {
         let (scope, holder) = made_ahead(test_box, options);
-        let running = start(test_box, options);
+        let running = start_with(test_box, options);
         let inside = fs::read_to_string(scope.join("box/cgroup.procs"));
         if inside.is_ok_and(|list| !list.is_empty()) {
             return (running, scope, holder);
         }
-        let_go(test_box, running);
+        finish(test_box, running);
     }
     panic!("no scope that was made ahead was used");
 }
 
-/// Starts a program that goes on until it is let go.
-fn start(test_box: &TestBox, options: &[&str]) -> Running {
-    for name in ["started", "go"] {
-        fs::remove_file(test_box.inside().join(name)).ok();
-    }
-    let script = ": >started; while [ ! -e go ]; do sleep 0.1; done";
-    let running = test_box.shell(script).options(options).spawn();
-    running.wait_for_file("started");
-    running
-}
-
-fn let_go(test_box: &TestBox, running: Running) {
-    fs::write(test_box.inside().join("go"), "").unwrap();
+/// Lets such a program end, and another one be started.
+fn finish(test_box: &TestBox, running: Running) {
+    let_go(test_box);
     running.finish().assert_ok();
-}
-
-/// The children of a process.
-fn children(pid: i32) -> Vec<i32> {
-    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    list.split_whitespace()
-        .map(|pid| pid.parse().unwrap())
-        .collect()
+    fs::remove_file(test_box.inside().join("go")).unwrap();
 }
 
 /// The CPU time of a process, in ticks of 10 ms (proc_pid_stat(5), utime and stime).
@@ -145,7 +124,7 @@ fn a_run_like_the_two_before_it_finds_its_scope_made() {
         let slice = format!("isolate-u{ALICE}.slice");
         assert_eq!(property(unit(&scope), "Slice"), slice);
         assert_eq!(property(unit(&scope), "RuntimeMaxUSec"), "11min");
-        let_go(&test_box, running);
+        finish(&test_box, running);
         // Nobody needs another one, and it is not kept.
         assert_nothing_left(&test_box);
     }
@@ -170,7 +149,7 @@ fn limits_and_figures_are_the_same_in_it() {
         "{init:?} {holder}"
     );
     assert!(members(&scope).is_empty());
-    let_go(&test_box, running);
+    finish(&test_box, running);
     // Whether their scopes were made ahead or not.
     for _ in 0..4 {
         let bomb = test_box.program("memory_bomb").args(&["4", "12"]);
@@ -196,9 +175,9 @@ fn a_run_takes_over_what_was_asked_and_not_yet_done() {
     for test_box in [user_box(), cg_box()] {
         test_box.init();
         run(&test_box, &[]);
-        let running = start(&test_box, &[]);
+        let running = start_with(&test_box, &[]);
         must("kill", &["-STOP", &dbus]);
-        let_go(&test_box, running);
+        finish(&test_box, running);
         // By now the next scope is asked for, or soon.
         let next = test_box.command(&["/bin/true"]).options(&["-vv"]).spawn();
         std::thread::sleep(Duration::from_secs(2));
@@ -218,13 +197,13 @@ fn a_bus_that_hangs_longer_than_anybody_needs_it_leaves_nothing() {
     let test_box = user_box();
     test_box.init();
     run(&test_box, &[]);
-    let running = start(&test_box, &[]);
+    let running = start_with(&test_box, &[]);
     must("kill", &["-STOP", &dbus]);
-    let_go(&test_box, running);
+    finish(&test_box, running);
     std::thread::sleep(Duration::from_secs(13));
     let is_held = || {
-        let spares = children(test_box.broker().pid());
-        spares.iter().any(|spare| !children(*spare).is_empty())
+        let spares = children_of(test_box.broker().pid());
+        spares.iter().any(|spare| !children_of(*spare).is_empty())
     };
     let was_held = is_held();
     must("kill", &["-CONT", &dbus]);
@@ -241,11 +220,11 @@ fn another_run_or_command_does_not_use_it_and_ends_it() {
     let test_box = cg_box();
     test_box.init();
     let (scope, _) = made_ahead(&test_box, &[]);
-    let running = start(&test_box, &["--wall-time=700"]);
+    let running = start_with(&test_box, &["--wall-time=700"]);
     // While it goes on, in another one.
     wait_until("the scope is gone", || !scope.exists());
     assert!(!scopes(&test_box).is_empty());
-    let_go(&test_box, running);
+    finish(&test_box, running);
     let (scope, _) = made_ahead(&test_box, &[]);
     test_box.cleanup();
     wait_until("the scope is gone", || !scope.exists());
@@ -259,13 +238,13 @@ fn who_keeps_it_for_nobody_comes_to_rest_and_is_of_use() {
     let test_box = cg_box();
     test_box.init();
     let (scope, holder) = made_ahead(&test_box, &[]);
-    let spares = children(test_box.broker().pid());
+    let spares = children_of(test_box.broker().pid());
     let spare = spares
         .into_iter()
-        .find(|pid| children(*pid).contains(&holder.as_raw()));
+        .find(|pid| children_of(*pid).contains(&holder.as_raw()));
     let spare = spare.unwrap();
     wait_until("the scope is gone", || !scope.exists());
-    wait_until("no holder is left", || children(spare).is_empty());
+    wait_until("no holder is left", || children_of(spare).is_empty());
     let before = ticks(spare);
     std::thread::sleep(Duration::from_secs(2));
     let used = ticks(spare) - before;

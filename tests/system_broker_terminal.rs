@@ -4,7 +4,7 @@
 use std::fs;
 
 use nix::sys::signal::{Signal, kill};
-use support::{ALICE, Job, Meta, Terminal, TestBox, wait_until};
+use support::{ALICE, Job, Meta, Terminal, TestBox, children_of, wait_until};
 use system::{assert_nothing_left, must, same_for_both, user_box};
 
 mod support;
@@ -167,10 +167,11 @@ fn the_terminal_is_set_as_before_after_every_ending() {
 
 /// The one child of the caller's shell: the sandbox.
 fn child_of(terminal: &Terminal) -> nix::unistd::Pid {
-    let shell = terminal.shell();
-    let children = format!("/proc/{shell}/task/{shell}/children");
-    let children = fs::read_to_string(children).unwrap();
-    nix::unistd::Pid::from_raw(children.trim().parse().unwrap())
+    let children = children_of(terminal.shell().as_raw());
+    let [child] = children[..] else {
+        panic!("not one child: {children:?}");
+    };
+    nix::unistd::Pid::from_raw(child)
 }
 
 #[test]

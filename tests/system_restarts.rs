@@ -3,19 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::{finish, slow};
-use system::{assert_nothing_left, cg_box, let_go, members, must, only_scope, property, start};
+use system::{
+    alone, assert_nothing_left, cg_box, let_go, members, must, only_scope, property, start,
+};
 
 mod support;
 mod system;
-
-/// One test after the other.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]

@@ -21,6 +21,8 @@ pub(crate) struct Ahead {
     pub(crate) scope: Option<ScopeAhead>,
 }
 
+/// How long a scope is kept for a run that does not come.
+const KEPT: Duration = Duration::from_secs(5);
 /// How old a scope may be that a run takes over. systemd counts the run's time from there on (RuntimeMaxUSec=), and whoever
 /// waits for a box or for an answer of polkit may come late.
 const USED_WITHIN: Duration = Duration::from_secs(10);
@@ -35,19 +37,13 @@ pub(crate) struct ScopeAhead {
     state: State,
 }
 
+/// How far systemd is with it.
 #[derive(Debug)]
-enum State {
+pub(super) enum State {
+    /// It has yet to make the scope around its holder.
     Asked(ScopeRequest),
+    /// The scope is there, with nothing but the holder.
     Ready(Scope),
-}
-
-/// What a run takes over.
-#[derive(Debug)]
-pub(super) enum Taken {
-    /// systemd has yet to make the scope around its holder.
-    Asked(ScopeRequest, Holder),
-    /// It is there, with nothing but the holder.
-    Ready(Scope, Holder),
 }
 
 impl ScopeAhead {
@@ -92,9 +88,12 @@ impl ScopeAhead {
         Ok(())
     }
 
-    /// Whether the scope is there.
-    pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.state, State::Ready(_))
+    /// When it is to be given up. Not while systemd has yet to make it, should it need so long: it would make it all the same.
+    pub(crate) fn kept_until(&self) -> Option<Instant> {
+        match self.state {
+            State::Asked(_) => None,
+            State::Ready(_) => Some(self.asked + KEPT),
+        }
     }
 
     /// Has the scope end, at once or as soon as it is there; the descriptor of its holder, to be waited for. Here nobody
@@ -103,25 +102,23 @@ impl ScopeAhead {
         self.holder.let_go()
     }
 
-    /// Takes it for a run that would ask for just such a scope; otherwise ends it. What systemd has yet to make stays with
-    /// the caller for a while: the holder has to be there until then.
-    pub(super) fn take_for(ahead: &mut Option<Self>, spec: &ScopeSpec) -> Option<Taken> {
-        let is_late = |ahead: &Self| ahead.asked.elapsed() > USED_WITHIN;
-        let fits =
-            |ahead: &mut Self| ahead.spec == *spec && !is_late(ahead) && !ahead.holder.has_ended();
-        if let Some(fitting) = ahead.take_if(fits) {
-            return Some(match fitting.state {
-                State::Asked(request) => Taken::Asked(request, fitting.holder),
-                State::Ready(scope) => Taken::Ready(scope, fitting.holder),
-            });
+    /// Takes it, and its holder, for a run that would ask for just such a scope; otherwise ends it. What systemd has yet to
+    /// make stays with the caller for a while: the holder has to be there until then.
+    pub(super) fn take_for(ahead: &mut Option<Self>, spec: &ScopeSpec) -> Option<(State, Holder)> {
+        let fits = |ahead: &mut Self| {
+            let is_late = ahead.asked.elapsed() > USED_WITHIN;
+            ahead.spec == *spec && !is_late && !ahead.holder.has_ended()
+        };
+        let fitting = ahead.take_if(fits);
+        if fitting.is_none() {
+            Self::end_if_ready(ahead);
         }
-        Self::end_if_ready(ahead);
-        None
+        fitting.map(|fitting| (fitting.state, fitting.holder))
     }
 
     /// Ends what nobody needs, as [`Self::take_for`] does.
     pub(super) fn end_if_ready(ahead: &mut Option<Self>) {
-        let ready = ahead.take_if(|ahead| ahead.is_ready());
+        let ready = ahead.take_if(|ahead| matches!(ahead.state, State::Ready(_)));
         drop(ready.map(Self::give_up));
     }
 }

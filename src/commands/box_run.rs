@@ -62,7 +62,8 @@ impl BoxRun<'_> {
             namespaces,
             scope: mut scope_ahead,
         } = self.context.ahead.take();
-        let cgroups = match self.scope_spec(&plan) {
+        let spec = self.scope_spec(&plan);
+        let cgroups = match spec.clone() {
             Some(spec) => Cgroups::in_scope(spec, bus, &mut scope_ahead),
             None => {
                 ScopeAhead::end_if_ready(&mut scope_ahead);
@@ -98,7 +99,7 @@ impl BoxRun<'_> {
             }
         }
         if !matches!(ending, Ending::Failed(_)) {
-            self.context.scope.replace(self.scope_spec(&plan));
+            self.context.scope.replace(spec);
         }
         let report = Report {
             ending,

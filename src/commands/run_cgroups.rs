@@ -3,14 +3,14 @@
 use std::os::fd::AsFd;
 
 use super::Failure;
-use super::ahead::{ScopeAhead, Taken};
+use super::ahead::{ScopeAhead, State};
 use crate::bus::{Bus, BusError};
 use crate::cgroup::{LeafLimits, Place, ScopeProcesses, Subtree};
 use crate::keeper::CgroupState;
-use crate::launch::{self, Home, Init, InitSetup};
+use crate::launch::{self, Holder, Home, Init, InitSetup};
 use crate::plan::RunPlan;
 use crate::quantity::BoxId;
-use crate::systemd::{Held, ScopeRequest, ScopeSpec};
+use crate::systemd::{Held, Scope, ScopeRequest, ScopeSpec};
 
 /// The cgroups of a run before there is an init.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(super) enum Cgroups {
     /// They are there, below a delegated cgroup.
     Made(Subtree),
     /// systemd was asked for just such a scope before.
-    Ahead(Taken, ScopeSpec),
+    Ahead(State, Holder, ScopeSpec),
     /// systemd is to be asked, over this connection.
     ToAsk(ScopeSpec, Result<Bus, BusError>),
 }
@@ -34,7 +34,7 @@ impl Cgroups {
         ahead: &mut Option<ScopeAhead>,
     ) -> Self {
         match ScopeAhead::take_for(ahead, &spec) {
-            Some(taken) => Self::Ahead(taken, spec),
+            Some((state, holder)) => Self::Ahead(state, holder, spec),
             None => Self::ToAsk(spec, bus.map_or_else(Bus::connect, Ok)),
         }
     }
@@ -60,18 +60,11 @@ impl Cgroups {
                 let init = spawn(setup, Home::Made(subtree.init_fd()))?;
                 (init, CgroupState::Ready(subtree))
             }
-            Self::Ahead(Taken::Ready(scope, holder), spec) => {
-                let entered = Subtree::in_scope(&scope.path, limits, ScopeProcesses::default())
-                    .map_err(Failure::from)
-                    .and_then(|subtree| {
-                        Ok((spawn(setup, Home::Made(subtree.init_fd()))?, subtree))
-                    });
+            Self::Ahead(State::Ready(scope), holder, spec) => {
+                let entered = spawn_in(setup, &scope, limits);
                 holder.end();
                 match entered {
-                    Ok((init, subtree)) => {
-                        log::info!("init {} is in {}", init.pid, scope.path.display());
-                        (init, CgroupState::Ready(subtree))
-                    }
+                    Ok((init, subtree)) => (init, CgroupState::Ready(subtree)),
                     Err(failure) => {
                         // Somebody may have stopped it just now.
                         log::info!("{failure}; asking for another scope");
@@ -79,7 +72,7 @@ impl Cgroups {
                     }
                 }
             }
-            Self::Ahead(Taken::Asked(request, holder), _) => {
+            Self::Ahead(State::Asked(request), holder, _) => {
                 log::debug!("the scope has been asked for ahead");
                 let init = spawn(setup, Home::HeldScope)?;
                 (init, CgroupState::Requested(request, Some(holder)))
@@ -100,4 +93,16 @@ impl Cgroups {
 fn spawn(setup: &InitSetup, home: Home<'_>) -> Result<Init, Failure> {
     let init = launch::spawn(setup, home);
     init.map_err(Failure::at("cannot clone init into new namespaces"))
+}
+
+/// Clones init into a scope that is there.
+fn spawn_in(
+    setup: &InitSetup,
+    scope: &Scope,
+    limits: &LeafLimits,
+) -> Result<(Init, Subtree), Failure> {
+    let subtree = Subtree::in_scope(&scope.path, limits, ScopeProcesses::default())?;
+    let init = spawn(setup, Home::Made(subtree.init_fd()))?;
+    log::info!("init {} is in {}", init.pid, scope.path.display());
+    Ok((init, subtree))
 }

@@ -57,7 +57,7 @@ impl Holder {
 
     /// Whether it has ended. If so, it is waited for.
     pub(crate) fn has_ended(&self) -> bool {
-        process::has_ended(self.pidfd.as_fd())
+        process::reap(self.pidfd.as_fd())
     }
 
     /// Has it end when it was moved; its descriptor, to be waited for. That may take as long as processes of its slice have

@@ -92,12 +92,16 @@ pub(crate) fn wait_for(pidfd: BorrowedFd<'_>) -> io::Result<Exit> {
     }
 }
 
-/// Whether a child has ended; if so, takes leave of it as [`wait_for`] does.
-pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> bool {
+/// Whether a process has ended (pidfd_open(2)).
+pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
     let mut polled = [PollFd::new(pidfd, PollFlags::POLLIN)];
-    let has_ended = poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
+    Ok(poll(&mut polled, PollTimeout::ZERO)? > 0)
+}
+
+/// Whether a child has ended; if so, takes leave of it as [`wait_for`] does, unless that was done before.
+pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> bool {
+    let has_ended = has_ended(pidfd).unwrap_or(false);
     if has_ended {
-        // Unless that was done before.
         wait_for(pidfd).ok();
     }
     has_ended

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{binary, wait_until};
+use super::{binary, children_of, wait_until};
 
 /// A user of the guests who is in the group `isolate`.
 pub(crate) const ALICE: u32 = 1000;
@@ -41,10 +41,8 @@ impl Broker {
 
     /// The PIDs of its keepers: one for each request under way. The one that stands by for the next is not among them.
     pub(crate) fn keepers(&self) -> Vec<i32> {
-        let list = format!("/proc/{0}/task/{0}/children", self.pid());
-        let list = fs::read_to_string(list).unwrap_or_default();
-        list.split_whitespace()
-            .map(|pid| pid.parse().unwrap())
+        children_of(self.pid())
+            .into_iter()
             .filter(|pid: &i32| {
                 let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
                 name != "isolate-spare\n"

@@ -27,7 +27,7 @@ pub(crate) use broker::{ALICE, BOB, Broker};
 pub(crate) use job::{Job, Running};
 pub(crate) use output::{Meta, Output, Run};
 pub(crate) use process::{
-    PATIENCE, Started, finish, finish_with_input, patience, slow, wait_until,
+    PATIENCE, Started, children_of, finish, finish_with_input, patience, slow, wait_until,
 };
 pub(crate) use terminal::Terminal;
 

@@ -1,5 +1,6 @@
 //! Processes that are waited for, but not for ever.
 
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -19,6 +20,13 @@ pub(crate) fn slow() -> bool {
 /// What anything may take here.
 pub(crate) fn patience() -> Duration {
     if slow() { PATIENCE * 10 } else { PATIENCE }
+}
+
+/// The children of a process; none when it is gone.
+pub(crate) fn children_of(pid: i32) -> Vec<i32> {
+    let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let pids = list.split_whitespace();
+    pids.map(|pid| pid.parse().unwrap()).collect()
 }
 
 /// Waits until something holds; the test fails when it never does.

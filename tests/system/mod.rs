@@ -12,6 +12,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
@@ -22,6 +23,12 @@ use crate::support::{ALICE, BOXES, Running, TestBox, entries, finish, processes_
 
 /// Where the only cgroup2 file system of a machine with systemd and cgroup v2 is.
 pub(crate) const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// One test of a target after the other, where systemd is replaced by itself: every other question to it may fail meanwhile.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A box in control-group mode, each run in a scope of its own.
 pub(crate) fn cg_box() -> TestBox {
@@ -44,10 +51,14 @@ pub(crate) fn same_for_both<T: PartialEq + Debug>(found: impl Fn(&TestBox) -> T)
 
 /// Starts a program that goes on until the file `go` is there, and waits until it runs.
 pub(crate) fn start(test_box: &TestBox) -> Running {
-    test_box.init();
+    start_with(test_box.init(), &[])
+}
+
+/// The same in a box that was made before, with these options.
+pub(crate) fn start_with(test_box: &TestBox, options: &[&str]) -> Running {
     drop(fs::remove_file(test_box.inside().join("started")));
     let script = ": >started; while [ ! -e go ]; do sleep 0.2; done";
-    let running = test_box.shell(script).spawn();
+    let running = test_box.shell(script).options(options).spawn();
     running.wait_for_file("started");
     running
 }

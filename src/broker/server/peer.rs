@@ -4,11 +4,9 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use crate::commands::Failure;
 use crate::polkit::Subject;
-use crate::sys::process::pidfd_of;
+use crate::sys::process::{has_ended, pidfd_of};
 use crate::sys::socket::{PeerIds, peer_ids, peer_pidfd};
 
 /// The process on the other side of a connection, as it was when it connected.
@@ -54,11 +52,6 @@ impl Peer {
         };
         Ok(Self { ids, subject })
     }
-}
-
-fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut polled = [PollFd::new(pidfd, PollFlags::POLLIN)];
-    Ok(poll(&mut polled, PollTimeout::ZERO)? > 0)
 }
 
 /// The 22nd field of `/proc/PID/stat`. The second one, the name, may hold anything.

@@ -22,9 +22,6 @@ use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, receive_packet, send_packet};
 use crate::systemd::ScopeSpec;
 
-/// How long a scope is kept for a run that does not come.
-const SCOPE_PATIENCE: Duration = Duration::from_secs(5);
-
 /// What a keeper is called,
 const NAME: &CStr = c"isolate-run";
 /// and what while it stands by.
@@ -120,19 +117,14 @@ fn stand_by(
         Meanwhile::Nothing => Prepared::default(),
         Meanwhile::Prepare { config, scope } => Prepared::make(config, scope)?,
     };
-    let until = prepared
-        .ahead
-        .scope
-        .as_ref()
-        .map(|_| Instant::now() + SCOPE_PATIENCE);
     loop {
-        if prepared.wait(account.as_fd(), until)? {
+        if prepared.wait(account.as_fd())? {
             let mut packet = receive_packet(account.as_fd(), &mut [0; 1], 1, MsgFlags::empty())?;
             let connection = packet.descriptors.pop();
             prctl::set_name(NAME)?;
             return Ok(connection.map(|connection| (connection, prepared)));
         }
-        prepared.go_on(until.is_some_and(|until| Instant::now() >= until));
+        prepared.go_on();
     }
 }
 
@@ -158,29 +150,30 @@ impl Prepared {
     }
 
     /// Goes on with what was asked, or gives the scope up. A connection for the next one is then still to be made.
-    fn go_on(&mut self, is_late: bool) {
+    fn go_on(&mut self) {
         // A connection that was cut is no use to anybody.
         if !self.polkit.as_mut().is_some_and(Link::is_alive) {
             self.polkit = None;
             self.ahead.bus = None;
         }
         if let Some(mut scope) = self.ahead.scope.take() {
-            // Not while systemd has yet to make it, should it need so long: it would make it all the same.
-            if scope.proceed().is_ok() && !(is_late && scope.is_ready()) {
+            let goes_on = scope.proceed().is_ok();
+            let is_late = |until| Instant::now() >= until;
+            if goes_on && !scope.kept_until().is_some_and(is_late) {
                 self.ahead.scope = Some(scope);
             } else {
                 self.parting = Some(scope.give_up());
             }
         }
-        self.parting
-            .take_if(|holder| process::has_ended(holder.as_fd()));
+        self.parting.take_if(|holder| process::reap(holder.as_fd()));
     }
 
     /// Waits: whether somebody has called on the account. Otherwise there is something to go on with.
-    fn wait(&self, account: BorrowedFd<'_>, until: Option<Instant>) -> io::Result<bool> {
+    fn wait(&self, account: BorrowedFd<'_>) -> io::Result<bool> {
+        let scope_ahead = self.ahead.scope.as_ref();
         // The connection of all who ask.
         let bus = self.polkit.as_ref().map(AsFd::as_fd);
-        let scope = self.ahead.scope.as_ref().map(ScopeAhead::ready);
+        let scope = scope_ahead.map(ScopeAhead::ready);
         let parting = self.parting.as_ref().map(AsFd::as_fd);
         let mut polled: Vec<_> = [account]
             .into_iter()
@@ -189,8 +182,7 @@ impl Prepared {
             .chain(parting)
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
             .collect();
-        let is_ready = |scope: &ScopeAhead| scope.is_ready();
-        let until = until.filter(|_| self.ahead.scope.as_ref().is_some_and(is_ready));
+        let until = scope_ahead.and_then(ScopeAhead::kept_until);
         let left = until.map(|until| {
             // Up to the next millisecond, so that it is over then.
             let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
