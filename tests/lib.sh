@@ -129,6 +129,16 @@ need_cargo_deb() {
   env -u CARGO_TARGET_DIR cargo install --quiet --locked --version "$cargo_deb_version" --root "$place" cargo-deb >&2
 }
 
+# The mirror of this machine's own apt, where it is a Debian; otherwise Debian's.
+debian_mirror() {
+  local mirror=
+  if [ "$(. /etc/os-release && echo "${ID:-}")" = debian ]; then
+    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+      sed -n -e 's/^URIs: *\([^ ]*\).*/\1/p' -e 's/^deb \(\[[^]]*\] \)\?\([^ ]*\).*/\2/p' | grep '/debian/*$' | head -n1 || true)
+  fi
+  echo "${mirror:-http://deb.debian.org/debian}"
+}
+
 # What building and booting the guests needs.
 need_guest_tools() {
   [ "$(uname -m)" = x86_64 ] || die "the guests are x86_64 systems that run binaries built here; this machine is $(uname -m)"
@@ -137,5 +147,30 @@ need_guest_tools() {
   has mmdebstrap || missing+=(mmdebstrap)
   has mke2fs || missing+=(e2fsprogs)
   [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring)
+  # For guest/kernel, the kernel of the guests where KVM does not work.
+  local tool
+  for tool in make flex bison bc; do has "$tool" || missing+=("$tool"); done
+  has xz || missing+=(xz-utils)
   install_packages "${missing[@]}"
+}
+
+# need_memory MIB WHAT, need_disk MIB FOLDER WHAT: ends the script where there is not so much to be had.
+need_memory() {
+  local free
+  free=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB$/\1/p' /proc/meminfo) / 1024))
+  [ "$free" -ge "$1" ] || die "$2 needs $1 MiB of memory, and $free MiB are to be had. End what takes it, or add swap"
+}
+need_disk() {
+  local free
+  free=$(df --output=avail --block-size=1M "$2" | tail -n1 | tr -d ' ')
+  [ "$free" -ge "$1" ] || die "$3 needs $1 MiB of disk in $2, and $free MiB are free. Make room, or choose another place: ISOLATE_TEST_CACHE"
+}
+
+# work_folder: makes a folder for what a run needs for a while, through which every user may walk, and prints it. On a disk:
+# /tmp is in memory on many machines (a Debian 13 among them), and hundreds of MiB go there.
+work_folder() {
+  local folder
+  folder=$(mktemp -d -p "${TMPDIR:-/var/tmp}" isolate-run-tests.XXXXXX)
+  chmod 755 "$folder"
+  echo "$folder"
 }
