@@ -29,6 +29,9 @@ streamed() {
   return "$status"
 }
 
+# items FILE ...: the names of tests in lists like tests/emulated.txt: without the reasons.
+items() { sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$@"; }
+
 # Where cargo builds the crate in folder $1.
 target_dir() {
   case ${CARGO_TARGET_DIR:-} in
