@@ -3,7 +3,7 @@
 # The part of tests/run that runs tests in guests.
 
 # What one guest has, in MiB.
-guest_memory=1536
+guest_memory=1024
 
 # listed: the tests of all root_* and system_* targets, as the suite names them.
 listed() {
