@@ -6,12 +6,7 @@
 //!
 //! Every [`TestBox`] has a directory, a configuration, box ids and uids that no other test has. When it is dropped
 //! it is cleaned up, and the test fails if anything of it is left.
-#![allow(
-    dead_code,
-    unused_imports,
-    clippy::unwrap_used,
-    reason = "each test target uses a part of this, and a test may panic"
-)]
+#![allow(dead_code, unused_imports, reason = "no test binary uses all of it")]
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -27,14 +22,17 @@ pub(crate) use broker::{ALICE, BOB, Broker};
 pub(crate) use job::{Job, Running};
 pub(crate) use output::{Meta, Output, Run};
 pub(crate) use process::{
-    PATIENCE, Started, children_of, finish, finish_with_input, patience, slow, wait_until,
+    Started, children_of, finish, finish_with_input, patience, slow, wait_until,
 };
 pub(crate) use terminal::Terminal;
 
 mod broker;
+pub(crate) mod clients;
+pub(crate) mod hostile;
 mod job;
 mod output;
 mod process;
+pub(crate) mod systemd;
 mod terminal;
 
 /// Boxes that each [`TestBox`] may use.
@@ -112,7 +110,7 @@ struct Inner {
 }
 
 impl TestBox {
-    /// A box without a control group: for `root_*` tests.
+    /// A box without a control group: for tests of `root`.
     pub(crate) fn new() -> Self {
         Self::with_manager("none")
     }

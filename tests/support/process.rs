@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::Output;
 
 /// What anything may take on a machine of normal speed.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether this is an emulated machine, where everything takes 20 to 40 times longer.
 pub(crate) fn slow() -> bool {

@@ -1,55 +1,214 @@
-//! The Debian package `isolate-run` on the machine that the tests run on.
-#![allow(
-    dead_code,
-    clippy::unwrap_used,
-    reason = "each test target uses a part of this, and a test may panic"
-)]
+//! The Debian package, which `tests/guest/suite` has installed before the first test and purges after the last.
 
-use std::path::PathBuf;
-use std::process::Command;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::must;
-use crate::support::finish;
+use crate::support::systemd::{assert_systemd_accepts, must, package, property};
+use crate::support::{ALICE, finish, wait_until};
 
-/// The package as a file, which `tests/guest/suite` has installed.
-pub(crate) fn file() -> Option<PathBuf> {
-    std::env::var_os("ISOLATE_TEST_PACKAGE").map(PathBuf::from)
+/// These tests change what is installed, and are not to see each other's half-way.
+fn alone() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Installs the package, again if it is there.
-pub(crate) fn install() {
-    let file = file().expect("ISOLATE_TEST_PACKAGE names the package: tests/run");
-    must("dpkg", &["--install".as_ref(), file.as_os_str()]);
+/// A file that has other content until this is dropped; without any before, it goes.
+struct Changed {
+    path: &'static Path,
+    before: Option<String>,
 }
 
-/// Whether the package is installed.
-pub(crate) fn is_installed() -> bool {
-    let mut command = Command::new("dpkg-query");
-    command.args(["--show", "--showformat=${db:Status-Status}", "isolate-run"]);
-    finish(command).stdout == "installed"
-}
-
-/// A package that was taken away, so that `install` may be tried. It comes back when this is dropped.
-#[derive(Debug)]
-pub(crate) struct Aside {
-    was_installed: bool,
-}
-
-impl Aside {
-    /// Takes the package away, if it is there; its configuration stays.
-    pub(crate) fn take() -> Self {
-        let was_installed = is_installed();
-        if was_installed {
-            must("dpkg", &["--remove", "isolate-run"]);
-        }
-        Self { was_installed }
+impl Changed {
+    fn new(path: &'static str, content: &str) -> Self {
+        let path = Path::new(path);
+        let before = fs::read_to_string(path).ok();
+        fs::write(path, content).unwrap();
+        Self { path, before }
     }
 }
 
-impl Drop for Aside {
+impl Drop for Changed {
     fn drop(&mut self) {
-        if self.was_installed {
-            install();
+        match &self.before {
+            Some(content) => fs::write(self.path, content).unwrap(),
+            None => fs::remove_file(self.path).unwrap(),
         }
     }
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn what_the_package_brings_is_roots_and_writable_for_nobody_else() {
+    let _alone = alone();
+    let listed = must("dpkg", &["--listfiles", "isolate-run"]);
+    for expected in [
+        "/usr/bin/isolate-run",
+        "/usr/lib/systemd/system/isolate.service",
+        "/usr/lib/systemd/system/isolate.socket",
+        "/usr/lib/systemd/system/isolate.slice",
+        "/usr/lib/sysusers.d/isolate-run.conf",
+        "/usr/lib/tmpfiles.d/isolate-run.conf",
+        "/usr/share/polkit-1/actions/io.github.isolate_run.policy",
+        "/usr/share/polkit-1/rules.d/50-isolate-run.rules",
+        "/etc/isolate/isolate.toml",
+    ] {
+        assert!(listed.lines().any(|line| line == expected), "{expected}");
+        let stat = fs::metadata(expected).unwrap();
+        let mode = if expected == "/usr/bin/isolate-run" {
+            0o755
+        } else {
+            0o644
+        };
+        let seen = (stat.uid(), stat.gid(), stat.mode() & 0o7777);
+        assert_eq!(seen, (0, 0, mode), "{expected}");
+    }
+    must("/usr/bin/isolate-run", &["--version"]);
+    must("getent", &["group", "isolate"]);
+    let broken = must("dpkg", &["--verify", "isolate-run"]);
+    // Tests of other files are not in question here, and the images are without manual pages and documentation.
+    let broken = broken.lines().filter(|line| !line.contains("/usr/share/"));
+    assert_eq!(broken.collect::<Vec<_>>(), Vec::<&str>::new());
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn systemd_accepts_the_units_and_starts_the_broker_at_boot() {
+    let _alone = alone();
+    for unit in ["isolate.service", "isolate.socket", "isolate.slice"] {
+        let file = property(unit, "FragmentPath");
+        assert!(file.ends_with(&format!("/lib/systemd/system/{unit}")));
+        assert_systemd_accepts(Path::new(&file));
+    }
+    for unit in ["isolate.service", "isolate.socket"] {
+        must("systemctl", &["is-enabled", unit]);
+        must("systemctl", &["is-active", unit]);
+    }
+    let socket = fs::metadata("/run/isolate/broker.sock").unwrap();
+    assert!(socket.file_type().is_socket());
+    assert_eq!(socket.mode() & 0o777, 0o666);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn polkit_knows_the_four_actions() {
+    let _alone = alone();
+    for (action, active) in [
+        ("use-box", "auth_admin_keep"),
+        ("share-network", "auth_admin"),
+        ("use-devices", "auth_admin"),
+        ("manage-boxes", "auth_admin"),
+    ] {
+        let id = format!("io.github.isolate_run.{action}");
+        let said = must("pkaction", &["--verbose", "--action-id", &id]);
+        for (key, value) in [
+            ("implicit any:", "auth_admin"),
+            ("implicit inactive:", "auth_admin"),
+            ("implicit active:", active),
+        ] {
+            let found = said.lines().find_map(|line| line.trim().strip_prefix(key));
+            assert_eq!(found.map(str::trim), Some(value), "{key} {said}");
+        }
+    }
+    let all = must::<&str>("pkaction", &[]);
+    let ours = all
+        .lines()
+        .filter(|line| line.starts_with("io.github.isolate_run."));
+    assert_eq!(ours.count(), 4, "{all}");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn an_upgrade_keeps_the_configuration_and_starts_the_broker_anew() {
+    let _alone = alone();
+    let path = "/etc/isolate/isolate.toml";
+    let changed = format!(
+        "{}\n# changed by a test\n",
+        fs::read_to_string(path).unwrap()
+    );
+    let _changed = Changed::new(path, &changed);
+    let before = property("isolate.service", "MainPID");
+    assert_ne!(before, "0");
+    package::install();
+    assert_eq!(fs::read_to_string(path).unwrap(), changed);
+    assert_ne!(property("isolate.service", "MainPID"), before);
+    must("systemctl", &["is-active", "isolate.socket"]);
+    let left = fs::read_dir("/etc/isolate")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left
+        .filter(|name| name.to_string_lossy().contains(".dpkg-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// What an administrator has turned off stays off.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn an_upgrade_does_not_enable_what_was_disabled() {
+    let _alone = alone();
+    let units = ["isolate.socket", "isolate.service"];
+    must(
+        "systemctl",
+        &["--quiet", "disable", "--now", units[0], units[1]],
+    );
+    package::install();
+    for unit in units {
+        assert_eq!(property(unit, "UnitFileState"), "disabled", "{unit}");
+        assert_eq!(property(unit, "ActiveState"), "inactive", "{unit}");
+    }
+    must(
+        "systemctl",
+        &["--quiet", "enable", "--now", units[0], units[1]],
+    );
+}
+
+/// What the hardening of the service leaves is enough, and only the broker's own process goes with an upgrade.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_users_run_lives_through_a_restart_and_an_upgrade() {
+    let _alone = alone();
+    let isolate = |args: &[&str]| {
+        let mut command = Command::new("setpriv");
+        let user = format!("--reuid={ALICE}");
+        command.args([&user, &format!("--regid={ALICE}"), "--init-groups", "--"]);
+        command.args(["/usr/bin/isolate-run", "--cg", "--box-id=9"]);
+        command.args(args);
+        command
+    };
+    finish(isolate(&["--init"])).assert_success();
+    let script = "echo begun; read line; exit $line";
+    let mut command = isolate(&["--run", "--", "/bin/sh", "-c", script]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut run = command.spawn().unwrap();
+    let mut line = String::new();
+    let mut said = BufReader::new(run.stdout.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+
+    must("systemctl", &["restart", "isolate.service"]);
+    package::install();
+    assert!(run.try_wait().unwrap().is_none());
+    run.stdin.take().unwrap().write_all(b"0\n").unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(0));
+    finish(isolate(&["--cleanup"])).assert_silent_success();
+}
+
+/// An administrator who is mistaken in the configuration still has a broker, which tells the callers so.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_mistake_in_the_configuration_does_not_keep_the_broker_from_starting() {
+    let _alone = alone();
+    let cgroup = Path::new("/run/isolate/cgroup");
+    {
+        let _changed = Changed::new("/etc/isolate/isolate.toml", "color = 'red'\n");
+        must("systemctl", &["restart", "isolate.service"]);
+        must("systemctl", &["is-active", "isolate.service"]);
+        assert!(!cgroup.exists());
+    }
+    must("systemctl", &["restart", "isolate.service"]);
+    wait_until("the control group is named again", || cgroup.exists());
 }

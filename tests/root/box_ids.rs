@@ -1,0 +1,235 @@
+//! Which box, and whose: numbers up to 2^31-1, boxes that the program chooses, and user ids that no two boxes share.
+
+use crate::support;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{Output, TestBox, finish, isolate_command, processes_of, wait_until};
+
+const LARGEST: u32 = i32::MAX as u32;
+
+/// The configuration of a test box, but with ids for so many boxes.
+struct Pool {
+    test_box: TestBox,
+    count: u32,
+}
+
+impl Pool {
+    fn new(count: u32) -> Self {
+        let test_box = TestBox::new();
+        let text = format!(
+            "[boxes]\nroot = '{}'\nlocks = '{}'\ncount = {count}\nfirst_uid = {uid}\nfirst_gid = {uid}\n\
+             [cgroup]\nmanager = 'none'\n",
+            test_box.root().display(),
+            test_box.locks().display(),
+            uid = test_box.uid(),
+        );
+        fs::write(test_box.config_file(), text).unwrap();
+        Self { test_box, count }
+    }
+
+    fn isolate(&self, id: impl ToString, args: &[&str]) -> Output {
+        let mut command = isolate_command(&["--config"]);
+        command.arg(self.test_box.config_file());
+        command.args(["--box-id", &id.to_string()]).args(args);
+        finish(command)
+    }
+
+    fn init(&self, id: u32) -> Output {
+        self.isolate(id, &["--init"])
+    }
+
+    fn cleanup(&self, id: u32) {
+        self.isolate(id, &["--cleanup"]).assert_silent_success();
+    }
+
+    /// The uid that programs in the box have.
+    fn uid_in(&self, id: u32) -> u32 {
+        let output = self.isolate(id, &["--silent", "--run", "--", "/usr/bin/id", "-u"]);
+        output.assert_success();
+        let uid = output.stdout.trim_end().parse().unwrap();
+        let ids = self.test_box.uid()..self.test_box.uid() + self.count;
+        assert!(ids.contains(&uid), "{uid}");
+        uid
+    }
+
+    fn assert_gone(&self) {
+        let locks = fs::read_dir(self.test_box.locks()).unwrap();
+        let names: Vec<_> = locks.map(|entry| entry.unwrap().file_name()).collect();
+        assert!(names.is_empty(), "{names:?}");
+        self.test_box.assert_gone();
+    }
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_box_may_have_any_number_and_gets_ids_that_no_other_box_has() {
+    let pool = Pool::new(2);
+    pool.init(LARGEST).assert_success();
+    pool.init(1).assert_success();
+    let uids = [pool.uid_in(LARGEST), pool.uid_in(1)];
+    assert_ne!(uids[0], uids[1]);
+    let refused = pool.init(5);
+    refused.assert_refused(2, "all 2 user ids are in use by other boxes");
+    // What could not be made is not there, nor its lock.
+    assert!(!pool.test_box.locks().join("5").exists());
+    let run = pool.isolate(5, &["--run", "--", "/bin/true"]);
+    run.assert_refused(2, "Box not found");
+    pool.cleanup(LARGEST);
+    pool.init(5).assert_success();
+    assert_eq!(pool.uid_in(5), uids[0]);
+    // A box that is made anew keeps them.
+    pool.init(1).assert_success();
+    assert_eq!(pool.uid_in(1), uids[1]);
+    pool.cleanup(1);
+    pool.cleanup(5);
+    pool.assert_gone();
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_number_that_is_too_large_is_refused() {
+    let pool = Pool::new(2);
+    for id in ["2147483648", "-1", "4294967296", "x", ""] {
+        let output = pool.isolate(id, &["--init"]);
+        assert_eq!((output.code, output.stdout.as_str()), (2, ""), "{output:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_box_that_is_chosen_by_the_program_is_free_and_its_path_is_printed() {
+    let pool = Pool::new(3);
+    pool.init(2).assert_success();
+    let mut numbers = BTreeSet::new();
+    for _ in 0..2 {
+        let output = pool.isolate("auto", &["--init"]);
+        output.assert_success();
+        let path = Path::new(output.stdout.trim_end());
+        assert_eq!(path.parent().unwrap(), pool.test_box.root());
+        assert!(path.join("box").is_dir());
+        let number = path.file_name().unwrap().to_str().unwrap();
+        numbers.insert(number.parse::<u32>().unwrap());
+    }
+    assert_eq!(numbers, BTreeSet::from([0, 1]));
+    let full = pool.isolate("auto", &["--init"]);
+    full.assert_refused(2, "all 3 boxes are in use");
+    for args in [&["--cleanup"][..], &["--run", "--", "/bin/true"]] {
+        let refused = pool.isolate("auto", args);
+        refused.assert_refused(2, "--box-id=auto is for --init and exec");
+    }
+    for id in 0..3 {
+        pool.uid_in(id);
+        pool.cleanup(id);
+    }
+    pool.assert_gone();
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn of_many_boxes_at_once_as_many_are_made_as_there_are_ids() {
+    let pool = Pool::new(4);
+    let numbers = || (0..12).map(|n| n * 178_956_970);
+    let made: Vec<u32> = std::thread::scope(|scope| {
+        let make = |id| {
+            let pool = &pool;
+            scope.spawn(move || (pool.init(id).code == 0).then_some(id))
+        };
+        let threads: Vec<_> = numbers().map(make).collect();
+        let made = threads.into_iter().filter_map(|it| it.join().unwrap());
+        made.collect()
+    });
+    assert_eq!(made.len(), 4, "{made:?}");
+    let uids: BTreeSet<_> = made.iter().map(|id| pool.uid_in(*id)).collect();
+    assert_eq!(uids.len(), 4);
+    numbers().for_each(|id| pool.cleanup(id));
+    pool.assert_gone();
+}
+
+/// What a killed keeper leaves is nobody's, and holds up nobody.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn boxes_that_were_never_finished_give_up_their_ids_and_are_chosen_again() {
+    let pool = Pool::new(2);
+    let kill_execs = || {
+        for _ in 0..2 {
+            let mut command = Command::new(support::binary());
+            command
+                .arg("exec")
+                .arg("--config")
+                .arg(pool.test_box.config_file());
+            let mut exec = command.args(["--", "/bin/sleep", "1000"]).spawn().unwrap();
+            wait_until("the program runs", || {
+                let uids = pool.test_box.uid()..pool.test_box.uid() + pool.count;
+                uids.clone().any(|uid| !processes_of(uid).is_empty())
+            });
+            exec.kill().unwrap();
+            exec.wait().unwrap();
+            let uids = pool.test_box.uid()..pool.test_box.uid() + pool.count;
+            wait_until("the program is dead", || {
+                uids.clone().all(|uid| processes_of(uid).is_empty())
+            });
+        }
+    };
+    kill_execs();
+    // Another number needs the ids of one of them.
+    pool.init(77).assert_success();
+    pool.uid_in(77);
+    pool.cleanup(77);
+    kill_execs();
+    // Somebody else may have one of them.
+    let auto = pool.isolate("auto", &["--as-uid=1000", "--as-gid=1000", "--init"]);
+    auto.assert_success();
+    let number = auto.stdout.trim_end().rsplit('/').next().unwrap();
+    pool.cleanup(number.parse().unwrap());
+    for id in 0..2 {
+        pool.cleanup(id);
+    }
+    pool.assert_gone();
+}
+
+/// Whoever makes a box that is just being removed has its ids for itself.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_box_that_is_removed_and_made_at_the_same_time_has_its_ids_alone() {
+    let pool = Pool::new(2);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..15 {
+                    pool.isolate(0, &["--wait", "--init"]).assert_success();
+                    pool.isolate(0, &["--wait", "--cleanup"]).assert_success();
+                }
+            });
+        }
+    });
+    pool.assert_gone();
+    for id in [0, 2] {
+        pool.init(id).assert_success();
+    }
+    assert_ne!(pool.uid_in(0), pool.uid_in(2));
+    for id in [0, 2] {
+        pool.cleanup(id);
+    }
+    pool.assert_gone();
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_box_whose_lease_was_lost_is_not_run_in() {
+    let pool = Pool::new(2);
+    pool.init(1).assert_success();
+    let lease = pool
+        .test_box
+        .locks()
+        .join(format!("uid-{}", pool.test_box.uid() + 1));
+    fs::remove_file(lease).unwrap();
+    let run = pool.isolate(1, &["--run", "--", "/bin/true"]);
+    run.assert_refused(2, "make it anew by --init");
+    pool.init(1).assert_success();
+    pool.uid_in(1);
+    pool.cleanup(1);
+    pool.assert_gone();
+}

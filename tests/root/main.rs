@@ -1,0 +1,21 @@
+//! What needs root, but neither systemd nor control groups.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod box_ids;
+mod boxes;
+mod callers;
+mod clients_boxes;
+mod clients_dialogs;
+mod clients_services;
+mod config;
+mod directories;
+mod exec;
+mod isolation;
+mod meta;
+mod old_config;
+mod options;
+mod syscalls;
+mod world;

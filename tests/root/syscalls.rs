@@ -1,0 +1,134 @@
+//! The system calls that are denied, and those that are not.
+
+use std::collections::BTreeMap;
+
+use crate::support::{Job, TestBox};
+
+/// What came of each call.
+fn results(job: Job) -> BTreeMap<String, String> {
+    let run = job.run();
+    run.assert_ok();
+    let part = |line: &str| {
+        let (call, result) = line.split_once(' ').unwrap();
+        (call.to_owned(), result.to_owned())
+    };
+    run.stdout.lines().map(part).collect()
+}
+
+/// What is denied by each flag, and how.
+const DENIED: &[(u32, &[(&str, &str)])] = &[
+    (1, &[("keyctl", "ENOSYS")]),
+    (2, &[("vsock", "EAFNOSUPPORT"), ("vsock64", "EAFNOSUPPORT")]),
+    (
+        4,
+        &[
+            ("setlk", "EPERM"),
+            ("setlkw", "EPERM"),
+            ("ofd-setlk", "EPERM"),
+            ("ofd-setlkw", "EPERM"),
+            ("setlease", "EPERM"),
+            ("notify", "EPERM"),
+            ("flock", "ENOSYS"),
+        ],
+    ),
+    (8, &[("io_uring", "ENOSYS")]),
+];
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn each_flag_denies_its_calls_and_no_others() {
+    let test_box = TestBox::new();
+    let with = |flags: u32| {
+        let job = test_box.program("try_syscalls");
+        results(job.options(&[format!("--syscalls={flags}")]))
+    };
+    let free = with(0);
+    for call in [
+        "unix",
+        "setlk",
+        "setlkw",
+        "ofd-setlk",
+        "ofd-setlkw",
+        "getlk",
+        "flock",
+    ] {
+        assert_eq!(free[call], "done", "{call}");
+    }
+    for (flag, denied) in DENIED {
+        let mut expected = free.clone();
+        for (call, result) in *denied {
+            expected.insert((*call).to_owned(), (*result).to_owned());
+        }
+        assert_eq!(with(*flag), expected, "flag {flag}");
+    }
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn all_of_them_are_denied_by_default() {
+    let found = results(TestBox::new().program("try_syscalls"));
+    for (call, result) in DENIED.iter().flat_map(|(_, denied)| *denied) {
+        assert_eq!(found[*call], *result, "{call}");
+    }
+    assert_eq!(
+        (found["unix"].as_str(), found["getlk"].as_str()),
+        ("done", "done")
+    );
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn the_configuration_chooses_by_name_and_the_option_wins() {
+    let test_box = TestBox::new().config("[syscalls]\ndeny = ['keyctl']\n");
+    let configured = results(test_box.program("try_syscalls"));
+    assert_eq!(
+        (configured["keyctl"].as_str(), configured["flock"].as_str()),
+        ("ENOSYS", "done")
+    );
+    let asked = results(test_box.program("try_syscalls").options(&["--syscalls=4"]));
+    assert_ne!(asked["keyctl"], "ENOSYS");
+    assert_eq!(asked["flock"], "ENOSYS");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+#[cfg(target_arch = "x86_64")]
+fn a_foreign_system_call_kills_the_program() {
+    let test_box = TestBox::new();
+    for options in [&[][..], &["--syscalls=16"], &["--syscalls=17"]] {
+        let run = test_box.program("foreign_call").options(options).run();
+        run.assert_verdict(1, "SG", "Caught fatal signal 31");
+        assert_eq!(run.stdout, "", "{options:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+#[cfg(target_arch = "x86_64")]
+fn where_foreign_system_calls_are_allowed_they_are_denied_alike() {
+    let test_box = TestBox::new();
+    let lines = |flags: &str| {
+        let job = test_box
+            .program("foreign_call")
+            .options(&[format!("--syscalls={flags}")]);
+        let run = job.run();
+        run.assert_ok();
+        run.stdout.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    // 38 is ENOSYS, 9 EBADF or 0: flock on standard output, which is a pipe, works.
+    assert_eq!(lines("5"), ["getpid done", "keyctl 38", "flock 38"]);
+    let free = lines("0");
+    assert_eq!(free[0], "getpid done");
+    assert!(!free.contains(&"keyctl 38".to_owned()), "{free:?}");
+    assert_eq!(free[2], "flock 0");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn unknown_flags_are_refused() {
+    for flags in ["32", "64", "2147483647"] {
+        let job = TestBox::new().command(&["/bin/true"]);
+        let run = job.options(&[format!("--syscalls={flags}")]).run();
+        run.assert_failed("--syscalls: ");
+    }
+}

@@ -1,0 +1,50 @@
+//! The Debian package `isolate-run` on the machine that the tests run on.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::must;
+use crate::support::finish;
+
+/// The package as a file, which `tests/guest/suite` has installed.
+pub(crate) fn file() -> Option<PathBuf> {
+    std::env::var_os("ISOLATE_TEST_PACKAGE").map(PathBuf::from)
+}
+
+/// Installs the package, again if it is there.
+pub(crate) fn install() {
+    let file = file().expect("ISOLATE_TEST_PACKAGE names the package: tests/run");
+    must("dpkg", &["--install".as_ref(), file.as_os_str()]);
+}
+
+/// Whether the package is installed.
+pub(crate) fn is_installed() -> bool {
+    let mut command = Command::new("dpkg-query");
+    command.args(["--show", "--showformat=${db:Status-Status}", "isolate-run"]);
+    finish(command).stdout == "installed"
+}
+
+/// A package that was taken away, so that `install` may be tried. It comes back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Aside {
+    was_installed: bool,
+}
+
+impl Aside {
+    /// Takes the package away, if it is there; its configuration stays.
+    pub(crate) fn take() -> Self {
+        let was_installed = is_installed();
+        if was_installed {
+            must("dpkg", &["--remove", "isolate-run"]);
+        }
+        Self { was_installed }
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        if self.was_installed {
+            install();
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What needs systemd, D-Bus, polkit and control groups.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod broker_ahead;
+mod broker_ceilings;
+mod broker_directories;
+mod broker_exec;
+mod broker_failures;
+mod broker_hostile;
+mod broker_limits;
+mod broker_results;
+mod broker_rights;
+mod broker_signals;
+mod broker_soak;
+mod broker_streams;
+mod broker_terminal;
+mod broker_world;
+mod clients_boxes;
+mod clients_contests;
+mod clients_dialogs;
+mod clients_judges;
+mod clients_schools;
+mod clients_services;
+mod delegated;
+mod filesystems;
+mod judge_day;
+mod limits;
+mod memory;
+mod package;
+mod quota;
+mod restarts;
+mod scope;
+mod security;
+mod soak;
+mod time;
+mod units;

@@ -1,0 +1,109 @@
+//! systemd is reloaded or replaced by itself while runs go on: in a test binary of its own, since every other question to
+//! systemd may fail meanwhile.
+
+use std::process::Command;
+
+use crate::support::systemd::{
+    alone, assert_nothing_left, cg_box, let_go, members, must, only_scope, property, start,
+};
+use crate::support::{finish, slow};
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn systemd_may_be_reloaded_and_reexecuted_while_programs_run() {
+    let _alone = alone();
+    let test_box = cg_box();
+    let running = start(&test_box);
+    let (scope, unit) = only_scope(&test_box);
+    must("systemctl", &["daemon-reload"]);
+    must("systemctl", &["daemon-reexec"]);
+    assert_eq!(property(&unit, "ActiveState"), "active");
+    assert!(!members(&scope.join("box")).is_empty());
+    let_go(&test_box);
+    running.finish().assert_ok();
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_may_begin_while_systemd_is_reexecuted() {
+    let _alone = alone();
+    let test_box = cg_box();
+    test_box.init();
+    let reexec = std::thread::spawn(|| {
+        for _ in 0..2 {
+            let mut command = Command::new("systemctl");
+            command.arg("daemon-reexec");
+            // Where two of these meet, the second one may lose its connection.
+            drop(finish(command));
+        }
+    });
+    while !reexec.is_finished() {
+        test_box.command(&["/bin/true"]).run().assert_ok();
+    }
+    reexec.join().unwrap();
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_neither_ends_nor_fails_while_dbus_is_restarted() {
+    let _alone = alone();
+    let test_box = cg_box();
+    let other = cg_box();
+    other.init();
+    let running = start(&test_box);
+    let restart = std::thread::spawn(|| {
+        let mut command = Command::new("systemctl");
+        command.args(["restart", "dbus.service"]);
+        drop(finish(command));
+    });
+    while !restart.is_finished() {
+        other.command(&["/bin/true"]).run().assert_ok();
+    }
+    restart.join().unwrap();
+    other.command(&["/bin/true"]).run().assert_ok();
+    let_go(&test_box);
+    running.finish().assert_ok();
+    assert_nothing_left(&test_box);
+    assert_nothing_left(&other);
+}
+
+/// A bus that answers late is not a bus that is gone.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_waits_for_a_bus_that_is_slow() {
+    let _alone = alone();
+    let test_box = cg_box();
+    test_box.init();
+    let pid = property("dbus.service", "MainPID");
+    must("kill", &["-STOP", &pid]);
+    let running = test_box.command(&["/bin/true"]).spawn();
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    must("kill", &["-CONT", &pid]);
+    running.finish().assert_ok();
+    assert_nothing_left(&test_box);
+}
+
+/// systemd goes on with what it was asked for, whether it says so or not.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn runs_begin_in_a_storm_of_reexecutions() {
+    let _alone = alone();
+    let test_box = cg_box();
+    test_box.init();
+    let rounds = if slow() { 3 } else { 20 };
+    let reexec = std::thread::spawn(move || {
+        for _ in 0..rounds {
+            let mut command = Command::new("systemctl");
+            command.arg("daemon-reexec");
+            drop(finish(command));
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+    });
+    while !reexec.is_finished() {
+        test_box.command(&["/bin/true"]).run().assert_ok();
+    }
+    reexec.join().unwrap();
+    assert_nothing_left(&test_box);
+}

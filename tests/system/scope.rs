@@ -1,0 +1,287 @@
+//! Each run lives in a systemd scope of its own, and so does everything of it, and nothing longer than the run.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::support::systemd::{
+    CGROUPS, assert_nothing_left, cg_box, let_go, members, must, only_scope, property, scopes,
+    scopes_in, start,
+};
+use crate::support::{TestBox, processes_of, slow, wait_until};
+use nix::sys::signal::Signal;
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_is_an_active_scope_of_isolate_slice_with_init_and_program_apart() {
+    let test_box = cg_box();
+    let running = start(&test_box);
+    let (scope, unit) = only_scope(&test_box);
+    assert_eq!(property(&unit, "ActiveState"), "active");
+    assert_eq!(property(&unit, "Slice"), "isolate.slice");
+    let control_group = property(&unit, "ControlGroup");
+    assert_eq!(Path::new(CGROUPS).join(&control_group[1..]), scope);
+
+    assert_eq!(
+        members(&scope),
+        [] as [i32; 0],
+        "the scope's own group is for no process"
+    );
+    assert_eq!(members(&scope.join("init")).len(), 1);
+    let program = members(&scope.join("box"));
+    // The shell; its `sleep` comes and goes.
+    assert!(running.processes().contains(&program[0]));
+
+    let_go(&test_box);
+    running.finish().assert_ok();
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn the_unit_has_the_properties_that_a_run_relies_on() {
+    let test_box = cg_box();
+    let running = test_box
+        .command(&["/bin/sleep", "600"])
+        .options(&["--wall-time=100"])
+        .spawn();
+    wait_until("the program runs", || !running.processes().is_empty());
+    let (_, unit) = only_scope(&test_box);
+    let expected = [
+        ("Delegate", "yes".to_owned()),
+        ("DelegateControllers", "memory pids".to_owned()),
+        ("CollectMode", "inactive-or-failed".to_owned()),
+        ("KillSignal", "9".to_owned()),
+        ("TimeoutStopUSec", "2s".to_owned()),
+        // The backstop for a keeper that was stopped.
+        ("RuntimeMaxUSec", "2min 40s".to_owned()),
+        (
+            "Description",
+            format!(
+                "isolate-run: a program in box {} for uid 0 (keeper is PID {})",
+                test_box.id(),
+                running.pid()
+            ),
+        ),
+    ];
+    for (name, value) in expected {
+        assert_eq!(property(&unit, name), value, "{name}");
+    }
+    // A scope has this property since systemd 253.
+    assert!(["continue", ""].contains(&property(&unit, "OOMPolicy").as_str()));
+
+    running.signal(Signal::SIGTERM);
+    let run = running.finish();
+    run.assert_verdict(1, "SG", "Interrupted");
+    let figures = [
+        "time",
+        "time-wall",
+        "max-rss",
+        "csw-voluntary",
+        "csw-forced",
+        "cg-mem",
+    ];
+    run.assert_keys(&[&["exitsig", "status", "message", "killed"][..], &figures].concat());
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_program_sees_itself_at_the_root_of_the_control_groups() {
+    for test_box in [cg_box(), TestBox::with_manager("systemd")] {
+        let run = test_box.command(&["/bin/cat", "/proc/self/cgroup"]).run();
+        run.assert_ok();
+        assert_eq!(run.stdout, "0::/\n");
+    }
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_lives_in_the_slice_that_is_configured() {
+    let test_box = cg_box().config("slice = 'testjudge-isolate.slice'\n");
+    let slice = Path::new(CGROUPS).join("testjudge.slice/testjudge-isolate.slice");
+    let root = test_box.isolate(&["--print-cg-root"]);
+    assert_eq!(PathBuf::from(root.stdout.trim_end()), slice);
+
+    let running = start(&test_box);
+    assert_eq!(scopes_in(&slice, test_box.id()).len(), 1);
+    assert!(scopes(&test_box).is_empty());
+    let_go(&test_box);
+    running.finish().assert_ok();
+    wait_until("the scope is gone", || {
+        scopes_in(&slice, test_box.id()).is_empty()
+    });
+    must("systemctl", &["stop", "testjudge.slice"]);
+    wait_until("the slice is gone", || !slice.exists());
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_without_control_group_mode_lives_in_a_scope_too() {
+    let test_box = TestBox::with_manager("systemd");
+    let running = start(&test_box);
+    let (scope, unit) = only_scope(&test_box);
+    assert_eq!(property(&unit, "ActiveState"), "active");
+    assert!(!members(&scope.join("box")).is_empty());
+    assert!(
+        !scope.join("box/memory.max").exists(),
+        "no limits are asked for"
+    );
+    let_go(&test_box);
+    let run = running.finish();
+    run.assert_ok().assert_keys(&[
+        "time",
+        "time-wall",
+        "max-rss",
+        "csw-voluntary",
+        "csw-forced",
+        "exitcode",
+    ]);
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn two_boxes_at_once_have_a_scope_each() {
+    let boxes = [cg_box(), cg_box()];
+    let runs = [start(&boxes[0]), start(&boxes[1])];
+    let units = [only_scope(&boxes[0]).1, only_scope(&boxes[1]).1];
+    assert_ne!(units[0], units[1]);
+    let_go(&boxes[0]);
+    let [first, second] = runs;
+    first.finish().assert_ok();
+    assert_nothing_left(&boxes[0]);
+    assert_eq!(property(&units[1], "ActiveState"), "active");
+    let_go(&boxes[1]);
+    second.finish().assert_ok();
+    assert_nothing_left(&boxes[1]);
+}
+
+/// Whichever of its processes systemd happens to kill first: hence more than once.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn stopping_the_scope_ends_the_run_as_an_internal_error_and_blames_nobody_inside() {
+    let test_box = cg_box();
+    for _ in 0..4 {
+        let running = start(&test_box);
+        must("systemctl", &["stop", &only_scope(&test_box).1]);
+        let run = running.finish();
+        run.assert_failed("from outside");
+        let message = run.meta.get("message").unwrap();
+        assert!(message.contains("from outside"), "{run:?}");
+        assert_nothing_left(&test_box);
+    }
+    // The box is as good as before.
+    test_box.command(&["/bin/true"]).run().assert_ok();
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn init_killed_from_outside_is_an_internal_error() {
+    let test_box = cg_box();
+    let running = start(&test_box);
+    let (scope, _) = only_scope(&test_box);
+    let init = members(&scope.join("init"));
+    must("kill", &["-KILL", &init[0].to_string()]);
+    running.finish().assert_failed("from outside");
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_killed_keeper_takes_everything_along_and_the_box_can_be_used_again() {
+    let test_box = cg_box();
+    let running = start(&test_box);
+    running.signal(Signal::SIGKILL);
+    assert_eq!(running.finish().code, -9);
+    wait_until("the program is dead", || {
+        processes_of(test_box.uid()).is_empty()
+    });
+    let_go(&test_box);
+    test_box.command(&["/bin/true"]).run().assert_ok();
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_verbose_run_names_its_scope_and_a_quiet_one_does_not() {
+    let test_box = cg_box();
+    let unit = format!("isolate.slice/isolate-{}-", test_box.id());
+    let verbose = test_box.command(&["/bin/true"]).options(&["-v"]).run();
+    verbose.assert_ok();
+    assert!(verbose.stderr.contains(&unit), "{verbose:?}");
+    let quiet = test_box
+        .command(&["/bin/true"])
+        .options(&["--silent"])
+        .run();
+    quiet.assert_ok();
+    assert_eq!(quiet.stderr, "");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn the_root_of_all_control_groups_is_the_slice() {
+    for manager in ["auto", "systemd"] {
+        let printed = TestBox::with_manager(manager).isolate(&["--print-cg-root"]);
+        assert_eq!(printed.stdout, "/sys/fs/cgroup/isolate.slice\n");
+    }
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn stopping_the_slice_ends_its_runs_as_internal_errors() {
+    let slice = "slice = 'teststopped.slice'\n";
+    let boxes = [cg_box().config(slice), cg_box().config(slice)];
+    let runs = boxes.each_ref().map(start);
+    must("systemctl", &["stop", "teststopped.slice"]);
+    for run in runs {
+        run.finish().assert_failed("from outside");
+    }
+    for test_box in &boxes {
+        test_box.command(&["/bin/true"]).run().assert_ok();
+    }
+    must("systemctl", &["stop", "teststopped.slice"]);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_slice_that_is_full_of_processes_is_an_internal_error_with_the_remedy() {
+    let test_box = cg_box().config("slice = 'testfull.slice'\n");
+    test_box.command(&["/bin/true"]).run().assert_ok();
+    must(
+        "systemctl",
+        &["set-property", "--runtime", "testfull.slice", "TasksMax=1"],
+    );
+    let run = test_box.command(&["/bin/true"]).run();
+    run.assert_failed("limit of processes");
+    must(
+        "systemctl",
+        &[
+            "set-property",
+            "--runtime",
+            "testfull.slice",
+            "TasksMax=infinity",
+        ],
+    );
+    test_box.command(&["/bin/true"]).run().assert_ok();
+    must("systemctl", &["stop", "testfull.slice"]);
+    must("systemctl", &["revert", "testfull.slice"]);
+    assert_nothing_left(&test_box);
+}
+
+/// Whoever ends, and whenever: systemd is just about to move init, which must not end before that.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_that_ends_while_its_scope_is_being_made_leaves_no_scope() {
+    let test_box = TestBox::with_manager("systemd").options(&["--wait"]);
+    let (times, step) = if slow() { (20, 20) } else { (100, 1) };
+    for number in 0..times {
+        let running = test_box.init().command(&["/bin/true"]).spawn();
+        std::thread::sleep(Duration::from_millis(number % 20 * step));
+        let signals = [Signal::SIGTERM, Signal::SIGKILL];
+        // It may have ended by itself.
+        running.try_signal(signals[number as usize % 2]);
+        drop(running.finish());
+    }
+    assert_nothing_left(&test_box);
+    test_box.command(&["/bin/true"]).run().assert_ok();
+}

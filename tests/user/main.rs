@@ -1,0 +1,9 @@
+//! What needs no privileges: the command line, the files of the repository, and what its documents promise.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli;
+mod compatibility;
+mod install;
