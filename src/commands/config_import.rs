@@ -2,7 +2,7 @@
 
 use super::{Answer, Failure};
 use crate::caller::Caller;
-use crate::config::import;
+use crate::config::isolate::import;
 use crate::request::ImportSource;
 
 /// Reads the file and writes what it says. For everybody who can read it: nothing on this machine changes.

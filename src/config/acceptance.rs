@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::config::error::Place;
-use crate::config::fragment;
-use crate::config::key::Key;
-use crate::config::machine::Machine;
-use crate::config::settings::Settings;
+use super::error::Place;
+use super::fragment;
+use super::machine::Machine;
+use super::settings::Settings;
+use super::table::{Key, Table};
 
 fn refusal(text: impl AsRef<[u8]>) -> String {
     let error = Machine::new().main(text).load().unwrap_err();
@@ -25,7 +25,7 @@ fn unknown_keys_and_broken_syntax_are_named_with_their_line() {
         (
             "count = 1",
             "1: count: unknown; did you mean count below [boxes]? known are the tables [boxes], \
-             [cgroup], [defaults], [exec], [limits], [directories], [syscalls], [[pin]]",
+             [cgroup], [defaults], [exec], [ceilings], [directories], [syscalls], [[pin]]",
         ),
         ("[boxes.x]", "1: boxes.x: unknown key; "),
         ("[\"\"]", "1: \"\": unknown; "),
@@ -201,12 +201,12 @@ fn the_shipped_file_shows_every_key() {
         fragment.into_iter().map(|(key, _)| key).collect()
     };
     let shown = keys_of(&both);
-    for key in Key::TABLES.iter().flat_map(|table| Key::of_table(table)) {
+    for key in Table::SINGLE.into_iter().flat_map(Table::keys) {
         // [exec] has the keys of [defaults] and says so in words.
         let is_told = key.to_string().starts_with("exec.");
         assert!(is_told || shown.contains(&key), "{key} is not shown");
     }
-    assert!(shown.contains(&Key::Pin));
+    assert!(shown.contains(&Key::PIN));
     // What has a default is shown with it, what has none is not among the defaults.
     let built_in = Machine::new().load().unwrap().to_string();
     for key in keys_of(&defaults) {

@@ -1,35 +1,34 @@
-//! Inputs to settings: `[boxes]`, and that its values fit each other.
+//! `[boxes]`: the ids of a subid user, and that the values fit each other.
 
-use crate::config::error::{ConfigError, Place};
-use crate::config::inputs::Inputs;
-use crate::config::key::Key;
-use crate::config::settings::BoxSettings;
-use crate::config::subid::SubIds;
-use crate::config::value::{self, COUNT_MAX, Value};
+use super::error::{ConfigError, Place};
+use super::inputs::Inputs;
+use super::settings::BoxSettings;
+use super::subid::SubIds;
+use super::table::{Key, Table};
+use super::value::COUNT_MAX;
+
+const ROOT: Key = Key::of(Table::Boxes, "root");
+const LOCKS: Key = Key::of(Table::Boxes, "locks");
+const COUNT: Key = Key::of(Table::Boxes, "count");
+const FIRST_UID: Key = Key::of(Table::Boxes, "first_uid");
+const FIRST_GID: Key = Key::of(Table::Boxes, "first_gid");
+const SUBID_USER: Key = Key::of(Table::Boxes, "subid_user");
 
 /// Ids end below this: 2^32-1 means "leave it" to chown(2) and setresuid(2), and one id is kept in between.
 const ID_END: u64 = u32::MAX as u64 - 1;
 
-/// `[boxes]`. `look_up` finds the ids of a subid user.
-pub(super) fn boxes(
+/// Takes the ids of the subid user, if there is one. `look_up` finds them.
+pub(super) fn take_subids(
+    boxes: &mut BoxSettings,
     inputs: &Inputs,
     look_up: impl FnOnce(&str) -> Result<SubIds, ConfigError>,
-) -> Result<BoxSettings, ConfigError> {
-    let mut boxes = BoxSettings::default();
-    inputs.read(&mut boxes.root, Key::BoxesRoot, value::path)?;
-    inputs.read(&mut boxes.locks, Key::BoxesLocks, value::path)?;
-    let id = |value: &Value| value::whole(value, 1, u32::MAX - 2);
-    let count = |value: &Value| value::whole(value, 1, COUNT_MAX);
-    inputs.read(&mut boxes.count, Key::BoxesCount, count)?;
-    inputs.read(&mut boxes.first_uid, Key::BoxesFirstUid, id)?;
-    inputs.read(&mut boxes.first_gid, Key::BoxesFirstGid, id)?;
-    let switch = value::switch;
-    inputs.read(&mut boxes.only_root_inits, Key::BoxesOnlyRootInits, switch)?;
-    if let Some((user, place)) = subid_user(inputs)? {
-        let found = look_up(&user).map_err(|error| error.behind(Key::BoxesSubidUser, place));
+) -> Result<(), ConfigError> {
+    if let (Some(user), Some(place)) = (&boxes.subid_user, inputs.place(SUBID_USER)) {
+        refuse_both(inputs, place)?;
+        let found = look_up(user).map_err(|error| error.behind(SUBID_USER, place));
         let SubIds { uids, gids } = found?;
         let most = uids.count.min(gids.count).min(COUNT_MAX);
-        match inputs.place(Key::BoxesCount) {
+        match inputs.place(COUNT) {
             None => boxes.count = most,
             Some(_) if boxes.count <= most => {}
             Some(place) => {
@@ -37,55 +36,39 @@ pub(super) fn boxes(
                     "{} boxes, but the ranges of user '{user}' have {} uids and {} gids; at most {most} are allowed",
                     boxes.count, uids.count, gids.count
                 );
-                return Err(place.key_error(Key::BoxesCount, text));
+                return Err(place.key_error(COUNT, text));
             }
         }
         boxes.first_uid = uids.first;
         boxes.first_gid = gids.first;
     }
-    check(&boxes, inputs)?;
-    Ok(boxes)
+    Ok(())
 }
 
-/// The subid user, who takes the place of the first ids and is refused beside them.
-fn subid_user(inputs: &Inputs) -> Result<Option<(String, &Place)>, ConfigError> {
-    let Some(place) = inputs.place(Key::BoxesSubidUser) else {
-        return Ok(None);
-    };
-    let beside = [Key::BoxesFirstUid, Key::BoxesFirstGid]
+/// The subid user takes the place of the first ids and is refused beside them.
+fn refuse_both(inputs: &Inputs, place: &Place) -> Result<(), ConfigError> {
+    let beside = [FIRST_UID, FIRST_GID]
         .into_iter()
         .find_map(|key| Some((key, inputs.place(key)?)));
-    if let Some((key, other)) = beside {
-        let text = format!(
-            "stands beside {key} at {other}; either subid_user or first_uid and first_gid are allowed"
-        );
-        return Err(place.key_error(Key::BoxesSubidUser, text));
-    }
-    let mut user = String::new();
-    inputs.read(&mut user, Key::BoxesSubidUser, user_name)?;
-    Ok(Some((user, place)))
-}
-
-/// A user as the first field of a line in `/etc/subuid`.
-fn user_name(value: &Value) -> Result<String, String> {
-    let allowed = "a user's name or number is allowed";
-    let user = value::number_or_text(value, allowed)?;
-    if user.is_empty() || user.contains(':') {
-        return Err(format!("'{}' is no user; {allowed}", value::excerpt(user)));
-    }
-    Ok(user.to_owned())
+    let Some((key, other)) = beside else {
+        return Ok(());
+    };
+    let text = format!(
+        "stands beside {key} at {other}; either subid_user or first_uid and first_gid are allowed"
+    );
+    Err(place.key_error(SUBID_USER, text))
 }
 
 /// Checks what holds between the values, whichever files they are from.
-fn check(boxes: &BoxSettings, inputs: &Inputs) -> Result<(), ConfigError> {
+pub(super) fn check(boxes: &BoxSettings, inputs: &Inputs) -> Result<(), ConfigError> {
     // The defaults fit each other, so one of the keys is set.
     let blame = |keys: &[Key], text: String| {
         let found = keys.iter().find_map(|key| Some((key, inputs.place(*key)?)));
         found.map_or(Ok(()), |(key, place)| Err(place.key_error(key, text)))
     };
     for (key, name, first) in [
-        (Key::BoxesFirstUid, "uid", boxes.first_uid),
-        (Key::BoxesFirstGid, "gid", boxes.first_gid),
+        (FIRST_UID, "uid", boxes.first_uid),
+        (FIRST_GID, "gid", boxes.first_gid),
     ] {
         let end = u64::from(first) + u64::from(boxes.count);
         if first == 0 || boxes.count == 0 || end >= ID_END {
@@ -94,7 +77,7 @@ fn check(boxes: &BoxSettings, inputs: &Inputs) -> Result<(), ConfigError> {
                  first {name} + count below {ID_END} are allowed",
                 boxes.count
             );
-            blame(&[key, Key::BoxesSubidUser, Key::BoxesCount], text)?;
+            blame(&[key, SUBID_USER, COUNT], text)?;
         }
     }
     if boxes.root != boxes.locks
@@ -105,14 +88,14 @@ fn check(boxes: &BoxSettings, inputs: &Inputs) -> Result<(), ConfigError> {
             boxes.root.display(),
             boxes.locks.display()
         );
-        blame(&[Key::BoxesLocks, Key::BoxesRoot], text)?;
+        blame(&[LOCKS, ROOT], text)?;
     }
     if boxes.root == boxes.locks {
         let text = format!(
             "boxes.root and boxes.locks are both '{}'; two different directories are allowed",
             boxes.root.display()
         );
-        blame(&[Key::BoxesLocks, Key::BoxesRoot], text)?;
+        blame(&[LOCKS, ROOT], text)?;
     }
     Ok(())
 }

@@ -1,13 +1,9 @@
-//! `[limits]`: what users who are not root may have, each of them and all together.
+//! `[ceilings]`: what users who are not root may have, each of them and all together.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::error::ConfigError;
-use crate::config::inputs::Inputs;
-use crate::config::key::{CeilingKey, Key};
-use crate::config::value::{self, Value};
 use crate::quantity::Bytes;
 
 /// All ceilings. `None` is none.
@@ -53,72 +49,6 @@ impl Default for Ceilings {
     }
 }
 
-/// Reads `[limits]`.
-pub(super) fn ceilings(inputs: &Inputs) -> Result<Ceilings, ConfigError> {
-    let mut ceilings = Ceilings::default();
-    let Ceilings {
-        user,
-        total,
-        wall_time,
-        disk,
-    } = &mut ceilings;
-    let (count, size) = (value::count_limit, value::size_limit);
-    inputs.read(&mut user.boxes, Key::Limits(CeilingKey::Boxes), count)?;
-    inputs.read(&mut user.runs, Key::Limits(CeilingKey::Runs), count)?;
-    inputs.read(&mut user.memory, Key::Limits(CeilingKey::Memory), size)?;
-    inputs.read(
-        &mut user.processes,
-        Key::Limits(CeilingKey::Processes),
-        count,
-    )?;
-    inputs.read(
-        &mut user.cpu_quota,
-        Key::Limits(CeilingKey::CpuQuota),
-        percent,
-    )?;
-    inputs.read(
-        wall_time,
-        Key::Limits(CeilingKey::WallTime),
-        value::time_limit,
-    )?;
-    inputs.read(disk, Key::Limits(CeilingKey::Disk), size)?;
-    inputs.read(&mut total.boxes, Key::Limits(CeilingKey::TotalBoxes), count)?;
-    inputs.read(&mut total.runs, Key::Limits(CeilingKey::TotalRuns), count)?;
-    inputs.read(
-        &mut total.memory,
-        Key::Limits(CeilingKey::TotalMemory),
-        size,
-    )?;
-    inputs.read(
-        &mut total.processes,
-        Key::Limits(CeilingKey::TotalProcesses),
-        count,
-    )?;
-    inputs.read(
-        &mut total.cpu_quota,
-        Key::Limits(CeilingKey::TotalCpuQuota),
-        percent,
-    )?;
-    Ok(ceilings)
-}
-
-/// Reads a part of one CPU's time, or of several: `"150%"`.
-fn percent(value: &Value) -> Result<Option<u32>, String> {
-    let allowed = "a text such as \"150%\", from 1% to 1000000%, and \"unlimited\" are allowed";
-    let text = value.text(allowed)?;
-    if text == value::UNLIMITED {
-        return Ok(None);
-    }
-    let number = text
-        .strip_suffix('%')
-        .filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-    number
-        .and_then(|digits| digits.parse().ok())
-        .filter(|percent| (1..=1_000_000).contains(percent))
-        .map(Some)
-        .ok_or_else(|| format!("'{}' is no CPU quota; {allowed}", value::excerpt(text)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,7 +56,7 @@ mod tests {
 
     #[test]
     fn every_ceiling_is_read_and_may_be_lifted() {
-        let text = "[limits]\nboxes = 5\nruns = 0\nmemory = '4G'\nprocesses = 100\ncpu_quota = '150%'\n\
+        let text = "[ceilings]\nboxes = 5\nruns = 0\nmemory = '4G'\nprocesses = 100\ncpu_quota = '150%'\n\
                     wall_time = '1h'\ndisk = '1M'\ntotal_boxes = 50\ntotal_runs = 6\ntotal_memory = '8G'\n\
                     total_processes = 200\ntotal_cpu_quota = '300%'\n";
         let ceilings = resolve_text(text).unwrap().ceilings;
@@ -141,7 +71,7 @@ mod tests {
         assert_eq!(ceilings.total, shares(50, Some(6), 8, 200, 300));
         assert_eq!(ceilings.wall_time, Some(Duration::from_secs(3600)));
         assert_eq!(ceilings.disk, Some(Bytes(1 << 20)));
-        let lifted = resolve_text("[limits]\nboxes = 'unlimited'\ncpu_quota = 'unlimited'\n");
+        let lifted = resolve_text("[ceilings]\nboxes = 'unlimited'\ncpu_quota = 'unlimited'\n");
         assert_eq!(lifted.unwrap().ceilings.user.boxes, None);
     }
 
@@ -158,8 +88,27 @@ mod tests {
             ("cpu_quota = '5000000%'", "is no CPU quota"),
             ("run = 5", "did you mean runs?"),
         ] {
-            let refusal = resolve_text(&format!("[limits]\n{line}\n")).unwrap_err();
+            let refusal = resolve_text(&format!("[ceilings]\n{line}\n")).unwrap_err();
             assert!(refusal.contains(reason), "{line}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn the_old_name_of_the_table_is_read_but_no_key_twice() {
+        let old = resolve_text("[limits]\nboxes = 5\n[ceilings]\nruns = 6\n");
+        let user = old.unwrap().ceilings.user;
+        assert_eq!((user.boxes, user.runs), (Some(5), Some(6)));
+        for (text, error) in [
+            (
+                "[ceilings]\nboxes = 5\n[limits]\nboxes = 6\n",
+                "f:4: limits.boxes: set at f:2 already; one of the two is allowed",
+            ),
+            (
+                "[limits]\nboxes = -1\n",
+                "f:2: limits.boxes: -1 is out of range; whole numbers from 0 to 2147483647 are allowed, and \"unlimited\"",
+            ),
+        ] {
+            assert_eq!(resolve_text(text).unwrap_err(), error);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::error::{ConfigError, Place};
+use super::error::{ConfigError, Place};
 
 /// The largest file that is read, in bytes. A real one has a few thousand.
 const SIZE_MAX: u64 = 1 << 20;

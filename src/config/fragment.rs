@@ -7,9 +7,9 @@
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
-use crate::config::error::{ConfigError, Place, one_line};
-use crate::config::key::{Key, nearest};
-use crate::config::value::{Located, Value, excerpt};
+use super::error::{ConfigError, Place, one_line};
+use super::table::{Key, Table, unknown_key, unknown_top_level};
+use super::value::{Located, Value, excerpt};
 
 /// What one file sets, in no particular order.
 pub(super) type Fragment = Vec<(Key, Located)>;
@@ -22,86 +22,62 @@ pub(super) fn parse(text: &str, file: &Place) -> Result<Fragment, ConfigError> {
     for (name, value) in document.get_ref() {
         let place = lines.place(name.span().start);
         match name.get_ref().as_ref() {
-            "pin" => fragment.push((Key::Pin, lines.locate(value))),
-            table if Key::TABLES.contains(&table) => {
-                let DeValue::Table(entries) = value.get_ref() else {
+            "pin" => fragment.push((Key::PIN, lines.locate(value))),
+            other => match (Table::named(other), value.get_ref()) {
+                (None, _) => return Err(unknown_top_level(other, &place)),
+                (Some(table), DeValue::Table(entries)) => {
+                    parse_table(table, other, entries, &lines, &mut fragment)?;
+                }
+                (Some(_), _) => {
                     let shown = lines.locate(value).value.shown();
                     return Err(place.key_error(
-                        table,
-                        format!("{shown} cannot stand here; the table [{table}] is allowed"),
+                        other,
+                        format!("{shown} cannot stand here; the table [{other}] is allowed"),
                     ));
-                };
-                parse_table(table, entries, &lines, &mut fragment)?;
-            }
-            other => return Err(unknown_top_level(other, &place)),
+                }
+            },
         }
     }
+    refuse_twice(&fragment)?;
     Ok(fragment)
 }
 
-/// Adds the keys of one table.
-fn parse_table(
-    table: &str,
-    entries: &DeTable<'_>,
-    lines: &Lines<'_>,
-    fragment: &mut Fragment,
-) -> Result<(), ConfigError> {
-    let keys = Key::of_table(table);
-    for (name, value) in entries {
-        let known = keys
-            .iter()
-            .find(|key| key.name() == name.get_ref().as_ref());
-        let Some(key) = known else {
-            let names: Vec<_> = keys.iter().map(|key| key.name()).collect();
-            let place = lines.place(name.span().start);
-            return Err(unknown_key(table, name.get_ref(), &names, &place));
-        };
-        fragment.push((*key, lines.locate(value)));
+/// A table with two names may stand in a file under both, but no key of it.
+fn refuse_twice(fragment: &Fragment) -> Result<(), ConfigError> {
+    for (index, (key, at)) in fragment.iter().enumerate() {
+        if let Some((_, first)) = fragment[..index].iter().find(|(other, _)| other == key) {
+            let text = format!("set at {} already; one of the two is allowed", first.place);
+            return Err(at.place.key_error(key, text));
+        }
     }
     Ok(())
 }
 
-/// The error for a key that a table does not have.
-pub(super) fn unknown_key(
-    table: &str,
+/// Adds the keys of one table, which the file calls `name`.
+fn parse_table(
+    table: Table,
     name: &str,
-    known: &[&'static str],
-    place: &Place,
-) -> ConfigError {
-    let guess = nearest(name, known).map_or(String::new(), |key| format!("did you mean {key}? "));
-    place.key_error(
-        format_args!("{table}.{}", shown_key(name)),
-        format_args!("unknown key; {guess}known here are {}", known.join(", ")),
-    )
-}
-
-/// The error for a name outside of all tables.
-fn unknown_top_level(name: &str, place: &Place) -> ConfigError {
-    let owner = Key::TABLES
-        .into_iter()
-        .find(|table| Key::of_table(table).iter().any(|key| key.name() == name));
-    let guess = match (owner, nearest(name, &Key::TABLES)) {
-        (Some(table), _) => format!("did you mean {name} below [{table}]? "),
-        (None, Some(table)) => format!("did you mean [{table}]? "),
-        (None, None) => String::new(),
-    };
-    place.key_error(
-        shown_key(name),
-        format_args!(
-            "unknown; {guess}known are the tables [{}], [[pin]]",
-            Key::TABLES.join("], [")
-        ),
-    )
-}
-
-/// A key's name as an error shows it: as it stands when it is a word, quoted otherwise.
-pub(super) fn shown_key(name: &str) -> String {
-    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if !name.is_empty() && name.chars().all(is_bare) {
-        excerpt(name)
-    } else {
-        format!("\"{}\"", excerpt(name))
+    entries: &DeTable<'_>,
+    lines: &Lines<'_>,
+    fragment: &mut Fragment,
+) -> Result<(), ConfigError> {
+    for (entry, value) in entries {
+        let Some(key) = table.key(entry.get_ref()) else {
+            let place = lines.place(entry.span().start);
+            return Err(unknown_key(
+                name,
+                entry.get_ref(),
+                &table.key_names(),
+                &place,
+            ));
+        };
+        let mut located = lines.locate(value);
+        if name != table.name() {
+            located.place = located.place.of_key(format!("{name}.{}", key.name()));
+        }
+        fragment.push((key, located));
     }
+    Ok(())
 }
 
 /// The parser's reason, on one line, with the text that it stumbled over.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::error::{ConfigError, Place};
-use crate::config::fragment::Fragment;
-use crate::config::key::Key;
-use crate::config::value::{Located, Value};
+use super::error::Place;
+use super::fragment::Fragment;
+use super::table::Key;
+use super::value::Located;
 
 /// The keys that are set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,32 +22,9 @@ impl Inputs {
         self.0.get(&key)
     }
 
-    /// Reads a key over the default that `field` holds; leaves it when no file sets the key.
-    pub(super) fn read<T>(
-        &self,
-        field: &mut T,
-        key: Key,
-        reader: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> Result<(), ConfigError> {
-        if let Some(at) = self.get(key) {
-            *field = reader(&at.value).map_err(|reason| at.place.key_error(key, reason))?;
-        }
-        Ok(())
-    }
-
-    /// The items of a key that takes an array; `allowed` says what it holds.
-    pub(super) fn list(&self, key: Key, allowed: &str) -> Result<Option<&[Located]>, ConfigError> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(Located {
-                value: Value::List(items),
-                ..
-            }) => Ok(Some(items)),
-            Some(other) => Err(other.place.key_error(
-                key,
-                format_args!("{} is no list; {allowed}", other.value.shown()),
-            )),
-        }
+    /// All that is set, in the order of the table.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &Located)> {
+        self.0.iter().map(|(key, at)| (*key, at))
     }
 
     /// Where a key's value stands; `None`: no file sets it.
@@ -62,6 +39,7 @@ mod tests {
 
     use super::*;
     use crate::config::fragment;
+    use crate::config::table::Table;
 
     #[test]
     fn a_later_file_overrides_key_by_key_and_arrays_as_a_whole() {
@@ -75,10 +53,14 @@ mod tests {
         ] {
             inputs.override_with(fragment::parse(text, &Place::file(Path::new(name))).unwrap());
         }
-        let place = |key| inputs.place(key).map(ToString::to_string);
-        assert_eq!(place(Key::BoxesCount).as_deref(), Some("b:2"));
-        assert_eq!(place(Key::BoxesRoot).as_deref(), Some("a:3"));
-        assert_eq!(place(Key::BoxesLocks), None);
-        assert_eq!(inputs.list(Key::SyscallsDeny, "").unwrap(), Some(&[][..]));
+        let place = |name| {
+            let place = inputs.place(Key::of(Table::Boxes, name));
+            place.map(ToString::to_string)
+        };
+        assert_eq!(place("count").as_deref(), Some("b:2"));
+        assert_eq!(place("root").as_deref(), Some("a:3"));
+        assert_eq!(place("locks"), None);
+        let denied = inputs.get(Key::of(Table::Syscalls, "deny")).unwrap();
+        assert!(denied.value.items().is_empty());
     }
 }

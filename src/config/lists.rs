@@ -1,31 +1,36 @@
-//! Inputs to settings: the keys that hold a list, which are directory rules, denied system calls, pins.
+//! Readers of the keys that hold a list, which are directory rules, denied system calls, pins.
 
 use std::ffi::OsStr;
 
-use crate::config::box_set::BoxSet;
-use crate::config::error::ConfigError;
-use crate::config::fragment::unknown_key;
-use crate::config::inputs::Inputs;
-use crate::config::key::Key;
-use crate::config::settings::Pin;
-use crate::config::value::{self, COUNT_MAX, Located, Value};
+use super::box_set::BoxSet;
+use super::error::ConfigError;
+use super::settings::Pin;
+use super::table::{Key, unknown_key};
+use super::value::{self, COUNT_MAX, Located, Value};
 use crate::dir_rule::{DirRequest, DirRule};
 use crate::quantity::CpuList;
 use crate::syscall_set::{Restriction, SyscallSet};
 
-/// `[directories] rules`; `None`: no file sets them.
-pub(super) fn directories(inputs: &Inputs) -> Result<Option<Vec<DirRule>>, ConfigError> {
-    let key = Key::DirectoriesRules;
+/// The items of a list; `allowed` says what it holds.
+fn items<'v>(key: Key, at: &'v Located, allowed: &str) -> Result<&'v [Located], ConfigError> {
+    match &at.value {
+        Value::List(items) => Ok(items),
+        other => {
+            let text = format_args!("{} is no list; {allowed}", other.shown());
+            Err(at.place.key_error(key, text))
+        }
+    }
+}
+
+/// Reads `[directories] rules`.
+pub(super) fn directories(key: Key, at: &Located) -> Result<Vec<DirRule>, ConfigError> {
     let allowed = "rules such as \"usr\" or \"box=./box:rw\" are allowed";
-    let Some(items) = inputs.list(key, allowed)? else {
-        return Ok(None);
-    };
     let mut rules: Vec<DirRule> = Vec::new();
-    for item in items {
+    for item in items(key, at, allowed)? {
         let rule = directory_rule(&item.value, &rules, allowed);
         rules.push(rule.map_err(|reason| item.place.key_error(key, reason))?);
     }
-    Ok(Some(rules))
+    Ok(rules)
 }
 
 /// Reads one rule. The list stands alone, so one that takes away or replaces is a mistake.
@@ -45,30 +50,26 @@ fn directory_rule(value: &Value, before: &[DirRule], allowed: &str) -> Result<Di
     }
 }
 
-/// `[syscalls] deny`; `None`: no file sets it.
-pub(super) fn syscalls(inputs: &Inputs) -> Result<Option<SyscallSet>, ConfigError> {
-    let key = Key::SyscallsDeny;
+/// Reads `[syscalls] deny`.
+pub(super) fn syscalls(key: Key, at: &Located) -> Result<SyscallSet, ConfigError> {
     let allowed = format!(
         "{} are allowed",
         Restriction::ALL.map(Restriction::name).join(", ")
     );
-    let Some(items) = inputs.list(key, &allowed)? else {
-        return Ok(None);
-    };
     let mut set = SyscallSet::EMPTY;
-    for item in items {
+    for item in items(key, at, &allowed)? {
         let name = item.value.text(&allowed);
         let restriction =
             name.and_then(|name| Restriction::from_name(name).map_err(|error| error.to_string()));
         set = set.with(restriction.map_err(|reason| item.place.key_error(key, reason))?);
     }
-    Ok(Some(set))
+    Ok(set)
 }
 
-/// `[[pin]]`; none is the default.
-pub(super) fn pins(inputs: &Inputs) -> Result<Vec<Pin>, ConfigError> {
+/// Reads `[[pin]]`.
+pub(super) fn pins(key: Key, at: &Located) -> Result<Vec<Pin>, ConfigError> {
     let allowed = "tables [[pin]] are allowed";
-    let items = inputs.list(Key::Pin, allowed)?.unwrap_or_default();
+    let items = items(key, at, allowed)?;
     items.iter().map(|item| pin(item, allowed)).collect()
 }
 
@@ -77,7 +78,7 @@ fn pin(item: &Located, allowed: &str) -> Result<Pin, ConfigError> {
         let shown = item.value.shown();
         return Err(item
             .place
-            .key_error(Key::Pin, format_args!("{shown} is no pin; {allowed}")));
+            .key_error(Key::PIN, format_args!("{shown} is no pin; {allowed}")));
     };
     let (mut boxes, mut cpus, mut mems) = (None, None, None);
     for (name, at) in entries {
@@ -86,18 +87,18 @@ fn pin(item: &Located, allowed: &str) -> Result<Pin, ConfigError> {
             "boxes" => boxes = Some(box_set(&at.value).map_err(refused)?),
             "cpus" => cpus = Some(cpu_list(&at.value).map_err(refused)?),
             "mems" => mems = Some(cpu_list(&at.value).map_err(refused)?),
-            _ => return Err(unknown_key("pin", name, &Key::PIN_KEYS, &at.place)),
+            _ => return Err(unknown_key("pin", name, &Key::OF_PIN, &at.place)),
         }
     }
     match boxes {
         Some(boxes) if cpus.is_some() || mems.is_some() => Ok(Pin { boxes, cpus, mems }),
         Some(_) => Err(item.place.key_error(
-            Key::Pin,
+            Key::PIN,
             "pins to nothing; cpus, mems or both must be given",
         )),
         None => Err(item
             .place
-            .key_error(Key::Pin, "names no box; boxes = \"0-3\" must be given")),
+            .key_error(Key::PIN, "names no box; boxes = \"0-3\" must be given")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::config::{ConfigFiles, ConfigSource, Loaded, load};
+use super::{ConfigFiles, ConfigSource, Loaded, load};
 
 /// A directory in the place of `/etc/isolate`, with the ranges of a subid user beside it.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The configuration: `isolate.toml` and its drop-ins, or else the file of isolate, in three stages.
 //!
-//! * a *fragment* is what one file says: keys, values, lines (`fragment.rs`, or `isolate_format.rs` when it is
+//! * a *fragment* is what one file says: keys, values, lines (`fragment.rs`, or `isolate/format.rs` when it is
 //!   isolate's, from `files.rs`);
 //! * the *inputs* are all fragments merged key by key, the later file wins (`inputs.rs`);
 //! * the *settings* are read, checked and complete (`resolve.rs`, `boxes.rs`, `lists.rs`); nothing else
@@ -14,31 +14,30 @@ pub(crate) mod box_set;
 mod boxes;
 pub(crate) mod ceilings;
 pub(crate) mod error;
+mod field;
 mod files;
 mod fragment;
-pub(crate) mod import;
 mod inputs;
-mod isolate_file;
-mod isolate_format;
-mod isolate_key;
-mod key;
+pub(crate) mod isolate;
 mod lists;
 #[cfg(test)]
 mod machine;
 mod print;
 mod resolve;
 pub(crate) mod settings;
+mod spelling;
 mod subid;
+mod table;
 mod value;
 
 use std::path::{Path, PathBuf};
 
-pub(crate) use crate::config::error::ConfigError;
-use crate::config::error::Place;
-use crate::config::fragment::Fragment;
-use crate::config::inputs::Inputs;
-use crate::config::settings::Settings;
-use crate::config::subid::SubIds;
+pub(crate) use error::ConfigError;
+use error::Place;
+use fragment::Fragment;
+use inputs::Inputs;
+use settings::Settings;
+use subid::SubIds;
 
 /// The files that a configuration is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,7 +139,7 @@ fn read(files: &ConfigFiles) -> Result<Vec<(PathBuf, Fragment)>, ConfigError> {
                 fragments.push(parse(path, text)?);
             }
             if fragments.is_empty() {
-                fragments.extend(isolate_file::read_installed(old)?);
+                fragments.extend(isolate::read_installed(old)?);
             }
         }
     }

@@ -3,18 +3,16 @@
 //! Reading the text gives the same settings again. Every value has a comment `# FILE:LINE` or `# default`.
 
 use std::fmt::{self, Display};
-use std::path::Path;
-use std::time::Duration;
 
 use toml::Value;
 
-use crate::config::Loaded;
-use crate::config::ceilings::Ceilings;
-use crate::config::error::{Place, one_line};
-use crate::config::key::{CeilingKey, Key, Limit};
-use crate::config::settings::{DIRECTORIES, Limits, Settings};
-use crate::config::value::{UNLIMITED, Value as Input};
-use crate::quantity::Bytes;
+use super::Loaded;
+use super::error::{Place, one_line};
+use super::field::Field;
+use super::settings::DIRECTORIES;
+use super::table::{Key, Table};
+
+const SUBID_USER: Key = Key::of(Table::Boxes, "subid_user");
 
 impl Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -24,9 +22,9 @@ impl Display for Loaded {
         for file in &self.files {
             writeln!(f, "# read: {}", one_line(&file.to_string_lossy()))?;
         }
-        for table in Key::TABLES {
-            writeln!(f, "\n[{table}]")?;
-            for key in Key::of_table(table) {
+        for table in Table::SINGLE {
+            writeln!(f, "\n[{}]", table.name())?;
+            for key in table.keys() {
                 self.write_key(f, key)?;
             }
         }
@@ -55,78 +53,53 @@ impl Loaded {
     /// Where the value that holds for the key was set; `None`: nowhere, it is the default.
     fn origin(&self, key: Key) -> Option<&Place> {
         if self.follows_from_subid_user(key) {
-            return self.inputs.place(Key::BoxesSubidUser);
+            return self.inputs.place(SUBID_USER);
         }
-        match key {
-            // `exec` has a default of its own here, which [defaults] does not reach.
-            Key::Exec(Limit::Processes) => self.inputs.place(key),
-            Key::Exec(limit) => {
-                let own = self.inputs.place(key);
-                own.or_else(|| self.inputs.place(Key::Defaults(limit)))
-            }
-            _ => self.inputs.place(key),
+        let own = self.inputs.place(key);
+        // `exec` has a default of its own for this one, which [defaults] does not reach.
+        if key.table() != Table::Exec || key.name() == "processes" {
+            return own;
         }
+        own.or_else(|| self.inputs.place(key.within(Table::Defaults)))
     }
 
     fn follows_from_subid_user(&self, key: Key) -> bool {
-        matches!(
-            key,
-            Key::BoxesCount | Key::BoxesFirstUid | Key::BoxesFirstGid
-        ) && self.inputs.place(Key::BoxesSubidUser).is_some()
+        let is_of_boxes = key.table() == Table::Boxes;
+        is_of_boxes
+            && matches!(key.name(), "count" | "first_uid" | "first_gid")
+            && self.inputs.place(SUBID_USER).is_some()
             && self.inputs.place(key).is_none()
     }
 
     /// The value that holds for a key, as TOML; `None`: there is none.
     fn shown(&self, key: Key) -> Option<Value> {
-        let Settings {
-            boxes,
-            cgroup,
-            defaults,
-            exec,
-            ceilings,
-            syscalls,
-            directories: _,
-            pins: _,
-        } = &self.settings;
-        match key {
-            Key::BoxesRoot => Some(path(&boxes.root)),
-            Key::BoxesLocks => Some(path(&boxes.locks)),
-            Key::BoxesCount => Some(boxes.count.into()),
-            Key::BoxesFirstUid => Some(boxes.first_uid.into()),
-            Key::BoxesFirstGid => Some(boxes.first_gid.into()),
-            Key::BoxesSubidUser => self.written(key),
-            Key::BoxesOnlyRootInits => Some(boxes.only_root_inits.into()),
-            Key::CgroupManager => Some(cgroup.manager.name().into()),
-            Key::CgroupRoot => cgroup.root.as_deref().map(path),
-            Key::CgroupSlice => Some(cgroup.slice.as_str().into()),
-            Key::Defaults(limit) => Some(limit_of(defaults, limit)),
-            Key::Exec(limit) => Some(limit_of(exec, limit)),
-            Key::Limits(ceiling) => Some(ceiling_of(ceilings, ceiling)),
-            Key::DirectoriesRules => self.written(key).or_else(|| Some(list(DIRECTORIES))),
-            Key::SyscallsDeny => Some(list(syscalls.names())),
-            Key::Pin => None,
+        let mut settings = self.settings.clone();
+        let field = key.field(&mut settings);
+        match &field {
+            Field::Rules(_) => Some(self.rules(key)),
+            _ => field.shown(),
         }
     }
 
-    /// The value as the file has it: a string, a number or a list of strings.
-    fn written(&self, key: Key) -> Option<Value> {
-        self.inputs.get(key).map(|at| match &at.value {
-            Input::List(items) => list(items.iter().map(|item| item.value.as_written())),
-            other => other.as_written().into(),
-        })
+    /// Rules for directories as the file has them.
+    fn rules(&self, key: Key) -> Value {
+        match self.inputs.get(key) {
+            Some(at) => list(at.value.items().iter().map(|item| item.value.as_written())),
+            None => list(DIRECTORIES),
+        }
     }
 
     fn write_pins(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.settings.pins.is_empty() {
             return writeln!(f, "\n# [[pin]]: there is none");
         }
-        let written = self.inputs.get(Key::Pin).map(|at| at.value.items());
+        let written = self.inputs.get(Key::PIN).map(|at| at.value.items());
         for (pin, at) in self.settings.pins.iter().zip(written.unwrap_or_default()) {
             writeln!(f, "\n[[pin]]")?;
             let cpus = pin.cpus.as_ref().map(|list| list.as_str().to_owned());
             let mems = pin.mems.as_ref().map(|list| list.as_str().to_owned());
             let values = [Some(pin.boxes.to_string()), cpus, mems];
-            for (name, value) in Key::PIN_KEYS.into_iter().zip(values) {
+            for (name, value) in Key::OF_PIN.into_iter().zip(values) {
                 if let Some(value) = value {
                     let entries = at.value.entries().iter();
                     let own = entries.into_iter().find(|(other, _)| other == name);
@@ -139,67 +112,8 @@ impl Loaded {
     }
 }
 
-fn path(path: &Path) -> Value {
-    path.to_string_lossy().into_owned().into()
-}
-
 fn list<'t>(texts: impl IntoIterator<Item = &'t str>) -> Value {
     Value::Array(texts.into_iter().map(Value::from).collect())
-}
-
-fn limit_of(limits: &Limits, limit: Limit) -> Value {
-    match limit {
-        Limit::Time => or_unlimited(limits.time, seconds),
-        Limit::ExtraTime => or_unlimited(limits.extra_time, seconds),
-        Limit::WallTime => or_unlimited(limits.wall_time, seconds),
-        Limit::Mem => or_unlimited(limits.address_space, size),
-        Limit::CgMem => or_unlimited(limits.cg_mem, size),
-        Limit::Stack => or_unlimited(limits.stack, size),
-        Limit::Fsize => or_unlimited(limits.file_size, size),
-        Limit::Core => size(limits.core),
-        Limit::OpenFiles => or_unlimited(limits.open_files, Value::from),
-        Limit::Processes => or_unlimited(limits.processes, Value::from),
-    }
-}
-
-fn ceiling_of(ceilings: &Ceilings, key: CeilingKey) -> Value {
-    let Ceilings {
-        user,
-        total,
-        wall_time,
-        disk,
-    } = ceilings;
-    let percent = |percent| format!("{percent}%").into();
-    match key {
-        CeilingKey::Boxes => or_unlimited(user.boxes, Value::from),
-        CeilingKey::Runs => or_unlimited(user.runs, Value::from),
-        CeilingKey::Memory => or_unlimited(user.memory, size),
-        CeilingKey::Processes => or_unlimited(user.processes, Value::from),
-        CeilingKey::CpuQuota => or_unlimited(user.cpu_quota, percent),
-        CeilingKey::WallTime => or_unlimited(*wall_time, seconds),
-        CeilingKey::Disk => or_unlimited(*disk, size),
-        CeilingKey::TotalBoxes => or_unlimited(total.boxes, Value::from),
-        CeilingKey::TotalRuns => or_unlimited(total.runs, Value::from),
-        CeilingKey::TotalMemory => or_unlimited(total.memory, size),
-        CeilingKey::TotalProcesses => or_unlimited(total.processes, Value::from),
-        CeilingKey::TotalCpuQuota => or_unlimited(total.cpu_quota, percent),
-    }
-}
-
-fn or_unlimited<T>(limit: Option<T>, shown: impl FnOnce(T) -> Value) -> Value {
-    limit.map_or(UNLIMITED.into(), shown)
-}
-
-/// A time in seconds, exact to the microsecond: `2s`, `0.3s`.
-fn seconds(time: Duration) -> Value {
-    let fraction = format!("{:06}", time.subsec_micros());
-    let fraction = fraction.trim_end_matches('0');
-    let point = if fraction.is_empty() { "" } else { "." };
-    format!("{}{point}{fraction}s", time.as_secs()).into()
-}
-
-fn size(size: Bytes) -> Value {
-    size.to_string().into()
 }
 
 #[cfg(test)]

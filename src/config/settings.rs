@@ -6,8 +6,8 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::box_set::BoxSet;
-use crate::config::ceilings::Ceilings;
+use super::box_set::BoxSet;
+use super::ceilings::Ceilings;
 use crate::dir_rule::{DirRequest, DirRule};
 use crate::quantity::{BoxId, Bytes, CpuList};
 use crate::syscall_set::SyscallSet;
@@ -23,7 +23,7 @@ pub(crate) struct Settings {
     pub(crate) defaults: Limits,
     /// `[exec]`: limits of `exec` that the command line leaves open; `[defaults]` is merged in already.
     pub(crate) exec: Limits,
-    /// `[limits]`: what users who are not root may have.
+    /// `[ceilings]`: what users who are not root may have.
     pub(crate) ceilings: Ceilings,
     /// `[directories] rules`, in order, each place at most once.
     pub(crate) directories: Vec<DirRule>,
@@ -46,6 +46,8 @@ pub(crate) struct BoxSettings {
     pub(crate) first_uid: u32,
     /// The first of the gids, above 0; the last one stays below 2^32-2.
     pub(crate) first_gid: u32,
+    /// `subid_user`: whose subordinate ids those above are.
+    pub(crate) subid_user: Option<String>,
     /// Whether only root may make a box (isolate's `restricted_init`).
     pub(crate) only_root_inits: bool,
 }
@@ -172,6 +174,7 @@ impl Default for BoxSettings {
             count: 1000,
             first_uid: 60_000,
             first_gid: 60_000,
+            subid_user: None,
             only_root_inits: false,
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Format of both: `USER:FIRST:COUNT` on each line, USER by name or by number; see subuid(5).
 
-use crate::config::error::{ConfigError, Place};
-use crate::config::value::excerpt;
+use super::error::{ConfigError, Place};
+use super::value::excerpt;
 
 /// A range of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,10 +2,11 @@
 //!
 //! A reader's error is the text after `FILE:LINE: KEY: `; whoever calls it knows those.
 
+use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use crate::config::error::{Place, one_line};
+use super::error::{Place, one_line};
 use crate::quantity::{Bytes, parse_time};
 
 /// A value and its place.
@@ -127,18 +128,20 @@ pub(super) fn switch(value: &Value) -> Result<bool, String> {
     }
 }
 
-/// Reads a whole number from `least` to `most`.
-pub(super) fn whole(value: &Value, least: u32, most: u32) -> Result<u32, String> {
+/// Reads a whole number of a range.
+pub(super) fn whole(value: &Value, range: RangeInclusive<u32>) -> Result<u32, String> {
     let number = match value {
         Value::Integer(number) => number.parse().ok(),
         _ => None,
     };
     number
-        .filter(|number| (least..=most).contains(number))
+        .filter(|number| range.contains(number))
         .ok_or_else(|| {
             format!(
-                "{} is out of range; whole numbers from {least} to {most} are allowed",
-                value.shown()
+                "{} is out of range; whole numbers from {} to {} are allowed",
+                value.shown(),
+                range.start(),
+                range.end()
             )
         })
 }
@@ -193,7 +196,7 @@ pub(super) fn size_limit(value: &Value) -> Result<Option<Bytes>, String> {
 /// Reads a limit of a number of things; `None` is no limit.
 pub(super) fn count_limit(value: &Value) -> Result<Option<u32>, String> {
     let count = |value: &Value| {
-        whole(value, 0, COUNT_MAX).map_err(|reason| format!("{reason}, and \"unlimited\""))
+        whole(value, 0..=COUNT_MAX).map_err(|reason| format!("{reason}, and \"unlimited\""))
     };
     unlimited_or(value, count, 0)
 }

@@ -10,7 +10,7 @@ const RUN: [&str; 3] = ["--run", "--", "/bin/true"];
 
 fn limited(limits: &str) -> TestBox {
     let test_box = TestBox::with_manager("systemd").called_by(ALICE);
-    test_box.config(&format!("[limits]\n{limits}\n"))
+    test_box.config(&format!("[ceilings]\n{limits}\n"))
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn memory_is_added_up_and_needs_a_control_group() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_cpu_quota_is_that_of_a_users_slice_and_goes_with_the_configuration() {
     let quotas = "cpu_quota = '20%'\ntotal_cpu_quota = '150%'\n";
-    let slice = "slice = 'testquota.slice'\n[limits]\n";
+    let slice = "slice = 'testquota.slice'\n[ceilings]\n";
     let test_box = TestBox::with_manager("systemd").called_by(ALICE);
     let test_box = test_box.config(&format!("{slice}{quotas}"));
     let all = Path::new("/sys/fs/cgroup/testquota.slice");

@@ -5,21 +5,21 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 
+use super::format::{self, IsolateFile};
+use super::key::Cgroups;
 use crate::config::error::{ConfigError, Place};
 use crate::config::files;
 use crate::config::fragment::Fragment;
-use crate::config::isolate_format::{self, IsolateFile};
-use crate::config::isolate_key::Cgroups;
 use crate::request::ImportSource;
 
 /// Reads the first of the files that is there. A directory of that name is none: `/etc/isolate` is isolate's
 /// file, or else the directory of our own.
-pub(super) fn read_installed(
+pub(in crate::config) fn read_installed(
     paths: &[PathBuf],
 ) -> Result<Option<(PathBuf, Fragment)>, ConfigError> {
     for path in paths.iter().filter(|path| !path.is_dir()) {
         if let Some(text) = files::read_bytes_if_present(path)? {
-            let file = isolate_format::parse(&text, &Place::file(path), &MACHINE)?;
+            let file = format::parse(&text, &Place::file(path), &MACHINE)?;
             return Ok(Some((path.clone(), file.fragment)));
         }
     }
@@ -36,7 +36,7 @@ pub(super) fn read(source: &ImportSource) -> Result<(IsolateFile, Place), Config
         }
         ImportSource::File(path) => (Place::file(path), files::read_bytes(path)?),
     };
-    let file = isolate_format::parse(&text, &place, &MACHINE)?;
+    let file = format::parse(&text, &place, &MACHINE)?;
     Ok((file, place))
 }
 

@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::Path;
 
 use crate::config::error::{ConfigError, Place};
-use crate::config::fragment::{shown_key, unknown_key};
-use crate::config::key::{Key, nearest};
 use crate::config::settings::Manager;
+use crate::config::spelling::nearest;
+use crate::config::table::{Key, Table, shown_key, unknown_key};
 use crate::config::value::{self, COUNT_MAX, Located, Value, excerpt};
 use crate::syscall_set::SyscallSet;
 
@@ -145,19 +145,34 @@ impl IsolateKey {
         written.text("")?;
         let integer = |number: u32| Value::Integer(number.to_string());
         let (key, value) = match self {
-            Self::BoxRoot => (Key::BoxesRoot, written),
-            Self::LockRoot => (Key::BoxesLocks, written),
-            Self::SubidUser => (Key::BoxesSubidUser, written),
-            Self::FirstUid => (Key::BoxesFirstUid, integer(whole(text, 1)?)),
-            Self::FirstGid => (Key::BoxesFirstGid, integer(whole(text, 1)?)),
-            Self::NumBoxes => (Key::BoxesCount, integer(whole(text, 1)?)),
+            Self::BoxRoot => (const { Key::of(Table::Boxes, "root") }, written),
+            Self::LockRoot => (const { Key::of(Table::Boxes, "locks") }, written),
+            Self::SubidUser => (const { Key::of(Table::Boxes, "subid_user") }, written),
+            Self::FirstUid => (
+                const { Key::of(Table::Boxes, "first_uid") },
+                integer(whole(text, 1)?),
+            ),
+            Self::FirstGid => (
+                const { Key::of(Table::Boxes, "first_gid") },
+                integer(whole(text, 1)?),
+            ),
+            Self::NumBoxes => (
+                const { Key::of(Table::Boxes, "count") },
+                integer(whole(text, 1)?),
+            ),
             Self::RestrictedInit => {
                 let is_set = whole(text, 0)? != 0;
-                (Key::BoxesOnlyRootInits, Value::Boolean(is_set))
+                (
+                    const { Key::of(Table::Boxes, "only_root_inits") },
+                    Value::Boolean(is_set),
+                )
             }
             Self::SyscallFlags => {
                 let denied = SyscallSet::from_mask(whole(text, 0)?);
-                (Key::SyscallsDeny, names(denied, place))
+                (
+                    const { Key::of(Table::Syscalls, "deny") },
+                    names(denied, place),
+                )
             }
             Self::Cpus(id) => return Ok(Meaning::Pins(id, "cpus", written)),
             Self::Mems(id) => return Ok(Meaning::Pins(id, "mems", written)),
@@ -215,7 +230,7 @@ fn cg_root(written: Value, machine: &Cgroups<'_>) -> Result<Meaning, String> {
         let is_cgroup =
             |named: &Value| value::path(named).is_ok_and(|path| (machine.is_there)(&path));
         return Ok(match named.filter(is_cgroup) {
-            Some(root) => Meaning::Sets(vec![(Key::CgroupRoot, root)]),
+            Some(root) => Meaning::Sets(vec![(const { Key::of(Table::Cgroup, "root") }, root)]),
             None => Meaning::Nothing(format!(
                 "{shown} names no cgroup (v2) below the root of its hierarchy on this machine, {stays}"
             )),
@@ -228,7 +243,7 @@ fn cg_root(written: Value, machine: &Cgroups<'_>) -> Result<Meaning, String> {
     }
     let manager = Value::Text(Manager::Delegated.name().to_owned());
     Ok(Meaning::Sets(vec![
-        (Key::CgroupManager, manager),
-        (Key::CgroupRoot, written),
+        (const { Key::of(Table::Cgroup, "manager") }, manager),
+        (const { Key::of(Table::Cgroup, "root") }, written),
     ]))
 }

@@ -7,10 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use super::key::{Cgroups, IsolateKey, Meaning};
 use crate::config::error::{ConfigError, Place};
 use crate::config::fragment::Fragment;
-use crate::config::isolate_key::{Cgroups, IsolateKey, Meaning};
-use crate::config::key::Key;
+use crate::config::table::Key;
 use crate::config::value::{Located, Value, excerpt};
 
 /// What a configuration file of isolate says.
@@ -109,7 +109,7 @@ fn pin_list(pins: BTreeMap<u32, Vec<(String, Located)>>) -> Option<(Key, Located
     let pins: Vec<Located> = pins.collect();
     let place = pins.first()?.place.clone();
     let value = Value::List(pins);
-    Some((Key::Pin, Located { value, place }))
+    Some((Key::PIN, Located { value, place }))
 }
 
 #[cfg(test)]

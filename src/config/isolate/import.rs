@@ -4,13 +4,13 @@ use std::fmt::{self, Display};
 
 use toml::Value as Toml;
 
+use super::file;
+use super::format::{IsolateFile, LeftOut};
 use crate::config::error::{ConfigError, Place};
 use crate::config::inputs::Inputs;
-use crate::config::isolate_file;
-use crate::config::isolate_format::{IsolateFile, LeftOut};
-use crate::config::key::Key;
 use crate::config::resolve;
 use crate::config::subid::{IdRange, SubIds};
+use crate::config::table::{Key, Table};
 use crate::config::value::{COUNT_MAX, Located, Value};
 use crate::request::ImportSource;
 
@@ -23,7 +23,7 @@ pub(crate) struct Imported {
 
 /// Reads and checks a configuration file of isolate.
 pub(crate) fn import(source: &ImportSource) -> Result<Imported, ConfigError> {
-    let (file, from) = isolate_file::read(source)?;
+    let (file, from) = file::read(source)?;
     Imported::new(file, from)
 }
 
@@ -47,16 +47,15 @@ impl Imported {
         Ok(Self { file, from })
     }
 
-    fn write_table(&self, f: &mut fmt::Formatter<'_>, table: &str) -> fmt::Result {
-        let keys = Key::of_table(table);
+    fn write_table(&self, f: &mut fmt::Formatter<'_>, table: Table) -> fmt::Result {
         let mut values = self
             .file
             .fragment
             .iter()
-            .filter(|(key, _)| keys.contains(key))
+            .filter(|(key, _)| key.table() == table)
             .peekable();
         if values.peek().is_some() {
-            writeln!(f, "\n[{table}]")?;
+            writeln!(f, "\n[{}]", table.name())?;
         }
         values.try_for_each(|(key, at)| write_value(f, key.name(), at))
     }
@@ -76,10 +75,10 @@ impl Display for Imported {
         for LeftOut { place, reason } in &file.left_out {
             writeln!(f, "# left out: {}: {reason}", place.within_file())?;
         }
-        for table in Key::TABLES {
+        for table in Table::SINGLE {
             self.write_table(f, table)?;
         }
-        let pins = file.fragment.iter().filter(|(key, _)| *key == Key::Pin);
+        let pins = file.fragment.iter().filter(|(key, _)| *key == Key::PIN);
         for pin in pins.flat_map(|(_, at)| at.value.items()) {
             writeln!(f, "\n[[pin]]")?;
             for (name, at) in pin.value.entries() {
@@ -110,15 +109,15 @@ fn toml(value: &Value) -> Toml {
 mod tests {
     use std::path::Path;
 
+    use super::super::format;
+    use super::super::key::Cgroups;
     use super::*;
-    use crate::config::isolate_format;
-    use crate::config::isolate_key::Cgroups;
     use crate::config::machine::Machine;
 
     /// The file as TOML, on a machine where `/sys/fs/cgroup/judge` is a cgroup.
     fn import(text: &str) -> Result<String, String> {
         let place = Place::file(Path::new("/etc/isolate"));
-        isolate_format::parse(text.as_bytes(), &place, &MACHINE)
+        format::parse(text.as_bytes(), &place, &MACHINE)
             .and_then(|file| Imported::new(file, place))
             .map(|imported| imported.to_string())
             .map_err(|error| error.to_string())
@@ -196,7 +195,7 @@ mems = \"1\" # line 13, box3.mems
         };
         let place = Place::file(Path::new("f"));
         let mut direct = Inputs::default();
-        let file = isolate_format::parse(text.as_bytes(), &place, &MACHINE).unwrap();
+        let file = format::parse(text.as_bytes(), &place, &MACHINE).unwrap();
         direct.override_with(file.fragment);
         let toml = import(text).unwrap();
         let mut imported = Inputs::default();
