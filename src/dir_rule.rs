@@ -7,10 +7,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 /// One directory of the sandbox.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DirRule {
     /// Where it appears: relative to the new root, without `..`, never empty.
     pub(crate) inside: PathBuf,
@@ -21,7 +19,7 @@ pub(crate) struct DirRule {
 }
 
 /// What a rule shows inside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A path of the caller's, absolute.
     Host(PathBuf),
@@ -34,7 +32,7 @@ pub(crate) enum Source {
 }
 
 /// The file systems that `fs` may name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileSystem {
     /// The processes of the sandbox; others' are invisible (`hidepid=2`).
     Proc,
@@ -59,7 +57,7 @@ impl FileSystem {
 }
 
 /// Options of a rule. All off: read-only, nosuid, nodev, with everything mounted below.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct DirFlags {
     /// `rw`: writable.
     pub(crate) writable: bool,
@@ -74,7 +72,7 @@ pub(crate) struct DirFlags {
 }
 
 /// What one `--dir` asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DirRequest {
     /// Add the rule, or replace the one with the same `inside` at its position.
     Set(DirRule),

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use nix::errno::Errno;
+
 /// An error and all its causes on one line.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = reason(error);
@@ -14,15 +16,14 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// The words of an error; without the number that the standard library puts behind those of the system.
+/// The words of an error; without the number and the name that others put around those of the system.
 fn reason(error: &(dyn Error + 'static)) -> String {
-    match error
-        .downcast_ref::<std::io::Error>()
+    let io = error.downcast_ref::<std::io::Error>();
+    let errno = io
         .and_then(std::io::Error::raw_os_error)
-    {
-        Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),
-        None => error.to_string(),
-    }
+        .map(Errno::from_raw)
+        .or_else(|| error.downcast_ref::<Errno>().copied());
+    errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())
 }
 
 /// One line without characters that a terminal obeys: names of files are in messages.
@@ -62,5 +63,6 @@ mod tests {
         assert_eq!(chain(&error), "cannot open 'x': No such file or directory");
         let alone = std::io::Error::from_raw_os_error(libc::ENOSPC);
         assert_eq!(chain(&alone), "No space left on device");
+        assert_eq!(chain(&Errno::ENOSPC), "No space left on device");
     }
 }

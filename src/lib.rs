@@ -26,6 +26,7 @@
 //!
 //! This is a library so that what reads other people's bytes can be fuzzed (`fuzz/`); it is of use to nobody else.
 
+mod answer;
 mod box_dir;
 mod broker;
 mod bus;
@@ -38,18 +39,16 @@ mod config;
 mod dir_rule;
 mod environment;
 mod error;
-mod inheritance;
+mod failure;
 mod keeper;
 mod launch;
 mod logging;
-mod opened_dirs;
 mod output;
 mod plan;
 mod polkit;
 mod quantity;
 mod report;
 mod request;
-mod result_files;
 mod sys;
 mod syscall_set;
 mod systemd;
@@ -57,20 +56,20 @@ mod systemd;
 use std::cell::RefCell;
 use std::process::ExitCode;
 
+use answer::{Answer, Results};
 /// What the fuzz targets call: `cargo fuzz` sets this.
 #[cfg(fuzzing)]
 pub use broker::fuzzing;
-use caller::Caller;
+use caller::{Caller, OpenedDirs, ResultFiles};
 use cli::{Call, CliError};
 use clock::Moment;
-use commands::{Answer, Context, Failure, Results};
+use commands::Context;
 use config::settings::BoxSettings;
 use config::{ConfigError, ConfigSource, Loaded};
+use failure::Failure;
 use keeper::Signals;
 use nix::sys::stat::{Mode, umask};
-use opened_dirs::OpenedDirs;
 use request::{Command, Request};
-use result_files::ResultFiles;
 
 /// The exit code of a call that was refused or did not work.
 const EXIT_FAILURE: u8 = 2;
@@ -99,11 +98,7 @@ pub fn main() -> ExitCode {
         },
         Err(CliError::Usage(message)) => {
             forget_old_results();
-            Answer {
-                stderr: Some(message),
-                code: EXIT_FAILURE,
-                ..Answer::default()
-            }
+            Answer::complain(message, EXIT_FAILURE)
         }
     };
     print(&answer)
@@ -133,16 +128,12 @@ fn forget_old_results() {
         Caller::of_process(None, None),
         config::load(&ConfigSource::new(None)),
     ) {
-        result_files::empty(&meta, caller, &loaded.settings.boxes.root);
+        caller::empty(&meta, caller, &loaded.settings.boxes.root);
     }
 }
 
 fn refused(failure: &Failure, code: u8) -> Answer {
-    Answer {
-        stderr: Some(failure.to_string()),
-        code,
-        ..Answer::default()
-    }
+    Answer::complain(failure.to_string(), code)
 }
 
 fn answer(request: Request) -> Answer {
@@ -168,7 +159,12 @@ fn answer(request: Request) -> Answer {
     };
     let asked = match Moment::now() {
         Ok(asked) => asked,
-        Err(errno) => return refused(&errno.into(), code),
+        Err(errno) => {
+            return refused(
+                &Failure::at("cannot read the clock (CLOCK_MONOTONIC)")(errno),
+                code,
+            );
+        }
     };
     // Root's word is enough. Whoever is not root asks the broker, which reads a configuration of its own; here it says
     // where boxes are, if anything is to be written that may lie in one.
@@ -197,7 +193,7 @@ fn answer(request: Request) -> Answer {
         }
         Err(failure) => {
             // The failure itself is what matters if this does not work either.
-            drop(files.write(&Results::of_failure(&failure)));
+            drop(files.write_failure(&failure));
             refused(&failure, code)
         }
     }

@@ -25,6 +25,15 @@ impl std::error::Error for QuantityError {}
 /// The largest number that isolate takes for a size, a count or an id: 2^31 - 1.
 const NUMBER_MAX: u64 = i32::MAX as u64;
 
+/// A user and a group: whom files belong to, or as whom processes run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ids {
+    /// The user.
+    pub(crate) uid: u32,
+    /// The group.
+    pub(crate) gid: u32,
+}
+
 /// A size in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Bytes(pub(crate) u64);
@@ -174,7 +183,7 @@ impl fmt::Display for BoxId {
 }
 
 /// `--quota=blocks,inodes`: what the box's uid may use on the file system of the box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DiskQuota {
     /// Blocks of 1 KiB (quotactl(2), `dqb_bhardlimit`).
     pub(crate) blocks: u32,
@@ -198,7 +207,7 @@ impl DiskQuota {
 }
 
 /// A list of CPUs or memory nodes in the kernel's list format: `0-3,8`. See cpuset(7), "List format".
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CpuList(String);
 
 impl CpuList {

@@ -4,13 +4,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, Bytes, DiskQuota};
 
 /// Which box.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BoxChoice {
     /// This one.
     Number(BoxId),
@@ -19,7 +17,7 @@ pub(crate) enum BoxChoice {
 }
 
 /// What to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
     /// Make a box.
     Init,
@@ -56,7 +54,7 @@ pub(crate) struct BrokerOptions {
 }
 
 /// One call of the program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Request {
     /// What to do.
     pub(crate) command: Command,
@@ -117,7 +115,7 @@ pub(crate) struct Request {
 }
 
 /// Where the meta file or the report goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OutputTarget {
     /// `-`.
     Stdout,
@@ -126,7 +124,7 @@ pub(crate) enum OutputTarget {
 }
 
 /// Where the program's standard error goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StderrRequest {
     /// The caller's own.
     Inherit,
@@ -137,7 +135,7 @@ pub(crate) enum StderrRequest {
 }
 
 /// Limits as asked for. `None`: the configured default; zero: no limit, as in isolate.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LimitRequest {
     /// `--time`, CPU time.
     pub(crate) time: Option<Duration>,
@@ -162,7 +160,7 @@ pub(crate) struct LimitRequest {
 }
 
 /// One `--env`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EnvRule {
     /// `VAR`: the caller's value; nothing when the caller has none.
     Inherit(OsString),

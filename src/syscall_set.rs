@@ -4,10 +4,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
 /// One group of system calls that the program is denied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Restriction {
     /// keyctl(2), add_key(2), request_key(2): keyrings are shared with whoever has the same uid.
     Keyctl,
@@ -63,7 +61,7 @@ impl Restriction {
 }
 
 /// Which restrictions hold. Default: all of them, as in isolate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SyscallSet(u32);
 
 /// The sum of all of isolate's flags.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use crate::failure::Explained;
+
 /// Why the directory of a box could not be made, given away, limited or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BoxDirError {
@@ -78,7 +80,7 @@ impl fmt::Display for BoxDirError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Os { step, path, errno } => {
-                write!(f, "cannot {step} '{}': {errno}", Shown(path))
+                write!(f, "cannot {step} '{}': {}", Shown(path), errno.desc())
             }
             Self::Unfit { path, reason } => write!(f, "'{}' {reason}", Shown(path)),
             Self::MountPoint { path } => write!(
@@ -112,11 +114,12 @@ impl fmt::Display for BoxDirError {
                     ),
                     Errno::EPERM | Errno::EACCES => write!(
                         f,
-                        "{errno}: CAP_SYS_ADMIN is needed, and in a container that its filter of \
-                         system calls lets quotactl_fd pass"
+                        "{}: CAP_SYS_ADMIN is needed, and in a container that its filter of \
+                         system calls lets quotactl_fd pass",
+                        errno.desc()
                     ),
                     Errno::ERANGE => f.write_str("the quota is larger than the file system takes"),
-                    errno => write!(f, "{errno}"),
+                    errno => f.write_str(errno.desc()),
                 }
             }
         }
@@ -124,6 +127,8 @@ impl fmt::Display for BoxDirError {
 }
 
 impl std::error::Error for BoxDirError {}
+
+impl Explained for BoxDirError {}
 
 /// A path for a message: names that a hostile program chose must not reach a terminal or a log raw,
 /// and a path may be megabytes long.
@@ -185,7 +190,7 @@ mod tests {
         let path = Path::new("/boxes/7/box/x");
         assert_eq!(
             BoxDirError::at("open", path)(Errno::EACCES).to_string(),
-            "cannot open '/boxes/7/box/x': EACCES: Permission denied"
+            "cannot open '/boxes/7/box/x': Permission denied"
         );
         assert_eq!(
             BoxDirError::at("open", path)(Errno::ENOTDIR).to_string(),
@@ -206,7 +211,7 @@ mod tests {
             (Errno::EOPNOTSUPP, "ext4 or xfs"),
             (Errno::EPERM, "CAP_SYS_ADMIN"),
             (Errno::ERANGE, "larger"),
-            (Errno::EIO, "EIO"),
+            (Errno::EIO, ": I/O error"),
         ] {
             let path = PathBuf::from("/boxes/7");
             let text = BoxDirError::Quota { path, errno }.to_string();

@@ -39,21 +39,12 @@ pub(crate) use lock::{Absent, Busy, Lock, LockError};
 pub(crate) use record::Record;
 pub(crate) use stragglers::wait_for_stragglers;
 
-use crate::quantity::BoxId;
+use crate::quantity::{BoxId, Ids as Owner};
 use giving::{Whose, give, give_dir};
 use open::open_dir;
 use place::{check_owner, make_place, open_place};
 use removal::Removal;
 use tree::walk;
-
-/// A user and a group: whom files belong to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Owner {
-    /// The user.
-    pub(crate) uid: u32,
-    /// The group.
-    pub(crate) gid: u32,
-}
 
 /// What becomes of the symbolic links, devices, FIFOs and sockets in a box before and after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

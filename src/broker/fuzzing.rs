@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use super::protocol::{ANNOUNCEMENT, Announcement, Called, Reply};
 use super::server;
-use crate::inheritance::Inheritance;
+use crate::caller::Inheritance;
 
 static OWN: LazyLock<Inheritance> =
     LazyLock::new(|| Inheritance::of_process().expect("a process has limits"));

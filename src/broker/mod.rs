@@ -17,7 +17,7 @@
 //! Nothing that the caller names is resolved on the privileged side, and nothing of their environment, working
 //! directory, umask, limits, signals or terminal is there: what counts of these comes as data or as descriptors.
 
-use crate::commands::Failure;
+use crate::failure::Failure;
 use crate::request::Request;
 
 mod bounded;

@@ -22,8 +22,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use serde::{Deserialize, Serialize};
 
 use super::bounded;
-use crate::commands::{Answer, Results};
-use crate::inheritance::Inheritance;
+use crate::answer::{Answer, Results};
+use crate::caller::Inheritance;
+use crate::failure::Explained;
 
 /// The version of all this. A service that was upgraded and not restarted speaks another one than its callers.
 pub(crate) const VERSION: u32 = 1;
@@ -79,6 +80,8 @@ impl fmt::Display for ProtocolError {
 }
 
 impl std::error::Error for ProtocolError {}
+
+impl Explained for ProtocolError {}
 
 /// What comes first: how much follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use nix::sys::socket::MsgFlags;
 use super::protocol::{
     ANNOUNCEMENT, Announcement, LONGEST_PACKET, MOST_DESCRIPTORS_AT_ONCE, ProtocolError, Reply,
 };
+use crate::failure::Explained;
 use crate::sys::socket::{receive_packet, send_packet};
 
 /// Why a message did not go or come.
@@ -50,6 +51,8 @@ impl std::error::Error for WireError {
         }
     }
 }
+
+impl Explained for WireError {}
 
 impl From<ProtocolError> for WireError {
     fn from(error: ProtocolError) -> Self {

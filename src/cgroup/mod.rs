@@ -22,6 +22,8 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use crate::failure::Explained;
+
 /// What could not be done to a cgroup, on which, and why.
 #[derive(Debug)]
 pub(crate) struct CgroupError {
@@ -49,6 +51,8 @@ impl std::error::Error for CgroupError {
         Some(&self.source)
     }
 }
+
+impl Explained for CgroupError {}
 
 /// One cgroup, held by its directory: a name that is reused later cannot be mistaken for it.
 #[derive(Debug)]

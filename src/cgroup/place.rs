@@ -8,6 +8,7 @@ use super::{Cgroup, hierarchy};
 use crate::bus::Bus;
 use crate::config::settings::{CgroupSettings, Manager};
 use crate::error::chain;
+use crate::failure::Explained;
 
 /// Where the cgroup of a run comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,8 @@ impl fmt::Display for PlaceError {
 }
 
 impl std::error::Error for PlaceError {}
+
+impl Explained for PlaceError {}
 
 /// What the choice depends on.
 #[derive(Debug, Clone)]

@@ -10,6 +10,7 @@ use std::fmt;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
+use crate::failure::Explained;
 use crate::request::{BrokerOptions, Command, ImportSource, LimitRequest, Request, StderrRequest};
 use getopt::{Operands, Words};
 pub(crate) use mistake::meta_before_mistake;
@@ -61,6 +62,8 @@ impl fmt::Display for CliError {
 }
 
 impl std::error::Error for CliError {}
+
+impl Explained for CliError {}
 
 /// Reads a command line, the program's own name included.
 pub(crate) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Call, CliError> {

@@ -8,7 +8,7 @@ use crate::cgroup::Subtree;
 use crate::launch::{Holder, Namespaces};
 use crate::systemd::{Held, Scope, ScopeRequest, ScopeSpec};
 
-use super::Failure;
+use crate::failure::Failure;
 
 /// What takes long to make and may be of use to the next run. `None` is still to be made.
 #[derive(Debug, Default)]
@@ -49,7 +49,7 @@ pub(super) enum State {
 impl ScopeAhead {
     /// Asks for one. The calling process must have one thread only.
     pub(crate) fn ask(spec: ScopeSpec, bus: Bus) -> Result<Self, Failure> {
-        let holder = Holder::make()?;
+        let holder = Holder::make().map_err(Failure::at("cannot make a holder for the scope"))?;
         let held = Held {
             pid: holder.pid(),
             pidfd: holder.pidfd(),

@@ -9,9 +9,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::ahead::{Ahead, ScopeAhead};
 use super::run_cgroups::Cgroups;
-use super::{Context, Failure, Rights};
+use super::{Context, Rights};
 use crate::box_dir::{BoxDir, Lock, Record};
 use crate::cgroup::{Place, Subtree};
+use crate::failure::Failure;
 use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
 use crate::launch::{Foreground, InitSetup, Namespaces, ProgramSetup};
@@ -54,7 +55,10 @@ impl BoxRun<'_> {
         }
         // A rule, a descriptor: what the caller may have open at most is more than enough, what is usual is not.
         if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-            setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
+            let raised = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+            raised.map_err(Failure::at(
+                "cannot raise the limit of open files (RLIMIT_NOFILE)",
+            ))?;
         }
         // The handshake goes on while the sandbox is laid out.
         let Ahead {
@@ -208,11 +212,12 @@ impl BoxRun<'_> {
             Some(Foreground::OwnSession(_)) | None => None,
         };
         // Our copies keep pipes open whose end somebody waits for when the program has closed them.
-        nix::unistd::dup2_stdin(&setup.null)?;
-        nix::unistd::dup2_stdout(&setup.null)?;
+        let let_go = Failure::at("cannot put /dev/null in the place of the program's streams");
+        nix::unistd::dup2_stdin(&setup.null).map_err(&let_go)?;
+        nix::unistd::dup2_stdout(&setup.null).map_err(&let_go)?;
         if self.context.line.is_some() {
             // Otherwise it is where this process tells how the run ended.
-            nix::unistd::dup2_stderr(&setup.null)?;
+            nix::unistd::dup2_stderr(&setup.null).map_err(&let_go)?;
         }
         drop(setup);
         let outcome = {

@@ -1,14 +1,16 @@
 //! `--init` and `--cleanup`: boxes come and go.
 
+use super::Context;
 use super::free_box::take_any;
-use super::{Answer, Context, Failure};
+use crate::answer::Answer;
 use crate::box_dir::{
-    Absent, BoxDir, Busy, Census, LeaseError, Lock, Owner, Record, holders, wait_for_stragglers,
+    Absent, BoxDir, Busy, Census, LeaseError, Lock, Record, holders, wait_for_stragglers,
 };
 use crate::cgroup::{Place, Subtree};
+use crate::failure::Failure;
 use crate::plan::{BoxPlan, ceilings};
 use crate::polkit::Action;
-use crate::quantity::{BoxId, DiskQuota};
+use crate::quantity::{BoxId, DiskQuota, Ids};
 use crate::request::BoxChoice;
 
 /// Makes a box, or makes it anew; prints its path.
@@ -58,10 +60,7 @@ pub(crate) fn init(context: &Context) -> Result<Answer, Failure> {
         drop(remove(&plan, &lock, Some(record.ids), Some(&place)));
     }
     let box_dir = made?;
-    Ok(Answer {
-        stdout: format!("{}\n", box_dir.path().display()),
-        ..Answer::default()
-    })
+    Ok(Answer::tell(format!("{}\n", box_dir.path().display())))
 }
 
 /// Removes a box, whatever state it is in. That there is none is no error.
@@ -130,7 +129,7 @@ pub(super) fn claim(
     cg: bool,
     place: &Place,
 ) -> Result<Record, Failure> {
-    let claim = || lock.claim(plan.pool, before, context.caller.owner(), cg);
+    let claim = || lock.claim(plan.pool, before, context.caller.ids(), cg);
     // Others who make boxes wait until ours is among those that are counted.
     let _turn = match before {
         Some(before) if before.owner.uid == context.caller.uid => None,
@@ -197,7 +196,7 @@ pub(super) fn create(
 pub(super) fn remove(
     plan: &BoxPlan,
     lock: &Lock,
-    ids: Option<Owner>,
+    ids: Option<Ids>,
     place: Option<&Place>,
 ) -> Result<(), Failure> {
     remove_traces(plan, place, ids)?;
@@ -208,7 +207,7 @@ pub(super) fn remove(
 pub(super) fn remove_traces(
     plan: &BoxPlan,
     place: Option<&Place>,
-    ids: Option<Owner>,
+    ids: Option<Ids>,
 ) -> Result<(), Failure> {
     if let Some(Place::Delegated { root, .. }) = place {
         Subtree::remove_delegated(root, plan.id)?;
@@ -222,7 +221,7 @@ pub(super) fn remove_traces(
 }
 
 /// Lifts the quota of these ids. A file system without quotas has none to lift.
-fn lift_quota(box_dir: &BoxDir, ids: Owner) {
+fn lift_quota(box_dir: &BoxDir, ids: Ids) {
     if let Err(error) = box_dir.set_quota(None, ids.uid) {
         log::debug!("{error}");
     }

@@ -1,16 +1,14 @@
 //! `config import`: a configuration file of isolate as TOML.
 
-use super::{Answer, Failure};
+use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::config::isolate::import;
+use crate::failure::Failure;
 use crate::request::ImportSource;
 
 /// Reads the file and writes what it says. For everybody who can read it: nothing on this machine changes.
 pub(crate) fn import(source: &ImportSource) -> Result<Answer, Failure> {
     Caller::refuse_set_user_id()?;
     let imported = import::import(source)?;
-    Ok(Answer {
-        stdout: imported.to_string(),
-        ..Answer::default()
-    })
+    Ok(Answer::tell(imported.to_string()))
 }

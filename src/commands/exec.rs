@@ -3,7 +3,9 @@
 use super::box_run::BoxRun;
 use super::boxes::{claim, create, may_init, remove, remove_traces, settle};
 use super::free_box::take_box;
-use super::{Answer, Context, Failure, Results};
+use super::{Context, results_of};
+use crate::answer::{Answer, Results};
+use crate::failure::Failure;
 use crate::keeper::Signals;
 use crate::plan::RunPlan;
 use crate::report::{Ending, summary};
@@ -20,7 +22,8 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, Results), Failure> {
     let place = context.place()?;
     let (box_plan, lock) = take_box(context)?;
     // Not before: a wait for a busy box can be interrupted. Not later: from here on there is a box.
-    let signals = Signals::take_over(context.line.as_ref())?;
+    let signals = Signals::take_over(context.line.as_ref())
+        .map_err(Failure::at("cannot take over the signals of this process"))?;
     let plan = RunPlan::resolve(request, settings, place.clone(), box_plan.id, environment)?;
     let before = lock.record()?;
     if let Some(before) = &before {
@@ -52,5 +55,5 @@ pub(crate) fn exec(context: &Context) -> Result<(Answer, Results), Failure> {
         code: summary::exit_code(&finished.report),
         ..Answer::default()
     };
-    Ok((answer, Results::of_run(&finished)))
+    Ok((answer, results_of(&finished)))
 }

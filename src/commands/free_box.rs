@@ -1,8 +1,9 @@
 //! A box that nobody uses, for those who do not care which: `--box-id=auto`, and `exec`.
 
+use super::Context;
 use super::boxes::busy;
-use super::{Context, Failure};
 use crate::box_dir::{Absent, BoxDir, Busy, Lock, LockError};
+use crate::failure::Failure;
 use crate::plan::BoxPlan;
 use crate::quantity::BoxId;
 use crate::request::BoxChoice;

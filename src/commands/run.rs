@@ -2,8 +2,10 @@
 
 use super::box_run::BoxRun;
 use super::boxes::{box_plan, busy, check_known_owner, check_owner, settle};
-use super::{Answer, Context, Failure, Results};
+use super::{Context, results_of};
+use crate::answer::{Answer, Results};
 use crate::box_dir::{Absent, BoxDir, Lock, Record, SpecialFiles};
+use crate::failure::Failure;
 use crate::keeper::Signals;
 use crate::plan::RunPlan;
 use crate::report::{Ending, status_line};
@@ -49,7 +51,8 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
     let place = context.place()?;
     let plan = RunPlan::resolve(request, settings, place, box_plan.id, environment)?;
     let record = take_up(&box_dir, record, plan.special_files)?;
-    let signals = Signals::take_over(context.line.as_ref())?;
+    let signals = Signals::take_over(context.line.as_ref())
+        .map_err(Failure::at("cannot take over the signals of this process"))?;
     let finished = BoxRun {
         context,
         box_plan: &box_plan,
@@ -67,7 +70,7 @@ pub(crate) fn run(context: &Context) -> Result<(Answer, Results), Failure> {
         code: verdict.exit_code(),
         ..Answer::default()
     };
-    Ok((answer, Results::of_run(&finished)))
+    Ok((answer, results_of(&finished)))
 }
 
 /// Gives the files of a box back whose keeper was killed. Its owner, with whose rights the directories in it are opened,

@@ -2,10 +2,10 @@
 
 use std::os::fd::AsFd;
 
-use super::Failure;
 use super::ahead::{ScopeAhead, State};
 use crate::bus::{Bus, BusError};
 use crate::cgroup::{LeafLimits, Place, ScopeProcesses, Subtree};
+use crate::failure::Failure;
 use crate::keeper::CgroupState;
 use crate::launch::{self, Holder, Home, Init, InitSetup};
 use crate::plan::RunPlan;

@@ -1,9 +1,10 @@
 //! Commands that only tell: `--version`, `--check-config`, `--print-cg-root`.
 
-use super::{Answer, Failure};
+use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::cgroup::{Place, find_place};
 use crate::config::{self, ConfigSource};
+use crate::failure::Failure;
 use crate::systemd::slice_path;
 
 /// isolate's first line, which clients look for, and our own.
@@ -11,20 +12,14 @@ pub(crate) fn version() -> Answer {
     let version = env!("CARGO_PKG_VERSION");
     let stdout =
         format!("The process isolator {version}\nisolate-run {version}, a successor of isolate\n");
-    Answer {
-        stdout,
-        ..Answer::default()
-    }
+    Answer::tell(stdout)
 }
 
 /// The merged configuration, each value with its origin. For everybody who can read it.
 pub(crate) fn check_config(source: &ConfigSource) -> Result<Answer, Failure> {
     Caller::refuse_set_user_id()?;
     let loaded = config::load(source)?;
-    Ok(Answer {
-        stdout: loaded.to_string(),
-        ..Answer::default()
-    })
+    Ok(Answer::tell(loaded.to_string()))
 }
 
 /// The cgroup below which all runs live. For everybody.
@@ -38,8 +33,5 @@ pub(crate) fn print_cg_root(source: &ConfigSource) -> Result<Answer, Failure> {
             return Err(Failure::new(format!("there is no cgroup root: {reason}")));
         }
     };
-    Ok(Answer {
-        stdout: format!("{}\n", root.display()),
-        ..Answer::default()
-    })
+    Ok(Answer::tell(format!("{}\n", root.display())))
 }

@@ -6,6 +6,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::failure::Explained;
+
 /// A file, or a line of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -126,6 +128,8 @@ impl Error for ConfigError {
         self.source.as_ref().map(|source| source as &dyn Error)
     }
 }
+
+impl Explained for ConfigError {}
 
 /// The text with its control characters escaped, newlines among them.
 pub(super) fn one_line(text: &str) -> String {

@@ -11,7 +11,7 @@ mod phase;
 mod signals;
 mod systemd;
 
-pub(crate) use signals::{Line, Signals, watch};
+pub(crate) use signals::{Signals, watch};
 
 use std::cell::RefCell;
 use std::fmt;
@@ -24,6 +24,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cgroup::{Leaf, Subtree};
 use crate::clock::{Moment, Timer};
+use crate::failure::Explained;
 use crate::launch::failure::describe;
 use crate::launch::message::ToKeeper;
 use crate::launch::{Holder, Init, LEAVE_PATIENCE, online_cpus};
@@ -63,6 +64,8 @@ impl std::error::Error for KeeperError {
         Some(&self.source)
     }
 }
+
+impl Explained for KeeperError {}
 
 fn cannot<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> KeeperError {
     move |error| KeeperError {

@@ -27,8 +27,8 @@ use nix::unistd::{
 
 use super::message::{FromKeeper, StepFailure, ToKeeper};
 use super::step::Step;
+use crate::caller::Inheritance;
 use crate::clock::Moment;
-use crate::inheritance::Inheritance;
 use crate::plan::StderrPlan;
 use crate::sys::exec::Image;
 use crate::sys::{credentials, process};

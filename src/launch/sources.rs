@@ -11,10 +11,12 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
 
 use super::root::{Mount, MountSource};
-use crate::box_dir::{BoxDir, BoxDirError, Owner};
+use crate::box_dir::{BoxDir, BoxDirError};
 use crate::caller::Caller;
+use crate::caller::OpenedDirs;
 use crate::dir_rule::{DirRule, Source};
-use crate::opened_dirs::OpenedDirs;
+use crate::failure::Explained;
+use crate::quantity::Ids;
 use crate::sys::file::is_directory;
 use crate::sys::mount;
 
@@ -54,6 +56,8 @@ impl std::error::Error for SourceError {
     }
 }
 
+impl Explained for SourceError {}
+
 /// Where the sources of rules are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sources<'a> {
@@ -64,7 +68,7 @@ pub(crate) struct Sources<'a> {
     /// The box.
     pub(crate) box_dir: &'a BoxDir,
     /// The ids that its programs have.
-    pub(crate) ids: Owner,
+    pub(crate) ids: Ids,
 }
 
 impl Sources<'_> {

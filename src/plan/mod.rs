@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::resource::Resource;
 
-use crate::box_dir::{IdPool, Owner, SpecialFiles};
+use crate::box_dir::{IdPool, SpecialFiles};
 use crate::cgroup::{LeafLimits, Place};
 use crate::config::settings::{BoxSettings, Settings};
 use crate::dir_rule::{self, DirRule};
-use crate::quantity::{BoxId, CpuList, DiskQuota};
+use crate::failure::Explained;
+use crate::quantity::{BoxId, CpuList, DiskQuota, Ids};
 use crate::request::{Command, Request, StderrRequest};
 use crate::syscall_set::SyscallSet;
 
@@ -36,6 +37,8 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+impl Explained for Refusal {}
 
 /// One box: which, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +59,7 @@ impl BoxPlan {
         Self {
             id,
             pool: IdPool {
-                first: Owner {
+                first: Ids {
                     uid: boxes.first_uid,
                     gid: boxes.first_gid,
                 },

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Action;
 use crate::bus::BusError;
+use crate::failure::Explained;
 
 /// A "no". Whatever goes wrong is one.
 #[derive(Debug)]
@@ -156,6 +157,8 @@ impl std::error::Error for Denied {
         self.why.cause().map(|error| error as _)
     }
 }
+
+impl Explained for Denied {}
 
 /// How an administrator allows it.
 struct Remedy(Action);

@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use nix::sys::resource::Resource;
 
-use crate::box_dir::Owner;
 use crate::cgroup::LeafLimits;
 use crate::clock::Moment;
 use crate::config::settings::Manager;
-use crate::quantity::{BoxId, DiskQuota};
+use crate::quantity::{BoxId, DiskQuota, Ids};
 use crate::syscall_set::SyscallSet;
 
 /// How a run was held.
@@ -17,7 +16,7 @@ pub(crate) struct Circumstances {
     /// The box.
     pub(crate) box_id: BoxId,
     /// The ids of the program.
-    pub(crate) ids: Owner,
+    pub(crate) ids: Ids,
     /// Control-group mode.
     pub(crate) cg: bool,
     /// Who made the cgroup.

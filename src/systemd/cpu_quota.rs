@@ -13,6 +13,7 @@ use zbus::zvariant::Value;
 
 use super::unit::{MANAGER, MANAGER_PATH, SYSTEMD};
 use crate::bus::{Bus, BusError, Kind, serial};
+use crate::failure::Explained;
 
 /// How long systemd may take. A busy one has been seen to need seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,6 +36,8 @@ impl std::error::Error for QuotaError {
         Some(&self.source)
     }
 }
+
+impl Explained for QuotaError {}
 
 /// Has systemd set the quota of a slice, in percent of one CPU or `None` for no limit, unless it is in force already.
 /// `cgroup` is where the slice is, if it is there.

@@ -28,6 +28,7 @@ use crate::bus::{Bus, BusError};
 use crate::cgroup::hierarchy;
 use crate::clock::Timer;
 use crate::error::chain;
+use crate::failure::Explained;
 use crate::quantity::BoxId;
 
 /// What is asked of systemd.
@@ -125,6 +126,8 @@ impl std::error::Error for ScopeError {
         }
     }
 }
+
+impl Explained for ScopeError {}
 
 /// A scope that was asked for.
 #[derive(Debug)]

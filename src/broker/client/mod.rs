@@ -14,11 +14,12 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, soc
 use super::protocol::Called;
 use super::wire::{WireError, send_request};
 use super::{SOCKET, SOCKET_VARIABLE, of_root};
+use crate::answer::{Answer, Results};
 use crate::caller::Caller;
+use crate::caller::Inheritance;
+use crate::caller::OpenedDirs;
 use crate::clock::Moment;
-use crate::commands::{Answer, Failure, Results};
-use crate::inheritance::Inheritance;
-use crate::opened_dirs::OpenedDirs;
+use crate::failure::Failure;
 use crate::request::{Command, EnvRule, Request};
 use crate::sys::descriptors::take_over;
 use crate::sys::process::inheritable_descriptors;

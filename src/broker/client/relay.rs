@@ -11,15 +11,17 @@ use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::SignalFd;
 
 use super::terminal::Terminal;
+use crate::answer::{Answer, Results};
 use crate::broker::protocol::Reply;
 use crate::broker::wire::receive_reply;
-use crate::commands::{Answer, Failure, Results};
-use crate::keeper::{Line, watch};
+use crate::caller::Line;
+use crate::failure::Failure;
+use crate::keeper::watch;
 use crate::output::write_all;
 
 /// Takes over the signals that end a run, and the one that says that a terminal has another size.
-pub(super) fn take_over_signals() -> nix::Result<SignalFd> {
-    watch(&[Signal::SIGWINCH])
+pub(super) fn take_over_signals() -> Result<SignalFd, Failure> {
+    watch(&[Signal::SIGWINCH]).map_err(Failure::at("cannot take over the signals of this process"))
 }
 
 /// The conversation after the request.
@@ -53,8 +55,9 @@ impl<'a> Relay<'a> {
             // Our copies keep pipes open whose end somebody waits for when the program has closed them.
             let null = File::options().read(true).write(true).open("/dev/null");
             let null = null.map_err(Failure::at("cannot open /dev/null"))?;
-            nix::unistd::dup2_stdin(&null)?;
-            nix::unistd::dup2_stdout(&null)?;
+            let let_go = Failure::at("cannot put /dev/null in the place of the program's streams");
+            nix::unistd::dup2_stdin(&null).map_err(&let_go)?;
+            nix::unistd::dup2_stdout(&null).map_err(&let_go)?;
         }
         Ok(Self {
             connection,

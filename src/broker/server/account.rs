@@ -7,8 +7,8 @@ use nix::sys::socket::MsgFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::Failure;
 use crate::config::ceilings::Ceilings;
+use crate::failure::Failure;
 use crate::plan::ceilings::Amounts;
 use crate::sys::socket::{receive_packet, send_packet};
 use crate::systemd::ScopeSpec;

@@ -15,21 +15,24 @@ use super::adopt::adopt;
 use super::authorise;
 use super::peer::Peer;
 use super::spare::{Beginning, Prepared};
+use crate::answer::{Answer, Results};
 use crate::broker::of_root;
 use crate::broker::protocol::{Called, Reply};
 use crate::broker::wire::{receive_request, send_reply};
 use crate::caller::Caller;
+use crate::caller::Inheritance;
+use crate::caller::Line;
+use crate::caller::OpenedDirs;
 use crate::cgroup::{Place, find_place};
 use crate::cli::{self, Call};
 use crate::clock::Moment;
-use crate::commands::{Answer, Context, Failure, Results, Rights};
+use crate::commands::{Context, Rights};
 use crate::config::ceilings::Ceilings;
 use crate::config::settings::Settings;
 use crate::config::{self, ConfigSource};
-use crate::inheritance::Inheritance;
-use crate::keeper::{Line, Signals};
+use crate::failure::Failure;
+use crate::keeper::Signals;
 use crate::logging;
-use crate::opened_dirs::OpenedDirs;
 use crate::plan::ceilings;
 use crate::polkit::Authority;
 use crate::request::{Command, Request};
@@ -103,11 +106,16 @@ fn admit(
     mut prepared: Prepared,
     config: Option<&Path>,
 ) -> Result<(Context, Account), Failure> {
-    let mut account = Account::new(account)?;
+    let mut account =
+        Account::new(account).map_err(Failure::at("cannot hear the broker's own process"))?;
     // Those of the broker are not ours.
-    SigSet::empty().thread_set_mask()?;
-    Signals::hold_back_write_errors()?;
-    setsockopt(connection, SendTimeout, &TimeVal::new(REPLY_PATIENCE, 0))?;
+    let own_signals = SigSet::empty().thread_set_mask();
+    own_signals
+        .and_then(|()| Signals::hold_back_write_errors())
+        .map_err(Failure::at("cannot set which signals are blocked"))?;
+    setsockopt(connection, SendTimeout, &TimeVal::new(REPLY_PATIENCE, 0)).map_err(Failure::at(
+        "cannot bound the time for the answer on the caller's connection",
+    ))?;
     let Peer { ids, mut subject } = Peer::of(connection.as_fd())?;
     let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE)?;
     let called = Called::from_bytes(&bytes, descriptors.len())?;
@@ -129,11 +137,16 @@ fn admit(
     for action in authorise::needed(&request) {
         authority.ask(action, &details);
     }
-    let own = Inheritance::of_process()?;
+    let own = Inheritance::of_process();
+    let own = own.map_err(Failure::at(
+        "cannot find out the limits of the broker's process",
+    ))?;
     let inheritance = called.inheritance.clone().within(&own);
     let inheritance = inheritance
         .ok_or_else(|| Failure::new("the limits and CPUs of the caller make no sense"))?;
-    log_to(connection.as_fd(), request.verbosity)?;
+    log_to(connection.as_fd(), request.verbosity).map_err(Failure::at(
+        "cannot copy the caller's connection for what is logged",
+    ))?;
     let mut settings = config::load(&ConfigSource::new(config))?.settings;
     // A run is made ready meanwhile; its program begins when it is allowed. A person who is asked for a password takes
     // longer than a run may, and the other commands are done too soon.
@@ -145,8 +158,12 @@ fn admit(
     let place = give_slice(&mut settings, ids.uid)?;
     account.wait()?;
     // A caller who is gone ends this process, until the run begins: then it is the run that ends.
-    die_when_heard(connection.as_fd())?;
-    let line = connection.try_clone()?;
+    die_when_heard(connection.as_fd())
+        .map_err(Failure::at("cannot watch for the end of the caller"))?;
+    let line = connection.try_clone();
+    let line = line.map_err(Failure::at(
+        "cannot copy the caller's connection for their signals",
+    ))?;
     let context = Context {
         request,
         settings,

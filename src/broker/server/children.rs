@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::account::{Answer, Question, Told};
 use super::foresight::Foresight;
-use crate::commands::Failure;
+use crate::failure::Failure;
 use crate::plan::ceilings::Amounts;
 use crate::plan::ledger::Ledger;
 use crate::sys::process;

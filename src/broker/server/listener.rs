@@ -11,7 +11,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, getsockopt, listen, socket, sockopt,
 };
 
-use crate::commands::Failure;
+use crate::failure::Failure;
 use crate::sys::descriptors::handed_down;
 use crate::sys::socket::accept;
 

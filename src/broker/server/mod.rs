@@ -27,8 +27,8 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::caller::Caller;
-use crate::commands::Failure;
 use crate::error::chain;
+use crate::failure::Failure;
 use crate::output::write_all;
 use crate::request::BrokerOptions;
 use crate::sys::process::{self, Cloned};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::commands::Failure;
+use crate::failure::Failure;
 use crate::polkit::Subject;
 use crate::sys::process::{has_ended, pidfd_of};
 use crate::sys::socket::{PeerIds, peer_ids, peer_pidfd};

@@ -6,10 +6,10 @@ use std::path::Path;
 use super::attend::read;
 use super::authorise;
 use crate::broker::protocol::{Called, STANDARD};
+use crate::caller::Inheritance;
+use crate::caller::OpenedDirs;
 use crate::cgroup::find_place;
 use crate::config::{self, ConfigSource};
-use crate::inheritance::Inheritance;
-use crate::opened_dirs::OpenedDirs;
 use crate::systemd;
 
 /// Puts a request together, takes it in, and puts together what systemd would be asked.

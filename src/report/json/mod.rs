@@ -175,10 +175,9 @@ mod tests {
     use super::super::tests::{report, usage};
     use super::super::{KillReason, Stages};
     use super::*;
-    use crate::box_dir::Owner;
     use crate::cgroup::LeafLimits;
     use crate::config::settings::Manager;
-    use crate::quantity::{BoxId, Bytes, CpuList, DiskQuota};
+    use crate::quantity::{BoxId, Bytes, CpuList, DiskQuota, Ids};
     use crate::sys::process::Exit;
     use crate::syscall_set::SyscallSet;
 
@@ -186,7 +185,7 @@ mod tests {
         let at = |micros: u64| Some(Moment::from_nanoseconds(micros * 1000));
         Circumstances {
             box_id: BoxId(3),
-            ids: Owner {
+            ids: Ids {
                 uid: 60_003,
                 gid: 60_003,
             },

@@ -12,9 +12,11 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::Mode;
 
-use crate::caller::Caller;
-use crate::commands::{Failure, Results};
+use super::Caller;
+use crate::answer::Results;
+use crate::failure::Failure;
 use crate::output::write_all;
+use crate::report;
 use crate::request::{OutputTarget, Request};
 
 /// Where the results go, if anywhere.
@@ -61,6 +63,16 @@ impl ResultFiles {
             None => Ok(()),
         };
         write(self.meta, &results.meta).and(write(self.report, &results.report))
+    }
+
+    /// Writes that the call was refused, or failed before there was a run.
+    pub(crate) fn write_failure(self, failure: &Failure) -> Result<(), Failure> {
+        let meta = self.meta.map_or(Ok(()), |target| {
+            target.write(&report::meta::format_failure(failure.text()))
+        });
+        meta.and(self.report.map_or(Ok(()), |target| {
+            target.write(&report::json::format_failure(failure.text()))
+        }))
     }
 }
 

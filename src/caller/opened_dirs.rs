@@ -10,8 +10,9 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 
-use crate::caller::Caller;
+use super::Caller;
 use crate::dir_rule::{self, DirRequest, Source};
+use crate::failure::Failure;
 
 /// What came of opening each of them.
 #[derive(Debug, Default)]
@@ -27,9 +28,9 @@ struct OpenedDir {
 impl OpenedDirs {
     /// Opens everything that the requests name, with the caller's rights. What cannot be opened is no error yet: a rule
     /// may say `maybe`.
-    pub(crate) fn open(requests: &[DirRequest], caller: Caller) -> std::io::Result<Self> {
+    pub(crate) fn open(requests: &[DirRequest], caller: Caller) -> Result<Self, Failure> {
         let named = named(requests);
-        let opened = caller.with_rights(|| {
+        let with_rights = caller.with_rights(|| {
             let open = |path: &Path| open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
             named
                 .map(|(inside, path)| OpenedDir {
@@ -37,8 +38,12 @@ impl OpenedDirs {
                     opened: open(&path),
                 })
                 .collect()
-        })?;
-        Ok(Self(opened))
+        });
+        let step = format!(
+            "cannot open the directories (--dir) with the rights of user {}",
+            caller.uid
+        );
+        with_rights.map(Self).map_err(Failure::at(&step))
     }
 
     /// Puts together what [`Self::into_parts`] took apart on the other side, for the same requests; `None` when the

@@ -1,9 +1,21 @@
-//! Who asks: the user whose permissions count for every path that they name.
+//! Who asks, and all that they bring: the user whose permissions count for every path that they name, the directories that
+//! they named, the files for the results, what a program would inherit from them, and their signals.
+
+mod inheritance;
+mod opened_dirs;
+mod result_files;
+mod signals;
+
+pub(crate) use inheritance::Inheritance;
+pub(crate) use opened_dirs::OpenedDirs;
+pub(crate) use result_files::{ResultFiles, empty};
+pub(crate) use signals::Line;
 
 use std::fmt;
 use std::io;
 
-use crate::box_dir::Owner;
+use crate::failure::Explained;
+use crate::quantity::Ids;
 use crate::sys::credentials;
 
 /// The user who asked.
@@ -28,6 +40,8 @@ impl fmt::Display for CallerError {
 }
 
 impl std::error::Error for CallerError {}
+
+impl Explained for CallerError {}
 
 impl Caller {
     /// The user behind the calling process, or the one that root acts for.
@@ -73,9 +87,9 @@ impl Caller {
         ))
     }
 
-    /// The caller as an owner of files.
-    pub(crate) fn owner(self) -> Owner {
-        Owner {
+    /// The caller's ids.
+    pub(crate) fn ids(self) -> Ids {
+        Ids {
             uid: self.uid,
             gid: self.gid,
         }
