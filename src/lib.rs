@@ -15,12 +15,15 @@
 //! # From words to a run
 //!
 //! ```text
-//! argv ─────────cli──▶ Request ─┐
-//! isolate.toml ─config▶ Settings ├─ plan ─▶ BoxPlan, RunPlan ─ commands::run ─▶ Ending, Usage ─ report ─▶ words
+//! argv ─────────cli──▶ Call ────┐
+//! isolate.toml ─config▶ Settings ├─ plan ─▶ Granted, RunPlan ─ commands ─▶ Ending, Usage ─ report ─▶ Answer, Results
 //! who asks ─────caller▶ Caller ──┘
 //! ```
 //!
-//! Whoever is not root goes another way to the same place: the broker carries their command out ([`broker`]).
+//! A [`cli::Call`] is one of a few things, and [`carry_out`] decides by it. What is about a box, and nothing else, goes
+//! another way to the same place when the caller is not root: the broker carries it out ([`broker`]).
+//!
+//! A new command is a variant of `Call`, a file in `cli/` that reads it, and a file in `commands/` that does it.
 //!
 //! `plan`, `report`, `keeper::phase` and everything they use are pure; `sys` alone is unsafe.
 //!
@@ -37,7 +40,6 @@ mod clock;
 mod commands;
 mod config;
 mod dir_rule;
-mod environment;
 mod error;
 mod failure;
 mod keeper;
@@ -53,7 +55,6 @@ mod sys;
 mod syscall_set;
 mod systemd;
 
-use std::cell::RefCell;
 use std::process::ExitCode;
 
 use answer::{Answer, Results};
@@ -63,13 +64,13 @@ pub use broker::fuzzing;
 use caller::{Caller, OpenedDirs, ResultFiles};
 use cli::{Call, CliError};
 use clock::Moment;
-use commands::Context;
+use commands::{Ahead, Asked};
 use config::settings::BoxSettings;
 use config::{ConfigError, ConfigSource, Loaded};
 use failure::Failure;
 use keeper::Signals;
 use nix::sys::stat::{Mode, umask};
-use request::{Command, Request};
+use request::{BoxCall, BoxCommand};
 
 /// The exit code of a call that was refused or did not work.
 const EXIT_FAILURE: u8 = 2;
@@ -82,15 +83,7 @@ pub fn main() -> ExitCode {
         log::debug!("cannot block SIGXFSZ: {errno}");
     }
     let answer = match cli::parse(std::env::args_os()) {
-        Ok(Call::Request(request)) => answer(*request),
-        Ok(Call::ImportConfig(source)) => {
-            let done = commands::config_import::import(&source);
-            done.unwrap_or_else(|failure| refused(&failure, EXIT_FAILURE))
-        }
-        Ok(Call::Broker(options)) => {
-            let done = broker::server::run(&options).map(|()| Answer::default());
-            done.unwrap_or_else(|failure| refused(&failure, EXIT_FAILURE))
-        }
+        Ok(call) => carry_out(call),
         Err(CliError::Help { text, exit_code }) => Answer {
             stdout: text,
             code: exit_code,
@@ -102,6 +95,23 @@ pub fn main() -> ExitCode {
         }
     };
     print(&answer)
+}
+
+/// Does what was called for.
+fn carry_out(call: Call) -> Answer {
+    let mut code = EXIT_FAILURE;
+    let done = match call {
+        Call::Tell(tell) => commands::show::show(&tell),
+        Call::Import(source) => commands::config_import::import(&source),
+        Call::Serve(options) => broker::server::run(&options).map(|()| Answer::default()),
+        Call::Box(call) => {
+            if matches!(call.command, BoxCommand::Exec(_)) {
+                code = report::summary::EXIT_INTERNAL;
+            }
+            about_box(*call, code)
+        }
+    };
+    done.unwrap_or_else(|failure| Answer::complain(failure.text(), code))
 }
 
 /// The only place that writes to the standard descriptors. An output that nobody reads is no error, and
@@ -125,63 +135,32 @@ fn forget_old_results() {
         return;
     };
     if let (Ok(caller), Ok(loaded)) = (
-        Caller::of_process(None, None),
+        Caller::of_process(None),
         config::load(&ConfigSource::new(None)),
     ) {
         caller::empty(&meta, caller, &loaded.settings.boxes.root);
     }
 }
 
-fn refused(failure: &Failure, code: u8) -> Answer {
-    Answer::complain(failure.to_string(), code)
-}
-
-fn answer(request: Request) -> Answer {
-    logging::start(request.verbosity);
-    let source = ConfigSource::new(request.config.as_deref());
-    // For everybody, and without a box.
-    let told = match request.command {
-        Command::Version => Some(Ok(commands::show::version())),
-        Command::CheckConfig => Some(commands::show::check_config(&source)),
-        Command::PrintCgRoot => Some(commands::show::print_cg_root(&source)),
-        Command::Init | Command::Run | Command::Cleanup | Command::Exec => None,
-    };
-    let code = match request.command {
-        Command::Exec => report::summary::EXIT_INTERNAL,
-        _ => EXIT_FAILURE,
-    };
-    if let Some(told) = told {
-        return told.unwrap_or_else(|failure| refused(&failure, code));
-    }
-    let caller = match Caller::of_process(request.as_uid, request.as_gid) {
-        Ok(caller) => caller,
-        Err(error) => return refused(&error.into(), code),
-    };
-    let asked = match Moment::now() {
-        Ok(asked) => asked,
-        Err(errno) => {
-            return refused(
-                &Failure::at("cannot read the clock (CLOCK_MONOTONIC)")(errno),
-                code,
-            );
-        }
-    };
+/// Carries a call about a box out, here or by the broker, and writes the results. `code` is that of a failure.
+fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
+    logging::start(call.common.verbosity);
+    let caller = Caller::of_process(call.common.acts_for)?;
+    let asked = Moment::now().map_err(Failure::at("cannot read the clock (CLOCK_MONOTONIC)"))?;
     // Root's word is enough. Whoever is not root asks the broker, which reads a configuration of its own; here it says
     // where boxes are, if anything is to be written that may lie in one.
     let is_root = nix::unistd::geteuid().is_root();
-    let loaded = (is_root || ResultFiles::are_wanted(&request)).then(|| config::load(&source));
+    let source = ConfigSource::new(call.common.config.as_deref());
+    let loaded = (is_root || ResultFiles::are_wanted(&call.common)).then(|| config::load(&source));
     // The files for the results come first: whatever fails from here on is told there, too.
     let boxes = match &loaded {
         Some(Ok(loaded)) => loaded.settings.boxes.root.clone(),
         Some(Err(_)) | None => BoxSettings::default().root,
     };
-    let files = match ResultFiles::open(&request, caller, &boxes) {
-        Ok(files) => files,
-        Err(failure) => return refused(&failure, code),
-    };
+    let files = ResultFiles::open(&call.common, caller, &boxes)?;
     let done = match loaded {
-        Some(loaded) if is_root => carry_out(request, caller, asked, loaded),
-        _ => broker::client::ask(&request, caller, asked),
+        Some(loaded) if is_root => as_root(call, caller, asked, loaded),
+        _ => broker::client::ask(&call, caller, asked),
     };
     match done {
         Ok((mut answer, results)) => {
@@ -189,38 +168,33 @@ fn answer(request: Request) -> Answer {
                 answer.stderr = Some(failure.to_string());
                 answer.code = code;
             }
-            answer
+            Ok(answer)
         }
         Err(failure) => {
             // The failure itself is what matters if this does not work either.
             drop(files.write_failure(&failure));
-            refused(&failure, code)
+            Err(failure)
         }
     }
 }
 
-/// Carries the command out in this process.
-fn carry_out(
-    request: Request,
+/// Carries a call out in this process.
+fn as_root(
+    call: BoxCall,
     caller: Caller,
-    asked: Moment,
+    at: Moment,
     loaded: Result<Loaded, ConfigError>,
 ) -> Result<(Answer, Results), Failure> {
     let settings = loaded?.settings;
-    let directories = OpenedDirs::open(&request.dirs, caller)?;
-    let context = Context {
-        request,
-        settings,
-        place: None,
-        caller,
-        rights: None,
-        asked,
+    let asked = Asked {
+        directories: OpenedDirs::open(call.command.dirs(), caller)?,
+        granted: plan::grant(&call, &settings, None)?,
         environment: std::env::vars_os().collect(),
-        directories,
-        inheritance: None,
-        line: None,
-        ahead: RefCell::default(),
-        scope: RefCell::default(),
+        call,
+        settings,
+        caller,
+        at,
     };
-    context.carry_out()
+    let done = commands::carry_out(asked, None, &mut Ahead::default())?;
+    Ok((done.answer, done.results))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::dir_rule::DirRequest;
-use crate::quantity::{BoxId, Bytes, DiskQuota};
+use crate::quantity::{BoxId, Bytes, DiskQuota, Ids};
 
 /// Which box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,23 +16,26 @@ pub(crate) enum BoxChoice {
     Auto,
 }
 
-/// What to do.
+/// Something that is told to everybody, without a box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tell {
+    /// What.
+    pub(crate) topic: Topic,
+    /// `--config`: of this file instead of the installed configuration and its drop-ins.
+    pub(crate) config: Option<PathBuf>,
+    /// How often `-v` was given.
+    pub(crate) verbosity: u8,
+}
+
+/// What can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
-    /// Make a box.
-    Init,
-    /// Run a program in a box that was made before.
-    Run,
-    /// Remove a box.
-    Cleanup,
-    /// Take a free box, run, give the box back.
-    Exec,
-    /// Check the configuration and print the merged result.
-    CheckConfig,
-    /// Print the cgroup below which the runs live.
-    PrintCgRoot,
-    /// Print the version.
+pub(crate) enum Topic {
+    /// `--version`.
     Version,
+    /// `--check-config`: the merged configuration.
+    Config,
+    /// `--print-cg-root`: the cgroup below which the runs live.
+    CgRoot,
 }
 
 /// What `config import` reads.
@@ -53,21 +56,71 @@ pub(crate) struct BrokerOptions {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// One call of the program.
+/// A call about a box: root's is carried out in its own process, everybody else's by the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Request {
+pub(crate) struct BoxCall {
+    /// What every one of them is told.
+    pub(crate) common: Common,
     /// What to do.
-    pub(crate) command: Command,
-    /// The box; `None` is box 0, or any free box for [`Command::Exec`].
+    pub(crate) command: BoxCommand,
+}
+
+/// What to do with a box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BoxCommand {
+    /// `--init`: make it.
+    Init(Init),
+    /// `--run`: run a program in one that was made before.
+    Run(ProgramRequest),
+    /// `--cleanup`: remove it.
+    Cleanup,
+    /// `exec`: take a free one, run a program, give it back.
+    Exec(ProgramRequest),
+}
+
+/// What differs between the two commands that run a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RunKind {
+    /// `--run`, for judges, who say exactly what they want.
+    Run,
+    /// `exec`, for people at a shell.
+    Exec,
+}
+
+impl BoxCommand {
+    /// The program, if one is to be run.
+    pub(crate) fn program(&self) -> Option<(RunKind, &ProgramRequest)> {
+        match self {
+            Self::Run(program) => Some((RunKind::Run, program)),
+            Self::Exec(program) => Some((RunKind::Exec, program)),
+            Self::Init(_) | Self::Cleanup => None,
+        }
+    }
+
+    /// The rules for directories, `--dir`.
+    pub(crate) fn dirs(&self) -> &[DirRequest] {
+        self.program().map_or(&[], |(_, program)| &program.dirs)
+    }
+
+    /// The disk quota, `--quota`.
+    pub(crate) fn quota(&self) -> Option<DiskQuota> {
+        match self {
+            Self::Init(init) => init.quota,
+            Self::Run(program) | Self::Exec(program) => program.quota,
+            Self::Cleanup => None,
+        }
+    }
+}
+
+/// What every command about a box is told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Common {
+    /// The box; `None` is box 0, or any free box for `exec`.
     pub(crate) box_id: Option<BoxChoice>,
     /// `--cg`: control-group mode.
     pub(crate) cg: bool,
-    /// With `--cg`: CPU time is that of all processes; not with `--no-cg-timing`.
-    pub(crate) cg_timing: bool,
-    /// `--as-uid`.
-    pub(crate) as_uid: Option<u32>,
-    /// `--as-gid`.
-    pub(crate) as_gid: Option<u32>,
+    /// `--as-uid` and `--as-gid`.
+    pub(crate) acts_for: Option<Ids>,
     /// `--wait`: wait for a busy box instead of refusing.
     pub(crate) wait: bool,
     /// How often `-v` was given.
@@ -80,6 +133,22 @@ pub(crate) struct Request {
     pub(crate) report: Option<OutputTarget>,
     /// `--config`: this file instead of the installed configuration and its drop-ins.
     pub(crate) config: Option<PathBuf>,
+}
+
+/// What `--init` is told besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Init {
+    /// `--quota`.
+    pub(crate) quota: Option<DiskQuota>,
+}
+
+/// A program, and how it is to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ProgramRequest {
+    /// The program and its arguments.
+    pub(crate) argv: Vec<OsString>,
+    /// With `--cg`: CPU time is that of all processes; not with `--no-cg-timing`.
+    pub(crate) cg_timing: bool,
     /// Limits; `None` is the configured default.
     pub(crate) limits: LimitRequest,
     /// `--quota`.
@@ -110,8 +179,6 @@ pub(crate) struct Request {
     pub(crate) special_files: bool,
     /// `--syscalls`: the sum of isolate's flags.
     pub(crate) syscalls: Option<u32>,
-    /// The program and its arguments.
-    pub(crate) program: Vec<OsString>,
 }
 
 /// Where the meta file or the report goes.

@@ -129,6 +129,8 @@ impl fmt::Display for BoxDirError {
 impl std::error::Error for BoxDirError {}
 
 impl Explained for BoxDirError {}
+impl Explained for super::LockError {}
+impl Explained for super::LeaseError {}
 
 /// A path for a message: names that a hostile program chose must not reach a terminal or a log raw,
 /// and a path may be megabytes long.

@@ -9,7 +9,6 @@ use std::fmt;
 
 use super::lease_link::leased_uids;
 use super::{BoxDirError, Lock, LockError, Owner, Record};
-use crate::failure::Explained;
 use crate::quantity::BoxId;
 
 /// The ids that are there to be leased: `size` of them from `first` on, uid and gid together.
@@ -68,8 +67,6 @@ impl fmt::Display for LeaseError {
 }
 
 impl std::error::Error for LeaseError {}
-
-impl Explained for LeaseError {}
 
 impl Lock {
     /// Makes the box the owner's, with ids of its own: those that it had `before` if they still are in the pool.

@@ -20,7 +20,6 @@ use nix::sys::stat::{Mode, fchmod, fstat};
 use super::lease_link::Link;
 use super::place::{check_owner, errno, make_place, open_place};
 use super::{BoxDirError, Record};
-use crate::failure::Explained;
 use crate::quantity::BoxId;
 use crate::sys::file::lock_exclusively;
 
@@ -74,8 +73,6 @@ impl fmt::Display for LockError {
 }
 
 impl std::error::Error for LockError {}
-
-impl Explained for LockError {}
 
 /// A box's lock file, open.
 #[derive(Debug)]

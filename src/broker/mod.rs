@@ -18,7 +18,7 @@
 //! directory, umask, limits, signals or terminal is there: what counts of these comes as data or as descriptors.
 
 use crate::failure::Failure;
-use crate::request::Request;
+use crate::request::Common;
 
 mod bounded;
 pub(crate) mod client;
@@ -35,11 +35,11 @@ pub(crate) const SOCKET: &str = "/run/isolate/broker.sock";
 pub(crate) const SOCKET_VARIABLE: &str = "ISOLATE_RUN_BROKER";
 
 /// What root alone may ask for, and why; `None` when nothing is.
-fn of_root(request: &Request) -> Option<Failure> {
-    if request.as_uid.is_some() || request.as_gid.is_some() {
+fn of_root(common: &Common) -> Option<Failure> {
+    if common.acts_for.is_some() {
         return Some(Failure::new("Only root may use --as-uid and --as-gid"));
     }
-    request.config.as_ref().map(|_| {
+    common.config.as_ref().map(|_| {
         Failure::new(
             "Only root may choose the configuration (--config): others have that of isolate.service",
         )

@@ -17,7 +17,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 
 use serde::{Deserialize, Serialize};
 
@@ -153,10 +153,10 @@ impl Announcement {
 pub(crate) struct Called {
     /// The command line.
     #[serde(deserialize_with = "bounded::list")]
-    argv: Vec<Vec<u8>>,
+    pub(crate) argv: Vec<Vec<u8>>,
     /// The part of the environment that the command line speaks of.
     #[serde(deserialize_with = "bounded::list")]
-    environment: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) environment: Vec<(Vec<u8>, Vec<u8>)>,
     /// When they asked, as [`crate::clock::Moment`] has it.
     pub(crate) asked: u64,
     /// The numbers of the descriptors to be inherited, which come after the standard ones; rising.
@@ -169,32 +169,20 @@ pub(crate) struct Called {
     pub(crate) interactive: bool,
 }
 
-impl Called {
-    /// A request.
-    pub(crate) fn new(
-        argv: &[OsString],
-        environment: Vec<(OsString, OsString)>,
-        asked: u64,
-        inherited: Vec<i32>,
-        directories: Vec<i32>,
-        inheritance: Inheritance,
-        interactive: bool,
-    ) -> Self {
-        let bytes = |text: OsString| text.into_vec();
-        Self {
-            argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-            environment: environment
-                .into_iter()
-                .map(|(name, value)| (bytes(name), bytes(value)))
-                .collect(),
-            asked,
-            inherited,
-            directories,
-            inheritance,
-            interactive,
-        }
-    }
+/// Words as they travel.
+pub(crate) fn words(words: impl IntoIterator<Item = OsString>) -> Vec<Vec<u8>> {
+    words.into_iter().map(OsString::into_vec).collect()
+}
 
+/// Variables as they travel.
+pub(crate) fn variables(variables: Vec<(OsString, OsString)>) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let variables = variables.into_iter();
+    variables
+        .map(|(name, value)| (name.into_vec(), value.into_vec()))
+        .collect()
+}
+
+impl Called {
     /// The bytes that travel.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, ProtocolError> {
         postcard::to_stdvec(self).map_err(|_| ProtocolError::TooLong)
@@ -267,21 +255,21 @@ impl Reply {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     fn called() -> Called {
         let argv = ["isolate-run", "--run", "--", "/bin/\u{e9}"].map(OsString::from);
-        let inheritance = Inheritance::of_process().unwrap();
-        let environment = vec![("A".into(), OsString::from_vec(vec![0xff, b'=']))];
-        Called::new(
-            &argv,
-            environment,
-            7,
-            vec![3, 9],
-            vec![0, 2, 0],
-            inheritance,
-            true,
-        )
+        Called {
+            argv: words(argv),
+            environment: vec![(b"A".to_vec(), vec![0xff, b'='])],
+            asked: 7,
+            inherited: vec![3, 9],
+            directories: vec![0, 2, 0],
+            inheritance: Inheritance::of_process().unwrap(),
+            interactive: true,
+        }
     }
 
     #[test]

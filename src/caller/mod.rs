@@ -45,34 +45,22 @@ impl Explained for CallerError {}
 
 impl Caller {
     /// The user behind the calling process, or the one that root acts for.
-    pub(crate) fn of_process(
-        as_uid: Option<u32>,
-        as_gid: Option<u32>,
-    ) -> Result<Self, CallerError> {
+    pub(crate) fn of_process(acts_for: Option<Ids>) -> Result<Self, CallerError> {
         Self::refuse_set_user_id()?;
-        let (uid, gid) = (
-            nix::unistd::getuid().as_raw(),
-            nix::unistd::getgid().as_raw(),
-        );
-        let called_by_root = uid == 0;
-        if !called_by_root && (as_uid, as_gid) != (None, None) {
+        let own = Ids {
+            uid: nix::unistd::getuid().as_raw(),
+            gid: nix::unistd::getgid().as_raw(),
+        };
+        let called_by_root = own.uid == 0;
+        if !called_by_root && acts_for.is_some() {
             return Err(CallerError("Only root may use --as-uid and --as-gid"));
         }
-        match (as_uid, as_gid) {
-            (None, None) => Ok(Self {
-                uid,
-                gid,
-                called_by_root,
-            }),
-            (Some(uid), Some(gid)) => Ok(Self {
-                uid,
-                gid,
-                called_by_root,
-            }),
-            _ => Err(CallerError(
-                "--as-uid and --as-gid must be used either both or none",
-            )),
-        }
+        let Ids { uid, gid } = acts_for.unwrap_or(own);
+        Ok(Self {
+            uid,
+            gid,
+            called_by_root,
+        })
     }
 
     /// Refuses a process that has rights which its caller has not, from its file. A caller who chooses the configuration,

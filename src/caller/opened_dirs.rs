@@ -110,7 +110,7 @@ mod tests {
     }
 
     fn me() -> Caller {
-        Caller::of_process(None, None).unwrap()
+        Caller::of_process(None).unwrap()
     }
 
     #[test]

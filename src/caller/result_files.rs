@@ -17,7 +17,7 @@ use crate::answer::Results;
 use crate::failure::Failure;
 use crate::output::write_all;
 use crate::report;
-use crate::request::{OutputTarget, Request};
+use crate::request::{Common, OutputTarget};
 
 /// Where the results go, if anywhere.
 #[derive(Debug)]
@@ -36,23 +36,23 @@ struct Target {
 }
 
 impl ResultFiles {
-    /// Whether the request names any.
-    pub(crate) fn are_wanted(request: &Request) -> bool {
+    /// Whether the call names any.
+    pub(crate) fn are_wanted(common: &Common) -> bool {
         let is_file = |target: &Option<_>| matches!(target, Some(OutputTarget::File(_)));
-        is_file(&request.meta) || is_file(&request.report)
+        is_file(&common.meta) || is_file(&common.report)
     }
 
     /// Opens and empties what `--meta` and `--report` name, with the caller's rights. `boxes` is the directory
     /// of all boxes: programs have written below it.
-    pub(crate) fn open(request: &Request, caller: Caller, boxes: &Path) -> Result<Self, Failure> {
+    pub(crate) fn open(common: &Common, caller: Caller, boxes: &Path) -> Result<Self, Failure> {
         let open = |target: &Option<OutputTarget>, what| match target {
             None => Ok(None),
             Some(OutputTarget::Stdout) => Target::stdout(what).map(Some),
             Some(OutputTarget::File(path)) => Target::open(path, what, caller, boxes).map(Some),
         };
         Ok(Self {
-            meta: open(&request.meta, "meta file")?,
-            report: open(&request.report, "report")?,
+            meta: open(&common.meta, "meta file")?,
+            report: open(&common.report, "report")?,
         })
     }
 

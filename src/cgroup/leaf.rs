@@ -25,9 +25,12 @@ pub(crate) struct LeafLimits {
     pub(crate) mems: Option<CpuList>,
 }
 
+/// The controller without which these limits can be kept, too: an rlimit takes its place.
+const OPTIONAL: &str = "pids";
+
 impl LeafLimits {
-    /// The controllers without which these limits cannot be kept.
-    pub(crate) fn required_controllers(&self) -> Vec<&'static str> {
+    /// The controllers that keep these limits. All but those that can be done without ([`Self::requires`]) have to be there.
+    pub(crate) fn controllers(&self) -> Vec<&'static str> {
         let mut controllers = Vec::new();
         if self.controlled {
             controllers.push("memory");
@@ -35,7 +38,15 @@ impl LeafLimits {
         if self.cpus.is_some() || self.mems.is_some() {
             controllers.push("cpuset");
         }
+        if self.controlled {
+            controllers.push(OPTIONAL);
+        }
         controllers
+    }
+
+    /// Whether these limits cannot be kept without the controller.
+    pub(super) fn requires(controller: &str) -> bool {
+        controller != OPTIONAL
     }
 }
 

@@ -194,29 +194,25 @@ fn make_leaf(top: &Cgroup, limits: &LeafLimits) -> Result<Leaf, CgroupError> {
     Leaf::create(top, limits)
 }
 
-/// The controllers to enable: the required ones, and pids where it is to be had.
+/// The controllers to enable: those that the limits need, as far as they can be done without only where they are to be had.
 fn available(cgroup: &Cgroup, limits: &LeafLimits) -> Result<Vec<&'static str>, CgroupError> {
-    let mut wanted = limits.required_controllers();
-    if wanted.is_empty() && !limits.controlled {
+    let mut wanted = limits.controllers();
+    if wanted.is_empty() {
         return Ok(wanted);
     }
     let present = cgroup.controllers()?;
-    if let Some(missing) = wanted
-        .iter()
-        .find(|name| !present.iter().any(|have| have == *name))
-    {
-        return Err(CgroupError::new(
+    wanted.retain(|name| LeafLimits::requires(name) || present.iter().any(|have| have == name));
+    let missing = |name: &&&str| !present.iter().any(|have| have == **name);
+    match wanted.iter().find(missing) {
+        None => Ok(wanted),
+        Some(missing) => Err(CgroupError::new(
             format!("cannot limit the run in {}", cgroup.path().display()),
             io::Error::other(format!(
                 "the {missing} controller is not available there; enable it in cgroup.subtree_control of the cgroups \
                  above, or run without --cg"
             )),
-        ));
+        )),
     }
-    if limits.controlled && present.iter().any(|have| have == "pids") {
-        wanted.push("pids");
-    }
-    Ok(wanted)
 }
 
 /// Enables controllers in a cgroup that was given to us but may hold processes: in a container, the

@@ -151,7 +151,7 @@ fn first_char(bytes: &[u8]) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::options::IsolateLine;
+    use crate::cli::isolate::IsolateLine;
     use clap::CommandFactory;
 
     fn words(line: &str, operands: Operands) -> Result<String, String> {

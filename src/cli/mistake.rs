@@ -4,10 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
-
-use super::getopt::{self, Operands, Words};
-use super::options::{ExecLine, IsolateLine};
+use super::getopt::{self, Words};
 use super::spelling::Table;
 use super::verb::Verb;
 
@@ -25,11 +22,8 @@ pub(crate) fn meta_before_mistake(argv: impl IntoIterator<Item = OsString>) -> O
         return None;
     }
     let mut argv = argv.into_iter().peekable();
-    let (command, operands) = match Verb::take(&mut argv) {
-        Verb::Isolate => (IsolateLine::command(), Operands::Anywhere),
-        Verb::Exec => (ExecLine::command(), Operands::Last),
-        Verb::Config | Verb::Broker => return None,
-    };
+    let (command, operands) = Verb::take(&mut argv).results?;
+    let command = command();
     let mut words = Words::default();
     // Where the mistake is matters no more.
     drop(getopt::normalize(

@@ -1,154 +1,22 @@
-//! Every option, described for clap: names, types, help. The doc comments are the text of `--help`.
+//! The options that commands about a box share, described for clap: names, types, help. The doc comments are the text of
+//! `--help`.
 //!
 //! The name and the letter of an option stand here and nowhere else; `getopt` reads them from the
-//! command that clap derives. What options mean together is for `cli` to say.
+//! command that clap derives.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser};
+use clap::{ArgAction, Args};
 
 use super::value;
+use super::verb::Mistake;
 use crate::dir_rule::DirRequest;
-use crate::quantity::{self, Bytes, DiskQuota};
-use crate::request::{BoxChoice, EnvRule, OutputTarget};
-
-/// The command line as isolate takes it.
-#[derive(Debug, Parser)]
-#[command(
-    name = "isolate-run",
-    about = "Runs an untrusted program in a sandbox: limited, measured, and gone when its run ends.",
-    override_usage = "isolate-run [OPTIONS] --init
-       isolate-run [OPTIONS] --run -- PROGRAM [ARGUMENT]...
-       isolate-run [OPTIONS] --cleanup
-       isolate-run exec [OPTIONS] PROGRAM [ARGUMENT]...   (all three in one; see exec --help)
-       isolate-run config import FILE                     (see config --help)
-
-A SIZE is in KiB when bare, or has a unit: 512K, 64M, 1.5G. A TIME is in seconds when bare, or has
-a unit: 1.5s, 200ms, 2min. Of a repeated option the last one counts. Defaults of limits and the
-default directory rules may be configured otherwise.",
-    after_help = "Examples:
-  isolate-run --cg --init                          make box 0; prints its path, files go to PATH/box
-  isolate-run --cg -t1 -w5 --cg-mem=256M -M meta --run -- ./solution
-  isolate-run --cg --cleanup                       remove it
-  isolate-run exec -t 1 -p -d /etc -- /usr/bin/gcc --version
-
-Exit status of --run: 0 the program exited with 0; 1 it failed, was killed or ran out of time;
-2 it could not be run, or the command line is wrong.",
-    disable_help_flag = true,
-    no_binary_name = true,
-    args_override_self = true,
-    term_width = 100
-)]
-pub(super) struct IsolateLine {
-    #[command(flatten)]
-    pub(super) commands: CommandFlags,
-    #[command(flatten)]
-    pub(super) options: Options,
-}
-
-/// The options of `exec`.
-#[derive(Debug, Parser)]
-#[command(
-    name = "isolate-run exec",
-    about = "Takes a free box, runs a program in it, and gives the box back.",
-    override_usage = "isolate-run exec [OPTIONS] [--] PROGRAM [ARGUMENT]...
-
-The first word that is no option is the program; what follows it is the program's own. A SIZE is in
-KiB when bare, or has a unit: 512K, 64M, 1.5G. A TIME is in seconds when bare, or has a unit: 1.5s,
-200ms, 2min. Of a repeated option the last one counts. Defaults of limits and the default directory
-rules may be configured otherwise.",
-    after_help = "Examples:
-  isolate-run exec /bin/ls -l /
-  isolate-run exec -t 1 -w 5s --cg --cg-mem 256M /usr/bin/sort -n < numbers
-  isolate-run exec -p -e -d src=/home/me/src -c /src -- /usr/bin/python3 check.py",
-    disable_help_flag = true,
-    no_binary_name = true,
-    args_override_self = true,
-    term_width = 100
-)]
-pub(super) struct ExecLine {
-    #[command(flatten)]
-    pub(super) options: Options,
-}
-
-/// The options of `config`.
-#[derive(Debug, Parser)]
-#[command(
-    name = "isolate-run config",
-    about = "Writes what a configuration file of isolate says (key = value) as TOML to standard output.",
-    override_usage = "isolate-run config import FILE
-
-A FILE of - is standard input. Comments in the result say which line a value is from, and what was
-left out and why.
-
-Without any TOML file, isolate's /etc/isolate or else /usr/local/etc/isolate is read as it is.",
-    after_help = "Example:
-  isolate-run config import /etc/isolate > isolate.toml
-  isolate-run --config isolate.toml --check-config",
-    disable_help_flag = true,
-    no_binary_name = true,
-    args_override_self = true,
-    term_width = 100
-)]
-pub(super) struct ConfigLine {
-    /// Print this help
-    #[arg(short = 'h', long = "help", action = ArgAction::Help)]
-    _help: Option<bool>,
-}
-
-/// The options of `broker`.
-#[derive(Debug, Parser)]
-#[command(
-    name = "isolate-run broker",
-    about = "Serves users who are not root: carries their commands out if polkit allows it. isolate.service runs this.",
-    override_usage = "isolate-run broker [options]
-
-Without --socket, the listening socket is the one that systemd hands over (isolate.socket).",
-    after_help = "Example, for a trial:
-  isolate-run broker --socket /run/trial.sock
-  ISOLATE_RUN_BROKER=/run/trial.sock isolate-run exec /bin/echo hello",
-    disable_help_flag = true,
-    no_binary_name = true,
-    args_override_self = true,
-    term_width = 100
-)]
-pub(super) struct BrokerLine {
-    /// Listen on this socket, which is made; everybody may connect to it
-    #[arg(long, value_name = "FILE")]
-    pub(super) socket: Option<PathBuf>,
-    /// Use this configuration file instead of the installed one and its drop-ins
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
-    /// Print this help
-    #[arg(short = 'h', long = "help", action = ArgAction::Help)]
-    _help: Option<bool>,
-}
-
-/// isolate's commands, which look like options.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Commands (exactly one)")]
-#[group(skip)]
-pub(super) struct CommandFlags {
-    /// Make the box, or make it anew, and print its path
-    #[arg(long)]
-    pub(super) init: bool,
-    /// Run a program in the box
-    #[arg(long)]
-    pub(super) run: bool,
-    /// Remove the box; no error when there is none
-    #[arg(long)]
-    pub(super) cleanup: bool,
-    /// Check the configuration and print the merged result
-    #[arg(long)]
-    pub(super) check_config: bool,
-    /// Print the cgroup below which the runs live
-    #[arg(long)]
-    pub(super) print_cg_root: bool,
-    /// Print the version
-    #[arg(long)]
-    pub(super) version: bool,
-}
+use crate::quantity::{self, Bytes, DiskQuota, Ids};
+use crate::request::{
+    BoxChoice, Common, EnvRule, LimitRequest, OutputTarget, ProgramRequest, StderrRequest,
+};
 
 /// The options that both spellings of the command line have.
 #[derive(Debug, Args)]
@@ -168,6 +36,77 @@ pub(super) struct Options {
     pub(super) world: WorldOptions,
     #[command(flatten)]
     pub(super) output: OutputOptions,
+}
+
+impl Options {
+    /// Joins what was read: what every command is told, and how a program is run.
+    pub(super) fn join(self, argv: Vec<OsString>) -> Result<(Common, ProgramRequest), Mistake> {
+        let Self {
+            box_options,
+            limits,
+            cgroup,
+            files,
+            environment,
+            world,
+            output,
+        } = self;
+        let acts_for = match (box_options.as_uid, box_options.as_gid) {
+            (None, None) => None,
+            (Some(uid), Some(gid)) => Some(Ids { uid, gid }),
+            _ => {
+                return Err("--as-uid and --as-gid must be used either both or none"
+                    .to_owned()
+                    .into());
+            }
+        };
+        let common = Common {
+            box_id: box_options.box_id,
+            cg: cgroup.cg,
+            acts_for,
+            wait: box_options.wait,
+            verbosity: output.verbose,
+            silent: output.silent,
+            meta: output.meta,
+            report: output.report,
+            config: box_options.config,
+        };
+        let program = ProgramRequest {
+            argv,
+            cg_timing: !cgroup.no_cg_timing,
+            limits: LimitRequest {
+                time: limits.time,
+                extra_time: limits.extra_time,
+                wall_time: limits.wall_time,
+                address_space: limits.mem,
+                cg_mem: cgroup.cg_mem,
+                stack: limits.stack,
+                file_size: limits.fsize,
+                core: limits.core,
+                open_files: limits.open_files,
+                processes: limits.processes,
+            },
+            // Without blocks it is none, as in isolate.
+            quota: box_options.quota.filter(|quota| quota.blocks > 0),
+            dirs: files.dirs,
+            no_default_dirs: files.no_default_dirs,
+            full_env: environment.full_env,
+            env: environment.env,
+            stdin: files.stdin,
+            stdout: files.stdout,
+            stderr: match (files.stderr, files.stderr_to_stdout) {
+                (Some(file), _) => StderrRequest::File(file),
+                (None, true) => StderrRequest::ToStdout,
+                (None, false) => StderrRequest::Inherit,
+            },
+            chdir: files.chdir,
+            share_net: world.share_net,
+            inherit_fds: world.inherit_fds,
+            tty_hack: world.tty_hack,
+            special_files: files.special_files,
+            syscalls: world.syscalls,
+        };
+        Ok((common, program))
+    }
 }
 
 /// Which box, and for whom.

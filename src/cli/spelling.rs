@@ -119,7 +119,7 @@ impl<'a> Spelling<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::options::IsolateLine;
+    use crate::cli::isolate::IsolateLine;
     use clap::CommandFactory;
 
     #[test]

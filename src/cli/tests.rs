@@ -5,59 +5,109 @@ use std::time::Duration;
 
 use super::*;
 use crate::dir_rule::DirRequest;
-use crate::quantity::{BoxId, Bytes, DiskQuota};
-use crate::request::{BoxChoice, EnvRule, OutputTarget};
+use crate::quantity::{BoxId, Bytes, DiskQuota, Ids};
+use crate::request::{
+    BoxChoice, EnvRule, Init, LimitRequest, OutputTarget, ProgramRequest, StderrRequest, Topic,
+};
 
 mod clients;
 mod hostile;
 mod mistakes;
 
-/// What a line changes in a request that asks for nothing.
-type Change = fn(&mut Request);
+/// A command line that was read, taken apart: what belongs to other commands is as if it had not been given.
+#[derive(Debug, Clone, PartialEq)]
+struct Line {
+    command: Command,
+    common: Common,
+    run: ProgramRequest,
+}
 
-/// A request that asks for nothing but its command.
-fn plain(command: Command) -> Request {
-    Request {
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Command {
+    Init,
+    Run,
+    Cleanup,
+    Exec,
+    CheckConfig,
+    PrintCgRoot,
+    Version,
+}
+
+/// What a line changes in one that asks for nothing.
+type Change = fn(&mut Line);
+
+/// A line that asks for nothing but its command.
+fn plain(command: Command) -> Line {
+    Line {
         command,
-        box_id: None,
-        cg: false,
-        cg_timing: true,
-        as_uid: None,
-        as_gid: None,
-        wait: false,
-        verbosity: 0,
-        silent: false,
-        meta: None,
-        report: None,
-        config: None,
-        limits: LimitRequest::default(),
-        quota: None,
-        dirs: Vec::new(),
-        no_default_dirs: false,
-        full_env: false,
-        env: Vec::new(),
-        stdin: None,
-        stdout: None,
-        stderr: StderrRequest::Inherit,
-        chdir: None,
-        share_net: false,
-        inherit_fds: false,
-        tty_hack: false,
-        special_files: false,
-        syscalls: None,
-        program: Vec::new(),
+        common: Common::default(),
+        run: ProgramRequest {
+            argv: Vec::new(),
+            cg_timing: true,
+            limits: LimitRequest::default(),
+            quota: None,
+            dirs: Vec::new(),
+            no_default_dirs: false,
+            full_env: false,
+            env: Vec::new(),
+            stdin: None,
+            stdout: None,
+            stderr: StderrRequest::Inherit,
+            chdir: None,
+            share_net: false,
+            inherit_fds: false,
+            tty_hack: false,
+            special_files: false,
+            syscalls: None,
+        },
+    }
+}
+
+impl Line {
+    fn of(call: Call) -> Self {
+        let (common, command) = match call {
+            Call::Box(call) => (call.common, call.command),
+            Call::Tell(Tell {
+                topic,
+                config,
+                verbosity,
+            }) => {
+                let mut line = plain(match topic {
+                    Topic::Version => Command::Version,
+                    Topic::Config => Command::CheckConfig,
+                    Topic::CgRoot => Command::PrintCgRoot,
+                });
+                (line.common.config, line.common.verbosity) = (config, verbosity);
+                return line;
+            }
+            Call::Import(_) | Call::Serve(_) => panic!("{call:?}"),
+        };
+        let (command, run) = match command {
+            BoxCommand::Run(run) => (Command::Run, run),
+            BoxCommand::Exec(run) => (Command::Exec, run),
+            BoxCommand::Cleanup => (Command::Cleanup, plain(Command::Cleanup).run),
+            BoxCommand::Init(Init { quota }) => {
+                let run = plain(Command::Init).run;
+                (Command::Init, ProgramRequest { quota, ..run })
+            }
+        };
+        Self {
+            command,
+            common,
+            run,
+        }
     }
 }
 
 /// Parses a line whose words are separated by blanks; `''` stands for an empty word.
-fn parse_line(line: &str) -> Result<Request, CliError> {
+fn parse_line(line: &str) -> Result<Line, CliError> {
     let words = line.split_whitespace().map(|word| word.replace("''", ""));
     parse(
         std::iter::once("/usr/bin/isolate".to_owned())
             .chain(words)
             .map(OsString::from),
     )
-    .map(Call::into_request)
+    .map(Line::of)
 }
 
 /// The first line of a usage error.
@@ -115,135 +165,151 @@ fn every_command_is_recognized_anywhere_and_shortened() {
 fn every_option_of_a_run_lands_in_its_field() {
     let table: &[(&str, Change)] = &[
         ("", |_| ()),
-        ("-b3", |r| r.box_id = Some(BoxChoice::Number(BoxId(3)))),
-        ("-b 3", |r| r.box_id = Some(BoxChoice::Number(BoxId(3)))),
-        ("--box-id=2147483647", |r| {
-            r.box_id = Some(BoxChoice::Number(BoxId(2_147_483_647)))
+        ("-b3", |r| {
+            r.common.box_id = Some(BoxChoice::Number(BoxId(3)))
         }),
-        ("--box 0", |r| r.box_id = Some(BoxChoice::Number(BoxId(0)))),
-        ("--cg", |r| r.cg = true),
+        ("-b 3", |r| {
+            r.common.box_id = Some(BoxChoice::Number(BoxId(3)))
+        }),
+        ("--box-id=2147483647", |r| {
+            r.common.box_id = Some(BoxChoice::Number(BoxId(2_147_483_647)))
+        }),
+        ("--box 0", |r| {
+            r.common.box_id = Some(BoxChoice::Number(BoxId(0)))
+        }),
+        ("--cg", |r| r.common.cg = true),
         ("--cg --cg-mem 256000", |r| {
-            (r.cg, r.limits.cg_mem) = (true, kib(256_000))
+            (r.common.cg, r.run.limits.cg_mem) = (true, kib(256_000))
         }),
         ("--cg-mem=1G --cg", |r| {
-            (r.cg, r.limits.cg_mem) = (true, kib(1 << 20))
+            (r.common.cg, r.run.limits.cg_mem) = (true, kib(1 << 20))
         }),
         ("--cg --cg-m=1", |r| {
-            (r.cg, r.limits.cg_mem) = (true, kib(1))
+            (r.common.cg, r.run.limits.cg_mem) = (true, kib(1))
         }),
-        ("--cg --cg-=1", |r| (r.cg, r.limits.cg_mem) = (true, kib(1))),
+        ("--cg --cg-=1", |r| {
+            (r.common.cg, r.run.limits.cg_mem) = (true, kib(1))
+        }),
         ("--cg-timing", |_| ()),
         ("--cg-timing --no-cg-timing --cg-t --no-c", |r| {
-            r.cg_timing = false
+            r.run.cg_timing = false
         }),
         ("--no-cg-timing --cg-timing", |_| ()),
         ("--as-uid 1000 --as-gid=0", |r| {
-            (r.as_uid, r.as_gid) = (Some(1000), Some(0))
+            r.common.acts_for = Some(Ids { uid: 1000, gid: 0 })
         }),
         ("--as-u=1 --as-g=2", |r| {
-            (r.as_uid, r.as_gid) = (Some(1), Some(2))
+            r.common.acts_for = Some(Ids { uid: 1, gid: 2 })
         }),
-        ("--wait", |r| r.wait = true),
-        ("--wai", |r| r.wait = true),
-        ("-v", |r| r.verbosity = 1),
-        ("-vv --verbose --verb", |r| r.verbosity = 4),
-        ("-sv", |r| (r.silent, r.verbosity) = (true, 1)),
-        ("--silent -s --sil", |r| r.silent = true),
-        ("-M/x", |r| r.meta = Some(OutputTarget::File("/x".into()))),
-        ("-M -", |r| r.meta = Some(OutputTarget::Stdout)),
-        ("--meta=-", |r| r.meta = Some(OutputTarget::Stdout)),
+        ("--wait", |r| r.common.wait = true),
+        ("--wai", |r| r.common.wait = true),
+        ("-v", |r| r.common.verbosity = 1),
+        ("-vv --verbose --verb", |r| r.common.verbosity = 4),
+        ("-sv", |r| (r.common.silent, r.common.verbosity) = (true, 1)),
+        ("--silent -s --sil", |r| r.common.silent = true),
+        ("-M/x", |r| {
+            r.common.meta = Some(OutputTarget::File("/x".into()))
+        }),
+        ("-M -", |r| r.common.meta = Some(OutputTarget::Stdout)),
+        ("--meta=-", |r| r.common.meta = Some(OutputTarget::Stdout)),
         ("--met x -M-y", |r| {
-            r.meta = Some(OutputTarget::File("-y".into()))
+            r.common.meta = Some(OutputTarget::File("-y".into()))
         }),
         ("--config /etc/x.toml", |r| {
-            r.config = Some("/etc/x.toml".into())
+            r.common.config = Some("/etc/x.toml".into())
         }),
-        ("-t1.0", |r| r.limits.time = millis(1000)),
-        ("-t 1 -t 0.5", |r| r.limits.time = millis(500)),
-        ("--time=1e+06", |r| r.limits.time = millis(1_000_000_000)),
-        ("--tim 200ms", |r| r.limits.time = millis(200)),
+        ("-t1.0", |r| r.run.limits.time = millis(1000)),
+        ("-t 1 -t 0.5", |r| r.run.limits.time = millis(500)),
+        ("--time=1e+06", |r| {
+            r.run.limits.time = millis(1_000_000_000)
+        }),
+        ("--tim 200ms", |r| r.run.limits.time = millis(200)),
         ("-x0 -w9.25", |r| {
-            (r.limits.extra_time, r.limits.wall_time) = (millis(0), millis(9250))
+            (r.run.limits.extra_time, r.run.limits.wall_time) = (millis(0), millis(9250))
         }),
         ("--extra-time=1 --wall-time 2min", |r| {
-            (r.limits.extra_time, r.limits.wall_time) = (millis(1000), millis(120_000));
+            (r.run.limits.extra_time, r.run.limits.wall_time) = (millis(1000), millis(120_000));
         }),
-        ("-m 64M", |r| r.limits.address_space = kib(64 << 10)),
-        ("--mem=0", |r| r.limits.address_space = kib(0)),
+        ("-m 64M", |r| r.run.limits.address_space = kib(64 << 10)),
+        ("--mem=0", |r| r.run.limits.address_space = kib(0)),
         ("-k8192 --core=4", |r| {
-            (r.limits.stack, r.limits.core) = (kib(8192), kib(4))
+            (r.run.limits.stack, r.run.limits.core) = (kib(8192), kib(4))
         }),
-        ("--co 5", |r| r.limits.core = kib(5)),
-        ("-f 1K --fsize=2", |r| r.limits.file_size = kib(2)),
-        ("-n0", |r| r.limits.open_files = Some(0)),
-        ("--open-files 4096", |r| r.limits.open_files = Some(4096)),
-        ("-p", |r| r.limits.processes = Some(0)),
-        ("-p60", |r| r.limits.processes = Some(60)),
+        ("--co 5", |r| r.run.limits.core = kib(5)),
+        ("-f 1K --fsize=2", |r| r.run.limits.file_size = kib(2)),
+        ("-n0", |r| r.run.limits.open_files = Some(0)),
+        ("--open-files 4096", |r| {
+            r.run.limits.open_files = Some(4096)
+        }),
+        ("-p", |r| r.run.limits.processes = Some(0)),
+        ("-p60", |r| r.run.limits.processes = Some(60)),
         ("-vp60", |r| {
-            (r.verbosity, r.limits.processes) = (1, Some(60))
+            (r.common.verbosity, r.run.limits.processes) = (1, Some(60))
         }),
-        ("--processes", |r| r.limits.processes = Some(0)),
-        ("--proc=5", |r| r.limits.processes = Some(5)),
-        ("-p5 --processes", |r| r.limits.processes = Some(0)),
+        ("--processes", |r| r.run.limits.processes = Some(0)),
+        ("--proc=5", |r| r.run.limits.processes = Some(5)),
+        ("-p5 --processes", |r| r.run.limits.processes = Some(0)),
         ("-q 10240,100", |r| {
-            r.quota = Some(DiskQuota {
+            r.run.quota = Some(DiskQuota {
                 blocks: 10_240,
                 inodes: 100,
             })
         }),
         ("--quota=0,2", |_| ()),
         ("--quota=1,2", |r| {
-            r.quota = Some(DiskQuota {
+            r.run.quota = Some(DiskQuota {
                 blocks: 1,
                 inodes: 2,
             })
         }),
         ("-d etc -d /b=/c:rw --dir=etc=", |r| {
-            r.dirs = dirs("etc b=/c:rw etc=")
+            r.run.dirs = dirs("etc b=/c:rw etc=")
         }),
-        ("-D", |r| r.no_default_dirs = true),
-        ("--no", |r| r.no_default_dirs = true),
-        ("-e", |r| r.full_env = true),
+        ("-D", |r| r.run.no_default_dirs = true),
+        ("--no", |r| r.run.no_default_dirs = true),
+        ("-e", |r| r.run.full_env = true),
         ("-E A -EB=1 --env=C= -e", |r| {
-            r.full_env = true;
-            r.env = vec![
+            r.run.full_env = true;
+            r.run.env = vec![
                 EnvRule::Inherit("A".into()),
                 set("B", "1"),
                 EnvRule::Remove("C".into()),
             ];
         }),
         ("-i in -o out -r err", |r| {
-            (r.stdin, r.stdout) = (Some("in".into()), Some("out".into()));
-            r.stderr = StderrRequest::File("err".into());
+            (r.run.stdin, r.run.stdout) = (Some("in".into()), Some("out".into()));
+            r.run.stderr = StderrRequest::File("err".into());
         }),
         ("--stdin=- --stdout - --stderr=-", |r| {
-            (r.stdin, r.stdout) = (Some("-".into()), Some("-".into()));
-            r.stderr = StderrRequest::File("-".into());
+            (r.run.stdin, r.run.stdout) = (Some("-".into()), Some("-".into()));
+            r.run.stderr = StderrRequest::File("-".into());
         }),
-        ("--stderr-to-stdout", |r| r.stderr = StderrRequest::ToStdout),
-        ("--stderr-", |r| r.stderr = StderrRequest::ToStdout),
+        ("--stderr-to-stdout", |r| {
+            r.run.stderr = StderrRequest::ToStdout
+        }),
+        ("--stderr-", |r| r.run.stderr = StderrRequest::ToStdout),
         ("-r x --stderr-to-stdout", |r| {
-            r.stderr = StderrRequest::ToStdout
+            r.run.stderr = StderrRequest::ToStdout
         }),
         ("--stderr-to-stdout --stderr x", |r| {
-            r.stderr = StderrRequest::File("x".into())
+            r.run.stderr = StderrRequest::File("x".into())
         }),
         ("-ra --stderr-to-stdout -rb", |r| {
-            r.stderr = StderrRequest::File("b".into())
+            r.run.stderr = StderrRequest::File("b".into())
         }),
-        ("-c../x", |r| r.chdir = Some("../x".into())),
+        ("-c../x", |r| r.run.chdir = Some("../x".into())),
         ("--share-net --inherit-fds", |r| {
-            (r.share_net, r.inherit_fds) = (true, true)
+            (r.run.share_net, r.run.inherit_fds) = (true, true)
         }),
         ("--tty-hack --special-files", |r| {
-            (r.tty_hack, r.special_files) = (true, true)
+            (r.run.tty_hack, r.run.special_files) = (true, true)
         }),
-        ("--syscalls=31", |r| r.syscalls = Some(31)),
-        ("--sy 0", |r| r.syscalls = Some(0)),
+        ("--syscalls=31", |r| r.run.syscalls = Some(31)),
+        ("--sy 0", |r| r.run.syscalls = Some(0)),
     ];
     for (options, change) in table {
         let mut expected = plain(Command::Run);
-        expected.program = program("prog -v --time=x");
+        expected.run.argv = program("prog -v --time=x");
         change(&mut expected);
         for line in [
             format!("{options} --run -- prog -v --time=x"),
@@ -277,28 +343,32 @@ fn the_program_is_what_is_left_of_the_line() {
         ("exec -s exec", "exec"),
     ] {
         let request = parse_line(line).unwrap();
-        assert_eq!(request.program, program(words), "{line}");
-        assert!(request.silent || !line.contains("-s"), "{line}");
+        assert_eq!(request.run.argv, program(words), "{line}");
+        assert!(request.common.silent || !line.contains("-s"), "{line}");
     }
-    assert_eq!(parse_line("--run -- ''").unwrap().program, [""]);
-    assert_eq!(parse_line("exec ''").unwrap().program, [""]);
+    assert_eq!(parse_line("--run -- ''").unwrap().run.argv, [""]);
+    assert_eq!(parse_line("exec ''").unwrap().run.argv, [""]);
     let value_only_when_glued = parse_line("--run -p 4").unwrap();
-    assert_eq!(value_only_when_glued.program, ["4"]);
-    assert_eq!(value_only_when_glued.limits.processes, Some(0));
+    assert_eq!(value_only_when_glued.run.argv, ["4"]);
+    assert_eq!(value_only_when_glued.run.limits.processes, Some(0));
 }
 
 #[test]
 fn exec_takes_a_memory_limit_of_the_group_without_asking_for_the_mode() {
     let request = parse_line("exec --cg-mem=64M prog").unwrap();
-    assert_eq!((request.cg, request.limits.cg_mem), (false, kib(64 << 10)));
+    assert_eq!(
+        (request.common.cg, request.run.limits.cg_mem),
+        (false, kib(64 << 10))
+    );
 }
 
 #[test]
 fn the_commands_given_to_clap_are_consistent() {
     use clap::CommandFactory;
-    IsolateLine::command().debug_assert();
-    ExecLine::command().debug_assert();
-    ConfigLine::command().debug_assert();
+    isolate::IsolateLine::command().debug_assert();
+    exec::ExecLine::command().debug_assert();
+    config::ConfigLine::command().debug_assert();
+    broker::BrokerLine::command().debug_assert();
 }
 
 #[test]
@@ -307,11 +377,11 @@ fn config_import_takes_a_file_or_a_dash() {
         let words = ["isolate-run", "config"].iter().chain(words);
         parse(words.map(OsString::from))
     };
-    let file = |name: &str| Ok(Call::ImportConfig(ImportSource::File(name.into())));
+    let file = |name: &str| Ok(Call::Import(ImportSource::File(name.into())));
     assert_eq!(call(&["import", "/etc/isolate"]), file("/etc/isolate"));
     assert_eq!(call(&["--", "import", "--help"]), file("--help"));
     assert_eq!(
         call(&["import", "-"]),
-        Ok(Call::ImportConfig(ImportSource::Stdin))
+        Ok(Call::Import(ImportSource::Stdin))
     );
 }

@@ -4,48 +4,39 @@ use std::ffi::{OsStr, OsString};
 use std::iter::Peekable;
 use std::path::Path;
 
-use super::CliError;
+use super::getopt::Operands;
+use super::{Call, CliError, VERBS, isolate};
 use crate::error::printable;
 
-/// Which spelling of the command line this is.
+/// One spelling of the command line.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Verb {
-    /// isolate's: the command is an option.
-    Isolate,
-    /// `exec PROGRAM`.
-    Exec,
-    /// `config import FILE`.
-    Config,
-    /// `broker`.
-    Broker,
+pub(super) struct Verb {
+    /// The first word; empty for isolate's spelling, which has none.
+    pub(super) name: &'static str,
+    /// The exit code when help was asked for.
+    pub(super) help_exit_code: u8,
+    /// Reads the rest of the line.
+    pub(super) read: fn(&mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake>,
+    /// The form of a line in which a file for results may be named.
+    pub(super) results: Option<(fn() -> clap::Command, Operands)>,
 }
 
 impl Verb {
     /// Takes the verb off the rest of a line, if that begins with one.
     pub(super) fn take(argv: &mut Peekable<impl Iterator<Item = OsString>>) -> Self {
-        let verb = match argv.peek().and_then(|word| word.to_str()) {
-            Some("exec") => Self::Exec,
-            Some("config") => Self::Config,
-            Some("broker") => Self::Broker,
-            _ => return Self::Isolate,
-        };
-        argv.next();
-        verb
+        let verb = VERBS
+            .into_iter()
+            .find(|verb| argv.next_if(|word| word == verb.name).is_some());
+        verb.unwrap_or(isolate::VERB)
     }
 
     /// Makes a mistake presentable. `called` is argv[0]: the hint names what the caller can type.
     pub(super) fn explain(self, mistake: Mistake, called: &OsStr) -> CliError {
-        let (verb, help_exit_code) = match self {
-            Self::Isolate => ("", 2),
-            Self::Exec => ("exec ", 0),
-            Self::Config => ("config ", 0),
-            Self::Broker => ("broker ", 0),
-        };
         let message = match mistake {
             Mistake::Help(text) => {
                 return CliError::Help {
                     text,
-                    exit_code: help_exit_code,
+                    exit_code: self.help_exit_code,
                 };
             }
             Mistake::Usage(message) => message,
@@ -54,10 +45,12 @@ impl Verb {
             .file_name()
             .and_then(OsStr::to_str)
             .unwrap_or("isolate-run");
+        let words = [name, self.name, "--help"].into_iter();
+        let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
         CliError::Usage(format!(
-            "{}\nTry '{} {verb}--help' for more information.",
+            "{}\nTry '{}' for more information.",
             printable(&message),
-            printable(name)
+            printable(&words.join(" "))
         ))
     }
 }

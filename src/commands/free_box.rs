@@ -9,14 +9,14 @@ use crate::quantity::BoxId;
 use crate::request::BoxChoice;
 
 /// Takes the box that was asked for, which has to be free, or any.
-pub(super) fn take_box(context: &Context) -> Result<(BoxPlan, Lock), Failure> {
-    let Some(BoxChoice::Number(id)) = context.request.box_id else {
+pub(super) fn take_box(context: Context<'_>) -> Result<(BoxPlan, Lock), Failure> {
+    let Some(BoxChoice::Number(id)) = context.common().box_id else {
         return take_any(context);
     };
-    let plan = BoxPlan::new(id, &context.settings.boxes);
+    let plan = BoxPlan::new(id, &context.asked.settings.boxes);
     let lock = match is_made(&plan) {
         true => None,
-        false => Lock::acquire(&plan.locks, id, Absent::Create, busy(context.request.wait))?,
+        false => Lock::acquire(&plan.locks, id, Absent::Create, busy(context.common().wait))?,
     };
     match lock {
         Some(lock) if is_free(&plan, &lock)? => Ok((plan, lock)),
@@ -27,8 +27,8 @@ pub(super) fn take_box(context: &Context) -> Result<(BoxPlan, Lock), Failure> {
 }
 
 /// Takes a free box, from the highest number down: people and judges who number their boxes begin at 0.
-pub(super) fn take_any(context: &Context) -> Result<(BoxPlan, Lock), Failure> {
-    let boxes = &context.settings.boxes;
+pub(super) fn take_any(context: Context<'_>) -> Result<(BoxPlan, Lock), Failure> {
+    let boxes = &context.asked.settings.boxes;
     let mut unusable = None;
     for id in (0..boxes.count).rev().map(BoxId) {
         let plan = BoxPlan::new(id, boxes);

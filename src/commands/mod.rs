@@ -1,21 +1,21 @@
-//! One file per command: each is the story of what happens, told by calls to those who know how.
+//! What is done for each call: one file per command, each the story of what happens, told by calls to those who know how.
 
 mod ahead;
-mod box_run;
-pub(crate) mod boxes;
+mod boxes;
+mod cleanup;
 pub(crate) mod config_import;
-pub(crate) mod exec;
+mod exec;
 mod free_box;
+mod init;
+mod one_run;
 mod rights;
-pub(crate) mod run;
+mod run;
 mod run_cgroups;
 pub(crate) mod show;
 
-use std::cell::RefCell;
 use std::ffi::OsString;
 
 pub(crate) use ahead::{Ahead, ScopeAhead};
-use box_run::Finished;
 pub(crate) use rights::Rights;
 
 use crate::answer::{Answer, Results};
@@ -24,70 +24,107 @@ use crate::cgroup::{Place, find_place};
 use crate::clock::Moment;
 use crate::config::settings::Settings;
 use crate::failure::Failure;
-use crate::report;
-use crate::request::{Command, Request};
+use crate::plan::Granted;
+use crate::request::{BoxCall, BoxCommand, Common};
 use crate::systemd::ScopeSpec;
 
-/// What every command is given.
+/// A call about a box, with all that it depends on.
 #[derive(Debug)]
-pub(crate) struct Context {
+pub(crate) struct Asked {
     /// What was asked.
-    pub(crate) request: Request,
+    pub(crate) call: BoxCall,
+    /// How much of it is granted.
+    pub(crate) granted: Granted,
     /// What is configured.
     pub(crate) settings: Settings,
-    /// Where the cgroups of runs come from, if that has been found out already.
-    pub(crate) place: Option<Place>,
     /// Who asks.
     pub(crate) caller: Caller,
-    /// What they may do beyond using boxes of their own; `None`: nothing, unless they are root.
-    pub(crate) rights: Option<Rights>,
     /// When they asked.
-    pub(crate) asked: Moment,
+    pub(crate) at: Moment,
     /// Their environment.
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// The directories that they named.
     pub(crate) directories: OpenedDirs,
-    /// What a caller who is another process would pass on to a child.
-    pub(crate) inheritance: Option<Inheritance>,
-    /// To a caller who is another process, by the broker: it brings their signals.
-    pub(crate) line: Option<Line>,
-    /// What was made ahead, for one who wants it.
-    pub(crate) ahead: RefCell<Ahead>,
-    /// The scope of a run that did not fail, and that another such run will ask for.
-    pub(crate) scope: RefCell<Option<ScopeSpec>>,
 }
 
-impl Context {
+/// What else there is when the caller is another process, which came by the broker.
+#[derive(Debug)]
+pub(crate) struct Brokered {
+    /// Where the cgroups of runs come from: that has been found out already.
+    pub(crate) place: Place,
+    /// What they may do beyond using boxes of their own.
+    pub(crate) rights: Rights,
+    /// What they would pass on to a child.
+    pub(crate) inheritance: Inheritance,
+    /// It brings their signals.
+    pub(crate) line: Line,
+}
+
+/// A command that was carried out.
+#[derive(Debug)]
+pub(crate) struct Done {
+    /// What it has to say to people.
+    pub(crate) answer: Answer,
+    /// And to programs.
+    pub(crate) results: Results,
+    /// The scope of a run that did not fail, and that another such run will ask for.
+    pub(crate) scope: Option<ScopeSpec>,
+}
+
+/// What every command is given.
+#[derive(Debug, Clone, Copy)]
+struct Context<'a> {
+    asked: &'a Asked,
+    by_broker: Option<&'a Brokered>,
+}
+
+/// Carries a call about a box out. Of what was made ahead it takes what it needs.
+pub(crate) fn carry_out(
+    asked: Asked,
+    by_broker: Option<&Brokered>,
+    ahead: &mut Ahead,
+) -> Result<Done, Failure> {
+    let context = Context {
+        asked: &asked,
+        by_broker,
+    };
+    let done = match &asked.call.command {
+        BoxCommand::Init(_) => init::init(context).map(Done::from),
+        BoxCommand::Run(program) => run::run(context, program, ahead),
+        BoxCommand::Cleanup => cleanup::cleanup(context).map(Done::from),
+        BoxCommand::Exec(program) => exec::exec(context, program, ahead),
+    };
+    if let (Err(_), Some(Brokered { rights, .. })) = (&done, by_broker) {
+        // Somebody who may do nothing at all is told that, and not what else did not work.
+        rights.wait()?;
+    }
+    done
+}
+
+impl Context<'_> {
+    fn common(&self) -> &Common {
+        &self.asked.call.common
+    }
+
     /// Where the cgroups of runs come from.
     fn place(&self) -> Result<Place, Failure> {
-        match &self.place {
-            Some(place) => Ok(place.clone()),
-            None => Ok(find_place(&self.settings.cgroup)?),
+        match self.by_broker {
+            Some(Brokered { place, .. }) => Ok(place.clone()),
+            None => Ok(find_place(&self.asked.settings.cgroup)?),
         }
     }
 
-    /// Carries the command out, if it is one about boxes.
-    pub(crate) fn carry_out(&self) -> Result<(Answer, Results), Failure> {
-        let told = |answer| (answer, Results::default());
-        match self.request.command {
-            Command::Run => run::run(self),
-            Command::Exec => exec::exec(self),
-            Command::Init => boxes::init(self).map(told),
-            Command::Cleanup => boxes::cleanup(self).map(told),
-            Command::Version | Command::CheckConfig | Command::PrintCgRoot => {
-                Err(Failure::new("this is not a command about a box"))
-            }
-        }
+    fn rights(&self) -> Option<&Rights> {
+        self.by_broker.map(|brokered| &brokered.rights)
     }
 }
 
-fn results_of(finished: &Finished) -> Results {
-    let Finished {
-        report,
-        circumstances,
-    } = finished;
-    Results {
-        meta: report::meta::format(report, circumstances.cg),
-        report: report::json::format(report, circumstances),
+impl From<Answer> for Done {
+    fn from(answer: Answer) -> Self {
+        Self {
+            answer,
+            results: Results::default(),
+            scope: None,
+        }
     }
 }

@@ -50,7 +50,7 @@ impl Cgroups {
     /// Clones init, and asks for its scope if that was not done before.
     pub(super) fn launch(
         self,
-        setup: &InitSetup,
+        setup: &InitSetup<'_>,
         limits: &LeafLimits,
     ) -> Result<(Init, CgroupState), Failure> {
         log::debug!("everything is laid out; cloning init");
@@ -90,14 +90,14 @@ impl Cgroups {
     }
 }
 
-fn spawn(setup: &InitSetup, home: Home<'_>) -> Result<Init, Failure> {
+fn spawn(setup: &InitSetup<'_>, home: Home<'_>) -> Result<Init, Failure> {
     let init = launch::spawn(setup, home);
     init.map_err(Failure::at("cannot clone init into new namespaces"))
 }
 
 /// Clones init into a scope that is there.
 fn spawn_in(
-    setup: &InitSetup,
+    setup: &InitSetup<'_>,
     scope: &Scope,
     limits: &LeafLimits,
 ) -> Result<(Init, Subtree), Failure> {

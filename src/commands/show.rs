@@ -1,14 +1,27 @@
-//! Commands that only tell: `--version`, `--check-config`, `--print-cg-root`.
+//! Commands that only tell: `--version`, `--check-config`, `--print-cg-root`. For everybody, and without a box.
 
 use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::cgroup::{Place, find_place};
 use crate::config::{self, ConfigSource};
 use crate::failure::Failure;
+use crate::logging;
+use crate::request::{Tell, Topic};
 use crate::systemd::slice_path;
 
+/// Tells.
+pub(crate) fn show(tell: &Tell) -> Result<Answer, Failure> {
+    logging::start(tell.verbosity);
+    let source = ConfigSource::new(tell.config.as_deref());
+    match tell.topic {
+        Topic::Version => Ok(version()),
+        Topic::Config => check_config(&source),
+        Topic::CgRoot => print_cg_root(&source),
+    }
+}
+
 /// isolate's first line, which clients look for, and our own.
-pub(crate) fn version() -> Answer {
+fn version() -> Answer {
     let version = env!("CARGO_PKG_VERSION");
     let stdout =
         format!("The process isolator {version}\nisolate-run {version}, a successor of isolate\n");
@@ -16,14 +29,14 @@ pub(crate) fn version() -> Answer {
 }
 
 /// The merged configuration, each value with its origin. For everybody who can read it.
-pub(crate) fn check_config(source: &ConfigSource) -> Result<Answer, Failure> {
+fn check_config(source: &ConfigSource) -> Result<Answer, Failure> {
     Caller::refuse_set_user_id()?;
     let loaded = config::load(source)?;
     Ok(Answer::tell(loaded.to_string()))
 }
 
 /// The cgroup below which all runs live. For everybody.
-pub(crate) fn print_cg_root(source: &ConfigSource) -> Result<Answer, Failure> {
+fn print_cg_root(source: &ConfigSource) -> Result<Answer, Failure> {
     Caller::refuse_set_user_id()?;
     let settings = config::load(source)?.settings;
     let root = match find_place(&settings.cgroup)? {

@@ -47,7 +47,7 @@ impl Keeper<'_> {
         let program = self.program.as_ref().map(AsFd::as_fd);
         let timed = self.cgroups.leaf().filter(|_| self.plan.cg_timing);
         let begun = self.figures.watch(timed, program)?;
-        match self.plan.deadlines.wall {
+        match self.plan.deadlines.keeper() {
             Some(wall) => self.deadline.set_at(begun.after(wall)),
             None => self.deadline.unset(),
         }
@@ -58,7 +58,7 @@ impl Keeper<'_> {
             let first = looks.next(Duration::ZERO, limit, self.parallel, Duration::ZERO);
             self.cpu_look.set_at(begun.after(first)).map_err(timer)?;
         }
-        let watches = self.plan.deadlines.wall.is_some() || cpu_kill.is_some();
+        let watches = self.plan.deadlines.keeper().is_some() || cpu_kill.is_some();
         // It may be so already: the program may begin more than once.
         if watches && self.urgent.is_none() {
             self.hurry();

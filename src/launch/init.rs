@@ -31,7 +31,7 @@ use crate::syscall_set::SyscallSet;
 
 /// Everything init needs, decided and laid out before the clone.
 #[derive(Debug)]
-pub(crate) struct InitSetup {
+pub(crate) struct InitSetup<'a> {
     /// The directory rules, `None` for those that are left out.
     pub(crate) mounts: Vec<Option<Mount>>,
     /// Whether the network namespace is init's own.
@@ -50,7 +50,7 @@ pub(crate) struct InitSetup {
     /// `/dev/null`, which takes the place of the standard descriptors once the program has them.
     pub(crate) null: OwnedFd,
     /// What comes after.
-    pub(crate) program: ProgramSetup,
+    pub(crate) program: ProgramSetup<'a>,
 }
 
 /// How long init waits to be moved before it ends all the same: its keeper waits for that end, and so does whoever wants the
@@ -60,7 +60,7 @@ const MOVE_PATIENCE: Duration = Duration::from_secs(3);
 /// The life of init. `keeper_pid` is the keeper's number where init comes from; `moves`: systemd was asked for a scope around
 /// it; `stays`: it is held on one CPU.
 pub(super) fn run(
-    setup: &InitSetup,
+    setup: &InitSetup<'_>,
     keeper: &OwnedFd,
     keeper_pid: u32,
     moves: bool,
@@ -86,7 +86,7 @@ pub(super) fn run(
 
 /// Takes what is in `unmoved` when init has been moved.
 fn live(
-    setup: &InitSetup,
+    setup: &InitSetup<'_>,
     keeper: BorrowedFd<'_>,
     unmoved: &mut Option<Whereabouts>,
     stays: bool,
@@ -177,7 +177,7 @@ fn is_closed(socket: BorrowedFd<'_>) -> nix::Result<bool> {
 /// Lets go of everything but the socket: a pipe of the caller's must see its end when the program
 /// closes it (so long as it has not begun, for a FIFO that nobody opens at the other end, init has that as well), and init
 /// needs no more rights than to kill.
-fn retire(setup: &InitSetup, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
+fn retire(setup: &InitSetup<'_>, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     nix::unistd::dup2_stdin(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
     nix::unistd::dup2_stdout(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
     nix::unistd::dup2_stderr(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;

@@ -102,7 +102,7 @@ pub(crate) enum Home<'a> {
 /// a leaf outside of it, and init may be moved to its scope only later. The program gets its own.
 ///
 /// The calling process must have one thread only.
-pub(crate) fn spawn(setup: &InitSetup, home: Home<'_>) -> io::Result<Init> {
+pub(crate) fn spawn(setup: &InitSetup<'_>, home: Home<'_>) -> io::Result<Init> {
     let (keeper, init) = socket::pair()?;
     let keeper_pid = std::process::id();
     let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID;

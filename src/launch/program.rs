@@ -6,7 +6,7 @@
 //! so that nothing above is in the program's time; below are the steps that may block on those paths.
 
 use std::cell::Cell;
-use std::ffi::CString;
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::thread::sleep;
@@ -41,31 +41,31 @@ const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
 /// Everything the program's process needs, decided and laid out before the clone.
 #[derive(Debug)]
-pub(crate) struct ProgramSetup {
+pub(crate) struct ProgramSetup<'a> {
     /// The ids of the box.
     pub(crate) uid: u32,
     /// The same for the group.
     pub(crate) gid: u32,
     /// What the program would have from the caller, were it their child: when it is not.
-    pub(crate) inheritance: Option<Inheritance>,
+    pub(crate) inheritance: Option<&'a Inheritance>,
     /// Whether it sends a descriptor of itself to the keeper, which has no other way to measure or to kill it.
     pub(crate) shows_itself: bool,
     /// Limits by setrlimit(2), soft and hard alike.
-    pub(crate) rlimits: Vec<(Resource, u64)>,
+    pub(crate) rlimits: &'a [(Resource, u64)],
     /// Descriptors above 2 that stay open: the caller's, never ours.
     pub(crate) inherited: Vec<RawFd>,
     /// The terminal whose foreground group the program becomes.
     pub(crate) foreground: Option<Foreground>,
     /// Redirections.
-    pub(crate) stdin: Option<CString>,
+    pub(crate) stdin: Option<&'a CStr>,
     /// The same.
-    pub(crate) stdout: Option<CString>,
+    pub(crate) stdout: Option<&'a CStr>,
     /// The same.
-    pub(crate) stderr: StderrPlan,
+    pub(crate) stderr: &'a StderrPlan,
     /// Where to go before execve.
-    pub(crate) directory: Option<CString>,
+    pub(crate) directory: Option<&'a CStr>,
     /// The program.
-    pub(crate) image: Image,
+    pub(crate) image: Image<'a>,
     /// `execve("X"): `, printed in front of the reason when it fails.
     pub(crate) complaint: Vec<u8>,
 }
@@ -91,7 +91,7 @@ pub(super) struct Beginning<'a> {
 }
 
 /// Becomes the program, or tells the keeper why not.
-pub(super) fn run(setup: &ProgramSetup, keeper: BorrowedFd<'_>, beginning: Beginning<'_>) -> ! {
+pub(super) fn run(setup: &ProgramSetup<'_>, keeper: BorrowedFd<'_>, beginning: Beginning<'_>) -> ! {
     let failure = match set_up(setup, keeper, beginning) {
         Ok(()) => match become_program(setup, keeper, beginning.begun) {
             Ok(never) => match never {},
@@ -115,7 +115,7 @@ pub(super) fn run(setup: &ProgramSetup, keeper: BorrowedFd<'_>, beginning: Begin
 }
 
 fn set_up(
-    setup: &ProgramSetup,
+    setup: &ProgramSetup<'_>,
     keeper: BorrowedFd<'_>,
     beginning: Beginning<'_>,
 ) -> Result<(), StepFailure> {
@@ -226,15 +226,15 @@ fn start_clock(
 }
 
 fn become_program(
-    setup: &ProgramSetup,
+    setup: &ProgramSetup<'_>,
     keeper: BorrowedFd<'_>,
     begun: &Cell<Option<Moment>>,
 ) -> Result<std::convert::Infallible, StepFailure> {
-    if let Some(path) = &setup.stdin {
+    if let Some(path) = setup.stdin {
         redirect(path, OFlag::O_RDONLY, 0, Step::OpenStdin)?;
     }
     let output = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
-    if let Some(path) = &setup.stdout {
+    if let Some(path) = setup.stdout {
         redirect(path, output, 1, Step::OpenStdout)?;
     }
     match &setup.stderr {
@@ -245,8 +245,8 @@ fn become_program(
                 .map_err(StepFailure::at(Step::StderrToStdout))?;
         }
     }
-    if let Some(directory) = &setup.directory {
-        chdir(directory.as_c_str()).map_err(StepFailure::at(Step::ChangeDirectory))?;
+    if let Some(directory) = setup.directory {
+        chdir(directory).map_err(StepFailure::at(Step::ChangeDirectory))?;
     }
     let mut error = setup.image.execute();
     let mut now = Moment::now().map_err(StepFailure::at(Step::StartClock))?;
@@ -260,7 +260,7 @@ fn become_program(
 }
 
 /// Opens a path of the sandbox as the box user and puts it where the program expects it.
-fn redirect(path: &CString, flags: OFlag, number: RawFd, step: Step) -> Result<(), StepFailure> {
+fn redirect(path: &CStr, flags: OFlag, number: RawFd, step: Step) -> Result<(), StepFailure> {
     // First closed, then opened: the lowest free number is this one, unless the caller had closed another
     // of the three; and a limit of three open files is enough.
     match close(number) {
@@ -268,7 +268,7 @@ fn redirect(path: &CString, flags: OFlag, number: RawFd, step: Step) -> Result<(
         Err(errno) => return Err(StepFailure::at(step)(errno)),
     }
     let mode = Mode::from_bits_truncate(0o666);
-    let file = open(path.as_c_str(), flags, mode).map_err(StepFailure::at(step))?;
+    let file = open(path, flags, mode).map_err(StepFailure::at(step))?;
     if file.as_raw_fd() == number {
         std::mem::forget(file);
         return Ok(());

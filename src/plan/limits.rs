@@ -1,12 +1,18 @@
-//! Which limits hold: what was asked for, over what is configured.
+//! Who keeps which limit: the keeper, and behind it others who are slower, should it have been stopped.
 
 use std::time::Duration;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource};
 
 use crate::config::settings::Limits;
-use crate::quantity::Bytes;
-use crate::request::LimitRequest;
+
+/// How much later than the keeper init kills the program.
+const INIT_PATIENCE: Duration = Duration::from_secs(1);
+/// How much later than the keeper systemd does: the set-up is in its time as well, and the age of a scope that was made
+/// ahead.
+const SCOPE_PATIENCE: Duration = Duration::from_secs(60);
+/// By how many seconds a process may overrun the CPU limit before the kernel kills it.
+const CPU_PATIENCE: u64 = 2;
 
 /// Limits that the keeper watches. `None` is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,37 +35,26 @@ impl Deadlines {
         }
     }
 
+    /// The wall time above which the keeper kills the program.
+    pub(crate) fn keeper(&self) -> Option<Duration> {
+        self.wall
+    }
+
+    /// The wall time above which init does: a keeper that was stopped watches no clock.
+    pub(crate) fn init(&self) -> Option<Duration> {
+        self.wall.map(|wall| wall.saturating_add(INIT_PATIENCE))
+    }
+
+    /// The age of the scope at which systemd does, should both have been stopped.
+    pub(crate) fn scope(&self) -> Option<Duration> {
+        self.wall.map(|wall| wall.saturating_add(SCOPE_PATIENCE))
+    }
+
     /// The CPU time above which the program is killed.
     pub(crate) fn cpu_kill(&self) -> Option<Duration> {
         self.cpu.map(|limit| limit.max(self.cpu_extra))
     }
 }
-
-/// What was asked for, over what is configured. Zero is no limit, as in isolate, except for `core`.
-pub(super) fn merge_limits(asked: &LimitRequest, configured: &Limits) -> Limits {
-    fn pick<T: Copy + PartialEq + Default>(asked: Option<T>, configured: Option<T>) -> Option<T> {
-        asked.map_or(configured, |value| (value != T::default()).then_some(value))
-    }
-    let bytes = |asked: Option<Bytes>, configured| match asked {
-        Some(value) => (value.0 != 0).then_some(value),
-        None => configured,
-    };
-    Limits {
-        time: pick(asked.time, configured.time),
-        extra_time: pick(asked.extra_time, configured.extra_time),
-        wall_time: pick(asked.wall_time, configured.wall_time),
-        address_space: bytes(asked.address_space, configured.address_space),
-        cg_mem: bytes(asked.cg_mem, configured.cg_mem),
-        stack: bytes(asked.stack, configured.stack),
-        file_size: bytes(asked.file_size, configured.file_size),
-        core: asked.core.unwrap_or(configured.core),
-        open_files: pick(asked.open_files, configured.open_files),
-        processes: pick(asked.processes, configured.processes),
-    }
-}
-
-/// By how many seconds a process may overrun the CPU limit before the kernel kills it.
-const CPU_PATIENCE: u64 = 2;
 
 /// Limits that are not asked for stay as the caller has them; the stack's is lifted, as in isolate.
 pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
@@ -102,6 +97,7 @@ mod tests {
     use super::super::RunPlan;
     use super::super::tests::{given, nowhere, plan};
     use super::*;
+    use crate::quantity::Bytes;
 
     #[test]
     fn zero_lifts_a_limit_and_none_keeps_the_default() {
@@ -129,6 +125,15 @@ mod tests {
             (cg.leaf.memory, cg.leaf.processes),
             (Some(Bytes(64 << 20)), Some(5))
         );
+    }
+
+    #[test]
+    fn whoever_is_behind_the_keeper_waits_longer() {
+        let deadlines = plan(&["-w5", "--run", "a"], nowhere()).unwrap().deadlines;
+        let (keeper, init, scope) = (deadlines.keeper(), deadlines.init(), deadlines.scope());
+        assert_eq!(keeper, Some(Duration::from_secs(5)));
+        assert!(keeper < init && init < scope);
+        assert_eq!(Deadlines::default().scope(), None);
     }
 
     #[test]

@@ -1,13 +1,16 @@
-//! From what was asked, configured and found to what will be done: the only way to a [`BoxPlan`] or a
-//! [`RunPlan`]. Pure; whoever holds a plan need not check again.
+//! From what was asked, configured and found to what will be done. [`grant`] decides how much a call may have, [`resolve`]
+//! all the rest: the only way to a [`RunPlan`]. Pure; whoever holds a plan need not check again.
 
 pub(crate) mod ceilings;
+mod environment;
+mod granted;
 pub(crate) mod ledger;
 mod limits;
 mod program;
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
+use std::ops::Deref;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
@@ -19,11 +22,13 @@ use crate::config::settings::{BoxSettings, Settings};
 use crate::dir_rule::{self, DirRule};
 use crate::failure::Explained;
 use crate::quantity::{BoxId, CpuList, DiskQuota, Ids};
-use crate::request::{Command, Request, StderrRequest};
+use crate::request::{ProgramRequest, RunKind, StderrRequest};
 use crate::syscall_set::SyscallSet;
+use crate::systemd::ScopeSpec;
 
+pub(crate) use granted::{Granted, grant};
 pub(crate) use limits::Deadlines;
-use limits::{merge_limits, rlimits};
+use limits::rlimits;
 use program::{candidates, environment};
 
 /// What is not allowed or not possible, and what to do instead.
@@ -71,15 +76,25 @@ impl BoxPlan {
     }
 }
 
-/// One run.
+/// One run, decided. All of it can be read and nothing changed; [`resolve`] alone makes one.
 #[derive(Debug)]
-pub(crate) struct RunPlan {
+pub(crate) struct RunPlan(Decided);
+
+impl Deref for RunPlan {
+    type Target = Decided;
+
+    fn deref(&self) -> &Decided {
+        &self.0
+    }
+}
+
+/// What was decided for a run.
+#[derive(Debug)]
+pub(crate) struct Decided {
     /// Where the run's cgroup comes from.
     pub(crate) place: Place,
-    /// The slice of its scope.
-    pub(crate) slice: String,
-    /// Control-group mode: memory and processes are limited and reported by the cgroup.
-    pub(crate) cg: bool,
+    /// The scope that it needs, if its cgroup is systemd's.
+    pub(crate) scope: Option<ScopeSpec>,
     /// CPU time is read from the cgroup, not from the main process.
     pub(crate) cg_timing: bool,
     /// Limits that the keeper watches.
@@ -129,107 +144,146 @@ pub(crate) enum StderrPlan {
     ToStdout,
 }
 
-impl RunPlan {
-    /// Decides a run in a box. `caller_environment` is what `--env` and `--full-env` take from.
-    pub(crate) fn resolve(
-        request: &Request,
-        settings: &Settings,
-        place: Place,
-        id: BoxId,
-        caller_environment: &[(OsString, OsString)],
-    ) -> Result<Self, Refusal> {
-        let is_exec = request.command == Command::Exec;
-        let limits = merge_limits(
-            &request.limits,
-            if is_exec {
-                &settings.exec
-            } else {
-                &settings.defaults
-            },
-        );
-        // exec is for people, who did not choose a mode: the better one where it is to be had.
-        let cg = request.cg || (is_exec && place.require_memory().is_ok());
-        if request.cg || (limits.cg_mem.is_some() && is_exec) {
-            place
-                .require_memory()
-                .map_err(|reason| Refusal(format!("--cg is not possible: {reason}")))?;
-        }
-        let pin = settings.pin_of(id);
-        if let (Some(_), Place::Nowhere { reason }) = (pin, &place) {
-            return Err(Refusal(format!(
-                "box {id} is bound to CPUs by [[pin]] in the configuration, which needs a cgroup: {reason}"
-            )));
-        }
-        let leaf = LeafLimits {
-            controlled: cg,
-            memory: limits.cg_mem,
-            processes: limits.processes,
-            cpus: pin.and_then(|pin| pin.cpus.clone()),
-            mems: pin.and_then(|pin| pin.mems.clone()),
-        };
-        let configured = if request.no_default_dirs {
-            Vec::new()
-        } else {
-            settings.directories.clone()
-        };
-        let environment = environment(request, caller_environment, is_exec);
-        let program = request
-            .program
-            .first()
-            .ok_or_else(|| Refusal("no program was given".into()))?;
-        let candidates = candidates(
-            program,
-            is_exec
-                .then(|| environment.get(OsStr::new("PATH")))
-                .flatten(),
-        );
-        let syscalls = match request.syscalls {
-            Some(flags) => SyscallSet::from_flags(flags)
-                .map_err(|error| Refusal(format!("--syscalls: {error}")))?,
-            None => settings.syscalls,
-        };
-        Ok(Self {
-            slice: settings.cgroup.slice.clone(),
-            cg,
-            cg_timing: request.cg_timing || !cg,
-            deadlines: Deadlines::of(&limits),
-            leaf,
-            rlimits: rlimits(&limits),
-            quota: request.quota,
-            directories: dir_rule::merge(configured, &request.dirs),
-            syscalls,
-            share_net: request.share_net,
-            inherit_fds: request.inherit_fds,
-            tty_hack: request.tty_hack,
-            special_files: if request.special_files {
-                SpecialFiles::Keep
-            } else {
-                SpecialFiles::Remove
-            },
-            stdin: request.stdin.as_deref().map(c_path).transpose()?,
-            stdout: request.stdout.as_deref().map(c_path).transpose()?,
-            stderr: match &request.stderr {
-                StderrRequest::Inherit => StderrPlan::Inherit,
-                StderrRequest::File(path) => StderrPlan::File(c_path(path)?),
-                StderrRequest::ToStdout => StderrPlan::ToStdout,
-            },
-            chdir: request.chdir.as_deref().map(c_path).transpose()?,
-            candidates: candidates
-                .iter()
-                .map(|path| c_path(path))
-                .collect::<Result<_, _>>()?,
-            arguments: request
-                .program
-                .iter()
-                .map(|word| c_string(word))
-                .collect::<Result<_, _>>()?,
-            environment: environment.into_strings(),
-            place,
-        })
+/// What a run depends on.
+#[derive(Debug)]
+pub(crate) struct RunInputs<'a> {
+    /// For whom it is.
+    pub(crate) kind: RunKind,
+    /// Whether control-group mode was asked for.
+    pub(crate) cg: bool,
+    /// What was asked for otherwise.
+    pub(crate) request: &'a ProgramRequest,
+    /// What of it is granted.
+    pub(crate) granted: &'a Granted,
+    /// What is configured.
+    pub(crate) settings: &'a Settings,
+    /// Where its cgroup comes from.
+    pub(crate) place: Place,
+    /// Its box.
+    pub(crate) box_id: BoxId,
+    /// Whose it is.
+    pub(crate) uid: u32,
+    /// What `--env` and `--full-env` take from.
+    pub(crate) environment: &'a [(OsString, OsString)],
+}
+
+/// Decides a run in a box.
+pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
+    let RunInputs {
+        kind,
+        cg: asks_for_cg,
+        request,
+        granted,
+        settings,
+        place,
+        box_id,
+        uid,
+        environment: of_caller,
+    } = inputs;
+    let limits = &granted.limits;
+    let is_exec = kind == RunKind::Exec;
+    // exec is for people, who did not choose a mode: the better one where it is to be had.
+    let cg = asks_for_cg || (is_exec && place.require_memory().is_ok());
+    if asks_for_cg || (limits.cg_mem.is_some() && is_exec) {
+        require_cg(&place)?;
     }
+    let pin = settings.pin_of(box_id);
+    if let (Some(_), Place::Nowhere { reason }) = (pin, &place) {
+        return Err(Refusal(format!(
+            "box {box_id} is bound to CPUs by [[pin]] in the configuration, which needs a cgroup: {reason}"
+        )));
+    }
+    let leaf = LeafLimits {
+        controlled: cg,
+        memory: limits.cg_mem,
+        processes: limits.processes,
+        cpus: pin.and_then(|pin| pin.cpus.clone()),
+        mems: pin.and_then(|pin| pin.mems.clone()),
+    };
+    let deadlines = Deadlines::of(limits);
+    let scope = match &place {
+        Place::Systemd { mount_point, .. } => {
+            let controllers = leaf.controllers().into_iter().map(str::to_owned);
+            Some(ScopeSpec {
+                box_id,
+                uid,
+                slice: settings.cgroup.slice.clone(),
+                mount_point: mount_point.clone(),
+                controllers: controllers.collect(),
+                runtime_max: deadlines.scope(),
+            })
+        }
+        Place::Delegated { .. } | Place::Nowhere { .. } => None,
+    };
+    let configured = if request.no_default_dirs {
+        Vec::new()
+    } else {
+        settings.directories.clone()
+    };
+    let environment = environment(request, of_caller, kind);
+    let program = request.argv.first();
+    let program = program.ok_or_else(|| Refusal("no program was given".into()))?;
+    let search = match kind {
+        RunKind::Run => None,
+        RunKind::Exec => environment.get(OsStr::new("PATH")),
+    };
+    let candidates = candidates(program, search);
+    let syscalls = match request.syscalls {
+        Some(flags) => SyscallSet::from_flags(flags)
+            .map_err(|error| Refusal(format!("--syscalls: {error}")))?,
+        None => settings.syscalls,
+    };
+    Ok(RunPlan(Decided {
+        scope,
+        cg_timing: request.cg_timing || !cg,
+        deadlines,
+        leaf,
+        rlimits: rlimits(limits),
+        quota: granted.quota(),
+        directories: dir_rule::merge(configured, &request.dirs),
+        syscalls,
+        share_net: request.share_net,
+        inherit_fds: request.inherit_fds,
+        tty_hack: request.tty_hack,
+        special_files: if request.special_files {
+            SpecialFiles::Keep
+        } else {
+            SpecialFiles::Remove
+        },
+        stdin: request.stdin.as_deref().map(c_path).transpose()?,
+        stdout: request.stdout.as_deref().map(c_path).transpose()?,
+        stderr: match &request.stderr {
+            StderrRequest::Inherit => StderrPlan::Inherit,
+            StderrRequest::File(path) => StderrPlan::File(c_path(path)?),
+            StderrRequest::ToStdout => StderrPlan::ToStdout,
+        },
+        chdir: request.chdir.as_deref().map(c_path).transpose()?,
+        candidates: candidates
+            .iter()
+            .map(|path| c_path(path))
+            .collect::<Result<_, _>>()?,
+        arguments: request
+            .argv
+            .iter()
+            .map(|word| c_string(word))
+            .collect::<Result<_, _>>()?,
+        environment: environment.into_strings(),
+        place,
+    }))
+}
+
+/// Refuses control-group mode where it is not to be had.
+pub(crate) fn require_cg(place: &Place) -> Result<(), Refusal> {
+    let refusal = |reason| Refusal(format!("--cg is not possible: {reason}"));
+    place.require_memory().map_err(refusal)
 }
 
 impl RunPlan {
+    /// All of it, when the run is over.
+    pub(crate) fn into_parts(self) -> Decided {
+        self.0
+    }
+
     /// How many CPUs the program can keep busy at once, at most; `available` are those that the caller
     /// may use.
     pub(crate) fn parallel(&self, available: usize) -> u32 {
@@ -271,21 +325,25 @@ pub(crate) mod tests {
         }
     }
 
-    fn request(arguments: &[&str]) -> Request {
+    pub(super) fn plan(arguments: &[&str], place: Place) -> Result<RunPlan, Refusal> {
         let argv = std::iter::once("isolate-run")
             .chain(arguments.iter().copied())
             .map(OsString::from);
-        crate::cli::parse(argv).unwrap().into_request()
-    }
-
-    pub(super) fn plan(arguments: &[&str], place: Place) -> Result<RunPlan, Refusal> {
-        RunPlan::resolve(
-            &request(arguments),
-            &Settings::default(),
+        let call = crate::cli::parse(argv).unwrap().into_box_call();
+        let settings = Settings::default();
+        let granted = grant(&call, &settings, None)?;
+        let (kind, request) = call.command.program().unwrap();
+        resolve(RunInputs {
+            kind,
+            cg: call.common.cg,
+            request,
+            granted: &granted,
+            settings: &settings,
             place,
-            BoxId(0),
-            &[],
-        )
+            box_id: BoxId(0),
+            uid: 7,
+            environment: &[],
+        })
     }
 
     #[test]
@@ -295,9 +353,19 @@ pub(crate) mod tests {
             .to_string();
         assert_eq!(refusal, "--cg is not possible: no cgroup");
         assert!(plan(&["exec", "--cg-mem=64M", "--", "a"], nowhere()).is_err());
-        assert!(plan(&["exec", "--", "a"], given()).unwrap().cg);
-        assert!(!plan(&["exec", "--", "a"], nowhere()).unwrap().cg);
-        assert!(!plan(&["--run", "--", "a"], given()).unwrap().cg);
+        assert!(plan(&["exec", "--", "a"], given()).unwrap().leaf.controlled);
+        assert!(
+            !plan(&["exec", "--", "a"], nowhere())
+                .unwrap()
+                .leaf
+                .controlled
+        );
+        assert!(
+            !plan(&["--run", "--", "a"], given())
+                .unwrap()
+                .leaf
+                .controlled
+        );
     }
 
     #[test]
@@ -307,5 +375,22 @@ pub(crate) mod tests {
         assert_eq!(count(&["--run", "a"]), all);
         assert_eq!(count(&["--dir=usr=", "--dir=x=/y", "--run", "a"]), all);
         assert_eq!(count(&["-D", "--dir=x=/y", "--run", "a"]), 1);
+    }
+
+    #[test]
+    fn a_scope_follows_from_the_plan() {
+        let systemd = || Place::Systemd {
+            mount_point: "/cg".into(),
+            has_memory: true,
+        };
+        let scope = |arguments: &[&str]| plan(arguments, systemd()).unwrap().into_parts().scope;
+        let bare = scope(&["--run", "a"]).unwrap();
+        assert_eq!((bare.uid, bare.runtime_max), (7, None));
+        assert_eq!(bare.controllers, [] as [&str; 0]);
+        let limited = scope(&["--cg", "-w1", "--run", "a"]).unwrap();
+        assert_eq!(limited.controllers, ["memory", "pids"]);
+        assert!(limited.runtime_max.is_some());
+        let given = plan(&["--cg", "--run", "a"], given()).unwrap();
+        assert_eq!(given.scope, None);
     }
 }

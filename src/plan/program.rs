@@ -4,24 +4,24 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use crate::environment::Environment;
-use crate::request::Request;
+use super::environment::Environment;
+use crate::request::{ProgramRequest, RunKind};
 
 /// The search path of `exec`, whose users are people at a shell; `--run` never searches.
 const EXEC_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The environment of the program.
 pub(super) fn environment(
-    request: &Request,
+    request: &ProgramRequest,
     caller: &[(OsString, OsString)],
-    is_exec: bool,
+    kind: RunKind,
 ) -> Environment {
     let mut environment = if request.full_env {
         Environment::full(caller)
     } else {
         Environment::default()
     };
-    if is_exec && !request.full_env {
+    if kind == RunKind::Exec && !request.full_env {
         environment.set(OsStr::new("PATH"), OsStr::new(EXEC_PATH));
         environment.set(OsStr::new("HOME"), OsStr::new("/box"));
     }
@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn the_environment_is_empty_but_for_rules() {
-        let strings = |arguments: &[&str]| plan(arguments, nowhere()).unwrap().environment;
+        let strings =
+            |arguments: &[&str]| plan(arguments, nowhere()).unwrap().into_parts().environment;
         assert_eq!(
             strings(&["--run", "a"]),
             [c"LIBC_FATAL_STDERR_=1".to_owned()]

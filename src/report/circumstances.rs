@@ -17,8 +17,6 @@ pub(crate) struct Circumstances {
     pub(crate) box_id: BoxId,
     /// The ids of the program.
     pub(crate) ids: Ids,
-    /// Control-group mode.
-    pub(crate) cg: bool,
     /// Who made the cgroup.
     pub(crate) manager: Manager,
     /// The unit of the scope.

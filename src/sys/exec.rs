@@ -8,21 +8,21 @@ use libc::c_char;
 
 /// Everything that execve(2) needs, as the arrays that it takes. Made before the clone, so that the
 /// process that is about to become the program allocates nothing: its address space may be limited.
-pub(crate) struct Image {
-    candidates: Vec<CString>,
-    arguments: Strings,
-    environment: Strings,
+pub(crate) struct Image<'a> {
+    candidates: &'a [CString],
+    arguments: Strings<'a>,
+    environment: Strings<'a>,
 }
 
 /// Strings and the null-terminated array of pointers to them.
-struct Strings {
-    /// Owns what `pointers` point to; a CString's bytes do not move when the vector does.
-    _strings: Vec<CString>,
+struct Strings<'a> {
+    /// What `pointers` point to.
+    _strings: &'a [CString],
     pointers: Vec<*const c_char>,
 }
 
-impl Strings {
-    fn new(strings: Vec<CString>) -> Self {
+impl<'a> Strings<'a> {
+    fn new(strings: &'a [CString]) -> Self {
         let pointers = strings
             .iter()
             .map(|string| string.as_ptr())
@@ -35,7 +35,7 @@ impl Strings {
     }
 }
 
-impl fmt::Debug for Image {
+impl fmt::Debug for Image<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Image")
             .field("candidates", &self.candidates)
@@ -43,12 +43,12 @@ impl fmt::Debug for Image {
     }
 }
 
-impl Image {
+impl<'a> Image<'a> {
     /// `candidates` are tried in order while the one before does not exist; there must be one at least.
     pub(crate) fn new(
-        candidates: Vec<CString>,
-        arguments: Vec<CString>,
-        environment: Vec<CString>,
+        candidates: &'a [CString],
+        arguments: &'a [CString],
+        environment: &'a [CString],
     ) -> Self {
         Self {
             candidates,
@@ -61,8 +61,8 @@ impl Image {
     pub(crate) fn execute(&self) -> io::Error {
         let mut reason = libc::ENOENT;
         let searches = self.candidates.len() > 1;
-        for path in &self.candidates {
-            // SAFETY: the path and both arrays are null-terminated and live in self.
+        for path in self.candidates {
+            // SAFETY: the path and both arrays are null-terminated and outlive self.
             unsafe {
                 libc::execve(
                     path.as_ptr(),

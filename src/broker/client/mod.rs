@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
-use super::protocol::Called;
+use super::protocol::{Called, variables, words};
 use super::wire::{WireError, send_request};
 use super::{SOCKET, SOCKET_VARIABLE, of_root};
 use crate::answer::{Answer, Results};
@@ -20,7 +20,7 @@ use crate::caller::Inheritance;
 use crate::caller::OpenedDirs;
 use crate::clock::Moment;
 use crate::failure::Failure;
-use crate::request::{Command, EnvRule, Request};
+use crate::request::{BoxCall, EnvRule, ProgramRequest};
 use crate::sys::descriptors::take_over;
 use crate::sys::process::inheritable_descriptors;
 use relay::Relay;
@@ -28,36 +28,36 @@ use terminal::Terminal;
 
 /// Has a command carried out by the broker.
 pub(crate) fn ask(
-    request: &Request,
+    call: &BoxCall,
     caller: Caller,
     asked: Moment,
 ) -> Result<(Answer, Results), Failure> {
-    if let Some(refusal) = of_root(request) {
+    if let Some(refusal) = of_root(&call.common) {
         return Err(refusal);
     }
     let connection = connect_to_broker()?;
-    let (directories, opened) = OpenedDirs::open(&request.dirs, caller)?.into_parts();
-    let is_run = matches!(request.command, Command::Run | Command::Exec);
-    let terminal = match is_run && request.tty_hack {
+    let (directories, opened) = OpenedDirs::open(call.command.dirs(), caller)?.into_parts();
+    let program = call.command.program().map(|(_, program)| program);
+    let terminal = match program.is_some_and(|program| program.tty_hack) {
         true => Terminal::open().map_err(Failure::at("cannot make a terminal for the program"))?,
         false => None,
     };
-    let inherited = match is_run && request.inherit_fds {
+    let inherited = match program.is_some_and(|program| program.inherit_fds) {
         true => inheritable(),
         false => Ok(Vec::new()),
     };
     let inherited = inherited.map_err(Failure::at("cannot list the open descriptors"))?;
     let numbers = inherited.iter().map(|(number, _)| *number).collect();
-    let argv: Vec<OsString> = std::env::args_os().collect();
-    let called = Called::new(
-        &argv,
-        needed_environment(request),
-        asked.to_nanoseconds(),
-        numbers,
+    let inheritance = Inheritance::of_process();
+    let called = Called {
+        argv: words(std::env::args_os()),
+        environment: variables(program.map(needed_environment).unwrap_or_default()),
+        asked: asked.to_nanoseconds(),
+        inherited: numbers,
         directories,
-        Inheritance::of_process().map_err(Failure::at("cannot find out this process's limits"))?,
-        somebody_is_there(),
-    );
+        inheritance: inheritance.map_err(Failure::at("cannot find out this process's limits"))?,
+        interactive: somebody_is_there(),
+    };
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     let standard = match &terminal {
@@ -70,7 +70,8 @@ pub(crate) fn ask(
         .chain(opened.iter().map(AsFd::as_fd))
         .collect();
     // Before anything happens that a signal has to end in good order.
-    let signals = is_run.then(relay::take_over_signals).transpose()?;
+    let signals = program.map(|_| relay::take_over_signals());
+    let signals = signals.transpose()?;
     let bytes = called.to_bytes()?;
     match send_request(connection.as_fd(), &bytes, &all) {
         // Who was refused before the request was read is told why.
@@ -118,15 +119,15 @@ fn connect_to_broker() -> Result<OwnedFd, Failure> {
 }
 
 /// The part of the environment that the command line speaks of.
-fn needed_environment(request: &Request) -> Vec<(OsString, OsString)> {
+fn needed_environment(program: &ProgramRequest) -> Vec<(OsString, OsString)> {
     let inherits = |name: &OsString| {
-        let rules = request.env.iter();
+        let rules = program.env.iter();
         rules
             .into_iter()
             .any(|rule| matches!(rule, EnvRule::Inherit(known) if known == name))
     };
     std::env::vars_os()
-        .filter(|(name, _)| request.full_env || inherits(name))
+        .filter(|(name, _)| program.full_env || inherits(name))
         .collect()
 }
 

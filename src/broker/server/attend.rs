@@ -1,6 +1,5 @@
 //! A keeper's part of the conversation with its caller, from the connection to the last word.
 
-use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -15,7 +14,6 @@ use super::adopt::adopt;
 use super::authorise;
 use super::peer::Peer;
 use super::spare::{Beginning, Prepared};
-use crate::answer::{Answer, Results};
 use crate::broker::of_root;
 use crate::broker::protocol::{Called, Reply};
 use crate::broker::wire::{receive_request, send_reply};
@@ -26,16 +24,16 @@ use crate::caller::OpenedDirs;
 use crate::cgroup::{Place, find_place};
 use crate::cli::{self, Call};
 use crate::clock::Moment;
-use crate::commands::{Context, Rights};
+use crate::commands::{Ahead, Asked, Brokered, Rights, carry_out};
 use crate::config::ceilings::Ceilings;
 use crate::config::settings::Settings;
 use crate::config::{self, ConfigSource};
 use crate::failure::Failure;
 use crate::keeper::Signals;
 use crate::logging;
-use crate::plan::ceilings;
+use crate::plan::grant;
 use crate::polkit::Authority;
-use crate::request::{Command, Request};
+use crate::request::{BoxCall, BoxCommand};
 use crate::sys::socket::die_when_heard;
 use crate::systemd::{ensure_cpu_quota, slice_path};
 
@@ -55,38 +53,41 @@ pub(super) fn attend(beginning: Beginning, config: Option<&Path>) {
         mut connection,
         prepared,
     } = beginning;
-    let mut admitted = admit(&mut connection, account, prepared, config);
-    let done = match &mut admitted {
-        Ok((context, _)) => {
-            let done = carry_out(context);
-            // Whoever hears that it is over may unmount what they had opened.
-            drop(std::mem::take(&mut context.directories));
-            done
+    let (done, kept) = match admit(&mut connection, account, prepared, config) {
+        Ok(admitted) => {
+            let Admitted {
+                asked,
+                brokered,
+                mut ahead,
+                account,
+            } = admitted;
+            let program = asked.call.command.program();
+            // One with descriptors of the caller's uses nothing that was made ahead: see below.
+            let foretells = program.is_some_and(|(_, program)| !program.inherit_fds);
+            // It closes what the caller had opened: who hears that it is over may unmount that.
+            let done = carry_out(asked, Some(&brokered), &mut ahead);
+            (done, Some((brokered, ahead, account, foretells)))
         }
-        Err(failure) => Err(failure.clone()),
+        Err(failure) => (Err(failure), None),
     };
-    let reply = match done {
-        Ok((answer, results)) => Reply::Done(answer, results),
-        Err(failure) => Reply::Failed(cut(&failure.to_string())),
+    let (reply, scope) = match done {
+        Ok(done) => (Reply::Done(done.answer, done.results), done.scope),
+        Err(failure) => (Reply::Failed(cut(failure.text())), None),
     };
     // A caller who is gone, or does not listen, learns nothing. Only now is the rest let go: nobody waits for that.
     send_reply(connection.as_fd(), &reply).ok();
-    if let (Reply::Done(..), Ok((context, account))) = (reply, admitted) {
-        // One with descriptors of the caller's uses nothing that was made ahead: see below.
-        let scope = context.scope.take();
-        if let Some(scope) = scope.filter(|_| !context.request.inherit_fds) {
-            account.tell_scope(scope);
-        }
+    if let (Some(scope), Some((.., account, true))) = (scope, kept) {
+        account.tell_scope(scope);
     }
 }
 
-fn carry_out(context: &Context) -> Result<(Answer, Results), Failure> {
-    let done = context.carry_out();
-    if let (Err(_), Some(rights)) = (&done, &context.rights) {
-        // Somebody who may do nothing at all is told that, and not what else did not work.
-        rights.wait()?;
-    }
-    done
+/// A request that may be carried out.
+struct Admitted {
+    asked: Asked,
+    brokered: Brokered,
+    ahead: Ahead,
+    /// What the request takes is its own as long as this is there.
+    account: Account,
 }
 
 /// What of a message can be sent, should it repeat a very long word.
@@ -99,13 +100,13 @@ pub(super) fn refuse(connection: BorrowedFd<'_>, refusal: &Failure) {
     send_reply(connection, &Reply::Failed(refusal.to_string())).ok();
 }
 
-/// Takes a request in, up to where it can be carried out. What it takes is its own as long as the account is there.
+/// Takes a request in, up to where it can be carried out.
 fn admit(
     connection: &mut OwnedFd,
     account: OwnedFd,
     mut prepared: Prepared,
     config: Option<&Path>,
-) -> Result<(Context, Account), Failure> {
+) -> Result<Admitted, Failure> {
     let mut account =
         Account::new(account).map_err(Failure::at("cannot hear the broker's own process"))?;
     // Those of the broker are not ours.
@@ -120,7 +121,7 @@ fn admit(
     let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE)?;
     let called = Called::from_bytes(&bytes, descriptors.len())?;
     drop(bytes);
-    let mut request = read(&called)?;
+    let call = read(&called)?;
     if !called.inherited.is_empty() {
         // Their numbers may be among these.
         prepared = Prepared::default();
@@ -128,13 +129,13 @@ fn admit(
     let own = &mut [&mut *connection, account.channel(), &mut subject.pidfd];
     let cannot_adopt = Failure::at("cannot take over the caller's descriptors");
     let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
-    let directories = OpenedDirs::from_parts(&request.dirs, &called.directories, rest)
+    let directories = OpenedDirs::from_parts(call.command.dirs(), &called.directories, rest)
         .ok_or_else(|| Failure::new("the request names other directories than those it opened"))?;
     let Prepared { polkit, ahead, .. } = prepared;
     // The answers are on their way while there is other work: see below.
-    let details = authorise::details(&request);
+    let details = authorise::details(&call);
     let mut authority = Authority::new(subject, called.interactive, polkit);
-    for action in authorise::needed(&request) {
+    for action in authorise::needed(&call) {
         authority.ask(action, &details);
     }
     let own = Inheritance::of_process();
@@ -144,17 +145,17 @@ fn admit(
     let inheritance = called.inheritance.clone().within(&own);
     let inheritance = inheritance
         .ok_or_else(|| Failure::new("the limits and CPUs of the caller make no sense"))?;
-    log_to(connection.as_fd(), request.verbosity).map_err(Failure::at(
+    log_to(connection.as_fd(), call.common.verbosity).map_err(Failure::at(
         "cannot copy the caller's connection for what is logged",
     ))?;
     let mut settings = config::load(&ConfigSource::new(config))?.settings;
     // A run is made ready meanwhile; its program begins when it is allowed. A person who is asked for a password takes
     // longer than a run may, and the other commands are done too soon.
-    if called.interactive || request.command != Command::Run {
+    if called.interactive || !matches!(call.command, BoxCommand::Run(_)) {
         authority.wait()?;
     }
-    let amounts = ceilings::apply(&mut request, &settings)?;
-    account.ask(amounts, settings.ceilings.clone())?;
+    let granted = grant(&call, &settings, Some(&settings.ceilings))?;
+    account.ask(granted.amounts(), settings.ceilings.clone())?;
     let place = give_slice(&mut settings, ids.uid)?;
     account.wait()?;
     // A caller who is gone ends this process, until the run begins: then it is the run that ends.
@@ -164,55 +165,47 @@ fn admit(
     let line = line.map_err(Failure::at(
         "cannot copy the caller's connection for their signals",
     ))?;
-    let context = Context {
-        request,
-        settings,
-        place: Some(place),
-        caller: Caller {
-            uid: ids.uid,
-            gid: ids.gid,
-            called_by_root: ids.uid == 0,
+    Ok(Admitted {
+        asked: Asked {
+            call,
+            granted,
+            settings,
+            caller: Caller {
+                uid: ids.uid,
+                gid: ids.gid,
+                called_by_root: ids.uid == 0,
+            },
+            at: Moment::from_nanoseconds(called.asked),
+            environment: called.environment(),
+            directories,
         },
-        rights: Some(Rights::new(authority, details)),
-        asked: Moment::from_nanoseconds(called.asked),
-        environment: called.environment(),
-        directories,
-        inheritance: Some(inheritance),
-        line: Some(Line::new(line)),
-        ahead: RefCell::new(ahead),
-        scope: RefCell::default(),
-    };
-    Ok((context, account))
+        brokered: Brokered {
+            place,
+            rights: Rights::new(authority, details),
+            inheritance,
+            line: Line::new(line),
+        },
+        ahead,
+        account,
+    })
 }
 
 /// Reads the command line as the caller's own process did. What is root's is not for those who come this way.
-pub(super) fn read(called: &Called) -> Result<Request, Failure> {
-    let request = match cli::parse(called.argv()) {
-        Ok(Call::Request(request)) => *request,
-        Ok(Call::ImportConfig(_) | Call::Broker(_)) => {
-            return Err(Failure::new(
-                "the broker carries out commands about boxes alone",
-            ));
-        }
-        Err(error) => return Err(error.into()),
+pub(super) fn read(called: &Called) -> Result<BoxCall, Failure> {
+    let Call::Box(call) = cli::parse(called.argv())? else {
+        return Err(Failure::new(
+            "the broker carries out commands about boxes alone",
+        ));
     };
-    match request.command {
-        Command::Init | Command::Run | Command::Cleanup | Command::Exec => {}
-        Command::Version | Command::CheckConfig | Command::PrintCgRoot => {
-            return Err(Failure::new(
-                "the broker carries out commands about boxes alone",
-            ));
-        }
-    }
-    if let Some(refusal) = of_root(&request) {
+    if let Some(refusal) = of_root(&call.common) {
         return Err(refusal);
     }
-    if request.dirs.len() > MOST_RULES {
+    if call.command.dirs().len() > MOST_RULES {
         return Err(Failure::new(format!(
             "at most {MOST_RULES} directory rules (--dir) are allowed"
         )));
     }
-    Ok(request)
+    Ok(*call)
 }
 
 /// Gives a user's runs a slice of their own, with the CPU quotas that are configured for it and the slice of all; and says
@@ -261,6 +254,7 @@ fn log_to(connection: BorrowedFd<'_>, verbosity: u8) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::protocol::words;
 
     #[test]
     fn the_slice_of_a_user_is_in_the_slice_of_all() {
@@ -270,17 +264,15 @@ mod tests {
     }
 
     fn called(line: &str) -> Called {
-        let inheritance = Inheritance::of_process().unwrap();
-        let argv: Vec<_> = line.split(' ').map(Into::into).collect();
-        Called::new(
-            &argv,
-            Vec::new(),
-            0,
-            Vec::new(),
-            Vec::new(),
-            inheritance,
-            false,
-        )
+        Called {
+            argv: words(line.split(' ').map(Into::into)),
+            environment: Vec::new(),
+            asked: 0,
+            inherited: Vec::new(),
+            directories: Vec::new(),
+            inheritance: Inheritance::of_process().unwrap(),
+            interactive: false,
+        }
     }
 
     #[test]
@@ -300,7 +292,7 @@ mod tests {
             ("i --as-uid=0 --as-gid=0 --init", "Only root"),
             ("i --config=/etc/shadow --init", "Only root"),
             (
-                &format!("i{} --init", " -da=".repeat(MOST_RULES + 1)),
+                &format!("i{} --run a", " -da=".repeat(MOST_RULES + 1)),
                 "at most 1024 directory rules",
             ),
         ] {

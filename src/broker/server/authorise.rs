@@ -6,41 +6,64 @@ use std::time::Duration;
 
 use crate::dir_rule::DirRequest;
 use crate::polkit::Action;
-use crate::request::{BoxChoice, Command, Request};
+use crate::request::{BoxCall, BoxChoice, BoxCommand};
 
 /// The actions that the request needs, whoever's its box is.
-pub(super) fn needed(request: &Request) -> Vec<Action> {
-    let uses_devices = request
-        .dirs
-        .iter()
-        .any(|dir| matches!(dir, DirRequest::Set(rule) if rule.flags.devices));
+pub(super) fn needed(call: &BoxCall) -> Vec<Action> {
+    let mut dirs = call.command.dirs().iter();
+    let uses_devices = dirs.any(|dir| matches!(dir, DirRequest::Set(rule) if rule.flags.devices));
+    let program = call.command.program();
+    let shares_net = program.is_some_and(|(_, program)| program.share_net);
     let mut actions = vec![Action::UseBox];
-    actions.extend(request.share_net.then_some(Action::ShareNetwork));
+    actions.extend(shares_net.then_some(Action::ShareNetwork));
     actions.extend(uses_devices.then_some(Action::UseDevices));
     actions
 }
 
 /// What rules can look up: the request as it was made. What was not asked for is not there. Times are in seconds,
 /// memory in bytes; 0 is no limit.
-pub(super) fn details(request: &Request) -> Vec<(&'static str, String)> {
+pub(super) fn details(call: &BoxCall) -> Vec<(&'static str, String)> {
+    let BoxCall { common, command } = call;
     let seconds = |time: Duration| time.as_secs_f64().to_string();
-    let limits = &request.limits;
-    let program = request.program.first();
+    let program = command.program().map(|(_, program)| program);
+    let limits = program.map(|program| &program.limits);
+    let name = program.and_then(|program| program.argv.first());
+    let (word, any_box) = match command {
+        BoxCommand::Init(_) => ("init", "0"),
+        BoxCommand::Run(_) => ("run", "0"),
+        BoxCommand::Cleanup => ("cleanup", "0"),
+        BoxCommand::Exec(_) => ("exec", "auto"),
+    };
+    let box_id = match common.box_id {
+        Some(BoxChoice::Number(id)) => id.to_string(),
+        Some(BoxChoice::Auto) => "auto".to_owned(),
+        None => any_box.to_owned(),
+    };
     let details = [
-        ("command", Some(command(request.command).to_owned())),
-        ("box-id", Some(box_id(request))),
-        ("program", program.map(|name| shown(name))),
-        ("time", limits.time.map(seconds)),
-        ("wall-time", limits.wall_time.map(seconds)),
-        ("memory", limits.cg_mem.map(|memory| memory.0.to_string())),
+        ("command", Some(word.to_owned())),
+        ("box-id", Some(box_id)),
+        ("program", name.map(|name| shown(name))),
+        ("time", limits.and_then(|limits| limits.time).map(seconds)),
+        (
+            "wall-time",
+            limits.and_then(|limits| limits.wall_time).map(seconds),
+        ),
+        (
+            "memory",
+            limits
+                .and_then(|limits| limits.cg_mem)
+                .map(|memory| memory.0.to_string()),
+        ),
         (
             "processes",
-            limits.processes.map(|number| number.to_string()),
+            limits
+                .and_then(|limits| limits.processes)
+                .map(|number| number.to_string()),
         ),
         (
             "quota",
-            request
-                .quota
+            command
+                .quota()
                 .map(|quota| format!("{},{}", quota.blocks, quota.inodes)),
         ),
     ];
@@ -57,38 +80,20 @@ fn shown(name: &OsStr) -> String {
     String::from_utf8_lossy(&bytes[..longest]).into_owned()
 }
 
-fn command(command: Command) -> &'static str {
-    match command {
-        Command::Init => "init",
-        Command::Run => "run",
-        Command::Cleanup => "cleanup",
-        Command::Exec => "exec",
-        Command::CheckConfig | Command::PrintCgRoot | Command::Version => "other",
-    }
-}
-
-fn box_id(request: &Request) -> String {
-    match (request.box_id, request.command) {
-        (Some(BoxChoice::Number(id)), _) => id.to_string(),
-        (Some(BoxChoice::Auto), _) | (None, Command::Exec) => "auto".to_owned(),
-        (None, _) => "0".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
 
     use super::*;
 
-    fn request(line: &str) -> Request {
+    fn call(line: &str) -> BoxCall {
         let argv = line.split(' ').map(OsString::from);
-        crate::cli::parse(argv).unwrap().into_request()
+        crate::cli::parse(argv).unwrap().into_box_call()
     }
 
     #[test]
     fn what_reaches_out_of_the_box_needs_an_action_of_its_own() {
-        let of = |line| needed(&request(line));
+        let of = |line| needed(&call(line));
         assert_eq!(of("i --init"), [Action::UseBox]);
         assert_eq!(of("i --dir=dev --run a"), [Action::UseBox]);
         assert_eq!(
@@ -103,7 +108,7 @@ mod tests {
     #[test]
     fn rules_see_what_was_asked_for() {
         let of = |line: &str| {
-            let details = details(&request(line));
+            let details = details(&call(line));
             let shown = details
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"));

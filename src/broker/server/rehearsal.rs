@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::attend::read;
 use super::authorise;
-use crate::broker::protocol::{Called, STANDARD};
+use crate::broker::protocol::{Called, STANDARD, words};
 use crate::caller::Inheritance;
 use crate::caller::OpenedDirs;
 use crate::cgroup::find_place;
@@ -32,25 +32,24 @@ pub(super) fn rehearse(config: Option<&Path>) {
 /// The request of nobody.
 fn made_up(inheritance: Inheritance) -> Called {
     let argv = ["isolate-run", "--run", "--", "/bin/true"].map(Into::into);
-    let (environment, inherited, directories) = (Vec::new(), Vec::new(), Vec::new());
-    Called::new(
-        &argv,
-        environment,
-        0,
-        inherited,
-        directories,
+    Called {
+        argv: words(argv),
+        environment: Vec::new(),
+        asked: 0,
+        inherited: Vec::new(),
+        directories: Vec::new(),
         inheritance,
-        false,
-    )
+        interactive: false,
+    }
 }
 
 /// Reads a request and what polkit is asked about it. The fuzz targets do the same.
 pub(in crate::broker) fn examine(called: &Called, own: &Inheritance) {
-    if let Ok(request) = read(called) {
-        drop(authorise::details(&request));
-        drop(authorise::needed(&request));
+    if let Ok(call) = read(called) {
+        drop(authorise::details(&call));
+        drop(authorise::needed(&call));
         let Called { directories, .. } = called;
-        drop(OpenedDirs::from_parts(&request.dirs, directories, []));
+        drop(OpenedDirs::from_parts(call.command.dirs(), directories, []));
         drop(called.inheritance.clone().within(own));
         drop(called.environment());
     }
@@ -59,12 +58,13 @@ pub(in crate::broker) fn examine(called: &Called, own: &Inheritance) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::BoxCommand;
 
     #[test]
     fn what_is_rehearsed_is_a_run() {
         let own = Inheritance::of_process().unwrap();
-        let request = read(&made_up(own)).unwrap();
-        assert_eq!(request.command, crate::request::Command::Run);
+        let call = read(&made_up(own)).unwrap();
+        assert!(matches!(call.command, BoxCommand::Run(_)));
         rehearse(Some(Path::new("/nowhere")));
         rehearse(None);
     }

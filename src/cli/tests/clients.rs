@@ -1,4 +1,4 @@
-//! The command lines of real clients (`facts/clients.md`, section A), word for word.
+//! The command lines of real clients of judges, word for word.
 
 use super::*;
 
@@ -26,18 +26,22 @@ const RUNS: &[(&str, &str, Change)] = &[
          --stdout=/tmp/y --processes=1 --stderr=/tmp/stderr.txt --time=1e+06 --verbose --verbose \
          --wall-time=2.5 --extra-time=0.5 --meta=/o/run.meta.0 --run -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.full_env, r.verbosity) =
-                (Some(BoxChoice::Number(BoxId(1000))), true, true, 2);
-            r.chdir = Some("/tmp".into());
-            r.dirs = dirs("tmp=/o/home:rw dev/shm:tmp fifo0=/f:rw");
-            r.env = vec![set("HOME", "/tmp")];
-            (r.stdin, r.stdout) = (Some("/fifo0/m_to_u0".into()), Some("/tmp/y".into()));
-            r.stderr = StderrRequest::File("/tmp/stderr.txt".into());
-            r.meta = Some(OutputTarget::File("/o/run.meta.0".into()));
-            (r.limits.file_size, r.limits.stack) = (kib(1_048_576), kib(1));
-            (r.limits.cg_mem, r.limits.processes) = (kib(262_144), Some(1));
-            (r.limits.time, r.limits.wall_time) = (millis(1_000_000_000), millis(2500));
-            r.limits.extra_time = millis(500);
+            (
+                r.common.box_id,
+                r.common.cg,
+                r.run.full_env,
+                r.common.verbosity,
+            ) = (Some(BoxChoice::Number(BoxId(1000))), true, true, 2);
+            r.run.chdir = Some("/tmp".into());
+            r.run.dirs = dirs("tmp=/o/home:rw dev/shm:tmp fifo0=/f:rw");
+            r.run.env = vec![set("HOME", "/tmp")];
+            (r.run.stdin, r.run.stdout) = (Some("/fifo0/m_to_u0".into()), Some("/tmp/y".into()));
+            r.run.stderr = StderrRequest::File("/tmp/stderr.txt".into());
+            r.common.meta = Some(OutputTarget::File("/o/run.meta.0".into()));
+            (r.run.limits.file_size, r.run.limits.stack) = (kib(1_048_576), kib(1));
+            (r.run.limits.cg_mem, r.run.limits.processes) = (kib(262_144), Some(1));
+            (r.run.limits.time, r.run.limits.wall_time) = (millis(1_000_000_000), millis(2500));
+            r.run.limits.extra_time = millis(500);
         },
     ),
     (
@@ -46,20 +50,21 @@ const RUNS: &[(&str, &str, Change)] = &[
          --no-cg-timing --cg-mem=128000 -f 1024 -E HOME=/tmp -E PATH=/bin:/usr/bin -E LANG \
          -d /etc:noexec --run -- prog -a",
         |r| {
-            r.cg_timing = false;
-            (r.box_id, r.cg, r.silent) = (Some(BoxChoice::Number(BoxId(5))), true, true);
-            r.meta = Some(OutputTarget::File("/w/metadata.txt".into()));
-            (r.stdin, r.stderr) = (Some("/dev/null".into()), StderrRequest::ToStdout);
-            (r.limits.time, r.limits.extra_time) = (millis(5000), millis(0));
-            (r.limits.wall_time, r.limits.stack) = (millis(10_000), kib(64_000));
-            (r.limits.processes, r.limits.cg_mem) = (Some(60), kib(128_000));
-            r.limits.file_size = kib(1024);
-            r.env = vec![
+            r.run.cg_timing = false;
+            (r.common.box_id, r.common.cg, r.common.silent) =
+                (Some(BoxChoice::Number(BoxId(5))), true, true);
+            r.common.meta = Some(OutputTarget::File("/w/metadata.txt".into()));
+            (r.run.stdin, r.run.stderr) = (Some("/dev/null".into()), StderrRequest::ToStdout);
+            (r.run.limits.time, r.run.limits.extra_time) = (millis(5000), millis(0));
+            (r.run.limits.wall_time, r.run.limits.stack) = (millis(10_000), kib(64_000));
+            (r.run.limits.processes, r.run.limits.cg_mem) = (Some(60), kib(128_000));
+            r.run.limits.file_size = kib(1024);
+            r.run.env = vec![
                 set("HOME", "/tmp"),
                 set("PATH", "/bin:/usr/bin"),
                 EnvRule::Inherit("LANG".into()),
             ];
-            r.dirs = dirs("etc:noexec");
+            r.run.dirs = dirs("etc:noexec");
         },
     ),
     (
@@ -68,15 +73,19 @@ const RUNS: &[(&str, &str, Change)] = &[
          --dir=/piston/packages --dir=/etc:noexec --processes=64 --open-files=2048 --fsize=10 \
          --wall-time=3 --time=3 --extra-time=0 --share-net -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.silent, r.share_net) =
-                (Some(BoxChoice::Number(BoxId(7))), true, true, true);
-            r.meta = Some(OutputTarget::File("/tmp/7-metadata.txt".into()));
-            r.chdir = Some("/box/submission".into());
-            r.env = vec![set("HOME", "/tmp")];
-            r.dirs = dirs("piston/packages etc:noexec");
-            (r.limits.processes, r.limits.open_files) = (Some(64), Some(2048));
-            (r.limits.file_size, r.limits.wall_time) = (kib(10), millis(3000));
-            (r.limits.time, r.limits.extra_time) = (millis(3000), millis(0));
+            (
+                r.common.box_id,
+                r.common.cg,
+                r.common.silent,
+                r.run.share_net,
+            ) = (Some(BoxChoice::Number(BoxId(7))), true, true, true);
+            r.common.meta = Some(OutputTarget::File("/tmp/7-metadata.txt".into()));
+            r.run.chdir = Some("/box/submission".into());
+            r.run.env = vec![set("HOME", "/tmp")];
+            r.run.dirs = dirs("piston/packages etc:noexec");
+            (r.run.limits.processes, r.run.limits.open_files) = (Some(64), Some(2048));
+            (r.run.limits.file_size, r.run.limits.wall_time) = (kib(10), millis(3000));
+            (r.run.limits.time, r.run.limits.extra_time) = (millis(3000), millis(0));
         },
     ),
     (
@@ -85,14 +94,15 @@ const RUNS: &[(&str, &str, Change)] = &[
          --extra-time=0.000000 --chdir=../x --processes --env=A=1 --share-net --dir=/etc \
          --dir=etc/alternatives=/etc/alternatives:maybe --meta=/t/1/meta.log --run -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.share_net) = (Some(BoxChoice::Number(BoxId(1))), true, true);
-            (r.limits.cg_mem, r.limits.processes) = (kib(65_536), Some(0));
-            (r.limits.time, r.limits.wall_time) = (millis(1000), millis(2000));
-            r.limits.extra_time = millis(0);
-            r.chdir = Some("../x".into());
-            r.env = vec![set("A", "1")];
-            r.dirs = dirs("etc etc/alternatives=/etc/alternatives:maybe");
-            r.meta = Some(OutputTarget::File("/t/1/meta.log".into()));
+            (r.common.box_id, r.common.cg, r.run.share_net) =
+                (Some(BoxChoice::Number(BoxId(1))), true, true);
+            (r.run.limits.cg_mem, r.run.limits.processes) = (kib(65_536), Some(0));
+            (r.run.limits.time, r.run.limits.wall_time) = (millis(1000), millis(2000));
+            r.run.limits.extra_time = millis(0);
+            r.run.chdir = Some("../x".into());
+            r.run.env = vec![set("A", "1")];
+            r.run.dirs = dirs("etc etc/alternatives=/etc/alternatives:maybe");
+            r.common.meta = Some(OutputTarget::File("/t/1/meta.log".into()));
         },
     ),
     (
@@ -100,15 +110,16 @@ const RUNS: &[(&str, &str, Change)] = &[
         "-b3 --dir=/etc --dir=/x:rw -e --cg --cg-timing -p50 -t1.0 -x0.5 -w9.0 --cg-mem=9 -k1 -f102400 \
          -iX -oY -rZ -M/b/_isolate.meta --run -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.full_env) = (Some(BoxChoice::Number(BoxId(3))), true, true);
-            r.dirs = dirs("etc x:rw");
-            (r.limits.processes, r.limits.time) = (Some(50), millis(1000));
-            (r.limits.extra_time, r.limits.wall_time) = (millis(500), millis(9000));
-            (r.limits.cg_mem, r.limits.stack) = (kib(9), kib(1));
-            r.limits.file_size = kib(102_400);
-            (r.stdin, r.stdout) = (Some("X".into()), Some("Y".into()));
-            r.stderr = StderrRequest::File("Z".into());
-            r.meta = Some(OutputTarget::File("/b/_isolate.meta".into()));
+            (r.common.box_id, r.common.cg, r.run.full_env) =
+                (Some(BoxChoice::Number(BoxId(3))), true, true);
+            r.run.dirs = dirs("etc x:rw");
+            (r.run.limits.processes, r.run.limits.time) = (Some(50), millis(1000));
+            (r.run.limits.extra_time, r.run.limits.wall_time) = (millis(500), millis(9000));
+            (r.run.limits.cg_mem, r.run.limits.stack) = (kib(9), kib(1));
+            r.run.limits.file_size = kib(102_400);
+            (r.run.stdin, r.run.stdout) = (Some("X".into()), Some("Y".into()));
+            r.run.stderr = StderrRequest::File("Z".into());
+            r.common.meta = Some(OutputTarget::File("/b/_isolate.meta".into()));
         },
     ),
     (
@@ -116,15 +127,15 @@ const RUNS: &[(&str, &str, Change)] = &[
         "--cg --run -b 4 --meta=meta.json -t 1 -x 1.5 -w 1.5 --cg-mem 256000 -d /mybin=/host:rw -p -E PATH \
          -o /output/x -i /input/y --stderr-to-stdout -d /gocache:tmp --as-uid=9 --as-gid=9 -- prog -a",
         |r| {
-            (r.box_id, r.cg) = (Some(BoxChoice::Number(BoxId(4))), true);
-            r.meta = Some(OutputTarget::File("meta.json".into()));
-            (r.limits.time, r.limits.extra_time) = (millis(1000), millis(1500));
-            (r.limits.wall_time, r.limits.cg_mem) = (millis(1500), kib(256_000));
-            (r.limits.processes, r.stderr) = (Some(0), StderrRequest::ToStdout);
-            r.dirs = dirs("mybin=/host:rw gocache:tmp");
-            r.env = vec![EnvRule::Inherit("PATH".into())];
-            (r.stdout, r.stdin) = (Some("/output/x".into()), Some("/input/y".into()));
-            (r.as_uid, r.as_gid) = (Some(9), Some(9));
+            (r.common.box_id, r.common.cg) = (Some(BoxChoice::Number(BoxId(4))), true);
+            r.common.meta = Some(OutputTarget::File("meta.json".into()));
+            (r.run.limits.time, r.run.limits.extra_time) = (millis(1000), millis(1500));
+            (r.run.limits.wall_time, r.run.limits.cg_mem) = (millis(1500), kib(256_000));
+            (r.run.limits.processes, r.run.stderr) = (Some(0), StderrRequest::ToStdout);
+            r.run.dirs = dirs("mybin=/host:rw gocache:tmp");
+            r.run.env = vec![EnvRule::Inherit("PATH".into())];
+            (r.run.stdout, r.run.stdin) = (Some("/output/x".into()), Some("/input/y".into()));
+            r.common.acts_for = Some(Ids { uid: 9, gid: 9 });
         },
     ),
     (
@@ -132,12 +143,13 @@ const RUNS: &[(&str, &str, Change)] = &[
         "-b6 --dir=/dev=/dev:dev --dir=/lib64= -t1.0 -p4 -M/tmp/x --cg --cg-timing --cg-mem=5 \
          --inherit-fds --open-files=5 --env=K=V --run -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.inherit_fds) = (Some(BoxChoice::Number(BoxId(6))), true, true);
-            r.dirs = dirs("dev=/dev:dev lib64=");
-            (r.limits.time, r.limits.processes) = (millis(1000), Some(4));
-            (r.limits.cg_mem, r.limits.open_files) = (kib(5), Some(5));
-            r.meta = Some(OutputTarget::File("/tmp/x".into()));
-            r.env = vec![set("K", "V")];
+            (r.common.box_id, r.common.cg, r.run.inherit_fds) =
+                (Some(BoxChoice::Number(BoxId(6))), true, true);
+            r.run.dirs = dirs("dev=/dev:dev lib64=");
+            (r.run.limits.time, r.run.limits.processes) = (millis(1000), Some(4));
+            (r.run.limits.cg_mem, r.run.limits.open_files) = (kib(5), Some(5));
+            r.common.meta = Some(OutputTarget::File("/tmp/x".into()));
+            r.run.env = vec![set("K", "V")];
         },
     ),
     (
@@ -145,15 +157,15 @@ const RUNS: &[(&str, &str, Change)] = &[
         "--box-id 2 --cg -d /etc -d /opt --quota=50,5 -p --mem=4 --stdout=._stdout --stderr=._stderr \
          --run -- prog -a",
         |r| {
-            (r.box_id, r.cg) = (Some(BoxChoice::Number(BoxId(2))), true);
-            r.dirs = dirs("etc opt");
-            r.quota = Some(DiskQuota {
+            (r.common.box_id, r.common.cg) = (Some(BoxChoice::Number(BoxId(2))), true);
+            r.run.dirs = dirs("etc opt");
+            r.run.quota = Some(DiskQuota {
                 blocks: 50,
                 inodes: 5,
             });
-            (r.limits.processes, r.limits.address_space) = (Some(0), kib(4));
-            r.stdout = Some("._stdout".into());
-            r.stderr = StderrRequest::File("._stderr".into());
+            (r.run.limits.processes, r.run.limits.address_space) = (Some(0), kib(4));
+            r.run.stdout = Some("._stdout".into());
+            r.run.stderr = StderrRequest::File("._stderr".into());
         },
     ),
     (
@@ -161,22 +173,22 @@ const RUNS: &[(&str, &str, Change)] = &[
         "--dir=/usr/bin/ --dir=/etc/=/e --dir=X=//X:maybe --share-net --box-id=8 --processes --chdir=/root \
          --run --env=K=v prog -- -a",
         |r| {
-            (r.box_id, r.share_net) = (Some(BoxChoice::Number(BoxId(8))), true);
-            r.dirs = dirs("usr/bin etc=/e X=//X:maybe");
-            r.limits.processes = Some(0);
-            r.chdir = Some("/root".into());
-            r.env = vec![set("K", "v")];
+            (r.common.box_id, r.run.share_net) = (Some(BoxChoice::Number(BoxId(8))), true);
+            r.run.dirs = dirs("usr/bin etc=/e X=//X:maybe");
+            r.run.limits.processes = Some(0);
+            r.run.chdir = Some("/root".into());
+            r.run.env = vec![set("K", "v")];
         },
     ),
     (
         "Broccoli",
         "--box-id=9 --cg --meta=m --wait --as-uid=7 --as-gid=8 --time=1 --cg-mem=1 --full-env --run -- prog -a",
         |r| {
-            (r.box_id, r.cg, r.wait, r.full_env) =
+            (r.common.box_id, r.common.cg, r.common.wait, r.run.full_env) =
                 (Some(BoxChoice::Number(BoxId(9))), true, true, true);
-            r.meta = Some(OutputTarget::File("m".into()));
-            (r.as_uid, r.as_gid) = (Some(7), Some(8));
-            (r.limits.time, r.limits.cg_mem) = (millis(1000), kib(1));
+            r.common.meta = Some(OutputTarget::File("m".into()));
+            r.common.acts_for = Some(Ids { uid: 7, gid: 8 });
+            (r.run.limits.time, r.run.limits.cg_mem) = (millis(1000), kib(1));
         },
     ),
 ];
@@ -185,13 +197,13 @@ const RUNS: &[(&str, &str, Change)] = &[
 fn boxes_are_made_and_removed_in_every_clients_spelling() {
     for (line, command) in CEREMONIES {
         let mut expected = plain(*command);
-        (expected.cg, expected.box_id) = (true, Some(BoxChoice::Number(BoxId(1000))));
-        expected.wait = line.contains("--wait");
+        (expected.common.cg, expected.common.box_id) = (true, Some(BoxChoice::Number(BoxId(1000))));
+        expected.common.wait = line.contains("--wait");
         assert_eq!(parse_line(line), Ok(expected), "{line}");
     }
     let recodex = parse_line("--cg --box-id=1 --quota=5,6 --init").unwrap();
     assert_eq!(
-        recodex.quota,
+        recodex.run.quota,
         Some(DiskQuota {
             blocks: 5,
             inodes: 6
@@ -203,7 +215,7 @@ fn boxes_are_made_and_removed_in_every_clients_spelling() {
 fn programs_are_run_in_every_clients_spelling() {
     for (client, line, change) in RUNS {
         let mut expected = plain(Command::Run);
-        expected.program = program("prog -a");
+        expected.run.argv = program("prog -a");
         change(&mut expected);
         assert_eq!(parse_line(line), Ok(expected), "{client}");
     }
@@ -225,7 +237,7 @@ fn short_runs_of_other_clients_are_read() {
         let request = parse_line(line).unwrap();
         assert_eq!(request.command, Command::Run, "{line}");
         let words = line.split(" -- ").nth(1).unwrap();
-        assert_eq!(request.program, program(words), "{line}");
+        assert_eq!(request.run.argv, program(words), "{line}");
     }
 }
 

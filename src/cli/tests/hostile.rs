@@ -18,15 +18,15 @@ fn what_is_no_text_survives_as_a_path_and_is_named_as_a_number() {
         bytes(b"--"),
         bytes(b"-\xff"),
     ])
-    .unwrap()
-    .into_request();
-    assert_eq!(request.stdin, Some(bytes(b"\xff=\xfe").into()));
-    assert_eq!(request.stdout, Some(bytes(b"\xfd").into()));
+    .map(Line::of)
+    .unwrap();
+    assert_eq!(request.run.stdin, Some(bytes(b"\xff=\xfe").into()));
+    assert_eq!(request.run.stdout, Some(bytes(b"\xfd").into()));
     assert_eq!(
-        request.meta,
+        request.common.meta,
         Some(OutputTarget::File(bytes(b"\xfc").into()))
     );
-    assert_eq!(request.program, [bytes(b"\xff"), bytes(b"-\xff")]);
+    assert_eq!(request.run.argv, [bytes(b"\xff"), bytes(b"-\xff")]);
     for (word, expected) in [
         (&b"-t\xff"[..], "--time: '\u{fffd}' is not a time"),
         (b"-\xff", "invalid option -- '\u{fffd}'"),
@@ -53,11 +53,14 @@ fn long_words_and_long_lines_are_read_like_short_ones() {
         assert!(!mistake(line).is_empty(), "{}", &line[..10]);
     }
     assert_eq!(
-        parse_line(&format!("--run {long}")).unwrap().program,
+        parse_line(&format!("--run {long}")).unwrap().run.argv,
         [long.as_str()]
     );
     let many = parse_line(&("--run ".to_owned() + &"-v x ".repeat(20_000))).unwrap();
-    assert_eq!((many.verbosity, many.program.len()), (u8::MAX, 20_000));
+    assert_eq!(
+        (many.common.verbosity, many.run.argv.len()),
+        (u8::MAX, 20_000)
+    );
 }
 
 #[test]

@@ -229,5 +229,5 @@ fn help_is_an_answer_and_its_exit_code_depends_on_the_spelling() {
         }
     }
     let own = parse_line("exec prog --help").unwrap();
-    assert_eq!(own.program, ["prog", "--help"]);
+    assert_eq!(own.run.argv, ["prog", "--help"]);
 }

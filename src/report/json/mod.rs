@@ -95,7 +95,6 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
     let Circumstances {
         box_id,
         ids,
-        cg,
         manager,
         unit,
         cgroup,
@@ -123,7 +122,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
         },
         cgroup: CgroupFacts {
             manager: manager.name(),
-            control_group_mode: *cg,
+            control_group_mode: leaf.controlled,
             unit: unit.clone(),
             path: cgroup.as_ref().map(|path| path.display().to_string()),
         },
@@ -131,7 +130,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
             cpu_time_us: deadlines.cpu.map(micros),
             cpu_kill_us: deadlines.cpu_kill().map(micros),
             wall_time_us: deadlines.wall.map(micros),
-            memory_bytes: leaf.memory.filter(|_| *cg).map(|bytes| bytes.0),
+            memory_bytes: leaf.memory.filter(|_| leaf.controlled).map(|bytes| bytes.0),
             processes: leaf.processes.map(u64::from),
             address_space_bytes: rlimit(Resource::RLIMIT_AS),
             stack_bytes: rlimit(Resource::RLIMIT_STACK),
@@ -189,7 +188,6 @@ mod tests {
                 uid: 60_003,
                 gid: 60_003,
             },
-            cg: true,
             manager: Manager::Systemd,
             unit: Some("isolate-3-0.scope".into()),
             cgroup: Some("/sys/fs/cgroup/isolate.slice/isolate-3-0.scope".into()),

@@ -3,35 +3,65 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::ahead::{Ahead, ScopeAhead};
+use super::ahead::ScopeAhead;
 use super::run_cgroups::Cgroups;
-use super::{Context, Rights};
+use super::{Ahead, Asked, Context, Done, Rights};
+use crate::answer::{Answer, Results};
 use crate::box_dir::{BoxDir, Lock, Record};
 use crate::cgroup::{Place, Subtree};
 use crate::failure::Failure;
 use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
 use crate::launch::{Foreground, InitSetup, Namespaces, ProgramSetup};
-use crate::plan::{BoxPlan, RunPlan};
-use crate::report::{Circumstances, Ending, Report};
+use crate::plan::{BoxPlan, Decided, RunInputs, RunPlan, resolve};
+use crate::quantity::BoxId;
+use crate::report::{Circumstances, Ending, Report, json, meta};
+use crate::request::{Common, ProgramRequest, RunKind};
 use crate::sys::exec::Image;
 use crate::sys::process::inheritable_descriptors;
 use crate::systemd::ScopeSpec;
 
-/// A keeper that was stopped watches no clock. init does, and ends the program when it is so much over its
-/// wall limit;
-const INIT_PATIENCE: Duration = Duration::from_secs(1);
-/// and systemd does, with patience for the set-up as well, and for a scope that was made ahead, should both have been stopped.
-const SCOPE_PATIENCE: Duration = Duration::from_secs(60);
+/// Decides the run.
+pub(super) fn plan_run(
+    context: Context<'_>,
+    kind: RunKind,
+    request: &ProgramRequest,
+    place: Place,
+    box_id: BoxId,
+) -> Result<RunPlan, Failure> {
+    let Asked {
+        granted,
+        settings,
+        caller,
+        environment,
+        ..
+    } = context.asked;
+    Ok(resolve(RunInputs {
+        kind,
+        cg: context.common().cg,
+        request,
+        granted,
+        settings,
+        place,
+        box_id,
+        uid: caller.uid,
+        environment,
+    })?)
+}
+
+/// Takes the signals of this process over, and those of a caller who is another one.
+pub(super) fn take_over_signals(context: Context<'_>) -> Result<Signals<'_>, Failure> {
+    let taken = Signals::take_over(context.by_broker.map(|brokered| &brokered.line));
+    taken.map_err(Failure::at("cannot take over the signals of this process"))
+}
 
 /// What a run needs besides its plan.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BoxRun<'a> {
-    pub(super) context: &'a Context,
+    pub(super) context: Context<'a>,
     pub(super) box_plan: &'a BoxPlan,
     pub(super) box_dir: &'a BoxDir,
     pub(super) lock: &'a Lock,
@@ -45,11 +75,56 @@ pub(super) struct BoxRun<'a> {
 pub(super) struct Finished {
     pub(super) report: Report,
     pub(super) circumstances: Circumstances,
+    /// Its scope, unless it failed.
+    scope: Option<ScopeSpec>,
+}
+
+impl Finished {
+    /// Whatever came of it: the sandbox did not work.
+    pub(super) fn fail(&mut self, failure: &Failure) {
+        if !matches!(self.report.ending, Ending::Failed(_)) {
+            self.report.ending = Ending::Failed(failure.to_string());
+        }
+    }
+
+    /// Says how it ended: a line for people, and to programs what they asked for.
+    pub(super) fn tell(self, context: Context<'_>, line: String, code: u8) -> Done {
+        let Self {
+            report,
+            circumstances,
+            scope,
+        } = self;
+        let Common {
+            silent,
+            meta: for_meta,
+            report: for_report,
+            ..
+        } = context.common();
+        let is_quiet = *silent && !matches!(report.ending, Ending::Failed(_));
+        let meta = for_meta
+            .as_ref()
+            .map(|_| meta::format(&report, circumstances.leaf.controlled));
+        let json = for_report
+            .as_ref()
+            .map(|_| json::format(&report, &circumstances));
+        Done {
+            answer: Answer {
+                stderr: (!is_quiet).then_some(line),
+                code,
+                ..Answer::default()
+            },
+            results: Results {
+                meta: meta.unwrap_or_default(),
+                report: json.unwrap_or_default(),
+            },
+            scope,
+        }
+    }
 }
 
 impl BoxRun<'_> {
     /// Runs the program of the plan.
-    pub(super) fn run(self, plan: RunPlan) -> Result<Finished, Failure> {
+    pub(super) fn run(self, plan: RunPlan, ahead: &mut Ahead) -> Result<Finished, Failure> {
         if plan.quota.is_some() {
             self.box_dir.set_quota(plan.quota, self.record.ids.uid)?;
         }
@@ -65,9 +140,8 @@ impl BoxRun<'_> {
             bus,
             namespaces,
             scope: mut scope_ahead,
-        } = self.context.ahead.take();
-        let spec = self.scope_spec(&plan);
-        let cgroups = match spec.clone() {
+        } = std::mem::take(ahead);
+        let cgroups = match plan.scope.clone() {
             Some(spec) => Cgroups::in_scope(spec, bus, &mut scope_ahead),
             None => {
                 ScopeAhead::end_if_ready(&mut scope_ahead);
@@ -83,7 +157,7 @@ impl BoxRun<'_> {
         // In every case: all processes of the program are dead.
         self.lock.write(&self.record)?;
         let Outcome {
-            mut ending,
+            ending,
             usage,
             unit,
             stages,
@@ -93,49 +167,62 @@ impl BoxRun<'_> {
         // It had time to end while the files were given back.
         drop(init);
         let cgroup = subtree.as_ref().map(|subtree| subtree.path().to_owned());
-        let finished = subtree.map_or(Ok(()), Subtree::finish);
-        if let Err(failure) = given_back
-            .map_err(Failure::from)
-            .and(finished.map_err(Failure::from))
-        {
-            if !matches!(ending, Ending::Failed(_)) {
-                ending = Ending::Failed(failure.to_string());
-            }
-        }
-        if !matches!(ending, Ending::Failed(_)) {
-            self.context.scope.replace(spec);
-        }
-        let report = Report {
-            ending,
-            usage,
-            deadlines: plan.deadlines,
+        let given_back = given_back.map_err(Failure::from).and(
+            subtree
+                .map_or(Ok(()), Subtree::finish)
+                .map_err(Failure::from),
+        );
+        let Decided {
+            scope,
+            deadlines,
+            leaf,
+            rlimits,
+            quota,
+            syscalls,
+            share_net,
+            place,
+            ..
+        } = plan.into_parts();
+        let mut finished = Finished {
+            report: Report {
+                ending,
+                usage,
+                deadlines,
+            },
+            circumstances: Circumstances {
+                box_id: self.box_plan.id,
+                ids: self.record.ids,
+                manager: place.manager(),
+                unit,
+                cgroup,
+                leaf,
+                rlimits,
+                quota,
+                syscalls,
+                share_net,
+                asked: self.context.asked.at,
+                stages,
+            },
+            scope: None,
         };
-        let circumstances = Circumstances {
-            box_id: self.box_plan.id,
-            ids: self.record.ids,
-            cg: plan.cg,
-            manager: plan.place.manager(),
-            unit,
-            cgroup,
-            leaf: plan.leaf,
-            rlimits: plan.rlimits,
-            quota: plan.quota,
-            syscalls: plan.syscalls,
-            share_net: plan.share_net,
-            asked: self.context.asked,
-            stages,
-        };
-        Ok(Finished {
-            report,
-            circumstances,
-        })
+        if let Err(failure) = given_back {
+            finished.fail(&failure);
+        }
+        if !matches!(finished.report.ending, Ending::Failed(_)) {
+            finished.scope = scope;
+        }
+        Ok(finished)
     }
 
     /// Opens and lays out everything that init and the program's process need.
-    fn prepare(self, plan: &RunPlan, namespaces: Option<Namespaces>) -> Result<InitSetup, Failure> {
+    fn prepare<'p>(
+        &'p self,
+        plan: &'p RunPlan,
+        namespaces: Option<Namespaces>,
+    ) -> Result<InitSetup<'p>, Failure> {
         let sources = Sources {
-            opened: &self.context.directories,
-            caller: self.context.caller,
+            opened: &self.context.asked.directories,
+            caller: self.context.asked.caller,
             box_dir: self.box_dir,
             ids: self.record.ids,
         };
@@ -143,7 +230,9 @@ impl BoxRun<'_> {
         let foreground = match plan.tty_hack.then(terminal).transpose()?.flatten() {
             None => None,
             // The caller's session is not ours.
-            Some(terminal) if self.context.line.is_some() => Some(Foreground::OwnSession(terminal)),
+            Some(terminal) if self.context.by_broker.is_some() => {
+                Some(Foreground::OwnSession(terminal))
+            }
             Some(terminal) => Some(Foreground::CallersSession(terminal)),
         };
         let name = plan.arguments.first();
@@ -151,9 +240,9 @@ impl BoxRun<'_> {
         let program = ProgramSetup {
             uid: self.record.ids.uid,
             gid: self.record.ids.gid,
-            inheritance: self.context.inheritance.clone(),
+            inheritance: self.context.by_broker.map(|brokered| &brokered.inheritance),
             shows_itself: !plan.cg_timing || matches!(plan.place, Place::Nowhere { .. }),
-            rlimits: plan.rlimits.clone(),
+            rlimits: &plan.rlimits,
             inherited: if plan.inherit_fds {
                 inheritable_descriptors()
                     .map_err(Failure::at("cannot list the open descriptors"))?
@@ -161,15 +250,11 @@ impl BoxRun<'_> {
                 Vec::new()
             },
             foreground,
-            stdin: plan.stdin.clone(),
-            stdout: plan.stdout.clone(),
-            stderr: plan.stderr.clone(),
-            directory: plan.chdir.clone(),
-            image: Image::new(
-                plan.candidates.clone(),
-                plan.arguments.clone(),
-                plan.environment.clone(),
-            ),
+            stdin: plan.stdin.as_deref(),
+            stdout: plan.stdout.as_deref(),
+            stderr: &plan.stderr,
+            directory: plan.chdir.as_deref(),
+            image: Image::new(&plan.candidates, &plan.arguments, &plan.environment),
             complaint: [&b"execve(\""[..], name, &b"\"): "[..]].concat(),
         };
         let null = File::options().read(true).write(true).open("/dev/null");
@@ -177,13 +262,10 @@ impl BoxRun<'_> {
         Ok(InitSetup {
             mounts,
             own_network: !plan.share_net,
-            awaits_permission: self.context.rights.is_some(),
+            awaits_permission: self.context.by_broker.is_some(),
             namespaces,
             syscalls: plan.syscalls,
-            patience: plan
-                .deadlines
-                .wall
-                .map(|wall| wall.saturating_add(INIT_PATIENCE)),
+            patience: plan.deadlines.init(),
             lock: lock.map_err(Failure::at("cannot copy the lock"))?,
             null: null.map_err(Failure::at("cannot open /dev/null"))?.into(),
             program,
@@ -193,7 +275,7 @@ impl BoxRun<'_> {
     fn launch_and_supervise(
         self,
         plan: &RunPlan,
-        setup: InitSetup,
+        setup: InitSetup<'_>,
         cgroups: Cgroups,
     ) -> Result<Outcome, Failure> {
         let (init, mut cgroups) = cgroups.launch(&setup, &plan.leaf)?;
@@ -215,13 +297,13 @@ impl BoxRun<'_> {
         let let_go = Failure::at("cannot put /dev/null in the place of the program's streams");
         nix::unistd::dup2_stdin(&setup.null).map_err(&let_go)?;
         nix::unistd::dup2_stdout(&setup.null).map_err(&let_go)?;
-        if self.context.line.is_some() {
+        if self.context.by_broker.is_some() {
             // Otherwise it is where this process tells how the run ended.
             nix::unistd::dup2_stderr(&setup.null).map_err(&let_go)?;
         }
         drop(setup);
         let outcome = {
-            let permission = self.context.rights.as_ref().map(Rights::permission);
+            let permission = self.context.rights().map(Rights::permission);
             keeper::supervise(plan, init, cgroups, self.signals, permission)
         };
         if let Some(Ok(terminal)) = terminal {
@@ -243,26 +325,6 @@ impl BoxRun<'_> {
         Ok(self
             .box_dir
             .give_to_program(ids, owner, plan.special_files)?)
-    }
-
-    /// The scope that the run needs, should it be in one.
-    fn scope_spec(self, plan: &RunPlan) -> Option<ScopeSpec> {
-        let Place::Systemd { mount_point, .. } = &plan.place else {
-            return None;
-        };
-        let mut controllers = plan.leaf.required_controllers();
-        if plan.cg {
-            controllers.push("pids");
-        }
-        let wall = plan.deadlines.wall;
-        Some(ScopeSpec {
-            box_id: self.box_plan.id,
-            uid: self.context.caller.uid,
-            slice: plan.slice.clone(),
-            mount_point: mount_point.clone(),
-            controllers: controllers.into_iter().map(str::to_owned).collect(),
-            runtime_max: wall.map(|wall| wall.saturating_add(SCOPE_PATIENCE)),
-        })
     }
 }
 

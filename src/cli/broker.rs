@@ -1,0 +1,60 @@
+//! `broker`: serves those who are not root.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser};
+
+use super::Call;
+use super::getopt::Operands;
+use super::read;
+use super::verb::{Mistake, Verb};
+use crate::request::BrokerOptions;
+
+/// The verb.
+pub(super) const VERB: Verb = Verb {
+    name: "broker",
+    help_exit_code: 0,
+    read: call,
+    results: None,
+};
+
+/// The options of `broker`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "isolate-run broker",
+    about = "Serves users who are not root: carries their commands out if polkit allows it. isolate.service runs this.",
+    override_usage = "isolate-run broker [options]
+
+Without --socket, the listening socket is the one that systemd hands over (isolate.socket).",
+    after_help = "Example, for a trial:
+  isolate-run broker --socket /run/trial.sock
+  ISOLATE_RUN_BROKER=/run/trial.sock isolate-run exec /bin/echo hello",
+    disable_help_flag = true,
+    no_binary_name = true,
+    args_override_self = true,
+    term_width = 100
+)]
+pub(super) struct BrokerLine {
+    /// Listen on this socket, which is made; everybody may connect to it
+    #[arg(long, value_name = "FILE")]
+    pub(super) socket: Option<PathBuf>,
+    /// Use this configuration file instead of the installed one and its drop-ins
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print this help
+    #[arg(short = 'h', long = "help", action = ArgAction::Help)]
+    _help: Option<bool>,
+}
+
+fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
+    let (line, words) = read::<BrokerLine>(argv, Operands::Anywhere)?;
+    if let Some(word) = words.first() {
+        let word = word.to_string_lossy();
+        return Err(format!("broker takes no operands, but '{word}' was given").into());
+    }
+    Ok(Call::Serve(BrokerOptions {
+        socket: line.socket,
+        config: line.config,
+    }))
+}

@@ -1,0 +1,38 @@
+//! `--cleanup`: removes a box.
+
+use super::Context;
+use super::boxes::{box_plan, busy, check_known_owner, check_owner, remove, settle};
+use crate::answer::Answer;
+use crate::box_dir::{Absent, BoxDir, Lock};
+use crate::failure::Failure;
+
+/// Removes a box, whatever state it is in. That there is none is no error.
+pub(super) fn cleanup(context: Context<'_>) -> Result<Answer, Failure> {
+    let wait = context.common().wait;
+    let plan = box_plan(context)?;
+    check_known_owner(&plan, context)?;
+    // After a reboot the locks are gone, but not the boxes.
+    let absent = match BoxDir::open(&plan.root, plan.id) {
+        Ok(None) => Absent::Report,
+        _ => Absent::Create,
+    };
+    let Some(lock) = Lock::acquire(&plan.locks, plan.id, absent, busy(wait))? else {
+        log::info!("Nothing to do -- box did not exist");
+        return Ok(Answer::default());
+    };
+    let ids = match lock.record() {
+        Ok(Some(record)) => {
+            check_owner(&record, context)?;
+            settle(&record)?;
+            Some(record.ids)
+        }
+        Ok(None) => None,
+        // What cannot be read names no owner; only root may take it away then.
+        Err(error) if context.asked.caller.uid != 0 => return Err(error.into()),
+        Err(_) => None,
+    };
+    // A manager that cannot be had any more has left nothing that we could remove.
+    let place = context.place().ok();
+    remove(&plan, &lock, ids, place.as_ref())?;
+    Ok(Answer::default())
+}

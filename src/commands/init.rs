@@ -1,0 +1,63 @@
+//! `--init`: makes a box.
+
+use super::Context;
+use super::boxes::{
+    box_plan, busy, check_known_owner, check_owner, claim, create, may_init, remove, remove_traces,
+    settle,
+};
+use super::free_box::take_any;
+use crate::answer::Answer;
+use crate::box_dir::{Absent, Lock, Record};
+use crate::failure::Failure;
+use crate::plan::require_cg;
+use crate::request::{BoxChoice, Common};
+
+/// Makes a box, or makes it anew; prints its path.
+pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
+    let Common {
+        box_id, cg, wait, ..
+    } = *context.common();
+    may_init(context)?;
+    let place = context.place()?;
+    if cg {
+        require_cg(&place)?;
+    }
+    let (plan, lock, before) = match box_id {
+        Some(BoxChoice::Auto) => {
+            let (plan, lock) = take_any(context)?;
+            // A record in there is nobody's: its box was never finished.
+            let before = lock.record()?;
+            (plan, lock, before)
+        }
+        _ => {
+            let plan = box_plan(context)?;
+            check_known_owner(&plan, context)?;
+            let lock = Lock::acquire(&plan.locks, plan.id, Absent::Create, busy(wait))?;
+            let vanished = || Failure::new("the lock file of the box vanished");
+            let lock = lock.ok_or_else(vanished)?;
+            let before = lock.record()?;
+            if let Some(record) = &before {
+                check_owner(record, context)?;
+            }
+            (plan, lock, before)
+        }
+    };
+    if let Some(record) = &before {
+        settle(record)?;
+    }
+    let record = claim(context, &plan, &lock, before, cg, &place)?;
+    let made = remove_traces(&plan, Some(&place), before.map(|record| record.ids)).and_then(|()| {
+        let box_dir = create(&plan, &record, context.asked.granted.quota())?;
+        lock.write(&Record {
+            ready: true,
+            ..record
+        })?;
+        Ok(box_dir)
+    });
+    if made.is_err() {
+        // What failed is what there is to tell.
+        drop(remove(&plan, &lock, Some(record.ids), Some(&place)));
+    }
+    let box_dir = made?;
+    Ok(Answer::tell(format!("{}\n", box_dir.path().display())))
+}
