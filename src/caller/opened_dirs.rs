@@ -145,6 +145,20 @@ mod tests {
     }
 
     #[test]
+    fn rights_that_cannot_be_taken_are_named_and_what_for() {
+        let nobody = Caller {
+            uid: u32::MAX,
+            gid: u32::MAX,
+            called_by_root: false,
+        };
+        let failure = OpenedDirs::open(&[], nobody).unwrap_err();
+        assert_eq!(
+            failure.text(),
+            "cannot open the directories (--dir) with the rights of user 4294967295: Operation not permitted"
+        );
+    }
+
+    #[test]
     fn numbers_that_do_not_fit_are_refused() {
         let rules = requests(&["a=/usr", "c=/etc"]);
         let parts = || OpenedDirs::open(&rules, me()).unwrap().into_parts();

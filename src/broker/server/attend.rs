@@ -255,6 +255,8 @@ fn log_to(connection: BorrowedFd<'_>, verbosity: u8) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::broker::protocol::words;
+    use crate::broker::server::account;
+    use crate::sys::socket::pair;
 
     #[test]
     fn the_slice_of_a_user_is_in_the_slice_of_all() {
@@ -273,6 +275,25 @@ mod tests {
             inheritance: Inheritance::of_process().unwrap(),
             interactive: false,
         }
+    }
+
+    #[test]
+    fn what_fails_before_there_is_a_request_is_named() {
+        let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let refused = |account, mut connection| {
+            let admitted = admit(&mut connection, account, Prepared::default(), None);
+            admitted.err().unwrap().to_string()
+        };
+        assert_eq!(
+            refused(null(), null()),
+            "cannot hear the broker's own process: Socket operation on non-socket"
+        );
+        let (ours, theirs) = pair().unwrap();
+        account::begin(theirs.as_fd()).unwrap();
+        assert_eq!(
+            refused(ours, null()),
+            "cannot bound the time for the answer on the caller's connection: Socket operation on non-socket"
+        );
     }
 
     #[test]
