@@ -3,15 +3,18 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::TimerSetTimeFlags;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags};
 use nix::time::clock_gettime;
+use serde::{Deserialize, Serialize};
+
+use crate::sys::poll::{self, readable};
 
 /// A moment of CLOCK_MONOTONIC: the same for every process, and not the standard library's, which cannot
 /// be sent to another one. To the nanosecond.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Moment(Duration);
 
 impl Moment {
@@ -76,8 +79,8 @@ impl Timer {
 
     /// Whether it has reported.
     pub(crate) fn has_reported(&self) -> nix::Result<bool> {
-        let mut polled = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
-        Ok(poll(&mut polled, PollTimeout::ZERO)? == 1)
+        let reported = poll::is_so(readable(self.as_fd()));
+        reported.map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO))
     }
 
     /// Disarms it. What it had to report before is forgotten.
@@ -96,16 +99,17 @@ impl AsFd for Timer {
 mod tests {
     use super::*;
 
-    fn reports_within(timer: &Timer, milliseconds: u16) -> bool {
-        let mut polled = [PollFd::new(timer.as_fd(), PollFlags::POLLIN)];
-        poll(&mut polled, PollTimeout::from(milliseconds)).unwrap() == 1
+    fn reports_within(timer: &Timer, milliseconds: u64) -> bool {
+        let until = poll::Until::within(Duration::from_millis(milliseconds));
+        let reported = poll::first([((), readable(timer.as_fd()))], until);
+        reported.unwrap().is_some()
     }
 
     #[test]
     fn a_timer_reports_a_moment_that_has_passed_at_once_and_not_before_it_comes() {
         let timer = Timer::new().unwrap();
         assert!(!reports_within(&timer, 0));
-        timer.set_at(Moment::from_nanoseconds(0)).unwrap();
+        timer.set_at(Moment::default()).unwrap();
         assert!(reports_within(&timer, 10_000));
         let begin = Moment::now().unwrap();
         timer.set_after(Duration::from_millis(20)).unwrap();
@@ -119,6 +123,11 @@ mod tests {
     fn a_moment_survives_as_a_number() {
         let now = Moment::now().unwrap();
         assert_eq!(Moment::from_nanoseconds(now.to_nanoseconds()), now);
+    }
+
+    #[test]
+    fn no_time_has_passed_since_a_later_moment() {
+        let now = Moment::now().unwrap();
         assert_eq!(now.since(now.after(Duration::from_secs(1))), Duration::ZERO);
     }
 }

@@ -4,8 +4,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::write;
+
+use crate::sys::poll::{self, Until, writable};
 
 /// Writes all bytes, as to a descriptor that blocks: whoever shares it, the program for one, may have made it
 /// one that does not (O_NONBLOCK belongs to the open file, not to the descriptor).
@@ -16,11 +17,7 @@ pub(crate) fn write_all(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
             Ok(length) => bytes = &bytes[length..],
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => {
-                let mut polled = [PollFd::new(to.as_fd(), PollFlags::POLLOUT)];
-                match poll(&mut polled, PollTimeout::NONE) {
-                    Ok(_) | Err(Errno::EINTR) => {}
-                    Err(errno) => return Err(errno.into()),
-                }
+                poll::first([((), writable(to.as_fd()))], Until::Forever)?;
             }
             Err(errno) => return Err(errno.into()),
         }

@@ -2,17 +2,16 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::MsgFlags;
 
 use super::protocol::{
     ANNOUNCEMENT, Announcement, LONGEST_PACKET, MOST_DESCRIPTORS_AT_ONCE, ProtocolError, Reply,
 };
 use crate::failure::Explained;
+use crate::sys::poll::{self, Until, readable};
 use crate::sys::socket::{receive_packet, send_packet};
 
 /// Why a message did not go or come.
@@ -100,10 +99,9 @@ pub(crate) fn receive_request(
     socket: BorrowedFd<'_>,
     patience: Duration,
 ) -> Result<(Vec<u8>, Vec<OwnedFd>), WireError> {
-    let end = Instant::now() + patience;
+    let end = Until::within(patience);
     let receive = |buffer: &mut [u8], most: usize| -> Result<_, WireError> {
-        let left = end.saturating_duration_since(Instant::now());
-        if !is_readable(socket, left)? {
+        if poll::first([((), readable(socket))], end)?.is_none() {
             return Err(WireError::Late(patience));
         }
         let packet = receive_packet(socket, buffer, most, MsgFlags::MSG_DONTWAIT)?;
@@ -151,19 +149,10 @@ pub(crate) fn receive_reply(socket: BorrowedFd<'_>) -> Result<Option<Reply>, Wir
     }
 }
 
-fn is_readable(socket: BorrowedFd<'_>, patience: Duration) -> Result<bool, WireError> {
-    let mut polled = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    let timeout = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-    match poll(&mut polled, timeout) {
-        Ok(ready) => Ok(ready > 0),
-        Err(Errno::EINTR) => Ok(false),
-        Err(errno) => Err(io::Error::from(errno).into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
+    use std::os::fd::AsFd;
     use std::thread::spawn;
 
     use super::*;

@@ -17,17 +17,15 @@ mod link;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::thread::sleep;
 use std::time::Duration;
-
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::bus::{self, BusError};
 use crate::clock::Moment;
 use crate::error::chain;
+use crate::sys::poll::{self, Until, readable};
 pub(crate) use action::Action;
 use call::{Told, Verdict};
 pub(crate) use denied::{Denied, Why};
@@ -89,7 +87,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(300);
 
 /// Between losing the bus and trying once more.
-const PAUSE_MS: u8 = 100;
+const PAUSE: Duration = Duration::from_millis(100);
 
 impl Authority {
     /// Asks nothing yet. `interactive` is whether somebody may be asked for a password; `link` is a connection that was
@@ -231,7 +229,7 @@ impl Authority {
         }
         log::info!("asking polkit again: {}", chain(&error));
         self.has_lost_bus = true;
-        poll(&mut [], PollTimeout::from(PAUSE_MS)).ok();
+        sleep(PAUSE);
         Ok(())
     }
 
@@ -286,20 +284,13 @@ impl Authority {
             if left.is_zero() {
                 return Ok(Next::Never(Why::TimedOut(self.patience)));
             }
-            // Rounded up, so that the last part of a millisecond is not spent in a loop.
-            let timeout = PollTimeout::try_from(left.saturating_add(Duration::from_millis(1)))
-                .unwrap_or(PollTimeout::MAX);
             let link = self.ready().ok_or(BusError::Disconnected)?;
-            let mut polled = [
-                PollFd::new(link, PollFlags::POLLIN),
-                PollFd::new(self.subject.pidfd.as_fd(), PollFlags::POLLIN),
+            let sources = [
+                (Heard::Answer, readable(link)),
+                (Heard::End, readable(self.subject.pidfd.as_fd())),
             ];
-            match poll(&mut polled, timeout) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(BusError::Transfer(io::Error::from(errno))),
-            }
-            let [answer, ended] = polled.map(|polled| polled.any().unwrap_or(true));
-            if ended && !answer {
+            let heard = poll::first(sources, Until::within(left)).map_err(BusError::Transfer)?;
+            if heard == Some(Heard::End) {
                 return Ok(Next::Never(Why::Ended));
             }
         }
@@ -345,6 +336,15 @@ impl Authority {
         let uid = self.subject.uid;
         Denied { uid, action, why }
     }
+}
+
+/// What is waited for after a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// Something on the bus.
+    Answer,
+    /// The end of the process that asks.
+    End,
 }
 
 /// What came of waiting.

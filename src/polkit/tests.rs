@@ -327,8 +327,9 @@ fn an_answer_is_heard_without_waiting_for_it() {
         assert!(authority.proceed().is_none() && !authority.has_mail());
         speak.send(()).unwrap();
         let answered = loop {
-            let ready = PollFd::new(authority.ready().unwrap(), PollFlags::POLLIN);
-            assert_eq!(poll(&mut [ready], PollTimeout::from(20_000_u16)), Ok(1));
+            let ready = [((), readable(authority.ready()))];
+            let until = Until::within(Duration::from_secs(20));
+            assert_eq!(poll::first(ready, until).unwrap(), Some(()));
             if let Some(answered) = authority.proceed() {
                 break answered;
             }

@@ -5,10 +5,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use libc::{c_int, pid_t};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use serde::{Deserialize, Serialize};
 
 use super::check;
+use super::poll::{self, readable};
 
 /// linux/sched.h; libc's constant of this name does not fit its type.
 pub(super) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -94,8 +95,7 @@ pub(crate) fn wait_for(pidfd: BorrowedFd<'_>) -> io::Result<Exit> {
 
 /// Whether a process has ended (pidfd_open(2)).
 pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
-    let mut polled = [PollFd::new(pidfd, PollFlags::POLLIN)];
-    Ok(poll(&mut polled, PollTimeout::ZERO)? > 0)
+    poll::is_so(readable(pidfd))
 }
 
 /// Whether a child has ended; if so, takes leave of it as [`wait_for`] does, unless that was done before.
@@ -108,7 +108,7 @@ pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> bool {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Exit {
     /// It exited with this code.
     Code(i32),
@@ -185,7 +185,7 @@ pub(crate) fn wait_any(wait: Wait) -> io::Result<Waited> {
 }
 
 /// What getrusage(2) tells, as far as we use it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ResourceUsage {
     /// CPU time in user mode.
     pub(crate) user: Duration,

@@ -5,8 +5,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::SignalFd;
 
@@ -18,6 +16,7 @@ use crate::caller::Line;
 use crate::failure::Failure;
 use crate::keeper::watch;
 use crate::output::write_all;
+use crate::sys::poll::{self, Until, readable, writable};
 
 /// Takes over the signals that end a run, and the one that says that a terminal has another size.
 pub(super) fn take_over_signals() -> Result<SignalFd, Failure> {
@@ -99,32 +98,24 @@ impl<'a> Relay<'a> {
     }
 
     fn wait(&self) -> Result<Source, Failure> {
-        let input = PollFlags::POLLIN;
-        let mut sources = vec![(Source::Reply, self.connection.as_fd(), input)];
-        if let Some(signals) = &self.signals {
-            sources.push((Source::Signals, signals.as_fd(), input));
-        }
-        if let Some(terminal) = self.terminal {
-            sources.push((Source::Printed, terminal.printed(), input));
-            let typed = terminal.typed();
-            sources.extend(typed.map(|typed| (Source::Typed, typed, input)));
-            let taking = terminal.taking();
-            sources.extend(taking.map(|taking| (Source::Taking, taking, PollFlags::POLLOUT)));
-        }
-        let mut polled: Vec<_> = sources
-            .iter()
-            .map(|(_, fd, events)| PollFd::new(*fd, *events))
-            .collect();
+        let terminal = self.terminal;
+        let sources = [
+            (Source::Reply, readable(self.connection.as_fd())),
+            (
+                Source::Signals,
+                readable(self.signals.as_ref().map(AsFd::as_fd)),
+            ),
+            (Source::Printed, readable(terminal.map(Terminal::printed))),
+            (Source::Typed, readable(terminal.and_then(Terminal::typed))),
+            (
+                Source::Taking,
+                writable(terminal.and_then(Terminal::taking)),
+            ),
+        ];
         loop {
-            match poll(&mut polled, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(Failure::at("cannot wait for the broker")(errno)),
-            }
-            let ready = polled
-                .iter()
-                .position(|fd| fd.revents().is_some_and(|events| !events.is_empty()));
-            if let Some((source, ..)) = ready.and_then(|at| sources.get(at)) {
-                return Ok(*source);
+            let ready = poll::first(sources, Until::Forever);
+            if let Some(source) = ready.map_err(Failure::at("cannot wait for the broker"))? {
+                return Ok(source);
             }
         }
     }

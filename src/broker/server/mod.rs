@@ -20,8 +20,6 @@ mod spare;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -31,6 +29,7 @@ use crate::error::chain;
 use crate::failure::Failure;
 use crate::output::write_all;
 use crate::request::BrokerOptions;
+use crate::sys::poll::{self, Until};
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, PeerIds};
 use children::{Children, Waiting};
@@ -105,27 +104,16 @@ struct Events {
     heard: Vec<usize>,
 }
 
-fn wait(listener: &Listener, signals: &SignalFd, children: &Children) -> nix::Result<Events> {
+fn wait(listener: &Listener, signals: &SignalFd, children: &Children) -> io::Result<Events> {
     let own = [signals.as_fd(), listener.as_fd()];
-    let mut polled: Vec<_> = own
-        .into_iter()
-        .chain(children.heard_at())
-        .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
-        .collect();
-    loop {
-        match poll(&mut polled, PollTimeout::NONE) {
-            Ok(_) => break,
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    let is_ready = |polled: &PollFd| polled.any().unwrap_or(true);
-    let heard = polled.iter().skip(own.len()).enumerate();
+    let awaited = own.into_iter().chain(children.heard_at());
+    let ready = poll::each(awaited.map(poll::readable), Until::Forever)?;
+    let heard = ready.iter().skip(own.len()).enumerate();
     Ok(Events {
-        stop: is_ready(&polled[0]),
-        connection: is_ready(&polled[1]),
+        stop: ready[0],
+        connection: ready[1],
         heard: heard
-            .filter_map(|(at, polled)| is_ready(polled).then_some(at))
+            .filter_map(|(at, is_ready)| is_ready.then_some(at))
             .collect(),
     })
 }

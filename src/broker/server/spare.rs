@@ -6,10 +6,8 @@ use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::socket::MsgFlags;
 
@@ -18,6 +16,7 @@ use crate::bus::Bus;
 use crate::commands::{Ahead, ScopeAhead};
 use crate::launch::Namespaces;
 use crate::polkit::Link;
+use crate::sys::poll::{self, Until};
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, receive_packet, send_packet};
 use crate::systemd::ScopeSpec;
@@ -175,25 +174,14 @@ impl Prepared {
         let bus = self.polkit.as_ref().map(AsFd::as_fd);
         let scope = scope_ahead.map(ScopeAhead::ready);
         let parting = self.parting.as_ref().map(AsFd::as_fd);
-        let mut polled: Vec<_> = [account]
+        let awaited = [account]
             .into_iter()
             .chain(bus)
             .chain(scope.into_iter().flatten())
             .chain(parting)
-            .map(|fd| PollFd::new(fd, PollFlags::POLLIN))
-            .collect();
+            .map(poll::readable);
         let until = scope_ahead.and_then(ScopeAhead::kept_until);
-        let left = until.map(|until| {
-            // Up to the next millisecond, so that it is over then.
-            let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-        });
-        match poll(&mut polled, left.unwrap_or(PollTimeout::NONE)) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        Ok(polled
-            .first()
-            .is_some_and(|account| account.any().unwrap_or(true)))
+        let ready = poll::each(awaited, until.map_or(Until::Forever, Until::At))?;
+        Ok(ready.first().is_some_and(|account| *account))
     }
 }
