@@ -1,7 +1,7 @@
 //! What the keeper, init and the program's process say to each other, and when.
 //!
 //! All three share one `SOCK_SEQPACKET` pair: the keeper has one end; init and, until its execve, the
-//! program's process have the other. Every message is [`SIZE`] bytes.
+//! program's process have the other. Messages are encoded by postcard, in fewer than [`SIZE`] bytes.
 //!
 //! ```text
 //! keeper ──▶ init      Begin                     build the sandbox: systemd was asked for the scope, if it is to make one
@@ -23,19 +23,21 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::step::Step;
 use crate::clock::Moment;
 use crate::sys::process::{Exit, ResourceUsage};
 use crate::sys::socket;
 
-const WORDS: usize = 8;
-/// The size of every message.
-pub(super) const SIZE: usize = WORDS * 8;
+/// More than the longest message has, which is [`ToKeeper::Begun`]: a buffer that is full holds
+/// something else.
+const SIZE: usize = 128;
 
 /// A message to the keeper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToKeeper {
     /// Namespaces and root file system are ready.
     RootBuilt,
@@ -53,7 +55,7 @@ pub(crate) enum ToKeeper {
 }
 
 /// A step of the set-up that failed, small enough to be sent without allocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StepFailure {
     /// What was tried.
     pub(crate) step: Step,
@@ -81,7 +83,7 @@ impl StepFailure {
 }
 
 /// A message to init, or to the program's process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum FromKeeper {
     /// Build the sandbox.
     Begin,
@@ -93,101 +95,19 @@ pub(crate) enum FromKeeper {
     Leave,
 }
 
-type Words = [u64; WORDS];
-
-fn usage_words(tag: u64, usage: &ResourceUsage, last: u64) -> Words {
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let ResourceUsage {
-        user,
-        system,
-        max_rss_kib,
-        voluntary_switches,
-        forced_switches,
-    } = *usage;
-    [
-        tag,
-        micros(user),
-        micros(system),
-        max_rss_kib,
-        voluntary_switches,
-        forced_switches,
-        last,
-        0,
-    ]
-}
-
-fn words_usage(words: &Words) -> ResourceUsage {
-    ResourceUsage {
-        user: Duration::from_micros(words[1]),
-        system: Duration::from_micros(words[2]),
-        max_rss_kib: words[3],
-        voluntary_switches: words[4],
-        forced_switches: words[5],
-    }
-}
-
-fn number(value: i32) -> u64 {
-    u64::from(value as u32)
-}
-
-fn as_i32(word: u64) -> Option<i32> {
-    u32::try_from(word).ok().map(|word| word as i32)
-}
-
 impl ToKeeper {
-    fn to_words(self) -> Words {
-        match self {
-            Self::RootBuilt => [1, 0, 0, 0, 0, 0, 0, 0],
-            Self::Started => [7, 0, 0, 0, 0, 0, 0, 0],
-            Self::Begun(usage, moment) => usage_words(2, &usage, moment.to_nanoseconds()),
-            Self::Ended(Exit::Code(code), moment) => {
-                [3, number(code), moment.to_nanoseconds(), 0, 0, 0, 0, 0]
-            }
-            Self::Ended(Exit::Signal(signal), moment) => {
-                [4, number(signal), moment.to_nanoseconds(), 0, 0, 0, 0, 0]
-            }
-            Self::Empty(usage) => usage_words(5, &usage, 0),
-            Self::Failed(StepFailure { step, index, errno }) => {
-                [6, step as u64, u64::from(index), number(errno), 0, 0, 0, 0]
-            }
-        }
-    }
-
-    fn from_words(words: &Words) -> Option<Self> {
-        Some(match words[0] {
-            1 => Self::RootBuilt,
-            7 => Self::Started,
-            2 => Self::Begun(words_usage(words), Moment::from_nanoseconds(words[6])),
-            3 => Self::Ended(
-                Exit::Code(as_i32(words[1])?),
-                Moment::from_nanoseconds(words[2]),
-            ),
-            4 => Self::Ended(
-                Exit::Signal(as_i32(words[1])?),
-                Moment::from_nanoseconds(words[2]),
-            ),
-            5 => Self::Empty(words_usage(words)),
-            6 => Self::Failed(StepFailure {
-                step: Step::from_number(words[1])?,
-                index: u32::try_from(words[2]).ok()?,
-                errno: as_i32(words[3])?,
-            }),
-            _ => return None,
-        })
-    }
-
     /// Sends to the keeper.
     pub(super) fn send(
         self,
         socket: BorrowedFd<'_>,
         descriptor: Option<BorrowedFd<'_>>,
     ) -> io::Result<()> {
-        send_words(socket, &self.to_words(), descriptor)
+        send(socket, &self, descriptor)
     }
 
     /// Receives at the keeper; `None` when nobody is left on the other side.
     pub(crate) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<(Self, Option<OwnedFd>)>> {
-        receive_words(socket, Self::from_words)
+        receive(socket)
     }
 }
 
@@ -198,79 +118,63 @@ impl FromKeeper {
         socket: BorrowedFd<'_>,
         descriptor: Option<BorrowedFd<'_>>,
     ) -> io::Result<()> {
-        let tag = match self {
-            Self::Go => 1,
-            Self::Permitted => 2,
-            Self::Leave => 3,
-            Self::Begin => 4,
-        };
-        send_words(socket, &[tag, 0, 0, 0, 0, 0, 0, 0], descriptor)
+        send(socket, &self, descriptor)
     }
 
     /// Receives on the other side; `None` when the keeper is gone.
     pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<Option<(Self, Option<OwnedFd>)>> {
-        receive_words(socket, Self::from_words)
+        receive(socket)
     }
 
-    /// The same for a message without a descriptor. Allocates nothing: the address space of who is about to become the
-    /// program may be limited.
+    /// Receives a message that has no descriptor; `None` when the keeper is gone. Allocates nothing:
+    /// the address space of the process that is about to become the program may be limited.
     pub(super) fn receive_alone(socket: BorrowedFd<'_>) -> io::Result<Option<Self>> {
         let mut bytes = [0_u8; SIZE];
         let length = socket::receive_alone(socket, &mut bytes)?;
-        decode(&bytes[..length], Self::from_words)
-    }
-
-    fn from_words(words: &Words) -> Option<Self> {
-        match words[0] {
-            1 => Some(Self::Go),
-            2 => Some(Self::Permitted),
-            3 => Some(Self::Leave),
-            4 => Some(Self::Begin),
-            _ => None,
-        }
+        decode(&bytes[..length])
     }
 }
 
-fn send_words(
+/// Encodes on the stack and sends: the program's process shares the memory of init, and must not
+/// allocate in it.
+fn send(
     socket: BorrowedFd<'_>,
-    words: &Words,
+    message: &impl Serialize,
     descriptor: Option<BorrowedFd<'_>>,
 ) -> io::Result<()> {
     let mut bytes = [0_u8; SIZE];
-    for (to, word) in bytes.chunks_exact_mut(8).zip(words) {
-        to.copy_from_slice(&word.to_ne_bytes());
-    }
-    socket::send(socket, &bytes, descriptor)
+    let encoded = postcard::to_slice(message, &mut bytes).map_err(|_| malformed())?;
+    socket::send(socket, encoded, descriptor)
 }
 
-fn receive_words<T>(
+fn receive<T: DeserializeOwned>(
     socket: BorrowedFd<'_>,
-    from_words: impl Fn(&Words) -> Option<T>,
 ) -> io::Result<Option<(T, Option<OwnedFd>)>> {
     let mut bytes = [0_u8; SIZE];
     let (length, descriptor) = socket::receive(socket, &mut bytes)?;
-    let message = decode(&bytes[..length], from_words)?;
+    let message = decode(&bytes[..length])?;
     Ok(message.map(|message| (message, descriptor)))
 }
 
 /// `None` for no bytes: nobody is left on the other side.
-fn decode<T>(bytes: &[u8], from_words: impl Fn(&Words) -> Option<T>) -> io::Result<Option<T>> {
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<Option<T>> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    let mut words: Words = [0; WORDS];
-    for (word, from) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = from.try_into().map_or(0, u64::from_ne_bytes);
+    match postcard::take_from_bytes(bytes) {
+        Ok((message, [])) => Ok(Some(message)),
+        _ => Err(malformed()),
     }
-    let message = (bytes.len() == SIZE).then(|| from_words(&words)).flatten();
-    message
-        .map(Some)
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::EBADMSG))
+}
+
+fn malformed() -> io::Error {
+    io::Error::from_raw_os_error(libc::EBADMSG)
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
+    use std::time::Duration;
 
     use super::*;
 
@@ -278,12 +182,13 @@ mod tests {
     fn every_message_arrives_as_it_was_sent() {
         let (keeper, init) = socket::pair().unwrap();
         let usage = ResourceUsage {
-            user: Duration::from_micros(1),
-            system: Duration::from_secs(1 << 40),
+            user: Duration::new(u64::MAX, 999_999_999),
+            system: Duration::new(u64::MAX, 999_999_998),
             max_rss_kib: u64::MAX,
-            voluntary_switches: 3,
-            forced_switches: 4,
+            voluntary_switches: u64::MAX,
+            forced_switches: u64::MAX,
         };
+        let latest = Moment::default().after(Duration::MAX);
         let failure = StepFailure {
             step: Step::Execute,
             index: 7,
@@ -292,9 +197,9 @@ mod tests {
         for message in [
             ToKeeper::RootBuilt,
             ToKeeper::Started,
-            ToKeeper::Begun(usage, Moment::from_nanoseconds(u64::MAX)),
-            ToKeeper::Ended(Exit::Code(255), Moment::from_nanoseconds(7)),
-            ToKeeper::Ended(Exit::Signal(9), Moment::from_nanoseconds(8)),
+            ToKeeper::Begun(usage, latest),
+            ToKeeper::Ended(Exit::Code(255), Moment::default()),
+            ToKeeper::Ended(Exit::Signal(9), latest),
             ToKeeper::Empty(usage),
             ToKeeper::Failed(failure),
         ] {
@@ -323,7 +228,13 @@ mod tests {
     #[test]
     fn garbage_is_an_error_and_a_closed_socket_is_the_end() {
         let (keeper, init) = socket::pair().unwrap();
-        for bytes in [&[0_u8; SIZE][..], &[0xff; SIZE], &[1], &[7; 2 * SIZE]] {
+        for bytes in [
+            &[0_u8; SIZE][..],
+            &[0xff; SIZE],
+            &[2],
+            &[0, 0],
+            &[7; 2 * SIZE],
+        ] {
             socket::send(init.as_fd(), bytes, None).unwrap();
             assert!(ToKeeper::receive(keeper.as_fd()).is_err());
         }

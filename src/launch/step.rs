@@ -1,8 +1,9 @@
 //! The steps that init and the program's process take, in their order: the list *is* this enum.
 
+use serde::{Deserialize, Serialize};
+
 /// A step of the set-up inside the namespaces. The words for each are [`Step::words`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u64)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Step {
     /// init: die with the keeper.
     DieWithKeeper,
@@ -91,148 +92,51 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [(Self, &'static str); 42] = [
-        (Self::DieWithKeeper, "cannot make init die with the keeper"),
-        (
-            Self::Namespaces,
-            "cannot make the IPC, UTS and network namespaces of the sandbox",
-        ),
-        (Self::HostName, "cannot set the host name of the sandbox"),
-        (
-            Self::Loopback,
-            "cannot bring up the loopback interface of the sandbox",
-        ),
-        (
-            Self::PrivateMounts,
-            "cannot make the mounts of the sandbox private",
-        ),
-        (
-            Self::RootFileSystem,
-            "cannot make the root file system of the sandbox",
-        ),
-        (
-            Self::MountPoint,
-            "cannot make the mount point of directory rule",
-        ),
-        (
-            Self::NewFileSystem,
-            "cannot make the file system of directory rule",
-        ),
-        (Self::Mount, "cannot mount directory rule"),
-        (
-            Self::SealRoot,
-            "cannot make the root of the sandbox read-only",
-        ),
-        (Self::PivotRoot, "cannot change to the root of the sandbox"),
-        (Self::DetachOldRoot, "cannot detach the root of the host"),
-        (
-            Self::ChangeToBox,
-            "cannot change to the directory '/box' of the sandbox",
-        ),
-        (Self::LeaveCpu, "cannot let the program run on every CPU"),
-        (
-            Self::Keyring,
-            "cannot leave the session keyring of the caller",
-        ),
-        (
-            Self::BoundingSet,
-            "cannot empty the capability bounding set of the sandbox",
-        ),
-        (
-            Self::CompileFilter,
-            "cannot compile the system call filter of the program",
-        ),
-        (
-            Self::Filter,
-            "cannot install the system call filter of the program",
-        ),
-        (Self::HearFromKeeper, "init cannot hear from the keeper"),
-        (Self::CloneProgram, "cannot make the program's process"),
-        (
-            Self::RestrictInit,
-            "cannot take the capabilities of init away",
-        ),
-        (Self::Wait, "init cannot wait for the program"),
-        (Self::Session, "cannot make a session for the program"),
-        (
-            Self::ProcessGroup,
-            "cannot make a process group for the program",
-        ),
-        (
-            Self::Foreground,
-            "cannot put the program into the foreground of the terminal",
-        ),
-        (
-            Self::CgroupNamespace,
-            "cannot make a cgroup namespace for the program",
-        ),
-        (
-            Self::CloseDescriptors,
-            "cannot close the descriptors of the sandbox",
-        ),
-        (
-            Self::Inherit,
-            "cannot give the caller's limits and CPUs to the program",
-        ),
-        (
-            Self::Patience,
-            "cannot limit the time that the program may take to begin",
-        ),
-        (Self::Rlimit, "cannot set resource limit"),
-        (Self::GroupIds, "cannot set the group of the program"),
-        (Self::UserIds, "cannot set the user of the program"),
-        (
-            Self::Capabilities,
-            "cannot take the capabilities of the program away",
-        ),
-        (
-            Self::NoNewPrivileges,
-            "cannot set no_new_privs for the program",
-        ),
-        (Self::Signals, "cannot unblock the signals of the program"),
-        (
-            Self::StartClock,
-            "the program's process cannot reach the keeper",
-        ),
-        (Self::OpenStdin, "cannot open standard input"),
-        (Self::OpenStdout, "cannot open standard output"),
-        (Self::OpenStderr, "cannot open standard error"),
-        (
-            Self::StderrToStdout,
-            "cannot send standard error to standard output",
-        ),
-        (Self::ChangeDirectory, "cannot change directory to"),
-        (Self::Execute, "cannot execute"),
-    ];
-
     /// What could not be done; the object follows where the step has one.
     pub(crate) fn words(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(step, _)| *step == self)
-            .map_or("", |(_, words)| words)
-    }
-
-    /// The step with this number, as it came over the socket.
-    pub(super) fn from_number(number: u64) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .map(|(step, _)| *step)
-            .find(|step| *step as u64 == number)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_step_has_its_number_and_its_words() {
-        for (at, (step, words)) in Step::ALL.iter().enumerate() {
-            assert_eq!(*step as usize, at);
-            assert_eq!(Step::from_number(at as u64), Some(*step));
-            assert_eq!(step.words(), *words);
+        match self {
+            Self::DieWithKeeper => "cannot make init die with the keeper",
+            Self::Namespaces => "cannot make the IPC, UTS and network namespaces of the sandbox",
+            Self::HostName => "cannot set the host name of the sandbox",
+            Self::Loopback => "cannot bring up the loopback interface of the sandbox",
+            Self::PrivateMounts => "cannot make the mounts of the sandbox private",
+            Self::RootFileSystem => "cannot make the root file system of the sandbox",
+            Self::MountPoint => "cannot make the mount point of directory rule",
+            Self::NewFileSystem => "cannot make the file system of directory rule",
+            Self::Mount => "cannot mount directory rule",
+            Self::SealRoot => "cannot make the root of the sandbox read-only",
+            Self::PivotRoot => "cannot change to the root of the sandbox",
+            Self::DetachOldRoot => "cannot detach the root of the host",
+            Self::ChangeToBox => "cannot change to the directory '/box' of the sandbox",
+            Self::LeaveCpu => "cannot let the program run on every CPU",
+            Self::Keyring => "cannot leave the session keyring of the caller",
+            Self::BoundingSet => "cannot empty the capability bounding set of the sandbox",
+            Self::CompileFilter => "cannot compile the system call filter of the program",
+            Self::Filter => "cannot install the system call filter of the program",
+            Self::HearFromKeeper => "init cannot hear from the keeper",
+            Self::CloneProgram => "cannot make the program's process",
+            Self::RestrictInit => "cannot take the capabilities of init away",
+            Self::Wait => "init cannot wait for the program",
+            Self::Session => "cannot make a session for the program",
+            Self::ProcessGroup => "cannot make a process group for the program",
+            Self::Foreground => "cannot put the program into the foreground of the terminal",
+            Self::CgroupNamespace => "cannot make a cgroup namespace for the program",
+            Self::CloseDescriptors => "cannot close the descriptors of the sandbox",
+            Self::Inherit => "cannot give the caller's limits and CPUs to the program",
+            Self::Patience => "cannot limit the time that the program may take to begin",
+            Self::Rlimit => "cannot set resource limit",
+            Self::GroupIds => "cannot set the group of the program",
+            Self::UserIds => "cannot set the user of the program",
+            Self::Capabilities => "cannot take the capabilities of the program away",
+            Self::NoNewPrivileges => "cannot set no_new_privs for the program",
+            Self::Signals => "cannot unblock the signals of the program",
+            Self::StartClock => "the program's process cannot reach the keeper",
+            Self::OpenStdin => "cannot open standard input",
+            Self::OpenStdout => "cannot open standard output",
+            Self::OpenStderr => "cannot open standard error",
+            Self::StderrToStdout => "cannot send standard error to standard output",
+            Self::ChangeDirectory => "cannot change directory to",
+            Self::Execute => "cannot execute",
         }
-        assert_eq!(Step::from_number(Step::ALL.len() as u64), None);
     }
 }
