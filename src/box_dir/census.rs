@@ -8,9 +8,9 @@ use std::path::Path;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 
-use super::place::{check_owner, make_place};
+use super::place::{check_owner, errno, make_place};
 use super::{BoxDirError, Lock, holders};
-use crate::sys::file::lock_exclusively;
+use crate::sys::file::{IfLocked, lock_exclusively};
 
 /// The lock file of whose turn it is. Root's alone: who may open a file can lock it.
 const TURN: &str = "turn";
@@ -34,7 +34,8 @@ impl Census {
             .map_err(BoxDirError::at("open the lock file", &path))?;
         let stat = fstat(&turn).map_err(BoxDirError::at("examine", &path))?;
         check_owner(&stat, &path)?;
-        lock_exclusively(turn.as_fd(), true).map_err(BoxDirError::at("lock", &path))?;
+        lock_exclusively(turn.as_fd(), IfLocked::Wait)
+            .map_err(|error| BoxDirError::at("lock", &path)(errno(&error)))?;
         let owners = holders(locks)?
             .into_iter()
             .filter_map(|id| Lock::peek(locks, id))

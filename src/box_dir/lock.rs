@@ -14,14 +14,13 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::libc;
 use nix::sys::stat::{Mode, fchmod, fstat};
 
 use super::lease_link::Link;
 use super::place::{check_owner, errno, make_place, open_place};
 use super::{BoxDirError, Record};
 use crate::quantity::BoxId;
-use crate::sys::file::lock_exclusively;
+use crate::sys::file::{IfLocked, lock_exclusively};
 
 /// The mode of lock files. Not readable for others, who could lock what they may read.
 const MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
@@ -172,7 +171,12 @@ impl Lock {
             let Some(file) = LockFile::open(locks, id, absent).map_err(LockError::Failed)? else {
                 return Ok(None);
             };
-            match lock_exclusively(file.file.as_fd(), busy == Busy::Wait) {
+            let if_locked = match busy {
+                Busy::Wait => IfLocked::Wait,
+                Busy::Refuse | Busy::Grace => IfLocked::Refuse,
+            };
+            let locked = lock_exclusively(file.file.as_fd(), if_locked);
+            match locked.map_err(|error| errno(&error)) {
                 Ok(()) if file.was_removed()? => {}
                 Ok(()) => return Ok(Some(Self(file))),
                 Err(Errno::EWOULDBLOCK) if pauses > 0 => {

@@ -8,7 +8,6 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
-use nix::libc;
 use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::geteuid;
 

@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 
+use super::place::errno;
 use super::{BoxDir, BoxDirError};
 use crate::quantity::DiskQuota;
 use crate::sys::quota::set_user_quota;
@@ -11,7 +12,8 @@ impl BoxDir {
     /// earlier box of this user may have left, where there are quotas at all.
     pub(crate) fn set_quota(&self, quota: Option<DiskQuota>, uid: u32) -> Result<(), BoxDirError> {
         let (blocks, inodes) = quota.map_or((0, 0), |quota| (quota.blocks, quota.inodes));
-        match set_user_quota(self.fd(), uid, blocks.into(), inodes.into()) {
+        let set = set_user_quota(self.fd(), uid, blocks.into(), inodes.into());
+        match set.map_err(|error| errno(&error)) {
             Err(errno) if quota.is_none() && has_no_quotas(errno) => Ok(()),
             result => result.map_err(|errno| BoxDirError::Quota {
                 path: self.path().into(),

@@ -10,11 +10,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::stat::{FileStat, fstat};
 
 use super::BoxDirError;
 use super::open::{FileId, file_id, open_dir, open_parent};
+use super::place::errno;
 use crate::sys::file::{dir_entries, read_dir_entries};
 
 /// How often a walk starts over because directories were moved under its feet.
@@ -178,7 +178,7 @@ impl Walk<'_> {
             pending: self.names.len(),
         });
         loop {
-            let length = match read_dir_entries(dir, self.buffer) {
+            let length = match read_dir_entries(dir, self.buffer).map_err(|error| errno(&error)) {
                 // ENOENT: the directory itself was removed meanwhile.
                 Ok(0) | Err(Errno::ENOENT) => return Ok(()),
                 Ok(length) => length,

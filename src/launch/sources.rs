@@ -130,7 +130,7 @@ fn copy_tree(rule: &DirRule, sources: Sources<'_>) -> Result<Option<Mount>, Sour
         }
         other => other.map_err(error)?,
     };
-    let is_directory = is_directory(opened.as_fd()).map_err(|errno| error(errno.into()))?;
+    let is_directory = is_directory(opened.as_fd()).map_err(error)?;
     let tree = mount::copy_tree(opened.as_fd(), !flags.not_recursive).map_err(error)?;
     let source = MountSource::Tree { tree, is_directory };
     Ok(Some(Mount {

@@ -1,18 +1,17 @@
 //! getdents64(2), flock(2) and statx(2), which nix has not or not in the form that is needed here.
-#![allow(unsafe_code)]
 
 use std::ffi::CStr;
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use nix::errno::Errno;
-use nix::libc;
+use super::check;
 
 /// Reads the next entries of a directory into `buffer`, to be taken apart by [`dir_entries`].
 /// 0 at the end of the directory.
 ///
 /// nix's `Dir` is not used: its iterator keeps the directory borrowed, so nothing could be opened
 /// or removed in it without first holding every name in memory.
-pub(crate) fn read_dir_entries(dir: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
+pub(crate) fn read_dir_entries(dir: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`, which is borrowed mutably.
     let length = unsafe {
         libc::syscall(
@@ -22,7 +21,7 @@ pub(crate) fn read_dir_entries(dir: BorrowedFd<'_>, buffer: &mut [u8]) -> Result
             buffer.len(),
         )
     };
-    Errno::result(length).map(|length| usize::try_from(length).unwrap_or(0))
+    Ok(usize::try_from(check(length)?).unwrap_or(0))
 }
 
 /// An entry of a directory.
@@ -54,17 +53,29 @@ pub(crate) fn dir_entries(mut buffer: &[u8]) -> impl Iterator<Item = DirEntry<'_
     })
 }
 
-/// Takes the exclusive flock(2) of `file`; EWOULDBLOCK when another has it and `wait` is not set.
+/// What to do about a lock that another has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfLocked {
+    /// Wait for it.
+    Wait,
+    /// Give up, with EWOULDBLOCK.
+    Refuse,
+}
+
+/// Takes the exclusive flock(2) of `file`.
 ///
 /// nix's `Flock` is not used: it unlocks when it is dropped, in whichever process. This lock goes
 /// when the last copy of the descriptor is closed, so a child that inherits it keeps it.
-pub(crate) fn lock_exclusively(file: BorrowedFd<'_>, wait: bool) -> Result<(), Errno> {
-    let operation = libc::LOCK_EX | if wait { 0 } else { libc::LOCK_NB };
+pub(crate) fn lock_exclusively(file: BorrowedFd<'_>, if_locked: IfLocked) -> io::Result<()> {
+    let operation = match if_locked {
+        IfLocked::Wait => libc::LOCK_EX,
+        IfLocked::Refuse => libc::LOCK_EX | libc::LOCK_NB,
+    };
     loop {
         // SAFETY: flock takes two integers and touches no memory of this process.
         let result = unsafe { libc::flock(file.as_raw_fd(), operation) };
-        match Errno::result(result) {
-            Err(Errno::EINTR) => continue,
+        match check(result.into()) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result.map(drop),
         }
     }
@@ -72,7 +83,7 @@ pub(crate) fn lock_exclusively(file: BorrowedFd<'_>, wait: bool) -> Result<(), E
 
 /// Whether a file is a directory, without asking whoever serves its file system: a caller's own (FUSE) need never
 /// answer (statx(2), AT_STATX_DONT_SYNC).
-pub(crate) fn is_directory(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(crate) fn is_directory(file: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: statx is plain integers, for which all zeroes is a value.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
     // SAFETY: the path is an empty C string, and the kernel writes a statx, which outlives the call.
@@ -85,7 +96,7 @@ pub(crate) fn is_directory(file: BorrowedFd<'_>) -> Result<bool, Errno> {
             &raw mut found,
         )
     };
-    Errno::result(result)?;
+    check(result.into())?;
     Ok(u32::from(found.stx_mode) & libc::S_IFMT == libc::S_IFDIR)
 }
 
@@ -132,8 +143,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = tempfile::tempfile().unwrap();
         let open = File::open(dir.path()).unwrap();
-        assert_eq!(is_directory(open.as_fd()), Ok(true));
-        assert_eq!(is_directory(file.as_fd()), Ok(false));
+        assert!(is_directory(open.as_fd()).unwrap());
+        assert!(!is_directory(file.as_fd()).unwrap());
     }
 
     #[test]
@@ -149,14 +160,12 @@ mod tests {
         let path = dir.path().join("lock");
         let first = File::create(&path).unwrap();
         let second = File::open(&path).unwrap();
-        lock_exclusively(first.as_fd(), false).unwrap();
+        lock_exclusively(first.as_fd(), IfLocked::Refuse).unwrap();
         let copy = first.try_clone().unwrap();
         drop(first);
-        assert_eq!(
-            lock_exclusively(second.as_fd(), false),
-            Err(Errno::EWOULDBLOCK)
-        );
+        let refused = lock_exclusively(second.as_fd(), IfLocked::Refuse).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EWOULDBLOCK));
         drop(copy);
-        assert_eq!(lock_exclusively(second.as_fd(), false), Ok(()));
+        lock_exclusively(second.as_fd(), IfLocked::Wait).unwrap();
     }
 }

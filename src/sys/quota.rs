@@ -1,11 +1,10 @@
 //! quotactl_fd(2): disk quotas of the file system that a descriptor lies on, without knowing its device.
-#![allow(unsafe_code)]
 
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use nix::errno::Errno;
-use nix::libc;
+use super::check;
 
 /// Quotas of users; `libc` has the commands, not this.
 const USRQUOTA: libc::c_int = 0;
@@ -17,7 +16,7 @@ pub(crate) fn set_user_quota(
     uid: u32,
     blocks: u64,
     inodes: u64,
-) -> Result<(), Errno> {
+) -> io::Result<()> {
     let quota = libc::dqblk {
         dqb_bhardlimit: blocks,
         dqb_bsoftlimit: blocks,
@@ -36,7 +35,7 @@ pub(crate) fn set_user_quota(
             &raw const quota,
         )
     };
-    Errno::result(result).map(drop)
+    check(result).map(drop)
 }
 
 /// A `struct if_dqblk` in which nothing is set.
