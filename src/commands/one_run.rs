@@ -15,7 +15,7 @@ use crate::cgroup::{Place, Subtree};
 use crate::failure::Failure;
 use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
-use crate::launch::{Foreground, InitSetup, Namespaces, ProgramSetup};
+use crate::launch::{Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
 use crate::plan::{BoxPlan, Decided, RunInputs, RunPlan, resolve};
 use crate::quantity::BoxId;
 use crate::report::{Circumstances, Ending, Report, json, meta};
@@ -226,6 +226,7 @@ impl BoxRun<'_> {
             box_dir: self.box_dir,
             ids: self.record.ids,
         };
+        standard::refuse_ways_out(plan).map_err(Failure::from)?;
         let mounts = sources.copy_trees(&plan.directories)?;
         let foreground = match plan.tty_hack.then(terminal).transpose()?.flatten() {
             None => None,
@@ -261,7 +262,11 @@ impl BoxRun<'_> {
         let lock = self.lock.fd().try_clone_to_owned();
         Ok(InitSetup {
             mounts,
-            own_network: !plan.share_net,
+            network: if plan.share_net {
+                Network::Hosts
+            } else {
+                Network::Own
+            },
             awaits_permission: self.context.by_broker.is_some(),
             namespaces,
             syscalls: plan.syscalls,

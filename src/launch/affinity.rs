@@ -9,11 +9,20 @@ use nix::unistd::{Pid, SysconfVar, sysconf};
 /// The calling thread.
 const OWN: Pid = Pid::from_raw(0);
 
-/// Keeps the calling thread, and children that it makes, on the CPU where it is, until [`leave_cpu`]; says whether it does.
+/// Where keeper and init run while the sandbox is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cpu {
+    /// Both on the CPU where the keeper was.
+    Keepers,
+    /// Wherever the kernel puts them.
+    Any,
+}
+
+/// Keeps the calling thread, and children that it makes, on the CPU where it is, until [`leave_cpu`].
 ///
 /// Not where the thread may not run on every CPU: whose choice that was, a user's or their cgroup's, cannot be told, so
 /// what to go back to is not known.
-pub(super) fn stay_on_cpu() -> bool {
+pub(super) fn stay_on_cpu() -> Cpu {
     let stay = || -> nix::Result<bool> {
         let allowed = sched_getaffinity(OWN)?;
         let allowed = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu) == Ok(true));
@@ -27,7 +36,11 @@ pub(super) fn stay_on_cpu() -> bool {
     };
     // musl counts those that the thread may run on. An error: more CPUs than fit in a set (1024), or one that went offline
     // just now.
-    cfg!(target_env = "gnu") && stay().unwrap_or(false)
+    if cfg!(target_env = "gnu") && stay().unwrap_or(false) {
+        Cpu::Keepers
+    } else {
+        Cpu::Any
+    }
 }
 
 /// How many CPUs are online. Looked up once: libc reads a file for that, before systemd is asked.

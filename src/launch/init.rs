@@ -10,21 +10,21 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
-use super::affinity;
+use super::affinity::{self, Cpu};
 use super::filter;
 use super::message::{FromKeeper, StepFailure, ToKeeper};
-use super::namespaces::{self, Namespaces};
+use super::namespaces::{self, Namespaces, Network};
 use super::program::{self, Beginning, ProgramSetup};
 use super::root::{self, Mount};
 use super::step::Step;
 use super::whereabouts::Whereabouts;
 use crate::clock::{Moment, Timer};
 use crate::sys::credentials;
+use crate::sys::poll::{self, Until, closed, readable};
 use crate::sys::process::{self, Exit, UsageOf, Wait, Waited};
 use crate::sys::vfork::vfork_into;
 use crate::syscall_set::SyscallSet;
@@ -34,8 +34,8 @@ use crate::syscall_set::SyscallSet;
 pub(crate) struct InitSetup<'a> {
     /// The directory rules, `None` for those that are left out.
     pub(crate) mounts: Vec<Option<Mount>>,
-    /// Whether the network namespace is init's own.
-    pub(crate) own_network: bool,
+    /// The network that the program sees.
+    pub(crate) network: Network,
     /// Whether it is still to be said that the caller may run the program.
     pub(crate) awaits_permission: bool,
     /// Namespaces that were made ahead; otherwise init makes them.
@@ -57,19 +57,25 @@ pub(crate) struct InitSetup<'a> {
 /// box.
 const MOVE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// The life of init. `keeper_pid` is the keeper's number where init comes from; `moves`: systemd was asked for a scope around
-/// it; `stays`: it is held on one CPU.
-pub(super) fn run(
-    setup: &InitSetup<'_>,
-    keeper: &OwnedFd,
-    keeper_pid: u32,
-    moves: bool,
-    stays: bool,
-) -> ! {
-    let mut unmoved = moves
-        .then(|| Whereabouts::beside(keeper_pid).ok())
-        .flatten();
-    let code = match live(setup, keeper.as_fd(), &mut unmoved, stays) {
+/// Who may move init into another cgroup besides the keeper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mover {
+    /// systemd, which was asked for a scope around init.
+    Systemd {
+        /// The keeper's number where init comes from.
+        keeper_pid: u32,
+    },
+    /// Nobody.
+    NobodyElse,
+}
+
+/// The life of init, which is on `cpu` until it has built the sandbox.
+pub(super) fn run(setup: &InitSetup<'_>, keeper: &OwnedFd, mover: Mover, cpu: Cpu) -> ! {
+    let mut unmoved = match mover {
+        Mover::Systemd { keeper_pid } => Whereabouts::beside(keeper_pid).ok(),
+        Mover::NobodyElse => None,
+    };
+    let code = match live(setup, keeper.as_fd(), &mut unmoved, cpu) {
         Ok(()) => 0,
         Err(failure) => {
             // When even this cannot be sent, the keeper is gone.
@@ -89,7 +95,7 @@ fn live(
     setup: &InitSetup<'_>,
     keeper: BorrowedFd<'_>,
     unmoved: &mut Option<Whereabouts>,
-    stays: bool,
+    cpu: Cpu,
 ) -> Result<(), StepFailure> {
     match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
         Some((FromKeeper::Begin, _)) => {}
@@ -97,8 +103,8 @@ fn live(
         _ => return Ok(()),
     }
     match &setup.namespaces {
-        Some(namespaces) => namespaces.enter(setup.own_network)?,
-        None => namespaces::make(setup.own_network)?,
+        Some(namespaces) => namespaces.enter(setup.network)?,
+        None => namespaces::make(setup.network)?,
     }
     root::build(&setup.mounts)?;
     nix::unistd::chdir("/box").map_err(StepFailure::at(Step::ChangeToBox))?;
@@ -106,7 +112,7 @@ fn live(
         .send(keeper, None)
         .map_err(StepFailure::at(Step::HearFromKeeper))?;
     // The keeper still waits for systemd: what the program's process inherits is set up here.
-    if stays {
+    if cpu == Cpu::Keepers {
         affinity::leave_cpu().map_err(StepFailure::at(Step::LeaveCpu))?;
     }
     credentials::leave_session_keyring().map_err(StepFailure::at(Step::Keyring))?;
@@ -126,7 +132,7 @@ fn live(
     };
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(StepFailure::at(Step::DieWithKeeper))?;
-    if is_closed(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
+    if poll::is_so(closed(keeper)).map_err(StepFailure::at(Step::HearFromKeeper))? {
         // It died before the death signal was armed.
         return Ok(());
     }
@@ -164,16 +170,6 @@ fn live(
     Ok(())
 }
 
-/// Whether nobody has the other end any more.
-fn is_closed(socket: BorrowedFd<'_>) -> nix::Result<bool> {
-    let mut polled = [PollFd::new(socket, PollFlags::empty())];
-    poll(&mut polled, PollTimeout::ZERO)?;
-    let [polled] = polled;
-    Ok(polled
-        .revents()
-        .is_some_and(|events| events.contains(PollFlags::POLLHUP)))
-}
-
 /// Lets go of everything but the socket: a pipe of the caller's must see its end when the program
 /// closes it (so long as it has not begun, for a FIFO that nobody opens at the other end, init has that as well), and init
 /// needs no more rights than to kill.
@@ -184,6 +180,13 @@ fn retire(setup: &InitSetup<'_>, keeper: BorrowedFd<'_>) -> Result<(), StepFailu
     process::close_all_but(&[setup.lock.as_raw_fd()], keeper)
         .map_err(StepFailure::at(Step::CloseDescriptors))?;
     credentials::keep_only_kill().map_err(StepFailure::at(Step::RestrictInit))
+}
+
+/// What init waits for while the program runs.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Deadline,
+    ChildEnded,
 }
 
 /// Reaps orphans until the process `pid` itself has ended; kills it, and all others, at the deadline.
@@ -203,20 +206,20 @@ fn reap_until(pid: i32, deadline: Option<Moment>) -> io::Result<Exit> {
                 Waited::NoChild => return Err(io::Error::from_raw_os_error(libc::ECHILD)),
             }
         }
-        let mut polled =
-            [ended.as_fd(), timer.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut polled, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-        let [has_ended, is_over] = polled.map(|fd| fd.any().unwrap_or(false));
-        if has_ended {
-            // All that it has to tell is told by the next looks.
-            ended.read_signal()?;
-        }
-        if is_over {
-            timer.unset()?;
-            kill_all()?;
+        let sources = [
+            (Source::Deadline, readable(timer.as_fd())),
+            (Source::ChildEnded, readable(ended.as_fd())),
+        ];
+        match poll::first(sources, Until::Forever)? {
+            Some(Source::Deadline) => {
+                timer.unset()?;
+                kill_all()?;
+            }
+            Some(Source::ChildEnded) => {
+                // All that it has to tell is told by the next looks.
+                ended.read_signal()?;
+            }
+            None => {}
         }
     }
 }

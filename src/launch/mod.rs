@@ -17,18 +17,22 @@ mod namespaces;
 mod program;
 mod root;
 pub(crate) mod sources;
+pub(crate) mod standard;
 pub(crate) mod step;
 mod whereabouts;
 
 pub(crate) use affinity::online_cpus;
 pub(crate) use holder::Holder;
 pub(crate) use init::InitSetup;
-pub(crate) use namespaces::Namespaces;
+pub(crate) use namespaces::{Namespaces, Network};
 pub(crate) use program::{Foreground, ProgramSetup};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
+
+use affinity::Cpu;
+use init::Mover;
 
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
@@ -108,8 +112,14 @@ pub(crate) fn spawn(setup: &InitSetup<'_>, home: Home<'_>) -> io::Result<Init> {
     let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
     // While init builds the sandbox, it stays on the CPU of the keeper, which mostly waits meanwhile. Elsewhere it would be
     // in the way of the bus and systemd, which the kernel wakes where they were the last time, idle CPUs or not.
-    let stays = matches!(home, Home::Scope | Home::HeldScope) && affinity::stay_on_cpu();
-    let moves = matches!(home, Home::Scope);
+    let cpu = match home {
+        Home::Scope | Home::HeldScope => affinity::stay_on_cpu(),
+        Home::Made(_) | Home::Keepers => Cpu::Any,
+    };
+    let mover = match home {
+        Home::Scope => Mover::Systemd { keeper_pid },
+        Home::Made(_) | Home::HeldScope | Home::Keepers => Mover::NobodyElse,
+    };
     let cgroup = match home {
         Home::Made(cgroup) => Some(cgroup),
         Home::Scope | Home::HeldScope | Home::Keepers => None,
@@ -117,7 +127,7 @@ pub(crate) fn spawn(setup: &InitSetup<'_>, home: Home<'_>) -> io::Result<Init> {
     let spawned = match process::clone(namespaces, cgroup) {
         Ok(Cloned::Child) => {
             drop(keeper);
-            init::run(setup, &init, keeper_pid, moves, stays)
+            init::run(setup, &init, mover, cpu)
         }
         Ok(Cloned::Parent { pid, pidfd }) => Ok(Init {
             pid,
@@ -126,7 +136,7 @@ pub(crate) fn spawn(setup: &InitSetup<'_>, home: Home<'_>) -> io::Result<Init> {
         }),
         Err(error) => Err(error),
     };
-    if stays {
+    if cpu == Cpu::Keepers {
         affinity::leave_cpu()?;
     }
     spawned

@@ -24,6 +24,15 @@ const OF_THIS_PROCESS: [(CloneFlags, &str); 3] = [
     (NETWORK, "/proc/self/ns/net"),
 ];
 
+/// Which network the program sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// One of its own, with a loopback interface and nothing else.
+    Own,
+    /// The host's.
+    Hosts,
+}
+
 /// Namespaces of each kind. They live as long as a process is in them or one of these descriptors is open.
 #[derive(Debug)]
 pub(crate) struct Namespaces([(CloneFlags, File); 3]);
@@ -36,7 +45,7 @@ impl Namespaces {
         let Ok(before) = Self::of_this_process() else {
             return Ok(None);
         };
-        let made = make(true).is_ok();
+        let made = make(Network::Own).is_ok();
         let new = Self::of_this_process();
         before.join(CloneFlags::all())?;
         Ok(new.ok().filter(|_| made))
@@ -48,8 +57,8 @@ impl Namespaces {
         Ok(Self([ipc?, uts?, network?]))
     }
 
-    /// Moves this process there; to the network only if it is not to keep its own.
-    pub(super) fn enter(&self, network: bool) -> Result<(), StepFailure> {
+    /// Moves this process there; it keeps its network unless it is to have its own.
+    pub(super) fn enter(&self, network: Network) -> Result<(), StepFailure> {
         self.join(kinds(network))
             .map_err(StepFailure::at(Step::Namespaces))
     }
@@ -60,16 +69,19 @@ impl Namespaces {
     }
 }
 
-/// Makes new ones around this process; a network only if it is not to keep its own.
-pub(super) fn make(network: bool) -> Result<(), StepFailure> {
+/// Makes new ones around this process; it keeps its network unless it is to have its own.
+pub(super) fn make(network: Network) -> Result<(), StepFailure> {
     unshare(kinds(network)).map_err(StepFailure::at(Step::Namespaces))?;
     sethostname(HOST_NAME).map_err(StepFailure::at(Step::HostName))?;
-    if network {
+    if network == Network::Own {
         bring_loopback_up().map_err(StepFailure::at(Step::Loopback))?;
     }
     Ok(())
 }
 
-fn kinds(network: bool) -> CloneFlags {
-    if network { ALWAYS | NETWORK } else { ALWAYS }
+fn kinds(network: Network) -> CloneFlags {
+    match network {
+        Network::Own => ALWAYS | NETWORK,
+        Network::Hosts => ALWAYS,
+    }
 }
