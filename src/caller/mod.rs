@@ -9,7 +9,7 @@ mod signals;
 pub(crate) use inheritance::Inheritance;
 pub(crate) use opened_dirs::OpenedDirs;
 pub(crate) use result_files::{ResultFiles, empty};
-pub(crate) use signals::Line;
+pub(crate) use signals::{FATAL, INTERRUPT, Line};
 
 use std::fmt;
 use std::io;

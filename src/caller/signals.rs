@@ -5,16 +5,40 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, recvmsg};
 
 use crate::sys::socket::send_packet;
 
-/// A connection over which a caller sends the numbers of their signals, 4 bytes each. When it ends, the caller is gone,
-/// like somebody whose terminal was closed.
+/// They end the run with the verdict "Interrupted".
+pub(crate) const INTERRUPT: [Signal; 4] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+];
+/// They end the run as an internal error. When they come from a fault of the keeper's own and not from
+/// kill(2), the kernel ends the keeper in spite of the block, and init with it.
+pub(crate) const FATAL: [Signal; 5] = [
+    Signal::SIGILL,
+    Signal::SIGABRT,
+    Signal::SIGFPE,
+    Signal::SIGSEGV,
+    Signal::SIGBUS,
+];
+
+/// How many signals a caller may send. All but the first of them change nothing any more.
+const MOST_SIGNALS: u32 = 64;
+
+/// A connection over which a caller sends the numbers of their signals, 4 bytes each. When it ends, the
+/// caller is gone, as when a terminal is closed. A caller that sends anything else, or too much, is
+/// not listened to any more, and counts as gone.
 #[derive(Debug)]
 pub(crate) struct Line {
     connection: OwnedFd,
     has_ended: Cell<bool>,
+    /// How many signals have come.
+    heard: Cell<u32>,
 }
 
 impl Line {
@@ -23,6 +47,7 @@ impl Line {
         Self {
             connection,
             has_ended: Cell::new(false),
+            heard: Cell::new(0),
         }
     }
 
@@ -42,7 +67,8 @@ impl Line {
         if self.has_ended.get() {
             return Ok(None);
         }
-        let mut bytes = [0; 4];
+        // One more than a number has, so that what is longer is noticed.
+        let mut bytes = [0; 5];
         let socket = self.connection.as_raw_fd();
         let mut receive = |flags| {
             let mut parts = [IoSliceMut::new(&mut bytes)];
@@ -56,16 +82,27 @@ impl Line {
             Ok(_) => receive(MsgFlags::empty()),
             Err(errno) => Err(errno),
         };
+        let [a, b, c, d, _] = bytes;
+        let number = i32::from_ne_bytes([a, b, c, d]);
         match taken {
-            Ok((0, _)) | Err(Errno::ECONNRESET) => {
+            Ok((4, _)) if is_passed_on(number) && self.heard.get() < MOST_SIGNALS => {
+                self.heard.set(self.heard.get() + 1);
+                Ok(Some(number))
+            }
+            Ok(_) | Err(Errno::ECONNRESET) => {
                 self.has_ended.set(true);
                 Ok(Some(libc::SIGHUP))
             }
-            Ok((4, _)) => Ok(Some(i32::from_ne_bytes(bytes))),
-            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
+            Err(Errno::EAGAIN | Errno::EINTR) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
     }
+}
+
+/// Whether a caller's signal of this number is one that the other side of a line sends.
+fn is_passed_on(number: i32) -> bool {
+    let passed_on = INTERRUPT.iter().chain(&FATAL);
+    passed_on.into_iter().any(|signal| *signal as i32 == number)
 }
 
 #[cfg(test)]
@@ -100,5 +137,40 @@ mod tests {
         nix::fcntl::fcntl(&end, flags).unwrap();
         let still_open = nix::unistd::read(&end, &mut [0]);
         assert_eq!(still_open, Err(nix::errno::Errno::EAGAIN));
+    }
+
+    #[test]
+    fn a_line_that_talks_nonsense_is_hung_up_and_not_read_any_further() {
+        let send = |bytes: &[u8]| {
+            let (ours, theirs) = pair().unwrap();
+            crate::sys::socket::send(theirs.as_fd(), bytes, None).unwrap();
+            Line::send(theirs.as_fd(), libc::SIGINT).unwrap();
+            let line = Line::new(ours);
+            (line.take().unwrap(), line.has_ended.get())
+        };
+        let numbers = [0, -1, libc::SIGWINCH, libc::SIGCHLD, libc::SIGXCPU, 1000];
+        for number in numbers.map(i32::to_ne_bytes) {
+            assert_eq!(send(&number), (Some(libc::SIGHUP), true));
+        }
+        for bytes in [&[15][..], &[15, 0, 0, 0, 0]] {
+            assert_eq!(send(bytes), (Some(libc::SIGHUP), true));
+        }
+        assert_eq!(
+            send(&libc::SIGTERM.to_ne_bytes()),
+            (Some(libc::SIGTERM), false)
+        );
+    }
+
+    #[test]
+    fn a_caller_who_goes_on_and_on_is_hung_up() {
+        let (ours, theirs) = pair().unwrap();
+        let line = Line::new(ours);
+        for _ in 0..MOST_SIGNALS {
+            Line::send(theirs.as_fd(), libc::SIGINT).unwrap();
+            assert_eq!(line.take().unwrap(), Some(libc::SIGINT));
+        }
+        Line::send(theirs.as_fd(), libc::SIGINT).unwrap();
+        assert_eq!(line.take().unwrap(), Some(libc::SIGHUP));
+        assert!(line.has_ended.get());
     }
 }

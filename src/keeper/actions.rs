@@ -8,6 +8,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::phase::{Action, Event, Phase};
 use super::{CgroupState, KILL_PATIENCE, Keeper, KeeperError, SETUP_PATIENCE, cannot};
 use crate::cgroup::Leaf;
+use crate::clock::Moment;
 use crate::error::chain;
 use crate::launch::message::FromKeeper;
 use crate::report::KillReason;
@@ -18,10 +19,17 @@ use crate::sys::process;
 /// threads, on purpose perhaps.
 const URGENT_LOOK: Duration = Duration::from_micros(500);
 
+/// A keeper that is woken up so late at real-time priority is held up by that priority: the budget of
+/// its group is used up, or others have a higher one. An ordinary priority gets it on then.
+const LATE: Duration = Duration::from_millis(50);
+
 impl Keeper<'_> {
-    /// Does what a transition asks for; the error is the message of the failure.
-    pub(super) fn act(&mut self, action: Action) -> Result<(), String> {
+    /// Does what a transition asks for, and tells what it found if it was to find something; the error is
+    /// the message of the failure.
+    pub(super) fn act(&mut self, action: Action) -> Result<Option<Event>, String> {
         match action {
+            Action::LookForTraces => return Ok(Some(Event::Traced(self.traces()))),
+            Action::AskSystemd => return Ok(self.ask_systemd()),
             Action::Go => {
                 let leaf = self.cgroups.leaf().map(Leaf::as_fd);
                 self.tell(FromKeeper::Go, leaf)
@@ -32,6 +40,7 @@ impl Keeper<'_> {
             Action::KillInit => self.kill_init().map_err(|error| chain(&error)),
             Action::Leave => self.tell(FromKeeper::Leave, None),
         }
+        .map(|()| None)
     }
 
     fn tell(&self, message: FromKeeper, descriptor: Option<BorrowedFd<'_>>) -> Result<(), String> {
@@ -56,7 +65,7 @@ impl Keeper<'_> {
         if let Some(limit) = cpu_kill {
             let looks = &mut self.looks;
             let first = looks.next(Duration::ZERO, limit, self.parallel, Duration::ZERO);
-            self.cpu_look.set_at(begun.after(first)).map_err(timer)?;
+            self.set_look(begun.after(first)).map_err(timer)?;
         }
         let watches = self.plan.deadlines.keeper().is_some() || cpu_kill.is_some();
         // It may be so already: the program may begin more than once.
@@ -93,8 +102,12 @@ impl Keeper<'_> {
                     SETUP_PATIENCE.as_secs()
                 )))
             }
-            Phase::Running => Some(Event::Kill(KillReason::WallTime)),
-            Phase::Ending(_) if self.question.take().is_some() => Some(Event::Empty),
+            Phase::Running => Some(self.exceeded(KillReason::WallTime)),
+            // systemd does not answer.
+            Phase::Explaining(_) => {
+                self.question = None;
+                Some(Event::Answered { is_stopping: false })
+            }
             Phase::Ending(_) => Some(Event::Failed(format!(
                 "the program's processes did not end within {} s after they were killed",
                 KILL_PATIENCE.as_secs()
@@ -106,26 +119,39 @@ impl Keeper<'_> {
     /// Kills above the limit, or finds the moment of the next look.
     pub(super) fn look_at_cpu_time(&mut self) -> Option<Event> {
         let limit = self.plan.deadlines.cpu_kill()?;
+        let now = Moment::now().ok();
+        let late = now.zip(self.look_at).map(|(now, due)| now.since(due));
+        let is_late = late.is_some_and(|late| late > LATE);
         // Not the time on the clock, in which it may have waited for its turn.
         let before = own_cpu_time();
         let used = match self.figures.cpu_time_so_far(self.cgroups.leaf()) {
             Ok(Some(used)) => used,
             // The process has gone; what it used comes with its end.
             Ok(None) => return None,
-            Err(error) => return Some(Event::Failed(chain(&error))),
+            Err(error) => return Some(self.unread(chain(&error))),
         };
         if used > limit {
-            return Some(Event::Kill(KillReason::CpuTime));
+            return Some(self.exceeded(KillReason::CpuTime));
         }
         let cost = own_cpu_time().saturating_sub(before);
-        if cost > URGENT_LOOK {
+        if cost > URGENT_LOOK || is_late {
             self.urgent = None;
         }
         let next = self.looks.next(used, limit, self.parallel, cost);
-        self.cpu_look
-            .set_after(next)
-            .err()
+        let set = Moment::now().and_then(|now| self.set_look(now.after(next)));
+        set.err()
             .map(|errno| Event::Failed(chain(&cannot("set a timer")(errno))))
+    }
+
+    fn set_look(&mut self, moment: Moment) -> nix::Result<()> {
+        self.look_at = Some(moment);
+        self.cpu_look.set_at(moment)
+    }
+
+    /// A time limit was passed. The kernel may have killed the program before, whose end is then what is
+    /// heard next.
+    fn exceeded(&self, reason: KillReason) -> Event {
+        Event::Exceeded(reason, self.shortage())
     }
 
     /// Kills all of the program: the leaf at one stroke; without one, the main process, after whose end

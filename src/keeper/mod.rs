@@ -4,12 +4,13 @@
 //! program, for systemd, for deadlines and for signals.
 
 mod actions;
+mod causes;
 mod figures;
 mod looks;
 mod meter;
 mod phase;
+mod readiness;
 mod signals;
-mod systemd;
 
 pub(crate) use signals::{Signals, watch};
 
@@ -18,9 +19,6 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cgroup::{Leaf, Subtree};
 use crate::clock::{Moment, Timer};
@@ -31,20 +29,22 @@ use crate::launch::{Holder, Init, LEAVE_PATIENCE, online_cpus};
 use crate::plan::RunPlan;
 use crate::polkit::Authority;
 use crate::report::{Ending, KillReason, Stages, Usage};
+use crate::sys::poll::{self, Until, readable};
 use crate::sys::priority::Urgent;
-use crate::sys::process::Exit;
 use crate::systemd::{ScopeRequest, StateRequest};
 use figures::Figures;
 use looks::Looks;
 use phase::{Event, Phase};
+use signals::Received;
 
 /// How long the set-up may take. A busy systemd has been seen to need seconds.
 const SETUP_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the program may take to die when it was killed, before init is killed as well.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The program died of SIGKILL, which nobody here had sent.
-const DIED_OF_KILL: Phase = Phase::Ending(Ending::Program(Exit::Signal(libc::SIGKILL)));
+/// The ending of a run whose keeper kept a CPU for itself ([`Urgent`]).
+const TOO_BUSY: &str = "the keeper was busy at real-time priority for too long without a pause, which should not \
+                        happen; please report it";
 
 /// The keeper itself could not go on: the run is over, and what it left dies with init.
 #[derive(Debug)]
@@ -141,6 +141,8 @@ struct Keeper<'a> {
     /// The patience with the set-up, then the wall limit, then the patience with a kill.
     deadline: Timer,
     cpu_look: Timer,
+    /// When that timer is to report.
+    look_at: Option<Moment>,
     looks: Looks,
     /// While limits are watched.
     urgent: Option<Urgent>,
@@ -180,6 +182,7 @@ pub(crate) fn supervise(
         permission,
         deadline: Timer::new().map_err(cannot("make a timer"))?,
         cpu_look: Timer::new().map_err(cannot("make a timer"))?,
+        look_at: None,
         looks: Looks::default(),
         urgent: None,
         program: None,
@@ -221,19 +224,19 @@ pub(crate) fn supervise(
     })
 }
 
-/// What the keeper waits for, what matters first first: a program that has ended by itself is not
+/// What the keeper waits for, in the order of importance: a program that has ended by itself is not
 /// killed for a deadline that passed in the same moment, and init has gone only when all that it had
-/// to say was heard. Before all that comes what another one has read from the bus ([`Keeper::has_mail`]): only while
-/// no program runs.
+/// to say was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Init,
     InitEnd,
-    Systemd,
     Permission,
+    Systemd,
     Deadline,
     CpuLook,
     Signals,
+    Line,
 }
 
 impl Keeper<'_> {
@@ -242,50 +245,39 @@ impl Keeper<'_> {
         if let Some(source) = self.has_mail() {
             return Ok(source);
         }
-        let mut sources = vec![
-            (Source::Deadline, self.deadline.as_fd()),
-            (Source::CpuLook, self.cpu_look.as_fd()),
-        ];
-        sources.extend(self.signals.ready().map(|fd| (Source::Signals, fd)));
-        if let CgroupState::Requested(request, _) = &self.cgroups {
-            for fd in request.ready() {
-                sources.insert(0, (Source::Systemd, fd));
-            }
-        }
-        if let Some(question) = &self.question {
-            sources.insert(0, (Source::Systemd, question.ready()));
-        }
+        let init = self.hears_init.then(|| self.init.socket.as_fd());
+        let init_end = (!self.hears_init).then(|| self.init.pidfd.as_fd());
         let permission = self.permission.map(RefCell::borrow);
-        if let Some(ready) = permission.as_ref().and_then(|authority| authority.ready()) {
-            sources.insert(0, (Source::Permission, ready));
-        }
-        sources.insert(
-            0,
-            if self.hears_init {
-                (Source::Init, self.init.socket.as_fd())
-            } else {
-                (Source::InitEnd, self.init.pidfd.as_fd())
-            },
-        );
-        let mut polled: Vec<_> = sources
-            .iter()
-            .map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN))
-            .collect();
-        loop {
-            match poll(&mut polled, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(cannot("wait for events")(errno)),
+        let permission = permission.as_ref().and_then(|authority| authority.ready());
+        let question = self.question.as_ref().map(StateRequest::ready);
+        let [bus, timer] = match &self.cgroups {
+            CgroupState::Requested(request, _) => {
+                let mut ready = request.ready();
+                [ready.next(), ready.next()]
             }
-            let ready = polled
-                .iter()
-                .position(|fd| fd.revents().is_some_and(|events| !events.is_empty()));
-            if let Some((source, _)) = ready.and_then(|at| sources.get(at)) {
-                return Ok(*source);
+            CgroupState::None | CgroupState::Ready(_) => [question, None],
+        };
+        let sources = [
+            (Source::Init, readable(init)),
+            (Source::InitEnd, readable(init_end)),
+            (Source::Permission, readable(permission)),
+            (Source::Systemd, readable(bus)),
+            (Source::Systemd, readable(timer)),
+            (Source::Deadline, readable(self.deadline.as_fd())),
+            (Source::CpuLook, readable(self.cpu_look.as_fd())),
+            (Source::Signals, readable(self.signals.as_fd())),
+            (Source::Line, readable(self.signals.line())),
+        ];
+        loop {
+            let ready = poll::first(sources, Until::Forever);
+            if let Some(source) = ready.map_err(cannot("wait for events"))? {
+                return Ok(source);
             }
         }
     }
 
-    /// Who has been sent something that came over the bus while another one listened there.
+    /// The source that has a message on the bus which was read while another one listened there. This
+    /// comes before everything else, and only while no program runs.
     fn has_mail(&self) -> Option<Source> {
         let permission = self.permission.map(RefCell::borrow);
         if permission.is_some_and(|authority| authority.has_mail()) {
@@ -300,7 +292,7 @@ impl Keeper<'_> {
     /// Finds out what happened.
     fn learn(&mut self, source: Source, phase: &Phase) -> Result<Option<Event>, KeeperError> {
         match source {
-            Source::Init => self.hear(phase),
+            Source::Init => self.hear(),
             Source::InitEnd => {
                 self.init.wait().map_err(cannot("wait for init"))?;
                 Ok(Some(Event::InitGone))
@@ -316,31 +308,37 @@ impl Keeper<'_> {
                 self.cpu_look.unset().map_err(cannot("set a timer"))?;
                 Ok(self.look_at_cpu_time())
             }
-            Source::Signals => {
-                let signal = self.signals.take().map_err(cannot("read signals"))?;
-                Ok(signal.map(|signal| match signal {
-                    signals::Received::Interrupt(number) => {
-                        Event::Kill(KillReason::Interrupted(number))
-                    }
-                    signals::Received::Fatal(number) => {
-                        Event::Failed(format!("Sandbox keeper received fatal signal {number}"))
-                    }
-                }))
-            }
+            Source::Signals | Source::Line => self.take_signal(),
         }
     }
 
-    /// Goes to the next phase and does what is to be done on the way. What fails there is an event.
+    fn take_signal(&mut self) -> Result<Option<Event>, KeeperError> {
+        let signal = self.signals.take().map_err(cannot("read signals"))?;
+        // Whoever sends many of them shall not keep a CPU from everybody else.
+        let was_urgent = self.urgent.take().is_some();
+        Ok(signal.and_then(|signal| match signal {
+            Received::Interrupt(number) => Some(Event::Kill(KillReason::Interrupted(number))),
+            Received::Fatal(number) => Some(Event::Failed(format!(
+                "Sandbox keeper received fatal signal {number}"
+            ))),
+            Received::TooBusy => was_urgent.then(|| Event::Failed(TOO_BUSY.to_owned())),
+        }))
+    }
+
+    /// Goes to the next phase and does what is to be done on the way. What is found or fails there is
+    /// an event of its own.
     fn step(&mut self, phase: Phase, event: Event) -> Phase {
         log::debug!("{phase:?}: {event:?}");
         let (phase, action) = phase::next(phase, event);
-        match action.map_or(Ok(()), |action| self.act(action)) {
-            Ok(()) => phase,
-            Err(message) => self.step(phase, Event::Failed(message)),
-        }
+        let event = match action.map(|action| self.act(action)) {
+            None | Some(Ok(None)) => return phase,
+            Some(Ok(Some(event))) => event,
+            Some(Err(message)) => Event::Failed(message),
+        };
+        self.step(phase, event)
     }
 
-    fn hear(&mut self, phase: &Phase) -> Result<Option<Event>, KeeperError> {
+    fn hear(&mut self) -> Result<Option<Event>, KeeperError> {
         let message =
             ToKeeper::receive(self.init.socket.as_fd()).map_err(cannot("hear from init"))?;
         let Some((message, descriptor)) = message else {
@@ -368,24 +366,10 @@ impl Keeper<'_> {
             ToKeeper::Ended(exit, moment) => {
                 self.figures.end(moment);
                 self.stages.ended = Some(moment);
-                Some(match phase {
-                    Phase::Starting if self.was_oom() => Event::Failed(
-                        "the kernel killed the program's process for memory before it could start: the memory \
-                         limit of the run is too small for its set-up"
-                            .to_owned(),
-                    ),
-                    _ => Event::Ended(exit),
-                })
+                Some(Event::Ended(exit))
             }
             ToKeeper::Empty(processes) => match self.figures.read(self.cgroups.leaf(), processes) {
-                Err(_) if !self.cgroups.leaf().is_none_or(Leaf::is_there) => {
-                    Some(Event::Failed(phase::INIT_GONE.to_owned()))
-                }
-                Err(message) => Some(Event::Failed(message)),
-                Ok(()) if self.was_oom_outside(phase) => {
-                    Some(Event::Failed(phase::OOM_OUTSIDE.to_owned()))
-                }
-                Ok(()) if self.is_unexplained(phase) => self.explain_kill(),
+                Err(message) => Some(self.unread(message)),
                 Ok(()) => Some(Event::Empty),
             },
             ToKeeper::Failed(failure) => {
@@ -394,5 +378,13 @@ impl Keeper<'_> {
                 Some(Event::Failed(describe(&failure, self.plan)))
             }
         })
+    }
+    /// The event of figures that could not be read: where the leaf is gone, its end explains that better.
+    fn unread(&self, message: String) -> Event {
+        if self.cgroups.leaf().is_none_or(Leaf::is_there) {
+            Event::Failed(message)
+        } else {
+            Event::Failed(phase::INIT_GONE.to_owned())
+        }
     }
 }

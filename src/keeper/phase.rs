@@ -19,6 +19,9 @@ pub(super) enum Phase {
     Running,
     /// It is decided how the run ends; what is left of it is dying, and init has yet to say what it used.
     Ending(Ending),
+    /// The program died of a SIGKILL that the keeper had not sent, and every figure was read. Without an
+    /// explanation the run ends like this.
+    Explaining(Ending),
     /// Nothing more is to come: init is gone, was killed, or was told to go and has nothing left but its end.
     Over(Ending),
 }
@@ -42,8 +45,37 @@ pub(super) enum Event {
     InitGone,
     /// A part of the sandbox did not work.
     Failed(String),
-    /// A deadline has passed, or the keeper was told to stop.
+    /// The keeper was told to stop.
     Kill(KillReason),
+    /// A time limit was passed; and before that the kernel may have killed the program for memory.
+    Exceeded(KillReason, Option<Shortage>),
+    /// What the cgroups show of the death of the program.
+    Traced(Traces),
+    /// What systemd says of the scope, or would say if it did.
+    Answered {
+        /// Whether it is stopping the scope.
+        is_stopping: bool,
+    },
+}
+
+/// What the cgroups show of the death of a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Traces {
+    /// The kernel has killed for memory.
+    pub(super) shortage: Option<Shortage>,
+    /// systemd-oomd has killed.
+    pub(super) by_oomd: bool,
+    /// There is a scope, and with it a systemd that can be asked.
+    pub(super) in_scope: bool,
+}
+
+/// The lack of memory for which the kernel kills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shortage {
+    /// The run had reached its own limit.
+    OfTheRun,
+    /// The machine or the slice had run out of memory.
+    OfOthers,
 }
 
 /// What to do now.
@@ -61,6 +93,10 @@ pub(super) enum Action {
     KillInit,
     /// Let init go, which is alone now.
     Leave,
+    /// Look for what the cgroups show of the death of the program.
+    LookForTraces,
+    /// Ask systemd whether it is stopping the scope.
+    AskSystemd,
 }
 
 /// The ending of a run whose init was killed by somebody else.
@@ -79,6 +115,10 @@ pub(super) const OOM_OUTSIDE: &str = "the kernel killed the program for lack of 
 pub(super) const OOMD: &str = "systemd-oomd killed the program for lack of memory on the machine or in the slice, for which \
                                the run need not be to blame; see 'journalctl -u systemd-oomd'";
 
+/// The ending of a run whose memory limit does not let its program start.
+const OOM_EARLY: &str = "the kernel killed the program's process for memory before it could start: the memory limit of \
+                         the run is too small for its set-up";
+
 /// The ending of a run whose program was killed while it was still ours.
 const KILLED_EARLY: &str = "the program's process was killed from outside before it could start";
 
@@ -91,12 +131,43 @@ fn without_figures(ending: Ending) -> Ending {
     }
 }
 
+/// How a program that the kernel killed has ended.
+const KILLED: Ending = Ending::Program(Exit::Signal(libc::SIGKILL));
+
+/// What follows from the traces of a death that is otherwise told as `ending`.
+fn explain(ending: Ending, traces: Traces) -> (Phase, Option<Action>) {
+    let failed = |message: &str| {
+        let ending = Ending::Failed(message.to_owned());
+        (Phase::Over(ending), Some(Action::KillInit))
+    };
+    let has_run = ending == KILLED;
+    match traces.shortage {
+        Some(Shortage::OfTheRun) if has_run => over(ending),
+        Some(Shortage::OfTheRun) => failed(OOM_EARLY),
+        Some(Shortage::OfOthers) => failed(OOM_OUTSIDE),
+        None if traces.by_oomd => failed(OOMD),
+        None if has_run && traces.in_scope => (Phase::Explaining(ending), Some(Action::AskSystemd)),
+        None => over(ending),
+    }
+}
+
+/// The end of a run that has nothing but init left.
+fn over(ending: Ending) -> (Phase, Option<Action>) {
+    let action = match ending {
+        Ending::Failed(_) => Action::KillInit,
+        Ending::Program(_) | Ending::Killed(_) => Action::Leave,
+    };
+    (Phase::Over(ending), Some(action))
+}
+
 /// The next phase, and what to do on the way. The first cause of an end stays the cause.
 pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
-    use Action::{Go, KillInit, KillProgram, Leave, Permit, WatchLimits};
+    use Action::{Go, KillInit, KillProgram, LookForTraces, Permit, WatchLimits};
     match (phase, event) {
         (Phase::Over(ending), _) => (Phase::Over(ending), None),
-        (Phase::Ending(ending), Event::InitGone) => (Phase::Over(without_figures(ending)), None),
+        (Phase::Ending(ending) | Phase::Explaining(ending), Event::InitGone) => {
+            (Phase::Over(without_figures(ending)), None)
+        }
         (_, Event::InitGone) => (Phase::Over(Ending::Failed(INIT_GONE.to_owned())), None),
 
         (
@@ -137,8 +208,8 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
 
         // The program's process cannot end before it has begun, unless somebody killed it.
         (Phase::Starting, Event::Ended(_)) => (
-            Phase::Over(Ending::Failed(KILLED_EARLY.to_owned())),
-            Some(KillInit),
+            Phase::Explaining(Ending::Failed(KILLED_EARLY.to_owned())),
+            Some(LookForTraces),
         ),
 
         (Phase::Running, Event::Ended(exit)) => {
@@ -147,17 +218,27 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
         (Phase::Running, Event::Kill(reason)) => {
             (Phase::Ending(Ending::Killed(reason)), Some(KillProgram))
         }
+        (Phase::Running, Event::Exceeded(reason, None)) => {
+            (Phase::Ending(Ending::Killed(reason)), Some(KillProgram))
+        }
+        (Phase::Running, Event::Exceeded(_, Some(_))) => (Phase::Ending(KILLED), Some(KillProgram)),
         (Phase::Running, Event::Failed(message)) => {
             (Phase::Ending(Ending::Failed(message)), Some(KillProgram))
         }
 
-        (Phase::Ending(ending), Event::Empty) => (Phase::Over(ending), Some(Leave)),
-        // The first failure is the one to tell.
-        (Phase::Ending(Ending::Failed(first)), Event::Failed(_)) => {
-            (Phase::Over(Ending::Failed(first)), Some(KillInit))
+        (Phase::Ending(KILLED), Event::Empty) => (Phase::Explaining(KILLED), Some(LookForTraces)),
+        (Phase::Ending(ending), Event::Empty) => (Phase::Over(ending), Some(Action::Leave)),
+        (Phase::Explaining(ending), Event::Traced(traces)) => explain(ending, traces),
+        (Phase::Explaining(_), Event::Answered { is_stopping: true }) => {
+            over(Ending::Failed(STOPPED.to_owned()))
         }
-        (Phase::Ending(_), Event::Failed(message)) => {
-            (Phase::Over(Ending::Failed(message)), Some(KillInit))
+        (Phase::Explaining(ending), Event::Answered { is_stopping: false }) => over(ending),
+        // The first failure is the one to tell.
+        (Phase::Ending(ending) | Phase::Explaining(ending), Event::Failed(message)) => {
+            over(match ending {
+                Ending::Failed(first) => Ending::Failed(first),
+                Ending::Program(_) | Ending::Killed(_) => Ending::Failed(message),
+            })
         }
         (phase, _) => (phase, None),
     }
@@ -181,8 +262,19 @@ mod tests {
         (phase, actions)
     }
 
-    use Action::{Go, KillInit, KillProgram, Leave, Permit, WatchLimits};
-    use Event::{Begun, CgroupReady, Empty, Ended, Failed, InitGone, Kill, Permitted, RootBuilt};
+    use Action::{
+        AskSystemd, Go, KillInit, KillProgram, Leave, LookForTraces, Permit, WatchLimits,
+    };
+    use Event::{
+        Answered, Begun, CgroupReady, Empty, Ended, Exceeded, Failed, InitGone, Kill, Permitted,
+        RootBuilt, Traced,
+    };
+
+    const NOTHING: Traces = Traces {
+        shortage: None,
+        by_oomd: false,
+        in_scope: true,
+    };
 
     #[test]
     fn a_permission_is_passed_on_once_whenever_it_comes_and_a_denial_ends_the_run() {
@@ -239,8 +331,8 @@ mod tests {
     #[test]
     fn the_first_cause_stays_the_cause() {
         let running = [RootBuilt, Begun];
-        let time = Kill(KillReason::CpuTime);
-        let wall = Kill(KillReason::WallTime);
+        let time = Exceeded(KillReason::CpuTime, None);
+        let wall = Exceeded(KillReason::WallTime, None);
         for (events, ending) in [
             (
                 vec![time.clone(), wall, Ended(Exit::Signal(9))],
@@ -284,9 +376,88 @@ mod tests {
 
     #[test]
     fn a_process_that_ends_before_it_begins_was_killed_from_outside() {
-        let (phase, actions) = play(true, &[RootBuilt, Ended(Exit::Signal(9)), InitGone]);
-        assert_eq!(phase, Phase::Over(Ending::Failed(KILLED_EARLY.to_owned())));
-        assert_eq!(actions, [Go, KillInit]);
+        for traces in [vec![Traced(NOTHING), InitGone], vec![InitGone]] {
+            let events = [&[RootBuilt, Ended(Exit::Signal(9))], &traces[..]].concat();
+            let (phase, actions) = play(true, &events);
+            assert_eq!(phase, Phase::Over(Ending::Failed(KILLED_EARLY.to_owned())));
+            assert_eq!(actions[..2], [Go, LookForTraces]);
+        }
+    }
+
+    /// The ending of a program that died of SIGKILL, and what was done to find it.
+    fn explained(events: &[Event]) -> (Ending, Vec<Action>) {
+        let death = [RootBuilt, Begun, Ended(Exit::Signal(9)), Empty];
+        match play(true, &[&death[..], events].concat()) {
+            (Phase::Over(ending), actions) => (ending, actions[3..].to_vec()),
+            (phase, _) => panic!("{phase:?}"),
+        }
+    }
+
+    #[test]
+    fn a_kill_that_nobody_here_sent_is_explained_by_what_it_left_behind() {
+        let failed = |message: &str| Ending::Failed(message.to_owned());
+        let with = |shortage, by_oomd| {
+            Traced(Traces {
+                shortage,
+                by_oomd,
+                ..NOTHING
+            })
+        };
+        for (traces, ending, last) in [
+            (with(Some(Shortage::OfTheRun), true), KILLED, Leave),
+            (
+                with(Some(Shortage::OfOthers), true),
+                failed(OOM_OUTSIDE),
+                KillInit,
+            ),
+            (with(None, true), failed(OOMD), KillInit),
+        ] {
+            assert_eq!(explained(&[traces]), (ending, vec![LookForTraces, last]));
+        }
+        let nowhere = Traced(Traces {
+            in_scope: false,
+            ..NOTHING
+        });
+        assert_eq!(explained(&[nowhere]), (KILLED, vec![LookForTraces, Leave]));
+    }
+
+    #[test]
+    fn systemd_is_asked_about_a_kill_without_traces() {
+        for (heard, ending, last) in [
+            (Answered { is_stopping: false }, KILLED, Leave),
+            (
+                Answered { is_stopping: true },
+                Ending::Failed(STOPPED.to_owned()),
+                KillInit,
+            ),
+            (Failed("x".into()), Ending::Failed("x".into()), KillInit),
+        ] {
+            let done = vec![LookForTraces, AskSystemd, last];
+            let interrupt = Kill(KillReason::Interrupted(15));
+            let events = [Traced(NOTHING), interrupt, heard];
+            assert_eq!(explained(&events), (ending, done));
+        }
+        let gone = Ending::Failed(INIT_GONE.to_owned());
+        assert_eq!(explained(&[Traced(NOTHING), InitGone]).0, gone);
+    }
+
+    #[test]
+    fn a_program_that_the_kernel_killed_before_a_time_limit_passed_did_not_exceed_that() {
+        for shortage in [Shortage::OfTheRun, Shortage::OfOthers] {
+            let exceeded = Exceeded(KillReason::WallTime, Some(shortage));
+            let traced = Traced(Traces {
+                shortage: Some(shortage),
+                ..NOTHING
+            });
+            let events = [RootBuilt, Begun, exceeded, Ended(Exit::Signal(9)), Empty];
+            let (phase, actions) = play(true, &[&events[..], &[traced]].concat());
+            let ending = match shortage {
+                Shortage::OfTheRun => KILLED,
+                Shortage::OfOthers => Ending::Failed(OOM_OUTSIDE.to_owned()),
+            };
+            assert_eq!(phase, Phase::Over(ending));
+            assert_eq!(actions[2..4], [KillProgram, LookForTraces]);
+        }
     }
 
     #[test]
@@ -303,7 +474,7 @@ mod tests {
     fn a_run_without_figures_has_no_verdict() {
         let running = [RootBuilt, Begun];
         let lost = Failed("cannot read cpu.stat".into());
-        for end in [Ended(Exit::Code(0)), Kill(KillReason::WallTime)] {
+        for end in [Ended(Exit::Code(0)), Exceeded(KillReason::WallTime, None)] {
             let gone = [&running[..], &[end.clone(), InitGone]].concat();
             assert!(
                 matches!(play(true, &gone).0, Phase::Over(Ending::Failed(message)) if message.contains("from outside"))

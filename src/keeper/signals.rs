@@ -7,25 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::caller::Line;
+use crate::caller::{FATAL, INTERRUPT, Line};
 use crate::sys::process;
 
-/// They end the run with the verdict "Interrupted".
-const INTERRUPT: [Signal; 4] = [
-    Signal::SIGHUP,
-    Signal::SIGINT,
-    Signal::SIGQUIT,
-    Signal::SIGTERM,
-];
-/// They end the run as an internal error. When they come from a fault of the keeper's own and not from
-/// kill(2), the kernel ends the keeper in spite of the block, and init with it.
-const FATAL: [Signal; 5] = [
-    Signal::SIGILL,
-    Signal::SIGABRT,
-    Signal::SIGFPE,
-    Signal::SIGSEGV,
-    Signal::SIGBUS,
-];
+/// The kernel sends it to a thread that is at real-time priority and has run for longer than its
+/// RLIMIT_RTTIME without waiting for anything (setrlimit(2)), and to one above its RLIMIT_CPU.
+const TOO_BUSY: Signal = Signal::SIGXCPU;
+
 /// A signal that was sent to the keeper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Received {
@@ -33,6 +21,8 @@ pub(super) enum Received {
     Interrupt(i32),
     /// Somebody wants the keeper to crash.
     Fatal(i32),
+    /// The keeper used a CPU at real-time priority for too long without a pause.
+    TooBusy,
 }
 
 /// The signals of this process, taken over for as long as it lives, and those of a caller who is another one.
@@ -47,7 +37,7 @@ impl<'a> Signals<'a> {
     /// are held back: a keeper that dies of an alarm which the caller had set, or is stopped by a key, leaves
     /// a box with the program's files in it and limits that nobody watches.
     pub(crate) fn take_over(line: Option<&'a Line>) -> nix::Result<Self> {
-        let own = watch(&[])?;
+        let own = watch(&[TOO_BUSY])?;
         Ok(Self { own, line })
     }
 
@@ -67,23 +57,32 @@ impl<'a> Signals<'a> {
         Ok(number.and_then(Received::of))
     }
 
-    /// One of them is readable when there is one.
-    pub(super) fn ready(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let line = self.line.and_then(Line::ready);
-        [self.own.as_fd()].into_iter().chain(line)
+    /// Readable when this process was sent a signal.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.own.as_fd()
+    }
+
+    /// Readable when the caller has sent one over the line, as long as there is a line.
+    pub(super) fn line(&self) -> Option<BorrowedFd<'_>> {
+        self.line.and_then(Line::ready)
     }
 }
 
 impl Received {
     /// What a signal means; `None` for one that is not watched.
     fn of(number: i32) -> Option<Self> {
-        let is_among = |signals: &[Signal]| signals.iter().any(|signal| *signal as i32 == number);
-        if is_among(&FATAL) {
+        if number == TOO_BUSY as i32 {
+            Some(Self::TooBusy)
+        } else if is_among(number, &FATAL) {
             Some(Self::Fatal(number))
         } else {
-            is_among(&INTERRUPT).then_some(Self::Interrupt(number))
+            is_among(number, &INTERRUPT).then_some(Self::Interrupt(number))
         }
     }
+}
+
+fn is_among(number: i32, signals: &[Signal]) -> bool {
+    signals.iter().any(|signal| *signal as i32 == number)
 }
 
 /// Blocks all signals for this thread, and makes a descriptor for those that end a run, and for `more`.

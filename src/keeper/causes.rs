@@ -1,0 +1,65 @@
+//! Why a program died of a SIGKILL that the keeper had not sent: what the kernel, systemd-oomd and
+//! systemd know of it.
+
+use super::Keeper;
+use super::phase::{Event, Shortage, Traces};
+use crate::cgroup::{Leaf, LeafUsage};
+use crate::error::chain;
+use crate::systemd::StateRequest;
+
+impl Keeper<'_> {
+    /// What the cgroups show of the death.
+    pub(super) fn traces(&self) -> Traces {
+        let leaf = self.cgroups.leaf();
+        Traces {
+            shortage: self.shortage(),
+            by_oomd: leaf.is_some_and(Leaf::was_killed_by_oomd),
+            in_scope: self.unit.is_some(),
+        }
+    }
+
+    /// The lack of memory for which the kernel has killed a process of the program. The figures that
+    /// are reported have the last word.
+    pub(super) fn shortage(&self) -> Option<Shortage> {
+        let reported = self.figures.usage().map(|usage| usage.leaf);
+        let usage: LeafUsage = match reported {
+            Some(usage) => usage,
+            None => self.cgroups.leaf()?.usage().ok()?,
+        };
+        if usage.was_oom() {
+            Some(Shortage::OfTheRun)
+        } else {
+            usage.was_oom_outside().then_some(Shortage::OfOthers)
+        }
+    }
+
+    /// Asks whether systemd is killing the whole scope, of which the program may have been the first to
+    /// die. Without an answer nothing is known of that.
+    pub(super) fn ask_systemd(&mut self) -> Option<Event> {
+        let unit = self.unit.as_ref()?;
+        match StateRequest::start(unit) {
+            Ok(question) => {
+                self.question = Some(question);
+                None
+            }
+            Err(error) => {
+                log::info!("cannot ask systemd about {unit}: {}", chain(&error));
+                Some(Event::Answered { is_stopping: false })
+            }
+        }
+    }
+
+    /// Hears what systemd says of the scope.
+    pub(super) fn take_answer(&mut self) -> Option<Event> {
+        let is_stopping = match self.question.as_mut()?.proceed() {
+            Ok(None) => return None,
+            Ok(Some(is_stopping)) => is_stopping,
+            Err(error) => {
+                log::info!("systemd gave no answer: {}", chain(&error));
+                false
+            }
+        };
+        self.question = None;
+        Some(Event::Answered { is_stopping })
+    }
+}
