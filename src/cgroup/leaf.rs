@@ -62,12 +62,15 @@ pub(crate) struct CpuTime {
 }
 
 impl CpuTime {
-    /// What came on top of `earlier`.
+    /// What came on top of `earlier`. The total is exact, and its parts add up to it; how it is split
+    /// the kernel only estimates (proc_stat(5)), and may see otherwise for a process than for its cgroup.
     pub(crate) fn since(self, earlier: Self) -> Self {
+        let total = self.total.saturating_sub(earlier.total);
+        let system = self.system.saturating_sub(earlier.system).min(total);
         Self {
-            total: self.total.saturating_sub(earlier.total),
-            user: self.user.saturating_sub(earlier.user),
-            system: self.system.saturating_sub(earlier.system),
+            total,
+            user: total.saturating_sub(system),
+            system,
         }
     }
 }
@@ -241,5 +244,33 @@ impl Leaf {
             oom_events: value_of(&events, "oom"),
             processes_peak: number("pids.peak")?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cpu_time(total: u64, user: u64, system: u64) -> CpuTime {
+        let [total, user, system] = [total, user, system].map(Duration::from_micros);
+        CpuTime {
+            total,
+            user,
+            system,
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_cpu_time_add_up_to_it() {
+        let before = cpu_time(1000, 300, 700);
+        for (now, since) in [
+            // As cpu.stat has it: each number is rounded down by itself.
+            (cpu_time(5001, 2000, 3000), cpu_time(4001, 1701, 2300)),
+            // The kernel thinks less of the system's part than it did.
+            (cpu_time(1500, 1400, 100), cpu_time(500, 500, 0)),
+            (cpu_time(1100, 100, 1000), cpu_time(100, 0, 100)),
+        ] {
+            assert_eq!(now.since(before), since);
+        }
     }
 }

@@ -70,6 +70,9 @@ pub(crate) enum Verdict {
     ExitCode(i32),
     /// `SG`: a signal.
     Signal(i32),
+    /// `SG`: the kernel killed it for memory, and a time limit is exceeded as well, be it by what it
+    /// used before or while it was dying: which of the two came first is not known.
+    MemoryAndTime(i32),
     /// `SG`: the sandbox was told to stop.
     Interrupted(i32),
     /// `TO`: CPU time.
@@ -95,11 +98,15 @@ impl Report {
         let over =
             |used: Duration, limit: Option<Duration>| limit.is_some_and(|limit| used > limit);
         if let Some(usage) = &self.usage {
-            if over(usage.cpu.total, self.deadlines.cpu) {
-                return Verdict::CpuTime;
-            }
-            if over(usage.wall, self.deadlines.wall) {
-                return Verdict::WallTime;
+            let cpu = over(usage.cpu.total, self.deadlines.cpu);
+            let wall = over(usage.wall, self.deadlines.wall);
+            match exit {
+                Exit::Signal(libc::SIGKILL) if (cpu || wall) && usage.leaf.was_oom() => {
+                    return Verdict::MemoryAndTime(libc::SIGKILL);
+                }
+                _ if cpu => return Verdict::CpuTime,
+                _ if wall => return Verdict::WallTime,
+                _ => {}
             }
         }
         match exit {
@@ -125,7 +132,7 @@ impl Verdict {
         match self {
             Self::Ok => None,
             Self::ExitCode(_) => Some("RE"),
-            Self::Signal(_) | Self::Interrupted(_) => Some("SG"),
+            Self::Signal(_) | Self::MemoryAndTime(_) | Self::Interrupted(_) => Some("SG"),
             Self::CpuTime | Self::WallTime => Some("TO"),
             Self::Internal(_) => Some("XX"),
         }
@@ -137,6 +144,9 @@ impl Verdict {
             Self::Ok => return None,
             Self::ExitCode(code) => format!("Exited with error status {code}"),
             Self::Signal(signal) => format!("Caught fatal signal {signal}"),
+            Self::MemoryAndTime(signal) => format!(
+                "Caught fatal signal {signal} (out of memory; a time limit was exceeded as well)"
+            ),
             Self::Interrupted(_) => "Interrupted".to_owned(),
             Self::CpuTime => "Time limit exceeded".to_owned(),
             Self::WallTime => "Time limit exceeded (wall clock)".to_owned(),
@@ -223,6 +233,24 @@ pub(crate) mod tests {
         let killed = |reason| report(Ending::Killed(reason), Some(usage(1, 1))).verdict();
         assert_eq!(killed(KillReason::WallTime), Verdict::WallTime);
         assert_eq!(killed(KillReason::Interrupted(15)).status(), Some("SG"));
+    }
+
+    #[test]
+    fn a_program_that_the_kernel_killed_for_memory_and_that_is_over_time_is_told_as_both() {
+        let verdict = |exit, cpu_ms, oom_events| {
+            let mut usage = usage(cpu_ms, 1);
+            usage.leaf.oom_kills = Some(1);
+            usage.leaf.oom_events = Some(oom_events);
+            report(Ending::Program(exit), Some(usage)).verdict()
+        };
+        let both = verdict(Exit::Signal(9), 1001, 1);
+        assert_eq!(both, Verdict::MemoryAndTime(9));
+        assert_eq!(both.status(), Some("SG"));
+        let message = both.message().unwrap();
+        assert!(message.starts_with("Caught fatal signal 9"), "{message}");
+        assert_eq!(verdict(Exit::Signal(9), 1000, 1), Verdict::Signal(9));
+        assert_eq!(verdict(Exit::Signal(11), 1001, 1), Verdict::CpuTime);
+        assert_eq!(verdict(Exit::Signal(9), 1001, 0), Verdict::CpuTime);
     }
 
     #[test]

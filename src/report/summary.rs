@@ -18,6 +18,9 @@ pub(crate) fn line(report: &Report, holder: &str) -> String {
         Verdict::Signal(signal) if was_oom(report) => {
             format!("killed for memory (signal {signal})")
         }
+        Verdict::MemoryAndTime(signal) => {
+            format!("killed for memory (signal {signal}), and above a time limit")
+        }
         Verdict::Signal(signal) => format!("killed by signal {signal}{}", name_of(signal)),
         Verdict::Interrupted(signal) => {
             format!("interrupted by signal {signal}{}", name_of(signal))
@@ -50,7 +53,9 @@ pub(crate) fn exit_code(report: &Report) -> u8 {
     match report.verdict() {
         Verdict::Ok => 0,
         Verdict::ExitCode(code) => u8::try_from(code).unwrap_or(u8::MAX),
-        Verdict::Signal(signal) | Verdict::Interrupted(signal) => of_signal(signal),
+        Verdict::Signal(signal) | Verdict::MemoryAndTime(signal) | Verdict::Interrupted(signal) => {
+            of_signal(signal)
+        }
         Verdict::CpuTime | Verdict::WallTime => EXIT_TIME_LIMIT,
         Verdict::Internal(_) => EXIT_INTERNAL,
     }

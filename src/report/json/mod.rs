@@ -51,7 +51,7 @@ fn document(verdict: &Verdict) -> Document {
         verdict: match verdict {
             Verdict::Ok => "ok",
             Verdict::ExitCode(_) => "exit_code",
-            Verdict::Signal(_) => "signal",
+            Verdict::Signal(_) | Verdict::MemoryAndTime(_) => "signal",
             Verdict::Interrupted(_) => "interrupted",
             Verdict::CpuTime => "cpu_time_limit",
             Verdict::WallTime => "wall_time_limit",
