@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use crate::failure::Explained;
 use crate::plan::{RunPlan, StderrPlan};
 use crate::sys::file::is_directory;
 
@@ -44,6 +45,8 @@ impl std::error::Error for StandardError {
         }
     }
 }
+
+impl Explained for StandardError {}
 
 /// Refuses directories and paths among the standard descriptors of this process that the program of this
 /// plan is to have. A caller that passes all of its descriptors on has asked for them.
