@@ -4,6 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
 
+#[path = "src/launch/filter/always.rs"]
+mod always;
 #[allow(dead_code, reason = "the program uses the rest")]
 #[path = "src/launch/filter/rules.rs"]
 mod rules;
@@ -14,6 +16,7 @@ mod syscall_set;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for file in [
         "build.rs",
+        "src/launch/filter/always.rs",
         "src/launch/filter/rules.rs",
         "src/syscall_set.rs",
     ] {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -32,5 +33,13 @@ int main(int argc, char **argv) {
   say("getlk", fcntl(file, F_GETLK, &lock));
   say("flock", flock(file, LOCK_EX));
   say("io_uring", syscall(SYS_io_uring_setup, 1, NULL));
+  say("setuid-chmod", fchmod(file, 04700));
+  say("setgid-chmod", fchmod(file, 02700));
+  say("setuid-create", open("made", O_WRONLY | O_CREAT, 04700));
+  say("setuid-unnamed", open(".", O_WRONLY | O_TMPFILE, 04700));
+  say("setuid-node", mknod("node", S_IFREG | 04700, 0));
+  say("openat2", syscall(SYS_openat2, AT_FDCWD, ".", NULL, 0));
+  say("fchmodat2", syscall(452, AT_FDCWD, "made", 04700, 0));
+  say("chmod", fchmod(file, 01755));
   return 0;
 }

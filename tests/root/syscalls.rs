@@ -65,6 +65,27 @@ fn each_flag_denies_its_calls_and_no_others() {
 
 #[test]
 #[ignore = "needs root: tests/run"]
+fn no_set_of_restrictions_lets_a_program_make_set_user_id_files() {
+    let test_box = TestBox::new();
+    for options in [&[][..], &["--syscalls=0"]] {
+        let found = results(test_box.program("try_syscalls").options(options));
+        for (call, result) in [
+            ("setuid-chmod", "EPERM"),
+            ("setgid-chmod", "EPERM"),
+            ("setuid-create", "EPERM"),
+            ("setuid-unnamed", "EPERM"),
+            ("setuid-node", "EPERM"),
+            ("openat2", "ENOSYS"),
+            ("fchmodat2", "ENOSYS"),
+            ("chmod", "done"),
+        ] {
+            assert_eq!(found[call], result, "{call} {options:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
 fn all_of_them_are_denied_by_default() {
     let found = results(TestBox::new().program("try_syscalls"));
     for (call, result) in DENIED.iter().flat_map(|(_, denied)| *denied) {

@@ -14,6 +14,7 @@ use libseccomp::{
 };
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::always;
 use crate::syscall_set::{Restriction, SyscallSet};
 
 /// fcntl(2) commands that lock or notify: a file that two boxes see becomes a side channel. 13 and 14
@@ -31,15 +32,36 @@ const LOCKING_COMMANDS: [i32; 8] = [
 
 /// The kernel reads 32 bits of these arguments and ignores the rest: comparing all 64 would let a
 /// program set one of the others and pass.
-const LOW_32_BITS: ScmpCompareOp = ScmpCompareOp::MaskedEqual(0xffff_ffff);
+const LOW_32_BITS: u64 = 0xffff_ffff;
 
-/// Requests of ioctl(2) that put input into a terminal, which may be the one of a root shell. Nobody can
-/// ask for them: they are refused whatever the set of restrictions is. TIOCLINUX pastes on consoles.
-const TERMINAL_INPUT: [libc::c_ulong; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
+/// Whether an argument, by its low 32 bits, has this value.
+pub(super) fn is(argument: u32, value: u64) -> ScmpArgCompare {
+    ScmpArgCompare::new(argument, ScmpCompareOp::MaskedEqual(LOW_32_BITS), value)
+}
+
+/// Whether an argument has all of these bits.
+pub(super) fn has(argument: u32, bits: u32) -> ScmpArgCompare {
+    let bits = u64::from(bits);
+    ScmpArgCompare::new(argument, ScmpCompareOp::MaskedEqual(bits), bits)
+}
+
+/// Refuses a call where all of the conditions hold. Architectures that do not have the call go without.
+pub(super) fn refuse(
+    context: &mut ScmpFilterContext,
+    errno: i32,
+    call: &str,
+    when: &[ScmpArgCompare],
+) -> Result<(), SeccompError> {
+    let call = ScmpSyscall::from_name(call)?;
+    context.add_rule_conditional(ScmpAction::Errno(errno), call, when)?;
+    Ok(())
+}
 
 /// Compiles the filter for a set of restrictions: what seccomp(2) takes.
 pub(crate) fn compile(restrictions: SyscallSet) -> io::Result<Vec<sock_filter>> {
-    export(&build(restrictions).map_err(os_error)?)
+    let mut filter = always::prologue().to_vec();
+    filter.extend(export(&build(restrictions).map_err(os_error)?)?);
+    Ok(filter)
 }
 
 /// libseccomp says what failed by an errno of the system's or of its own.
@@ -56,47 +78,42 @@ fn build(restrictions: SyscallSet) -> Result<ScmpFilterContext, SeccompError> {
         context.add_arch(ScmpArch::X86)?;
         context.add_arch(ScmpArch::X32)?;
     }
-    let refuse = ScmpAction::Errno;
-    for request in TERMINAL_INPUT {
-        context.add_rule_conditional(
-            refuse(libc::EPERM),
-            ScmpSyscall::from_name("ioctl")?,
-            &[ScmpArgCompare::new(1, LOW_32_BITS, request)],
-        )?;
-    }
-    if restrictions.contains(Restriction::Keyctl) {
-        for call in ["keyctl", "add_key", "request_key"] {
-            context.add_rule(refuse(libc::ENOSYS), ScmpSyscall::from_name(call)?)?;
+    // Calls without a rule, which are nearly all, are found to be such in a few steps.
+    context.set_ctl_optimize(2)?;
+    always::add(&mut context)?;
+    for restriction in Restriction::ALL {
+        if restrictions.contains(restriction) {
+            add(&mut context, restriction)?;
         }
-    }
-    if restrictions.contains(Restriction::Vsock) {
-        let family = ScmpArgCompare::new(0, LOW_32_BITS, libc::AF_VSOCK as u64);
-        context.add_rule_conditional(
-            refuse(libc::EAFNOSUPPORT),
-            ScmpSyscall::from_name("socket")?,
-            &[family],
-        )?;
-    }
-    if restrictions.contains(Restriction::FileLocks) {
-        for call in ["fcntl", "fcntl64"] {
-            for command in LOCKING_COMMANDS {
-                let command = ScmpArgCompare::new(1, LOW_32_BITS, command as u64);
-                context.add_rule_conditional(
-                    refuse(libc::EPERM),
-                    ScmpSyscall::from_name(call)?,
-                    &[command],
-                )?;
-            }
-        }
-        context.add_rule(refuse(libc::ENOSYS), ScmpSyscall::from_name("flock")?)?;
-    }
-    if restrictions.contains(Restriction::IoUring) {
-        context.add_rule(
-            refuse(libc::ENOSYS),
-            ScmpSyscall::from_name("io_uring_setup")?,
-        )?;
     }
     Ok(context)
+}
+
+/// Adds the rules of one restriction.
+fn add(context: &mut ScmpFilterContext, restriction: Restriction) -> Result<(), SeccompError> {
+    match restriction {
+        Restriction::Keyctl => {
+            for call in ["keyctl", "add_key", "request_key"] {
+                refuse(context, libc::ENOSYS, call, &[])?;
+            }
+        }
+        Restriction::Vsock => {
+            let family = is(0, libc::AF_VSOCK as u64);
+            refuse(context, libc::EAFNOSUPPORT, "socket", &[family])?;
+        }
+        Restriction::FileLocks => {
+            for call in ["fcntl", "fcntl64"] {
+                for command in LOCKING_COMMANDS {
+                    refuse(context, libc::EPERM, call, &[is(1, command as u64)])?;
+                }
+            }
+            refuse(context, libc::ENOSYS, "flock", &[])?;
+        }
+        Restriction::IoUring => refuse(context, libc::ENOSYS, "io_uring_setup", &[])?,
+        // The architectures of the filter are all there is to it.
+        Restriction::ForeignArch => {}
+    }
+    Ok(())
 }
 
 /// libseccomp writes the filter to a descriptor, as the array of instructions that seccomp(2) takes.

@@ -1,0 +1,80 @@
+//! What no program may do, whatever the set of restrictions is: nobody can ask for it, and no flag of isolate's stands
+//! for it. `build.rs` reads this file, too.
+
+use libc::sock_filter;
+use libseccomp::ScmpFilterContext;
+use libseccomp::error::SeccompError;
+
+use super::rules::{has, is, refuse};
+
+/// Requests of ioctl(2) that put input into a terminal, which may be the one of a root shell. TIOCLINUX pastes on
+/// consoles.
+const TERMINAL_INPUT: [libc::c_ulong; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
+
+/// A file with one of these bits, on a mount of the host's that is not `nosuid`, makes whoever executes it the box user,
+/// outside and for good. systemd's RestrictSUIDSGID= refuses the same calls.
+const ID_BITS: [libc::mode_t; 2] = [libc::S_ISUID, libc::S_ISGID];
+
+/// Calls that set the mode of a file, each with the place of the mode among its arguments. mkdir(2) is harmless: the
+/// kernel takes neither bit from its mode.
+const MODE_CALLS: [(&str, u32); 6] = [
+    ("chmod", 1),
+    ("fchmod", 1),
+    ("fchmodat", 2),
+    ("creat", 1),
+    ("mknod", 1),
+    ("mknodat", 2),
+];
+
+/// Calls that look at the mode only where their flags, in the argument before it, have them make a file.
+const OPEN_CALLS: [(&str, u32); 2] = [("open", 2), ("openat", 3)];
+
+/// The flags that do: O_CREAT, and O_TMPFILE without O_DIRECTORY, which is a part of it.
+const MAKES_FILE: [libc::c_int; 2] = [libc::O_CREAT, libc::O_TMPFILE & !libc::O_DIRECTORY];
+
+/// Adds the rules.
+pub(super) fn add(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
+    for request in TERMINAL_INPUT {
+        refuse(context, libc::EPERM, "ioctl", &[is(1, request)])?;
+    }
+    for bit in ID_BITS {
+        for (call, mode) in MODE_CALLS {
+            refuse(context, libc::EPERM, call, &[has(mode, bit)])?;
+        }
+        for (call, mode) in OPEN_CALLS {
+            for flag in MAKES_FILE {
+                let made_so = [has(mode - 1, flag as u32), has(mode, bit)];
+                refuse(context, libc::EPERM, call, &made_so)?;
+            }
+        }
+    }
+    // Its mode is in memory, where no filter looks. Programs take another call where a kernel is too old for it.
+    refuse(context, libc::ENOSYS, "openat2", &[])
+}
+
+/// fchmodat2(2), which older releases of libseccomp do not know: the same number on all architectures that are supported.
+const FCHMODAT2: u32 = 452;
+
+/// What marks the system calls of x32 on x86-64.
+const X32_BIT: u32 = 0x4000_0000;
+
+/// What comes before the rules that libseccomp compiles. libc takes fchmodat(2) where the kernel is too old for the call.
+pub(super) fn prologue() -> [sock_filter; 4] {
+    let instruction = |code: u32, jf, k| sock_filter {
+        code: code as u16,
+        jt: 0,
+        jf,
+        k,
+    };
+    [
+        // The number of the call is the first field of seccomp_data.
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, !X32_BIT),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, FCHMODAT2),
+        instruction(
+            libc::BPF_RET | libc::BPF_K,
+            0,
+            libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32,
+        ),
+    ]
+}

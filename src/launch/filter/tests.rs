@@ -1,0 +1,116 @@
+use libc::c_long;
+
+use super::machine::{Call, run};
+use super::*;
+use crate::syscall_set::Restriction;
+
+#[cfg(target_arch = "x86_64")]
+const NATIVE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const NATIVE: u32 = 0xc000_00b7;
+#[cfg(target_arch = "x86_64")]
+const I386: u32 = 0x4000_0003;
+
+const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+
+fn errno(errno: i32) -> u32 {
+    libc::SECCOMP_RET_ERRNO | errno as u32
+}
+
+/// What a filter says to a call of this machine's own kind.
+fn says(filter: &[sock_filter], number: c_long, arguments: &[u64]) -> u32 {
+    says_to(filter, NATIVE, number, arguments)
+}
+
+fn says_to(filter: &[sock_filter], arch: u32, number: c_long, arguments: &[u64]) -> u32 {
+    let mut all = [0; 6];
+    all[..arguments.len()].copy_from_slice(arguments);
+    let number = u32::try_from(number).unwrap();
+    let call = Call {
+        arch,
+        number,
+        arguments: all,
+    };
+    run(filter, call).0
+}
+
+fn none() -> Cow<'static, [sock_filter]> {
+    of(SyscallSet::EMPTY).unwrap()
+}
+
+#[test]
+fn every_restriction_compiles_alone_and_together() {
+    for restriction in Restriction::ALL {
+        let filter = rules::compile(SyscallSet::EMPTY.with(restriction)).unwrap();
+        assert!(filter.len() > 3, "{restriction:?}: {filter:?}");
+    }
+    for flags in 0..=31 {
+        let filter = rules::compile(SyscallSet::from_flags(flags).unwrap()).unwrap();
+        assert!(filter.len() > 3, "{flags}: {filter:?}");
+    }
+}
+
+#[test]
+fn the_usual_filter_is_what_would_be_compiled_now() {
+    let parts = |filter: &[sock_filter]| -> Vec<_> {
+        let parts = filter.iter().map(|i| (i.code, i.jt, i.jf, i.k));
+        parts.collect()
+    };
+    let usual = of(SyscallSet::default()).unwrap();
+    assert!(matches!(usual, Cow::Borrowed(_)));
+    let compiled = rules::compile(SyscallSet::default()).unwrap();
+    assert_eq!(parts(&usual), parts(&compiled));
+    assert_ne!(parts(&none()), parts(&usual));
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn nothing_makes_a_file_that_gives_its_ids_away() {
+    use libc::{O_CREAT, O_RDONLY, O_TMPFILE, O_WRONLY};
+    let create = (O_CREAT | O_WRONLY) as u64;
+    let unnamed = (O_TMPFILE | O_WRONLY) as u64;
+    for filter in [none(), of(SyscallSet::default()).unwrap()] {
+        for mode in [0o4755, 0o2755, 0o6000, 0o104_000, 0xffff_ffff_0000_0800] {
+            for (call, arguments) in [
+                (libc::SYS_chmod, &[0, mode][..]),
+                (libc::SYS_fchmod, &[0, mode]),
+                (libc::SYS_fchmodat, &[0, 0, mode]),
+                (libc::SYS_creat, &[0, mode]),
+                (libc::SYS_mknod, &[0, mode]),
+                (libc::SYS_mknodat, &[0, 0, mode]),
+                (libc::SYS_open, &[0, create, mode]),
+                (libc::SYS_open, &[0, unnamed, mode]),
+                (libc::SYS_openat, &[0, 0, create, mode]),
+                (libc::SYS_openat, &[0, 0, unnamed, mode]),
+            ] {
+                let said = says(&filter, call, arguments);
+                assert_eq!(said, errno(libc::EPERM), "{call} {arguments:x?}");
+            }
+            // Without a file that is made there is no mode, whatever is in its place.
+            for flags in [O_RDONLY, libc::O_DIRECTORY] {
+                let opened = [0, 0, flags as u64, mode];
+                assert_eq!(says(&filter, libc::SYS_openat, &opened), ALLOW);
+                assert_eq!(says(&filter, libc::SYS_open, &opened[1..]), ALLOW);
+            }
+            assert_eq!(says(&filter, libc::SYS_mkdir, &[0, mode]), ALLOW);
+        }
+        for mode in [0, 0o755, 0o1777, 0o100_644, !0o6000] {
+            assert_eq!(says(&filter, libc::SYS_fchmodat, &[0, 0, mode]), ALLOW);
+            assert_eq!(
+                says(&filter, libc::SYS_openat, &[0, 0, create, mode]),
+                ALLOW
+            );
+        }
+        for call in [libc::SYS_openat2, 452] {
+            assert_eq!(says(&filter, call, &[]), errno(libc::ENOSYS), "{call}");
+        }
+    }
+    // The numbers of chmod, openat and fchmodat2 for 32-bit programs, where they are allowed.
+    assert_eq!(says_to(&none(), I386, 15, &[0, 0o4755]), errno(libc::EPERM));
+    assert_eq!(says_to(&none(), I386, 15, &[0, 0o755]), ALLOW);
+    assert_eq!(
+        says_to(&none(), I386, 295, &[0, 0, create, 0o2755]),
+        errno(libc::EPERM)
+    );
+    assert_eq!(says_to(&none(), I386, 452, &[]), errno(libc::ENOSYS));
+}
