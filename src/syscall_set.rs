@@ -17,16 +17,20 @@ pub(crate) enum Restriction {
     IoUring,
     /// System calls of another architecture, such as those of i386 on x86-64.
     ForeignArch,
+    /// User namespaces: unshare(2), clone(2) with `CLONE_NEWUSER`, clone3(2), setns(2). They would give the program every
+    /// capability over parts of the kernel that are for root otherwise.
+    UserNamespaces,
 }
 
 impl Restriction {
-    /// Every restriction, in the order of isolate's flags: the first is flag 1, the second 2, …
-    pub(crate) const ALL: [Self; 5] = [
+    /// Every restriction: isolate's in the order of its flags, the first is flag 1, the second 2, …; then the others.
+    pub(crate) const ALL: [Self; 6] = [
         Self::Keyctl,
         Self::Vsock,
         Self::FileLocks,
         Self::IoUring,
         Self::ForeignArch,
+        Self::UserNamespaces,
     ];
 
     /// The name in `[syscalls] deny`.
@@ -37,6 +41,7 @@ impl Restriction {
             Self::FileLocks => "file-locks",
             Self::IoUring => "io-uring",
             Self::ForeignArch => "foreign-arch",
+            Self::UserNamespaces => "user-namespaces",
         }
     }
 
@@ -48,19 +53,20 @@ impl Restriction {
             .ok_or_else(|| SyscallSetError::Name(name.to_owned()))
     }
 
-    /// isolate's flag for it, a power of two (`--syscalls`).
-    fn flag(self) -> u32 {
+    /// Its bit in a set; where isolate has a flag for it (`--syscalls`), that one.
+    fn bit(self) -> u32 {
         match self {
             Self::Keyctl => 1,
             Self::Vsock => 2,
             Self::FileLocks => 4,
             Self::IoUring => 8,
             Self::ForeignArch => 16,
+            Self::UserNamespaces => 32,
         }
     }
 }
 
-/// Which restrictions hold. Default: all of them, as in isolate.
+/// Which restrictions hold. Default: all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SyscallSet(u32);
 
@@ -69,7 +75,7 @@ const ALL_FLAGS: u32 = 31;
 
 impl Default for SyscallSet {
     fn default() -> Self {
-        Self(ALL_FLAGS)
+        Restriction::ALL.into_iter().fold(Self::EMPTY, Self::with)
     }
 }
 
@@ -77,29 +83,30 @@ impl SyscallSet {
     /// No restriction at all.
     pub(crate) const EMPTY: Self = Self(0);
 
-    /// The restrictions that isolate's `--syscalls` stands for: a sum of flags, 0 ..= 31.
-    pub(crate) fn from_flags(flags: u32) -> Result<Self, SyscallSetError> {
+    /// This set, but of those restrictions that isolate has flags for the ones that its `--syscalls` stands for: a sum,
+    /// 0 ..= 31. Nobody who gives that option can have meant the others.
+    pub(crate) fn with_flags(self, flags: u32) -> Result<Self, SyscallSetError> {
         if flags > ALL_FLAGS {
             return Err(SyscallSetError::Flags(flags));
         }
-        Ok(Self(flags))
+        Ok(self.with_mask(flags))
     }
 
     /// The same, where flags that mean nothing here are no mistake: the configuration file of isolate has
     /// 65535 as "everything".
-    pub(crate) fn from_mask(flags: u32) -> Self {
-        Self(flags & ALL_FLAGS)
+    pub(crate) fn with_mask(self, flags: u32) -> Self {
+        Self(self.0 & !ALL_FLAGS | flags & ALL_FLAGS)
     }
 
     /// This set and one restriction more.
     #[must_use]
     pub(crate) fn with(self, restriction: Restriction) -> Self {
-        Self(self.0 | restriction.flag())
+        Self(self.0 | restriction.bit())
     }
 
     /// Whether the restriction holds.
     pub(crate) fn contains(self, restriction: Restriction) -> bool {
-        self.0 & restriction.flag() != 0
+        self.0 & restriction.bit() != 0
     }
 
     /// The names of what is denied, in the order of [`Restriction::ALL`].
@@ -129,9 +136,12 @@ impl fmt::Display for SyscallSetError {
             }
             Self::Flags(flags) => {
                 write!(f, "{flags} is not a sum of flags from 0 to {ALL_FLAGS} (")?;
-                for (index, restriction) in Restriction::ALL.into_iter().enumerate() {
+                let with_flags = Restriction::ALL
+                    .into_iter()
+                    .filter(|one| one.bit() <= ALL_FLAGS);
+                for (index, restriction) in with_flags.enumerate() {
                     let comma = if index == 0 { "" } else { ", " };
-                    write!(f, "{comma}{} {}", restriction.flag(), restriction.name())?;
+                    write!(f, "{comma}{} {}", restriction.bit(), restriction.name())?;
                 }
                 f.write_str(")")
             }
@@ -159,18 +169,28 @@ mod tests {
 
     #[test]
     fn sums_of_flags_are_those_of_isolate() {
-        let set = SyscallSet::from_flags(1 + 4 + 16).unwrap();
+        let none = SyscallSet::EMPTY;
+        let set = none.with_flags(1 + 4 + 16).unwrap();
         assert_eq!(
             set.names().collect::<Vec<_>>(),
             ["keyctl", "file-locks", "foreign-arch"]
         );
-        assert_eq!(SyscallSet::from_flags(0), Ok(SyscallSet::EMPTY));
-        assert_eq!(SyscallSet::from_flags(31), Ok(SyscallSet::default()));
+        assert_eq!(none.with_flags(0), Ok(none));
         for flags in [32, u32::MAX] {
-            assert!(SyscallSet::from_flags(flags).is_err(), "{flags}");
+            assert!(none.with_flags(flags).is_err(), "{flags}");
         }
-        assert_eq!(SyscallSet::from_mask(65_535), SyscallSet::default());
-        assert_eq!(SyscallSet::from_mask(32), SyscallSet::EMPTY);
+        assert_eq!(none.with_mask(65_535), none.with_flags(31).unwrap());
+        assert_eq!(none.with_mask(32), none);
+    }
+
+    #[test]
+    fn a_sum_of_flags_leaves_alone_what_isolate_has_no_flag_for() {
+        let all = SyscallSet::default();
+        assert_eq!(all.with_flags(31), Ok(all));
+        let others = all.with_flags(0).unwrap();
+        assert!(others.contains(Restriction::UserNamespaces));
+        assert!(!others.names().any(|name| name == "foreign-arch"));
+        assert_eq!(all.with_mask(0), others);
     }
 
     #[test]
@@ -181,9 +201,10 @@ mod tests {
         let unknown = Restriction::from_name("ptrace").unwrap_err().to_string();
         assert_eq!(
             unknown,
-            "'ptrace' is not a restriction; known are keyctl, vsock, file-locks, io-uring, foreign-arch"
+            "'ptrace' is not a restriction; known are keyctl, vsock, file-locks, io-uring, foreign-arch, user-namespaces"
         );
-        let flags = SyscallSet::from_flags(32).unwrap_err().to_string();
+        let flags = SyscallSet::EMPTY.with_flags(32).unwrap_err().to_string();
         assert!(flags.contains("0 to 31 (1 keyctl, 2 vsock, "), "{flags}");
+        assert!(flags.ends_with("16 foreign-arch)"), "{flags}");
     }
 }

@@ -254,7 +254,7 @@ pub(super) struct WorldOptions {
     #[arg(long)]
     pub(super) tty_hack: bool,
     /// System calls to deny, a sum: 1 keyctl, 2 AF_VSOCK sockets, 4 file locks, 8 io_uring,
-    /// 16 foreign architectures [default: all]
+    /// 16 foreign architectures [default: all]; what else [syscalls] deny names stays denied
     #[arg(long, value_name = "FLAGS", value_parser = value::text(quantity::parse_count))]
     pub(super) syscalls: Option<u32>,
 }

@@ -27,7 +27,7 @@ use crate::sys::credentials;
 use crate::sys::poll::{self, Until, closed, readable};
 use crate::sys::process::{self, Exit, UsageOf, Wait, Waited};
 use crate::sys::vfork::vfork_into;
-use crate::syscall_set::SyscallSet;
+use crate::syscall_set::{Restriction, SyscallSet};
 
 /// Everything init needs, decided and laid out before the clone.
 #[derive(Debug)]
@@ -106,7 +106,8 @@ fn live(
         Some(namespaces) => namespaces.enter(setup.network)?,
         None => namespaces::make(setup.network)?,
     }
-    root::build(&setup.mounts)?;
+    let may_have_users = !setup.syscalls.contains(Restriction::UserNamespaces);
+    root::build(&setup.mounts, may_have_users)?;
     nix::unistd::chdir("/box").map_err(StepFailure::at(Step::ChangeToBox))?;
     ToKeeper::RootBuilt
         .send(keeper, None)
@@ -120,8 +121,6 @@ fn live(
     // The caller's nohup and the keeper's signalfd are not the program's business.
     process::reset_signal_dispositions();
     let filter = filter::of(setup.syscalls).map_err(StepFailure::at(Step::CompileFilter))?;
-    // init itself makes none of these calls, and is held back as well.
-    credentials::install_filter(&filter).map_err(StepFailure::at(Step::Filter))?;
     let mut permitted = !setup.awaits_permission;
     let leaf = loop {
         match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
@@ -140,6 +139,7 @@ fn live(
     let beginning = Beginning {
         permitted,
         patience: setup.patience,
+        filter: &filter,
         begun: &begun,
     };
     let pid = vfork_into(leaf.as_ref().map(AsFd::as_fd), &mut || {

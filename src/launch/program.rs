@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::thread::sleep;
 use std::time::Duration;
 
+use libc::sock_filter;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
@@ -86,6 +87,8 @@ pub(super) struct Beginning<'a> {
     pub(super) permitted: bool,
     /// How long it may take to become the program, from the moment on at which the clock starts.
     pub(super) patience: Option<Duration>,
+    /// Which system calls it is refused. It installs that itself: init makes processes by one of these calls.
+    pub(super) filter: &'a [sock_filter],
     /// Where it notes that moment, for init.
     pub(super) begun: &'a Cell<Option<Moment>>,
 }
@@ -168,6 +171,7 @@ fn set_up(
     setresuid(uid, uid, uid).map_err(StepFailure::at(Step::UserIds))?;
     credentials::drop_capabilities().map_err(StepFailure::at(Step::Capabilities))?;
     nix::sys::prctl::set_no_new_privs().map_err(StepFailure::at(Step::NoNewPrivileges))?;
+    credentials::install_filter(beginning.filter).map_err(StepFailure::at(Step::Filter))?;
     if !beginning.permitted {
         wait_for_permission(keeper)?;
     }

@@ -13,7 +13,7 @@ use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RD
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{chdir, fchdir, pivot_root, symlinkat};
+use nix::unistd::{chdir, chroot, fchdir, pivot_root, symlinkat};
 
 use super::message::StepFailure;
 use super::step::Step;
@@ -45,8 +45,10 @@ pub(crate) enum MountSource {
     FileSystem(FileSystem),
 }
 
-/// Builds the root and changes to it; the working directory is then `/`.
-pub(super) fn build(mounts: &[Option<Mount>]) -> Result<(), StepFailure> {
+/// Builds the root and changes to it; the working directory is then `/`. Unless the program `may_have_users`, user
+/// namespaces of its own, it is kept from them for a second time: the kernel makes none for a process whose root is not that
+/// of its mount namespace (user_namespaces(7), chroot).
+pub(super) fn build(mounts: &[Option<Mount>], may_have_users: bool) -> Result<(), StepFailure> {
     let here = nix::fcntl::AT_FDCWD;
     let private = mount::Change {
         recursive: true,
@@ -68,6 +70,13 @@ pub(super) fn build(mounts: &[Option<Mount>]) -> Result<(), StepFailure> {
         make_mount_point(root.as_fd(), &mount.inside, mount.source.is_directory())
             .map_err(StepFailure::at_index(Step::MountPoint, index))?;
     }
+    let first = root;
+    let second = if may_have_users {
+        None
+    } else {
+        attach_again(first.as_fd()).map_err(StepFailure::at(Step::RootFileSystem))?
+    };
+    let root = second.as_ref().unwrap_or(&first);
     for index in 0..mounts.len() {
         attach(root.as_fd(), mounts, index)?;
     }
@@ -76,11 +85,29 @@ pub(super) fn build(mounts: &[Option<Mount>]) -> Result<(), StepFailure> {
         ..mount::Change::default()
     };
     mount::change(root.as_fd(), c"", seal).map_err(StepFailure::at(Step::SealRoot))?;
-    fchdir(&root).map_err(StepFailure::at(Step::PivotRoot))?;
+    fchdir(&first).map_err(StepFailure::at(Step::PivotRoot))?;
     // With both arguments the same, the old root ends up on top of the new one: pivot_root(2), NOTES.
     pivot_root(".", ".").map_err(StepFailure::at(Step::PivotRoot))?;
     umount2(".", MntFlags::MNT_DETACH).map_err(StepFailure::at(Step::DetachOldRoot))?;
+    if second.is_some() {
+        fchdir(root).map_err(StepFailure::at(Step::PivotRoot))?;
+        chroot(".").map_err(StepFailure::at(Step::PivotRoot))?;
+    }
     chdir("/").map_err(StepFailure::at(Step::PivotRoot))
+}
+
+/// Mounts the root a second time, on a directory of its own: this mount is the one for the program, and the first one,
+/// from which it is a directory away, stays the root of the mount namespace. `None` without a `/box`, without which there
+/// is no run, as is found later.
+fn attach_again(root: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let target = match openat(root, "box", flags, Mode::empty()) {
+        Err(nix::errno::Errno::ENOENT) => return Ok(None),
+        other => other?,
+    };
+    let again = mount::copy_tree(root, false)?;
+    mount::attach(again.as_fd(), target.as_fd(), c"")?;
+    Ok(Some(again))
 }
 
 impl MountSource {

@@ -39,8 +39,6 @@ pub(crate) enum Step {
     BoundingSet,
     /// init: make the system call filter.
     CompileFilter,
-    /// init: install it.
-    Filter,
     /// init, program: hear from the keeper.
     HearFromKeeper,
     /// init: make the program's process.
@@ -73,6 +71,8 @@ pub(crate) enum Step {
     Capabilities,
     /// program: no_new_privs.
     NoNewPrivileges,
+    /// program: install the system call filter.
+    Filter,
     /// program: unblock signals.
     Signals,
     /// program: tell the keeper that the clock starts.

@@ -229,7 +229,9 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
     };
     let candidates = candidates(program, search);
     let syscalls = match request.syscalls {
-        Some(flags) => SyscallSet::from_flags(flags)
+        Some(flags) => settings
+            .syscalls
+            .with_flags(flags)
             .map_err(|error| Refusal(format!("--syscalls: {error}")))?,
         None => settings.syscalls,
     };

@@ -1,18 +1,42 @@
 // try_syscalls FILE: makes each call that can be denied, and prints what came of it.
 #define _GNU_SOURCE
 #include <errno.h>
+#include <signal.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void say(const char *what, long result) {
   printf("%s %s\n", what, result < 0 ? strerrorname_np(errno) : "done");
 }
+
+// In a process of its own: what it comes into is not for the calls after it.
+static void say_apart(const char *what, long (*call)(void)) {
+  fflush(stdout);
+  pid_t child = fork();
+  if (child == 0) {
+    say(what, call());
+    fflush(stdout);
+    _exit(0);
+  }
+  waitpid(child, NULL, 0);
+}
+
+static long unshare_user(void) { return unshare(CLONE_NEWUSER | CLONE_NEWNS); }
+static long clone_user(void) {
+  long child = syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0);
+  if (child == 0) _exit(0);
+  return child;
+}
+// EINVAL: it is in that namespace already.
+static long set_namespace(void) { return setns(open("/proc/self/ns/user", O_RDONLY), 0); }
 
 int main(int argc, char **argv) {
   int file = open(argc > 1 ? argv[1] : "locked", O_RDWR | O_CREAT, 0600);
@@ -40,6 +64,10 @@ int main(int argc, char **argv) {
   say("setuid-node", mknod("node", S_IFREG | 04700, 0));
   say("openat2", syscall(SYS_openat2, AT_FDCWD, ".", NULL, 0));
   say("fchmodat2", syscall(452, AT_FDCWD, "made", 04700, 0));
+  say_apart("unshare-user", unshare_user);
+  say_apart("clone-user", clone_user);
+  say_apart("setns", set_namespace);
+  say("clone3", syscall(SYS_clone3, NULL, 0));
   say("chmod", fchmod(file, 01755));
   return 0;
 }

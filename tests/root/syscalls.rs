@@ -6,7 +6,7 @@ use crate::support::{Job, TestBox};
 
 /// What came of each call.
 fn results(job: Job) -> BTreeMap<String, String> {
-    let run = job.run();
+    let run = job.options(&["-p9"]).run();
     run.assert_ok();
     let part = |line: &str| {
         let (call, result) = line.split_once(' ').unwrap();
@@ -95,6 +95,38 @@ fn all_of_them_are_denied_by_default() {
         (found["unix"].as_str(), found["getlk"].as_str()),
         ("done", "done")
     );
+}
+
+/// What isolate has no flag for, and how it is denied.
+const DENIED_BY_NAME: &[(&str, &[(&str, &str)])] = &[(
+    "user-namespaces",
+    &[
+        ("unshare-user", "EPERM"),
+        ("clone-user", "EPERM"),
+        ("setns", "EPERM"),
+        ("clone3", "ENOSYS"),
+    ],
+)];
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn what_isolate_has_no_flag_for_is_denied_by_name_whatever_the_flags_are() {
+    let with = |config: &str, options: &[&str]| {
+        let test_box = TestBox::new().config(config);
+        results(test_box.program("try_syscalls").options(options))
+    };
+    let flags = with("", &["--syscalls=0"]);
+    let free = with("[syscalls]\ndeny = []\n", &[]);
+    for (name, denied) in DENIED_BY_NAME {
+        let found = with(&format!("[syscalls]\ndeny = ['{name}']\n"), &[]);
+        let mut expected = free.clone();
+        for (call, result) in *denied {
+            expected.insert((*call).to_owned(), (*result).to_owned());
+            assert_eq!(flags[*call], *result, "{call}");
+            assert_ne!(free[*call], *result, "{call}");
+        }
+        assert_eq!(found, expected, "{name}");
+    }
 }
 
 #[test]

@@ -168,7 +168,7 @@ impl IsolateKey {
                 )
             }
             Self::SyscallFlags => {
-                let denied = SyscallSet::from_mask(whole(text, 0)?);
+                let denied = SyscallSet::default().with_mask(whole(text, 0)?);
                 (
                     const { Key::of(Table::Syscalls, "deny") },
                     names(denied, place),

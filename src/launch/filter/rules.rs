@@ -30,6 +30,9 @@ const LOCKING_COMMANDS: [i32; 8] = [
     14,
 ];
 
+/// The place of the flags among the arguments of clone(2).
+const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
+
 /// The kernel reads 32 bits of these arguments and ignores the rest: comparing all 64 would let a
 /// program set one of the others and pass.
 const LOW_32_BITS: u64 = 0xffff_ffff;
@@ -112,6 +115,14 @@ fn add(context: &mut ScmpFilterContext, restriction: Restriction) -> Result<(), 
         Restriction::IoUring => refuse(context, libc::ENOSYS, "io_uring_setup", &[])?,
         // The architectures of the filter are all there is to it.
         Restriction::ForeignArch => {}
+        Restriction::UserNamespaces => {
+            let new = libc::CLONE_NEWUSER as u32;
+            refuse(context, libc::EPERM, "unshare", &[has(0, new)])?;
+            refuse(context, libc::EPERM, "clone", &[has(CLONE_FLAGS, new)])?;
+            // Its flags are in memory, where no filter looks. libc takes clone(2) where there is none.
+            refuse(context, libc::ENOSYS, "clone3", &[])?;
+            refuse(context, libc::EPERM, "setns", &[])?;
+        }
     }
     Ok(())
 }

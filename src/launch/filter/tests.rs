@@ -34,6 +34,10 @@ fn says_to(filter: &[sock_filter], arch: u32, number: c_long, arguments: &[u64])
     run(filter, call).0
 }
 
+fn only(restriction: Restriction) -> Cow<'static, [sock_filter]> {
+    of(SyscallSet::EMPTY.with(restriction)).unwrap()
+}
+
 fn none() -> Cow<'static, [sock_filter]> {
     of(SyscallSet::EMPTY).unwrap()
 }
@@ -45,7 +49,7 @@ fn every_restriction_compiles_alone_and_together() {
         assert!(filter.len() > 3, "{restriction:?}: {filter:?}");
     }
     for flags in 0..=31 {
-        let filter = rules::compile(SyscallSet::from_flags(flags).unwrap()).unwrap();
+        let filter = rules::compile(SyscallSet::EMPTY.with_flags(flags).unwrap()).unwrap();
         assert!(filter.len() > 3, "{flags}: {filter:?}");
     }
 }
@@ -113,4 +117,33 @@ fn nothing_makes_a_file_that_gives_its_ids_away() {
         errno(libc::EPERM)
     );
     assert_eq!(says_to(&none(), I386, 452, &[]), errno(libc::ENOSYS));
+}
+
+#[test]
+fn user_namespaces_are_refused_and_threads_and_other_processes_are_not() {
+    let filter = only(Restriction::UserNamespaces);
+    let new = libc::CLONE_NEWUSER as u64;
+    for flags in [
+        new,
+        new | 0xffff_ffff_0000_0000,
+        new | libc::CLONE_NEWNS as u64,
+    ] {
+        for call in [libc::SYS_unshare, libc::SYS_clone] {
+            assert_eq!(
+                says(&filter, call, &[flags]),
+                errno(libc::EPERM),
+                "{flags:x}"
+            );
+            assert_eq!(says(&none(), call, &[flags]), ALLOW);
+        }
+    }
+    assert_eq!(says(&filter, libc::SYS_setns, &[3, 0]), errno(libc::EPERM));
+    // libc makes threads and processes by clone3 if it is there, and by clone if not.
+    assert_eq!(says(&filter, libc::SYS_clone3, &[]), errno(libc::ENOSYS));
+    let thread = (libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND) as u64;
+    for flags in [thread, libc::SIGCHLD as u64, libc::CLONE_VFORK as u64] {
+        assert_eq!(says(&filter, libc::SYS_clone, &[flags]), ALLOW, "{flags:x}");
+    }
+    #[cfg(target_arch = "x86_64")]
+    assert_eq!(says_to(&filter, I386, 120, &[new]), errno(libc::EPERM));
 }
