@@ -1,6 +1,7 @@
 //! One connection to the bus, as bytes: the handshake, then messages one after the other.
 
-use std::io::{self, Read};
+use std::io;
+use std::mem;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,48 +10,62 @@ use std::rc::Rc;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use zbus::Message;
 
+use super::inbox::Inbox;
 use super::message::Incoming;
-use super::{BusError, call_of_the_bus};
-use crate::sys::socket::send;
+use super::{BusError, Carries, call_of_the_bus};
+use crate::sys::socket::{Bytes, receive_bytes, send};
 
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Rc<UnixStream>,
-    /// What has come and was not taken yet.
-    received: Vec<u8>,
+    carries: Carries,
+    /// A descriptor that nobody asked for lies in front of all that is still to be read: nothing will be.
+    is_spoilt: bool,
+    inbox: Inbox,
     /// What is to be sent once the bus has let us in; `None` from then on.
     held_back: Option<Vec<Message>>,
 }
 
 impl Connection {
     /// Connects, and begins the handshake: who it is that connects, the bus learns from the kernel.
-    pub(super) fn open(path: &Path) -> Result<Self, BusError> {
+    pub(super) fn open(path: &Path, carries: Carries) -> Result<Self, BusError> {
         let stream = connect_without_waiting(path).map_err(BusError::Connect)?;
         // EXTERNAL takes the user id in decimal, each digit in hexadecimal. The rest of the handshake need
         // not wait for the answer.
         let digits = nix::unistd::geteuid().to_string();
         let id: String = digits.bytes().map(|digit| format!("{digit:x}")).collect();
-        let words = format!("\0AUTH EXTERNAL {id}\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n");
+        let negotiation = match carries {
+            Carries::Descriptors => "NEGOTIATE_UNIX_FD\r\n",
+            Carries::Bytes => "",
+        };
+        let words = format!("\0AUTH EXTERNAL {id}\r\n{negotiation}BEGIN\r\n");
         send(stream.as_fd(), words.as_bytes(), None).map_err(BusError::Connect)?;
         // The first message has to be this one; the bus answers with our name, which nobody asks for.
         let hello = call_of_the_bus("Hello", &()).map_err(BusError::Message)?;
         let_others_run();
-        Ok(Self {
+        Ok(Self::over(stream, carries, Some(vec![hello])))
+    }
+
+    fn over(stream: UnixStream, carries: Carries, held_back: Option<Vec<Message>>) -> Self {
+        Self {
             stream: Rc::new(stream),
-            received: Vec::new(),
-            held_back: Some(vec![hello]),
-        })
+            carries,
+            is_spoilt: false,
+            inbox: Inbox::default(),
+            held_back,
+        }
     }
 
     /// One whose handshake is over.
     #[cfg(test)]
     pub(super) fn established(stream: UnixStream) -> Self {
-        Self {
-            stream: Rc::new(stream),
-            received: Vec::new(),
-            held_back: None,
-        }
+        Self::over(stream, Carries::Descriptors, None)
+    }
+
+    /// What messages may have beside them.
+    pub(super) fn carries(&self) -> Carries {
+        self.carries
     }
 
     /// Where it is heard.
@@ -92,18 +107,16 @@ impl Connection {
         // The first message may have come with the last word of the handshake.
         match self.held_back {
             Some(_) => Ok(None),
-            None => Incoming::take(&mut self.received),
+            None => self.inbox.take(),
         }
     }
 
     /// Ends the handshake if its answers are there, and sends what was held back.
     fn shake_hands(&mut self) -> Result<(), BusError> {
-        while let Some(end) = self.received.windows(2).position(|bytes| bytes == b"\r\n") {
-            let line: Vec<u8> = self.received.drain(..end + 2).collect();
-            let line = String::from_utf8_lossy(&line[..end]).into_owned();
-            match line.split(' ').next() {
-                Some("OK") => {}
-                Some("AGREE_UNIX_FD") => {
+        while let Some(line) = self.inbox.take_line() {
+            match (line.split(' ').next(), self.carries) {
+                (Some("OK"), Carries::Descriptors) => {}
+                (Some("OK"), Carries::Bytes) | (Some("AGREE_UNIX_FD"), Carries::Descriptors) => {
                     for message in self.held_back.take().unwrap_or_default() {
                         self.transmit(&message)?;
                     }
@@ -122,16 +135,15 @@ impl Connection {
         send(self.stream.as_fd(), data.bytes(), descriptor).map_err(BusError::Transfer)
     }
 
-    /// Reads what is there; false when that is nothing.
+    /// Reads some of what is there; false when that is nothing. After a descriptor nothing is read any more.
     pub(super) fn read(&mut self) -> Result<bool, BusError> {
-        let mut buffer = [0; 4096];
-        loop {
-            match (&*self.stream).read(&mut buffer) {
-                Ok(0) => return Err(BusError::Disconnected),
-                Ok(length) => {
-                    self.received.extend_from_slice(&buffer[..length]);
-                    return Ok(true);
-                }
+        if self.is_spoilt {
+            return Err(BusError::Descriptors);
+        }
+        let mut buffer = [0; AT_ONCE];
+        let read = loop {
+            match receive_bytes(self.stream.as_fd(), &mut buffer) {
+                Ok(read) => break read,
                 Err(error) => match error.kind() {
                     io::ErrorKind::WouldBlock => return Ok(false),
                     io::ErrorKind::Interrupted => {}
@@ -139,9 +151,25 @@ impl Connection {
                     _ => return Err(BusError::Transfer(error)),
                 },
             }
-        }
+        };
+        let length = match read {
+            Bytes::Read(0) => return Err(BusError::Disconnected),
+            Bytes::Read(length) => length,
+            Bytes::Unread(length) => {
+                // Closing the socket would close what lies in it, as reading would: it stays open for as long as this
+                // process is there. The kernel lingers for no process that ends (inet_release).
+                mem::forget(Rc::clone(&self.stream));
+                self.is_spoilt = true;
+                length
+            }
+        };
+        self.inbox.add(buffer.get(..length).unwrap_or_default());
+        Ok(true)
     }
 }
+
+/// How much is read at once, in bytes.
+const AT_ONCE: usize = 4096;
 
 /// The kernel wakes the bus on our own CPU where CPUs share no cache, as in many virtual machines; there it would
 /// wait for us to sleep, while we go on with what is less urgent.
@@ -159,6 +187,8 @@ fn connect_without_waiting(path: &Path) -> io::Result<UnixStream> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
     use crate::bus::message::tests::signal;
 
@@ -176,11 +206,8 @@ mod tests {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let mut bus = Connection {
-            stream: Rc::new(ours),
-            received: Vec::new(),
-            held_back: Some(vec![call_of_the_bus("Hello", &()).unwrap()]),
-        };
+        let hello = call_of_the_bus("Hello", &()).unwrap();
+        let mut bus = Connection::over(ours, Carries::Descriptors, Some(vec![hello]));
         let mut theirs = theirs;
         let mut buffer = [0; 4096];
         assert!(receive(&mut bus).unwrap().is_none());
@@ -199,14 +226,35 @@ mod tests {
     #[test]
     fn a_bus_that_rejects_us_is_quoted() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let mut bus = Connection {
-            stream: Rc::new(ours),
-            received: Vec::new(),
-            held_back: Some(Vec::new()),
-        };
+        let mut bus = Connection::over(ours, Carries::Bytes, Some(Vec::new()));
         std::io::Write::write_all(&mut theirs, b"REJECTED EXTERNAL\r\n").unwrap();
         let error = receive(&mut bus).unwrap_err();
         assert!(error.to_string().contains("REJECTED EXTERNAL"), "{error}");
         assert!(!error.is_transient());
+    }
+
+    #[test]
+    fn a_descriptor_that_nobody_asked_for_is_never_received_and_what_came_before_it_is() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut bus = Connection::established(ours);
+        let (watched, kept) = UnixStream::pair().unwrap();
+        kept.set_nonblocking(true).unwrap();
+        let message = signal(&(1, "one"));
+        let bytes = message.data().bytes();
+        send(theirs.as_fd(), bytes, None).unwrap();
+        send(theirs.as_fd(), bytes, Some(watched.as_fd())).unwrap();
+        send(theirs.as_fd(), bytes, None).unwrap();
+        drop(watched);
+        assert_eq!(receive(&mut bus).unwrap().unwrap().member, "D");
+        assert_eq!(receive(&mut bus).unwrap().unwrap().member, "D");
+        for _ in 0..2 {
+            assert!(matches!(receive(&mut bus), Err(BusError::Descriptors)));
+        }
+        drop(bus);
+        drop(theirs);
+        // Nobody has closed it: the other end of it is not at its end.
+        let mut end = &kept;
+        let error = end.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 }

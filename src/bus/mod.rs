@@ -5,9 +5,13 @@
 //! built and taken apart by the library. The protocol is the D-Bus specification's: "Authentication
 //! Protocol" and "Message Protocol".
 //!
+//! Everybody on the machine may send us messages, and none of them touches a run: see [`Inbox`](inbox::Inbox) for what is
+//! long, [`Carries`] for descriptors, and [`Bus::receive`] for how much is read at once.
+//!
 //! The address is fixed: an environment variable could name a bus of somebody else's.
 
 mod connection;
+mod inbox;
 mod message;
 
 use std::cell::RefCell;
@@ -41,6 +45,8 @@ pub(crate) enum BusError {
     Message(zbus::Error),
     /// The bus ended the connection.
     Disconnected,
+    /// Somebody has sent us a descriptor that nobody asked for, and the connection is of no use any more.
+    Descriptors,
     /// The call was answered by an error.
     Refused {
         /// Who was asked, as people know it: `systemd`.
@@ -67,6 +73,7 @@ impl fmt::Display for BusError {
             Self::Transfer(_) => f.write_str("cannot talk to the system bus"),
             Self::Message(_) => f.write_str("cannot make sense of the system bus"),
             Self::Disconnected => f.write_str("the connection to the system bus was cut"),
+            Self::Descriptors => f.write_str("a stranger has sent descriptors over the system bus"),
             Self::Refused { by, name, text } => write!(f, "{by} refused: {text} ({name})"),
             Self::Job(result) => write!(f, "systemd's job for it ended as '{result}'"),
         }
@@ -98,7 +105,12 @@ impl BusError {
     /// or the name was taken.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Disconnected | Self::Transfer(_) => true,
+            // Over another connection, what made no sense may do so.
+            Self::Connect(_)
+            | Self::Disconnected
+            | Self::Descriptors
+            | Self::Transfer(_)
+            | Self::Message(_) => true,
             Self::Refused { name, .. } => [
                 "org.freedesktop.DBus.Error.NoReply",
                 "org.freedesktop.DBus.Error.Disconnected",
@@ -108,9 +120,19 @@ impl BusError {
                 "org.freedesktop.systemd1.UnitExists",
             ]
             .contains(&name.as_str()),
-            Self::Rejected(_) | Self::Message(_) | Self::Job(_) => false,
+            Self::Rejected(_) | Self::Job(_) => false,
         }
     }
+}
+
+/// What messages have beside them on a connection. Where descriptors can be sent, anybody on the machine can send us some.
+/// One of those is never received, and ends the connection: what it was needed for is then done without descriptors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carries {
+    /// Nothing: the bus lets no descriptor through.
+    Bytes,
+    /// Descriptors, where they are needed.
+    Descriptors,
 }
 
 /// A connection to the system bus, or a part of one that somebody else has, too.
@@ -126,7 +148,7 @@ pub(crate) struct Bus {
 #[derive(Debug)]
 struct Shared {
     connection: Connection,
-    /// `None`: has left. The first is whose the connection was alone; it gets signals, too.
+    /// `None`: has left. The first is whose the connection was alone; it gets signals, too, of those who have answered it.
     parties: Vec<Option<Party>>,
 }
 
@@ -135,9 +157,14 @@ struct Shared {
 struct Party {
     /// The serial numbers of its calls.
     calls: Vec<u32>,
+    /// Who has answered them.
+    answerers: Vec<String>,
     /// What has come for it.
     mail: VecDeque<Incoming>,
 }
+
+/// How often is read in a row for somebody for whom nothing comes.
+const READS: usize = 16;
 
 impl Bus {
     /// Whether there is a system bus.
@@ -146,13 +173,18 @@ impl Bus {
     }
 
     /// Connects and begins the handshake.
-    pub(crate) fn connect() -> Result<Self, BusError> {
-        Self::connect_to(Path::new(SOCKET))
+    pub(crate) fn connect(carries: Carries) -> Result<Self, BusError> {
+        Self::connect_to(Path::new(SOCKET), carries)
     }
 
     /// Connects to a bus elsewhere: a test's.
-    pub(crate) fn connect_to(path: &Path) -> Result<Self, BusError> {
-        Connection::open(path).map(Self::over)
+    pub(crate) fn connect_to(path: &Path, carries: Carries) -> Result<Self, BusError> {
+        Connection::open(path, carries).map(Self::over)
+    }
+
+    /// What its messages may have beside them.
+    pub(crate) fn carries(&self) -> Carries {
+        self.shared.borrow().connection.carries()
     }
 
     fn over(connection: Connection) -> Self {
@@ -205,10 +237,11 @@ impl Bus {
         party.is_some_and(|party| !party.mail.is_empty())
     }
 
-    /// Takes the next message; `None` when nothing more has come.
+    /// Takes the next message; `None` when nothing more has come, or when much has come that was for nobody: whoever
+    /// waits has deadlines to look at, and is told at once that there is more.
     pub(crate) fn receive(&mut self) -> Result<Option<Incoming>, BusError> {
         let mut shared = self.shared.borrow_mut();
-        loop {
+        for _ in 0..READS {
             // All that was read is handed out: nothing would tell the others that it is there.
             while let Some(message) = shared.connection.take()? {
                 shared.deliver(message);
@@ -221,6 +254,7 @@ impl Bus {
                 return Ok(None);
             }
         }
+        Ok(None)
     }
 }
 
@@ -232,11 +266,16 @@ impl Shared {
             answers.is_some_and(|serial| party.calls.contains(&serial))
         };
         match parties.find(is_answer_to) {
-            Some(caller) => caller.mail.push_back(message),
-            // Everybody can send us signals: they are not kept for who waits for none yet.
+            Some(caller) => {
+                if !caller.answerers.contains(&message.sender) {
+                    caller.answerers.push(message.sender.clone());
+                }
+                caller.mail.push_back(message);
+            }
+            // Everybody can send us signals: a stranger's are not kept.
             None if message.kind == Kind::Signal => {
                 if let Some(Some(first)) = self.parties.first_mut() {
-                    if !first.calls.is_empty() {
+                    if first.answerers.contains(&message.sender) {
                         first.mail.push_back(message);
                     }
                 }
@@ -297,7 +336,7 @@ mod tests {
         let call = |name| call_of_the_bus(name, &()).unwrap();
         let answer = |call: &Message| {
             let answer = Message::method_return(&call.header()).unwrap();
-            answer.build(&()).unwrap()
+            answer.sender(":1.7").unwrap().build(&()).unwrap()
         };
         let mut tell = |messages: &[Message]| {
             let bytes = messages.iter().map(|message| message.data().bytes());
@@ -305,7 +344,7 @@ mod tests {
                 .write_all(&bytes.collect::<Vec<_>>().concat())
                 .unwrap();
         };
-        // Whoever has asked nothing waits for no signal.
+        // Whoever has answered nothing is a stranger.
         tell(&[signal(&(1, "early"))]);
         assert!(one.receive().unwrap().is_none());
         let (of_one, of_other) = (call("One"), call("Other"));

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::ahead::{ScopeAhead, State};
-use crate::bus::{Bus, BusError};
+use crate::bus::{Bus, BusError, Carries};
 use crate::cgroup::{LeafLimits, Place, ScopeProcesses, Subtree};
 use crate::failure::Failure;
 use crate::keeper::CgroupState;
@@ -35,7 +35,7 @@ impl Cgroups {
     ) -> Self {
         match ScopeAhead::take_for(ahead, &spec) {
             Some((state, holder)) => Self::Ahead(state, holder, spec),
-            None => Self::ToAsk(spec, bus.map_or_else(Bus::connect, Ok)),
+            None => Self::ToAsk(spec, bus.map_or_else(connect, Ok)),
         }
     }
 
@@ -68,7 +68,7 @@ impl Cgroups {
                     Err(failure) => {
                         // Somebody may have stopped it just now.
                         log::info!("{failure}; asking for another scope");
-                        return Self::ToAsk(spec, Bus::connect()).launch(setup, limits);
+                        return Self::ToAsk(spec, connect()).launch(setup, limits);
                     }
                 }
             }
@@ -88,6 +88,11 @@ impl Cgroups {
             }
         })
     }
+}
+
+/// Connects to the bus; systemd is to get a pidfd.
+fn connect() -> Result<Bus, BusError> {
+    Bus::connect(Carries::Descriptors)
 }
 
 fn spawn(setup: &InitSetup<'_>, home: Home<'_>) -> Result<Init, Failure> {

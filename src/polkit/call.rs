@@ -7,7 +7,7 @@ use zbus::Message;
 use zbus::zvariant::{Fd, Value};
 
 use super::{Question, Subject};
-use crate::bus::{BusError, Incoming, call_of_the_bus};
+use crate::bus::{BusError, Carries, Incoming, call_of_the_bus};
 
 /// polkit's well-known name. Who calls it, the bus starts polkit for.
 const POLKIT: &str = "org.freedesktop.PolicyKit1";
@@ -44,19 +44,22 @@ pub(super) struct Told<'a> {
 }
 
 /// The question. polkit goes by the pidfd and the uid (since 124), or by the pid, the start time and the uid
-/// before that, and does not mind the rest.
+/// before that or where it gets no pidfd, and does not mind the rest.
 pub(super) fn check(
     told: Told<'_>,
     question: &Question,
     interactive: bool,
     cancellation_id: &str,
+    carries: Carries,
 ) -> zbus::Result<Message> {
-    let process: HashMap<&str, Value<'_>> = HashMap::from([
+    let mut process: HashMap<&str, Value<'_>> = HashMap::from([
         ("pid", told.pid.into()),
         ("start-time", told.subject.start_time.into()),
         ("uid", told.uid.into()),
-        ("pidfd", Fd::from(told.subject.pidfd.as_fd()).into()),
     ]);
+    if carries == Carries::Descriptors {
+        process.insert("pidfd", Fd::from(told.subject.pidfd.as_fd()).into());
+    }
     let flags = if interactive {
         ALLOW_USER_INTERACTION
     } else {

@@ -48,6 +48,8 @@ impl Called {
 /// The bus's side of a connection.
 pub(super) struct Side {
     pub(super) stream: UnixStream,
+    /// Whether the other side has asked for descriptors.
+    pub(super) negotiated: bool,
     received: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
@@ -61,9 +63,12 @@ impl Side {
             stream.read_exact(&mut byte).unwrap();
             words.push(byte[0]);
         }
-        stream.write_all(b"OK 0123\r\nAGREE_UNIX_FD\r\n").unwrap();
+        let negotiated = String::from_utf8_lossy(&words).contains("NEGOTIATE_UNIX_FD");
+        let agrees = if negotiated { "AGREE_UNIX_FD\r\n" } else { "" };
+        write!(stream, "OK 0123\r\n{agrees}").unwrap();
         let mut side = Self {
             stream,
+            negotiated,
             received: Vec::new(),
             descriptors: Vec::new(),
         };

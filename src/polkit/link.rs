@@ -8,7 +8,7 @@ use zbus::Message;
 
 use super::Question;
 use super::call::{self, Told, Verdict};
-use crate::bus::{Bus, BusError, Incoming, Kind, serial};
+use crate::bus::{Bus, BusError, Carries, Incoming, Kind, serial};
 
 /// The bus itself: nobody else can be a sender of this name.
 const BUS: &str = "org.freedesktop.DBus";
@@ -49,8 +49,8 @@ struct Answered {
 
 impl Link {
     /// Begins to connect.
-    pub(super) fn connect(bus: &Path) -> Result<Self, BusError> {
-        Bus::connect_to(bus).map(Self::new)
+    pub(super) fn connect(bus: &Path, carries: Carries) -> Result<Self, BusError> {
+        Bus::connect_to(bus, carries).map(Self::new)
     }
 
     fn new(bus: Bus) -> Self {
@@ -75,6 +75,11 @@ impl Link {
         self.bus.has_mail()
     }
 
+    /// Whether this one could be sent descriptors, and another one cannot.
+    pub(crate) fn carries_descriptors(&self) -> bool {
+        self.bus.carries() == Carries::Descriptors
+    }
+
     /// Takes what has come while nothing was asked; false when the connection is of no use any more.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.next().is_ok()
@@ -89,7 +94,9 @@ impl Link {
     ) -> Result<u32, BusError> {
         self.asked += 1;
         let cancellation_id = self.asked.to_string();
-        let serial = self.send(call::check(told, question, interactive, &cancellation_id)?)?;
+        let carries = self.bus.carries();
+        let check = call::check(told, question, interactive, &cancellation_id, carries)?;
+        let serial = self.send(check)?;
         self.calls.push(Call {
             serial,
             cancellation_id,

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::bus::{self, BusError};
+use crate::bus::{self, BusError, Carries};
 use crate::clock::Moment;
 use crate::error::chain;
 use crate::sys::poll::{self, Until, readable};
@@ -68,6 +68,8 @@ pub(crate) struct Authority {
     interactive: bool,
     /// Where the bus is.
     bus: PathBuf,
+    /// What the next connection to it is to carry.
+    carries: Carries,
     /// How long each answer is waited for.
     patience: Duration,
     link: Option<Result<Link, BusError>>,
@@ -97,6 +99,7 @@ impl Authority {
             subject,
             interactive,
             bus: bus::SOCKET.into(),
+            carries: Carries::Descriptors,
             patience: if interactive {
                 PATIENCE_WITH_PEOPLE
             } else {
@@ -113,7 +116,7 @@ impl Authority {
     /// Begins to connect to the bus, if that was not done yet. What fails is told by [`Self::wait`].
     pub(crate) fn connect(&mut self) {
         if self.link.is_none() {
-            self.link = Some(Link::connect(&self.bus));
+            self.link = Some(Link::connect(&self.bus, self.carries));
         }
     }
 
@@ -229,6 +232,11 @@ impl Authority {
         }
         log::info!("asking polkit again: {}", chain(&error));
         self.has_lost_bus = true;
+        if matches!(error, BusError::Descriptors) {
+            // Nothing was restarted.
+            self.carries = Carries::Bytes;
+            return Ok(());
+        }
         sleep(PAUSE);
         Ok(())
     }

@@ -34,15 +34,24 @@ fn subject(uid: u32) -> Subject {
 }
 
 /// What comes of this one answer to one question.
-fn after(answer: impl FnOnce(&mut Side, u32) + Send + 'static) -> Result<(), Denied> {
-    let (mut authority, bus, _dir) = authority(|listener| {
-        let mut side = Side::accept(&listener);
-        let check = side.call_of("CheckAuthorization");
-        side.say_who_polkit_is();
-        answer(&mut side, check.serial);
-        side.stream.shutdown(std::net::Shutdown::Write).unwrap();
-        while side.called().is_some() {}
-        drop(listener);
+fn after(answer: impl Fn(&mut Side, u32) + Send + 'static) -> Result<(), Denied> {
+    after_each_of(1, answer)
+}
+
+/// What comes of this answer on so many connections, one after the other.
+fn after_each_of(
+    connections: usize,
+    answer: impl Fn(&mut Side, u32) + Send + 'static,
+) -> Result<(), Denied> {
+    let (mut authority, bus, _dir) = authority(move |listener| {
+        for _ in 0..connections {
+            let mut side = Side::accept(&listener);
+            let check = side.call_of("CheckAuthorization");
+            side.say_who_polkit_is();
+            answer(&mut side, check.serial);
+            side.stream.shutdown(std::net::Shutdown::Write).unwrap();
+            while side.called().is_some() {}
+        }
     });
     let answered = authority.may(Action::UseBox, &[]);
     drop(authority);
@@ -129,9 +138,12 @@ fn an_error_or_garbage_in_place_of_an_answer_is_a_no() {
     assert!(matches!(unknown, Why::NotRegistered(_)), "{unknown:?}");
     let missing = refused(THE_BUS, "org.freedesktop.DBus.Error.ServiceUnknown", "");
     assert!(matches!(missing, Why::NoPolkit(_)), "{missing:?}");
-    let other = after(|side, serial| drop(side.send(serial, POLKIT, None, &true)));
+    // Over another connection it might make sense.
+    let other = after_each_of(2, |side, serial| {
+        drop(side.send(serial, POLKIT, None, &true));
+    });
     assert!(matches!(other.unwrap_err().why, Why::Failed(_)));
-    let garbage = after(|side, _| side.stream.write_all(&[b'x'; 64]).unwrap());
+    let garbage = after_each_of(2, |side, _| side.stream.write_all(&[b'x'; 64]).unwrap());
     assert!(matches!(garbage.unwrap_err().why, Why::Failed(_)));
 }
 
@@ -268,6 +280,24 @@ fn a_bus_that_was_lost_is_tried_once_more() {
     };
     lost(1).unwrap();
     assert!(matches!(lost(2).unwrap_err().why, Why::Failed(_)));
+}
+
+#[test]
+fn whoever_sends_a_descriptor_is_not_heard_again_and_polkit_does_without_one() {
+    let (mut authority, bus, _dir) = authority(|listener| {
+        let mut side = Side::accept(&listener);
+        assert!(side.call_of("CheckAuthorization").descriptor.is_some());
+        let strangers = UnixDatagram::unbound().unwrap();
+        crate::sys::socket::send(side.stream.as_fd(), b"x", Some(strangers.as_fd())).unwrap();
+        let mut side = Side::accept(&listener);
+        assert!(!side.negotiated);
+        let check = side.call_of("CheckAuthorization");
+        assert!(check.descriptor.is_none() && !check.check().0.1.contains_key("pidfd"));
+        side.say_who_polkit_is();
+        side.answer(check.serial, POLKIT, (true, false), &[]);
+    });
+    authority.may(Action::UseBox, &[]).unwrap();
+    bus.join().unwrap();
 }
 
 #[test]

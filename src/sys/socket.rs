@@ -90,6 +90,31 @@ pub(crate) fn receive_alone(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Re
     }
 }
 
+/// What is there to be read of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bytes {
+    /// So many bytes were read; 0 when the other side is gone.
+    Read(usize),
+    /// So many bytes are in the buffer, and were *not* read: a descriptor lies beside the last of them.
+    Unread(usize),
+}
+
+/// Reads from a stream without waiting, but never past a descriptor. Reading drops it, the last copy of it closes in
+/// this process, and its sender chooses how long that takes (SO_LINGER, socket(7)).
+pub(crate) fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Bytes> {
+    let mut parts = [IoSliceMut::new(buffer)];
+    let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    let seen = recvmsg::<()>(socket.as_raw_fd(), &mut parts, None, look)?;
+    let (length, flags) = (seen.bytes, seen.flags);
+    if flags.contains(MsgFlags::MSG_CTRUNC) {
+        return Ok(Bytes::Unread(length));
+    }
+    // What was seen is in front, whatever has come since.
+    let seen = buffer.get_mut(..length).unwrap_or_default();
+    let read = nix::sys::socket::recv(socket.as_raw_fd(), seen, MsgFlags::MSG_DONTWAIT)?;
+    Ok(Bytes::Read(read))
+}
+
 /// One message with any number of descriptors.
 #[derive(Debug)]
 pub(crate) struct Packet {

@@ -12,7 +12,7 @@ use zbus::Message;
 use zbus::zvariant::Value;
 
 use super::unit::{MANAGER, MANAGER_PATH, SYSTEMD};
-use crate::bus::{Bus, BusError, Kind, serial};
+use crate::bus::{Bus, BusError, Carries, Kind, serial};
 use crate::failure::Explained;
 
 /// How long systemd may take. A busy one has been seen to need seconds.
@@ -81,7 +81,7 @@ fn percent_set(setting: &str) -> Option<u32> {
 
 fn set(slice: &str, percent: Option<u32>) -> Result<(), BusError> {
     let end = Instant::now() + PATIENCE;
-    let mut bus = Bus::connect()?;
+    let mut bus = Bus::connect(Carries::Bytes)?;
     let call = set_quota(slice, percent)?;
     let serial = serial(&call);
     bus.send(call)?;

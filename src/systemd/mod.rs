@@ -24,7 +24,7 @@ pub(crate) use slice::slice_path;
 pub(crate) use state::StateRequest;
 use unit::{Answer, Start};
 
-use crate::bus::{Bus, BusError};
+use crate::bus::{Bus, BusError, Carries};
 use crate::cgroup::hierarchy;
 use crate::clock::Timer;
 use crate::error::chain;
@@ -167,8 +167,9 @@ const EARLY_LOOKS: u32 = 20;
 enum Attempt {
     /// The unit was asked for.
     Asked(Start),
-    /// It will be asked for again after a pause.
-    Paused,
+    /// It will be asked for again, after a pause and over a connection like this, unless what was asked as this unit was
+    /// done all the same.
+    Paused(String, Carries),
 }
 
 impl ScopeRequest {
@@ -209,7 +210,7 @@ impl ScopeRequest {
     pub(crate) fn ready(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let bus = match &self.attempt {
             Attempt::Asked(start) => Some(start.bus().as_fd()),
-            Attempt::Paused => None,
+            Attempt::Paused(..) => None,
         };
         bus.into_iter().chain([self.timer.as_fd()])
     }
@@ -269,11 +270,15 @@ impl ScopeRequest {
                     Err(error) => self.verify(unit, Err(error)),
                 }
             }
-            Attempt::Paused => {
+            Attempt::Paused(last, carries) => {
+                let (last, carries) = (std::mem::take(last), *carries);
+                if let Some(scope) = self.scope_of_held(&last) {
+                    return Ok(Some(scope));
+                }
                 self.attempts += 1;
                 self.early_looks = 0;
                 let unit = unit_name(&self.spec);
-                let begun = Bus::connect()
+                let begun = Bus::connect(carries)
                     .and_then(|bus| Start::begin(bus, unit.clone(), &self.spec, held));
                 self.attempt = attempt(begun, unit, self.attempts, &self.timer)?;
                 Ok(None)
@@ -351,8 +356,13 @@ fn attempt(
     log::info!("asking systemd for the scope again: {}", chain(&error));
     let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
     let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings));
+    // Nothing was restarted when there was but a stranger's descriptor.
+    let (pause, carries) = match error {
+        BusError::Descriptors => (EARLY_LOOK, Carries::Bytes),
+        _ => (pause, Carries::Descriptors),
+    };
     timer.set_after(pause).map_err(ScopeError::Timer)?;
-    Ok(Attempt::Paused)
+    Ok(Attempt::Paused(unit, carries))
 }
 
 /// Puts a request together, and sends it to nobody.
@@ -386,8 +396,14 @@ mod tests {
         let timer = Timer::new().unwrap();
         for attempts in 1..ATTEMPTS {
             let after = attempt(Err(BusError::Disconnected), unit(), attempts, &timer);
-            assert!(matches!(after, Ok(Attempt::Paused)), "{after:?}");
+            let Ok(Attempt::Paused(asked, Carries::Descriptors)) = after else {
+                panic!("{after:?}")
+            };
+            assert_eq!(asked, unit());
         }
+        let after = attempt(Err(BusError::Descriptors), unit(), 1, &timer);
+        let bytes_only = matches!(after, Ok(Attempt::Paused(_, Carries::Bytes)));
+        assert!(bytes_only, "{after:?}");
         let after = attempt(Err(BusError::Disconnected), unit(), ATTEMPTS, &timer);
         assert!(matches!(after, Err(ScopeError::Bus { .. })), "{after:?}");
         let refused = BusError::Job("failed".into());

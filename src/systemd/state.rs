@@ -6,7 +6,7 @@ use zbus::Message;
 use zbus::zvariant::{OwnedValue, Value};
 
 use super::unit::SYSTEMD;
-use crate::bus::{Bus, BusError, Kind, serial};
+use crate::bus::{Bus, BusError, Carries, Kind, serial};
 
 /// The question, until it is answered. systemd answers when it has done what it was about: if it is killing
 /// the processes of the unit one by one, then the last of them as well.
@@ -19,7 +19,7 @@ pub(crate) struct StateRequest {
 impl StateRequest {
     /// Asks.
     pub(crate) fn start(unit: &str) -> Result<Self, BusError> {
-        let mut bus = Bus::connect()?;
+        let mut bus = Bus::connect(Carries::Bytes)?;
         let call = get_active_state(unit)?;
         let serial = serial(&call);
         bus.send(call)?;

@@ -6,7 +6,7 @@ use zbus::Message;
 use zbus::zvariant::{Fd, OwnedObjectPath, Value};
 
 use super::{Held, ScopeSpec};
-use crate::bus::{Bus, BusError, Incoming, Kind, call_of_the_bus, serial};
+use crate::bus::{Bus, BusError, Carries, Incoming, Kind, call_of_the_bus, serial};
 
 pub(super) const SYSTEMD: &str = "org.freedesktop.systemd1";
 pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
@@ -34,8 +34,8 @@ pub(super) struct Start {
     call: u32,
     /// systemd's unique name and its job, as soon as they are known.
     queued: Option<(String, OwnedObjectPath)>,
-    /// Properties that this systemd does not know.
-    unknown: Vec<&'static str>,
+    /// Optional properties that are left out.
+    left_out: Vec<&'static str>,
 }
 
 impl Start {
@@ -48,7 +48,12 @@ impl Start {
         held: Held<'_>,
     ) -> Result<Self, BusError> {
         let add_match = match_job_of(&unit)?;
-        let call = start_unit(&unit, properties(spec, held, &[]))?;
+        let left_out = match bus.carries() {
+            Carries::Descriptors => Vec::new(),
+            // The process is a child of ours that nobody has waited for: its number is nobody else's.
+            Carries::Bytes => vec![PIDFDS],
+        };
+        let call = start_unit(&unit, properties(spec, held, &left_out))?;
         let serials = (serial(&add_match), serial(&call));
         bus.send(add_match)?;
         bus.send(call)?;
@@ -59,7 +64,7 @@ impl Start {
             add_match: serials.0,
             call: serials.1,
             queued: None,
-            unknown: Vec::new(),
+            left_out,
         })
     }
 
@@ -86,11 +91,11 @@ impl Start {
                 Kind::Error if message.answers == Some(self.call) => {
                     let refused = BusError::refusal("systemd", &message);
                     let property = unknown_property(&refused);
-                    match property.filter(|name| !self.unknown.contains(name)) {
-                        Some(name) => self.unknown.push(name),
+                    match property.filter(|name| !self.left_out.contains(name)) {
+                        Some(name) => self.left_out.push(name),
                         None => return Err(refused),
                     }
-                    let call = start_unit(&self.unit, properties(spec, held, &self.unknown))?;
+                    let call = start_unit(&self.unit, properties(spec, held, &self.left_out))?;
                     self.call = serial(&call);
                     self.bus.send(call)?;
                 }
@@ -161,8 +166,12 @@ fn start_unit(unit: &str, properties: Vec<(&str, Value<'_>)>) -> zbus::Result<Me
         .build(&(unit, "fail", properties, auxiliary))
 }
 
+/// The process that the scope is to hold, as a descriptor; PIDs has its number.
+const PIDFDS: &str = "PIDFDs";
+/// What the scope does when the kernel kills for want of memory.
+const OOM_POLICY: &str = "OOMPolicy";
 /// Properties that an older systemd does not know; [`properties`] does without them.
-const OPTIONAL: [&str; 2] = ["PIDFDs", "OOMPolicy"];
+const OPTIONAL: [&str; 2] = [PIDFDS, OOM_POLICY];
 
 /// The optional property that systemd says it does not know.
 fn unknown_property(error: &BusError) -> Option<&'static str> {
@@ -185,7 +194,7 @@ fn unknown_property(error: &BusError) -> Option<&'static str> {
 fn properties<'a>(
     spec: &'a ScopeSpec,
     held: Held<'a>,
-    unknown: &[&str],
+    left_out: &[&str],
 ) -> Vec<(&'static str, Value<'a>)> {
     let mut properties: Vec<(&str, Value<'_>)> = vec![
         ("Description", spec.description().into()),
@@ -203,14 +212,14 @@ fn properties<'a>(
         let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
         properties.push(("RuntimeMaxUSec", micros.into()));
     }
-    if unknown.contains(&"PIDFDs") {
+    if left_out.contains(&PIDFDS) {
         properties.push(("PIDs", vec![held.pid as u32].into()));
     } else {
-        properties.push(("PIDFDs", vec![Fd::from(held.pidfd)].into()));
+        properties.push((PIDFDS, vec![Fd::from(held.pidfd)].into()));
     }
-    if !unknown.contains(&"OOMPolicy") {
+    if !left_out.contains(&OOM_POLICY) {
         // An OOM kill in the leaf is the program's ending, not the scope's.
-        properties.push(("OOMPolicy", "continue".into()));
+        properties.push((OOM_POLICY, "continue".into()));
     }
     properties
 }

@@ -12,7 +12,7 @@ use nix::sys::prctl;
 use nix::sys::socket::MsgFlags;
 
 use super::rehearsal::rehearse;
-use crate::bus::Bus;
+use crate::bus::{Bus, Carries};
 use crate::commands::{Ahead, ScopeAhead};
 use crate::launch::Namespaces;
 use crate::polkit::Link;
@@ -130,10 +130,7 @@ fn stand_by(
 impl Prepared {
     /// Whoever cannot be reached now is tried again when there is something to ask.
     fn make(config: Option<&Path>, scope: Option<&ScopeSpec>) -> io::Result<Self> {
-        let mut bus = Bus::connect().ok();
-        let polkit = bus.as_ref().and_then(|bus| Link::ahead(bus.share()).ok());
-        // The one is no use without the other, and is heard through it.
-        bus = bus.filter(|_| polkit.is_some());
+        let (mut bus, polkit) = connect(Carries::Descriptors).unzip();
         let scope = scope.and_then(|spec| ScopeAhead::ask(spec.clone(), bus.take()?).ok());
         rehearse(config);
         let namespaces = Namespaces::ahead()?;
@@ -150,10 +147,10 @@ impl Prepared {
 
     /// Goes on with what was asked, or gives the scope up. A connection for the next one is then still to be made.
     fn go_on(&mut self) {
-        // A connection that was cut is no use to anybody.
-        if !self.polkit.as_mut().is_some_and(Link::is_alive) {
-            self.polkit = None;
-            self.ahead.bus = None;
+        // A connection that was cut is no use to anybody. Anybody can cut one that carries descriptors.
+        if let Some(lost) = self.polkit.take_if(|link| !link.is_alive()) {
+            let again = lost.carries_descriptors().then(|| connect(Carries::Bytes));
+            (self.ahead.bus, self.polkit) = again.flatten().unzip();
         }
         if let Some(mut scope) = self.ahead.scope.take() {
             let goes_on = scope.proceed().is_ok();
@@ -184,4 +181,12 @@ impl Prepared {
         let ready = poll::each(awaited, until.map_or(Until::Forever, Until::At))?;
         Ok(ready.first().is_some_and(|account| *account))
     }
+}
+
+/// A connection to the bus, for systemd, and what polkit is asked over: a part of the same one, through which it is heard.
+/// Neither is of use without the other.
+fn connect(carries: Carries) -> Option<(Bus, Link)> {
+    let bus = Bus::connect(carries).ok()?;
+    let polkit = Link::ahead(bus.share()).ok()?;
+    Some((bus, polkit))
 }
