@@ -14,6 +14,7 @@ use crate::request::BrokerOptions;
 /// The verb.
 pub(super) const VERB: Verb = Verb {
     name: "broker",
+    is_for_people: false,
     help_exit_code: 0,
     read: call,
     results: None,

@@ -13,6 +13,7 @@ use crate::request::ImportSource;
 /// The verb.
 pub(super) const VERB: Verb = Verb {
     name: "config",
+    is_for_people: true,
     help_exit_code: 0,
     read: call,
     results: None,

@@ -14,6 +14,7 @@ use crate::request::BoxCommand;
 /// The verb.
 pub(super) const VERB: Verb = Verb {
     name: "exec",
+    is_for_people: true,
     help_exit_code: 0,
     read: call,
     results: Some((ExecLine::command, Operands::Last)),

@@ -14,6 +14,7 @@ use crate::request::{BoxCommand, Init, Tell, Topic};
 /// Without a verb. Help is as with isolate, an exit code of 2 included.
 pub(super) const VERB: Verb = Verb {
     name: "",
+    is_for_people: false,
     help_exit_code: 2,
     read: call,
     results: Some((IsolateLine::command, Operands::Anywhere)),
@@ -147,13 +148,13 @@ fn commands(flags: &CommandFlags) -> Vec<(Command, &'static str)> {
 
 /// What to say when there is no command: most likely a verb was meant, or `--run` forgotten.
 fn no_command(first: Option<OsString>, program: &[OsString]) -> String {
+    let verbs = Verb::names();
     match program.first() {
         None => {
-            "no command given: use --init, --run, --cleanup, or one of the verbs exec and config"
-                .to_owned()
+            format!("no command given: use --init, --run, --cleanup, or one of the verbs {verbs}")
         }
         Some(word) if first.as_ref() == Some(word) => format!(
-            "'{}' is not a verb: there are exec and config; isolate's commands begin with --, as in --run",
+            "'{}' is not a verb: there are {verbs}; isolate's commands begin with --, as in --run",
             word.to_string_lossy()
         ),
         Some(word) => format!(

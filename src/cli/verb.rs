@@ -13,6 +13,8 @@ use crate::error::printable;
 pub(super) struct Verb {
     /// The first word; empty for isolate's spelling, which has none.
     pub(super) name: &'static str,
+    /// Whether it is named to people who have mistyped one.
+    pub(super) is_for_people: bool,
     /// The exit code when help was asked for.
     pub(super) help_exit_code: u8,
     /// Reads the rest of the line.
@@ -28,6 +30,19 @@ impl Verb {
             .into_iter()
             .find(|verb| argv.next_if(|word| word == verb.name).is_some());
         verb.unwrap_or(isolate::VERB)
+    }
+
+    /// Those for people, as in "exec and config".
+    pub(super) fn names() -> String {
+        let names: Vec<_> = VERBS
+            .iter()
+            .filter(|verb| verb.is_for_people)
+            .map(|verb| verb.name)
+            .collect();
+        match names.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+            _ => names.concat(),
+        }
     }
 
     /// Makes a mistake presentable. `called` is argv[0]: the hint names what the caller can type.
