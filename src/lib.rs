@@ -20,8 +20,8 @@
 //! who asks ─────caller▶ Caller ──┘
 //! ```
 //!
-//! A [`cli::Call`] is one of a few things, and [`carry_out`] decides by it. What is about a box, and nothing else, goes
-//! another way to the same place when the caller is not root: the broker carries it out ([`broker`]).
+//! A `cli::Call` is one of a few things, and `carry_out` decides by it. What is about a box, and nothing else, goes
+//! another way to the same place when the caller is not root: the broker carries it out (`broker`).
 //!
 //! A new command is a variant of `Call`, a file in `cli/` that reads it, and a file in `commands/` that does it.
 //!

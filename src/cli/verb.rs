@@ -45,7 +45,7 @@ impl Verb {
         }
     }
 
-    /// Makes a mistake presentable. `called` is argv[0]: the hint names what the caller can type.
+    /// Makes a mistake presentable. `called` is `argv[0]`: the hint names what the caller can type.
     pub(super) fn explain(self, mistake: Mistake, called: &OsStr) -> CliError {
         let message = match mistake {
             Mistake::Help(text) => {
