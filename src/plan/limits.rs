@@ -95,7 +95,7 @@ pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
 #[cfg(test)]
 mod tests {
     use super::super::RunPlan;
-    use super::super::tests::{given, nowhere, plan};
+    use super::super::run::tests::{given, nowhere, plan};
     use super::*;
     use crate::quantity::Bytes;
 

@@ -46,7 +46,7 @@ pub(super) fn candidates(program: &OsStr, search: Option<&OsStr>) -> Vec<PathBuf
 mod tests {
     use std::ffi::CString;
 
-    use super::super::tests::{nowhere, plan};
+    use super::super::run::tests::{nowhere, plan};
 
     #[test]
     fn only_exec_searches_for_the_program() {

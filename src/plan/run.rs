@@ -1,0 +1,337 @@
+//! One run: from what was asked, granted and configured to what will be done.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::ops::Deref;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use nix::sys::resource::Resource;
+
+use super::granted::Granted;
+use super::limits::{Deadlines, rlimits};
+use super::program::{candidates, environment};
+use super::{Refusal, require_cg};
+use crate::box_dir::SpecialFiles;
+use crate::cgroup::{LeafLimits, Place};
+use crate::config::settings::Settings;
+use crate::dir_rule::{self, DirRule};
+use crate::quantity::{BoxId, CpuList, DiskQuota};
+use crate::request::{ProgramRequest, RunKind, StderrRequest};
+use crate::syscall_set::SyscallSet;
+use crate::systemd::ScopeSpec;
+
+/// One run, decided. All of it can be read and nothing changed; [`resolve`] alone makes one.
+#[derive(Debug)]
+pub(crate) struct RunPlan(Decided);
+
+impl Deref for RunPlan {
+    type Target = Decided;
+
+    fn deref(&self) -> &Decided {
+        &self.0
+    }
+}
+
+/// What was decided for a run.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    /// Where the run's cgroup comes from.
+    pub(crate) place: Place,
+    /// The scope that it needs, if its cgroup is systemd's.
+    pub(crate) scope: Option<ScopeSpec>,
+    /// CPU time is read from the cgroup, not from the main process.
+    pub(crate) cg_timing: bool,
+    /// Limits that the keeper watches.
+    pub(crate) deadlines: Deadlines,
+    /// Limits that the cgroup keeps.
+    pub(crate) leaf: LeafLimits,
+    /// Limits that the kernel keeps for each process.
+    pub(crate) rlimits: Vec<(Resource, u64)>,
+    /// Disk quota, if one was asked for.
+    pub(crate) quota: Option<DiskQuota>,
+    /// What is mounted where.
+    pub(crate) directories: Vec<DirRule>,
+    /// System calls that are refused.
+    pub(crate) syscalls: SyscallSet,
+    /// Keep the caller's network namespace.
+    pub(crate) share_net: bool,
+    /// Keep descriptors above 2.
+    pub(crate) inherit_fds: bool,
+    /// Become the terminal's foreground process group.
+    pub(crate) tty_hack: bool,
+    /// What becomes of symlinks, devices, FIFOs and sockets in the box.
+    pub(crate) special_files: SpecialFiles,
+    /// Redirections, opened inside.
+    pub(crate) stdin: Option<CString>,
+    /// The same.
+    pub(crate) stdout: Option<CString>,
+    /// The same.
+    pub(crate) stderr: StderrPlan,
+    /// Where the program starts, relative to `/box`.
+    pub(crate) chdir: Option<CString>,
+    /// The paths to execute, each tried when the one before does not exist.
+    pub(crate) candidates: Vec<CString>,
+    /// The program's arguments, its name first.
+    pub(crate) arguments: Vec<CString>,
+    /// The program's environment.
+    pub(crate) environment: Vec<CString>,
+}
+
+/// Where the program's standard error goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StderrPlan {
+    /// Where the caller's goes.
+    Inherit,
+    /// To a file inside.
+    File(CString),
+    /// Where its standard output goes.
+    ToStdout,
+}
+
+/// What a run depends on.
+#[derive(Debug)]
+pub(crate) struct RunInputs<'a> {
+    /// For whom it is.
+    pub(crate) kind: RunKind,
+    /// Whether control-group mode was asked for.
+    pub(crate) cg: bool,
+    /// What was asked for otherwise.
+    pub(crate) request: &'a ProgramRequest,
+    /// What of it is granted.
+    pub(crate) granted: &'a Granted,
+    /// What is configured.
+    pub(crate) settings: &'a Settings,
+    /// Where its cgroup comes from.
+    pub(crate) place: Place,
+    /// Its box.
+    pub(crate) box_id: BoxId,
+    /// Whose it is.
+    pub(crate) uid: u32,
+    /// What `--env` and `--full-env` take from.
+    pub(crate) environment: &'a [(OsString, OsString)],
+}
+
+/// Decides a run in a box.
+pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
+    let RunInputs {
+        kind,
+        cg: asks_for_cg,
+        request,
+        granted,
+        settings,
+        place,
+        box_id,
+        uid,
+        environment: of_caller,
+    } = inputs;
+    let limits = &granted.limits;
+    let is_exec = kind == RunKind::Exec;
+    // exec is for people, who did not choose a mode: the better one where it is to be had.
+    let cg = asks_for_cg || (is_exec && place.require_memory().is_ok());
+    if asks_for_cg || (limits.cg_mem.is_some() && is_exec) {
+        require_cg(&place)?;
+    }
+    let pin = settings.pin_of(box_id);
+    if let (Some(_), Place::Nowhere { reason }) = (pin, &place) {
+        return Err(Refusal(format!(
+            "box {box_id} is bound to CPUs by [[pin]] in the configuration, which needs a cgroup: {reason}"
+        )));
+    }
+    let leaf = LeafLimits {
+        controlled: cg,
+        memory: limits.cg_mem,
+        processes: limits.processes,
+        cpus: pin.and_then(|pin| pin.cpus.clone()),
+        mems: pin.and_then(|pin| pin.mems.clone()),
+    };
+    let deadlines = Deadlines::of(limits);
+    let scope = match &place {
+        Place::Systemd { mount_point, .. } => {
+            let controllers = leaf.controllers().into_iter().map(str::to_owned);
+            Some(ScopeSpec {
+                box_id,
+                uid,
+                slice: settings.cgroup.slice.clone(),
+                mount_point: mount_point.clone(),
+                controllers: controllers.collect(),
+                runtime_max: deadlines.scope(),
+            })
+        }
+        Place::Delegated { .. } | Place::Nowhere { .. } => None,
+    };
+    let configured = if request.no_default_dirs {
+        Vec::new()
+    } else {
+        settings.directories.clone()
+    };
+    let environment = environment(request, of_caller, kind);
+    let program = request.argv.first();
+    let program = program.ok_or_else(|| Refusal("no program was given".into()))?;
+    let search = match kind {
+        RunKind::Run => None,
+        RunKind::Exec => environment.get(OsStr::new("PATH")),
+    };
+    let candidates = candidates(program, search);
+    let syscalls = match request.syscalls {
+        Some(flags) => settings
+            .syscalls
+            .with_flags(flags)
+            .map_err(|error| Refusal(format!("--syscalls: {error}")))?,
+        None => settings.syscalls,
+    };
+    Ok(RunPlan(Decided {
+        scope,
+        cg_timing: request.cg_timing || !cg,
+        deadlines,
+        leaf,
+        rlimits: rlimits(limits),
+        quota: granted.quota(),
+        directories: dir_rule::merge(configured, &request.dirs),
+        syscalls,
+        share_net: request.share_net,
+        inherit_fds: request.inherit_fds,
+        tty_hack: request.tty_hack,
+        special_files: if request.special_files {
+            SpecialFiles::Keep
+        } else {
+            SpecialFiles::Remove
+        },
+        stdin: request.stdin.as_deref().map(c_path).transpose()?,
+        stdout: request.stdout.as_deref().map(c_path).transpose()?,
+        stderr: match &request.stderr {
+            StderrRequest::Inherit => StderrPlan::Inherit,
+            StderrRequest::File(path) => StderrPlan::File(c_path(path)?),
+            StderrRequest::ToStdout => StderrPlan::ToStdout,
+        },
+        chdir: request.chdir.as_deref().map(c_path).transpose()?,
+        candidates: candidates
+            .iter()
+            .map(|path| c_path(path))
+            .collect::<Result<_, _>>()?,
+        arguments: request
+            .argv
+            .iter()
+            .map(|word| c_string(word))
+            .collect::<Result<_, _>>()?,
+        environment: environment.into_strings(),
+        place,
+    }))
+}
+
+impl RunPlan {
+    /// All of it, when the run is over.
+    pub(crate) fn into_parts(self) -> Decided {
+        self.0
+    }
+
+    /// How many CPUs the program can keep busy at once, at most; `available` are those that the caller
+    /// may use.
+    pub(crate) fn parallel(&self, available: usize) -> u32 {
+        let cpus = self.leaf.cpus.as_ref().map_or(available, CpuList::count);
+        let cpus = u32::try_from(cpus).unwrap_or(u32::MAX);
+        self.leaf
+            .processes
+            .map_or(cpus, |processes| processes.min(cpus))
+    }
+}
+
+fn c_path(path: &Path) -> Result<CString, Refusal> {
+    c_string(path.as_os_str())
+}
+
+fn c_string(text: &OsStr) -> Result<CString, Refusal> {
+    CString::new(text.to_owned().into_vec()).map_err(|_| {
+        Refusal(format!(
+            "'{}' contains a NUL byte",
+            text.to_string_lossy().escape_debug()
+        ))
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::plan::grant;
+
+    pub(in crate::plan) fn nowhere() -> Place {
+        Place::Nowhere {
+            reason: "no cgroup".into(),
+        }
+    }
+
+    pub(in crate::plan) fn given() -> Place {
+        Place::Delegated {
+            root: "/cg".into(),
+            has_memory: true,
+        }
+    }
+
+    pub(in crate::plan) fn plan(arguments: &[&str], place: Place) -> Result<RunPlan, Refusal> {
+        let argv = std::iter::once("isolate-run")
+            .chain(arguments.iter().copied())
+            .map(OsString::from);
+        let call = crate::cli::parse(argv).unwrap().into_box_call();
+        let settings = Settings::default();
+        let granted = grant(&call, &settings, None)?;
+        let (kind, request) = call.command.program().unwrap();
+        resolve(RunInputs {
+            kind,
+            cg: call.common.cg,
+            request,
+            granted: &granted,
+            settings: &settings,
+            place,
+            box_id: BoxId(0),
+            uid: 7,
+            environment: &[],
+        })
+    }
+
+    #[test]
+    fn control_group_mode_is_refused_without_a_cgroup_and_chosen_by_exec_with_one() {
+        let refusal = plan(&["--cg", "--run", "--", "a"], nowhere())
+            .unwrap_err()
+            .to_string();
+        assert_eq!(refusal, "--cg is not possible: no cgroup");
+        assert!(plan(&["exec", "--cg-mem=64M", "--", "a"], nowhere()).is_err());
+        assert!(plan(&["exec", "--", "a"], given()).unwrap().leaf.controlled);
+        assert!(
+            !plan(&["exec", "--", "a"], nowhere())
+                .unwrap()
+                .leaf
+                .controlled
+        );
+        assert!(
+            !plan(&["--run", "--", "a"], given())
+                .unwrap()
+                .leaf
+                .controlled
+        );
+    }
+
+    #[test]
+    fn directories_are_the_configured_ones_changed_by_rules() {
+        let count = |arguments: &[&str]| plan(arguments, nowhere()).unwrap().directories.len();
+        let all = Settings::default().directories.len();
+        assert_eq!(count(&["--run", "a"]), all);
+        assert_eq!(count(&["--dir=usr=", "--dir=x=/y", "--run", "a"]), all);
+        assert_eq!(count(&["-D", "--dir=x=/y", "--run", "a"]), 1);
+    }
+
+    #[test]
+    fn a_scope_follows_from_the_plan() {
+        let systemd = || Place::Systemd {
+            mount_point: "/cg".into(),
+            has_memory: true,
+        };
+        let scope = |arguments: &[&str]| plan(arguments, systemd()).unwrap().into_parts().scope;
+        let bare = scope(&["--run", "a"]).unwrap();
+        assert_eq!((bare.uid, bare.runtime_max), (7, None));
+        assert_eq!(bare.controllers, [] as [&str; 0]);
+        let limited = scope(&["--cg", "-w1", "--run", "a"]).unwrap();
+        assert_eq!(limited.controllers, ["memory", "pids"]);
+        assert!(limited.runtime_max.is_some());
+        let given = plan(&["--cg", "--run", "a"], given()).unwrap();
+        assert_eq!(given.scope, None);
+    }
+}
