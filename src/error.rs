@@ -16,7 +16,8 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// The words of an error; without the number and the name that others put around those of the system.
+/// The words of an error; without the number and the name that others put around those of the
+/// system.
 fn reason(error: &(dyn Error + 'static)) -> String {
     let io = error.downcast_ref::<std::io::Error>();
     let errno = io

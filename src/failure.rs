@@ -5,8 +5,8 @@ use std::fmt;
 
 use crate::error::{chain, printable};
 
-/// An error of this program's own: it names the step that failed, and on what. Errors of the system do not, so that they
-/// become a [`Failure`] only together with these words ([`Failure::at`]).
+/// An error of this program's own: it names the step that failed, and on what. Errors of the system
+/// do not, so that they become a [`Failure`] only together with these words ([`Failure::at`]).
 pub(crate) trait Explained: Error {}
 
 /// One line, ready to be printed.

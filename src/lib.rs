@@ -20,10 +20,12 @@
 //! who asks ─────caller▶ Caller ──┘
 //! ```
 //!
-//! A `cli::Call` is one of a few things, and `carry_out` decides by it. What is about a box, and nothing else, goes
-//! another way to the same place when the caller is not root: the broker carries it out (`broker`).
+//! A `cli::Call` is one of a few things, and `carry_out` decides by it. What is about a box, and
+//! nothing else, goes another way to the same place when the caller is not root: the broker carries
+//! it out (`broker`).
 //!
-//! A new command is a variant of `Call`, a file in `cli/` that reads it, and a file in `commands/` that does it.
+//! A new command is a variant of `Call`, a file in `cli/` that reads it, and a file in `commands/`
+//! that does it.
 //!
 //! `plan`, `report`, `keeper::phase` and everything they use are pure; `sys` alone is unsafe.
 //!
@@ -142,7 +144,8 @@ fn forget_old_results() {
     }
 }
 
-/// Carries a call about a box out, here or by the broker, and writes the results. `code` is that of a failure.
+/// Carries a call about a box out, here or by the broker, and writes the results. `code` is that of
+/// a failure.
 fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
     logging::start(call.common.verbosity);
     let caller = Caller::of_process(call.common.acts_for)?;

@@ -1,5 +1,6 @@
-//! Who asks, and all that they bring: the user whose permissions count for every path that they name, the directories that
-//! they named, the files for the results, what a program would inherit from them, and their signals.
+//! Who asks, and all that they bring: the user whose permissions count for every path that they
+//! name, the directories that they named, the files for the results, what a program would inherit
+//! from them, and their signals.
 
 mod inheritance;
 mod opened_dirs;

@@ -76,8 +76,9 @@ impl Line {
             Ok((message.bytes, message.flags))
         };
         let taken = match receive(MsgFlags::MSG_PEEK) {
-            // Descriptors beside a signal. They stay where they are: to receive and close them may take as long as the
-            // caller likes (socket(7), SO_LINGER), and nobody would watch the run.
+            // Descriptors beside a signal. They stay where they are: to receive and close them may
+            // take as long as the caller likes (socket(7), SO_LINGER), and nobody would watch the
+            // run.
             Ok((_, flags)) if flags.contains(MsgFlags::MSG_CTRUNC) => Ok((0, flags)),
             Ok(_) => receive(MsgFlags::empty()),
             Err(errno) => Err(errno),

@@ -29,7 +29,8 @@ pub(crate) struct LeafLimits {
 const OPTIONAL: &str = "pids";
 
 impl LeafLimits {
-    /// The controllers that keep these limits. All but those that can be done without ([`Self::requires`]) have to be there.
+    /// The controllers that keep these limits. All but those that can be done without
+    /// ([`Self::requires`]) have to be there.
     pub(crate) fn controllers(&self) -> Vec<&'static str> {
         let mut controllers = Vec::new();
         if self.controlled {

@@ -194,7 +194,8 @@ fn make_leaf(top: &Cgroup, limits: &LeafLimits) -> Result<Leaf, CgroupError> {
     Leaf::create(top, limits)
 }
 
-/// The controllers to enable: those that the limits need, as far as they can be done without only where they are to be had.
+/// The controllers to enable: those that the limits need, as far as they can be done without only
+/// where they are to be had.
 fn available(cgroup: &Cgroup, limits: &LeafLimits) -> Result<Vec<&'static str>, CgroupError> {
     let mut wanted = limits.controllers();
     if wanted.is_empty() {

@@ -1,8 +1,9 @@
 //! The command line: argv to [`Call`]. Pure: nothing is opened, read or printed here.
 //!
-//! isolate's spelling has its command among the options (`--init`, `--run -- PROGRAM`). New commands are
-//! verbs, the first word of the line, each in a file of its own that is listed in [`VERBS`]. `getopt` brings every line
-//! to one form, `options` and those files let clap read that form, and they join it to a call.
+//! isolate's spelling has its command among the options (`--init`, `--run -- PROGRAM`). New
+//! commands are verbs, the first word of the line, each in a file of its own that is listed in
+//! [`VERBS`]. `getopt` brings every line to one form, `options` and those files let clap read that
+//! form, and they join it to a call.
 
 use std::ffi::OsString;
 use std::fmt;

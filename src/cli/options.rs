@@ -1,5 +1,5 @@
-//! The options that commands about a box share, described for clap: names, types, help. The doc comments are the text of
-//! `--help`.
+//! The options that commands about a box share, described for clap: names, types, help. The doc
+//! comments are the text of `--help`.
 //!
 //! The name and the letter of an option stand here and nowhere else; `getopt` reads them from the
 //! command that clap derives.

@@ -14,7 +14,8 @@ mod clients;
 mod hostile;
 mod mistakes;
 
-/// A command line that was read, taken apart: what belongs to other commands is as if it had not been given.
+/// A command line that was read, taken apart: what belongs to other commands is as if it had not
+/// been given.
 #[derive(Debug, Clone, PartialEq)]
 struct Line {
     command: Command,

@@ -1,4 +1,5 @@
-//! What is done for each call: one file per command, each the story of what happens, told by calls to those who know how.
+//! What is done for each call: one file per command, each the story of what happens, told by calls
+//! to those who know how.
 
 mod ahead;
 mod boxes;

@@ -1,4 +1,5 @@
-//! Commands that only tell: `--version`, `--check-config`, `--print-cg-root`. For everybody, and without a box.
+//! Commands that only tell: `--version`, `--check-config`, `--print-cg-root`. For everybody, and
+//! without a box.
 
 use crate::answer::Answer;
 use crate::caller::Caller;

@@ -22,7 +22,8 @@ pub(crate) struct Amounts {
 
 /// The fewest files that a ceiling of disk space leaves.
 const LEAST_FILES: u32 = 1000;
-/// How many KiB of such a ceiling there are for each file otherwise: mke2fs(8) makes an inode for four times as much.
+/// How many KiB of such a ceiling there are for each file otherwise: mke2fs(8) makes an inode for
+/// four times as much.
 const KIB_PER_FILE: u32 = 4;
 
 /// Whether a user with so many boxes may have another one, when all users but root have so many.
@@ -104,7 +105,8 @@ pub(super) fn of_run(ceilings: &Ceilings) -> RunCeilings {
     }
 }
 
-/// The disk quota of a box that may have so much: what was asked for, if that is not above; of a box that is made, all.
+/// The disk quota of a box that may have so much: what was asked for, if that is not above; of a
+/// box that is made, all.
 pub(super) fn quota(
     asked: Option<DiskQuota>,
     most: Bytes,

@@ -1,5 +1,5 @@
-//! Which limits hold: what was asked for, over what is configured, below the ceilings of those who have any. Decided once
-//! for each call, before there is a box.
+//! Which limits hold: what was asked for, over what is configured, below the ceilings of those who
+//! have any. Decided once for each call, before there is a box.
 
 use super::Refusal;
 use super::ceilings::{self, Amounts, Ceiling};
@@ -99,8 +99,8 @@ fn over<T: Copy + PartialEq + Default>(asked: Option<T>, configured: Option<T>) 
     asked.map_or(configured, |value| (value != T::default()).then_some(value))
 }
 
-/// The same below a ceiling, if there is one: what would be above is refused if it was asked for, and else gets the
-/// ceiling.
+/// The same below a ceiling, if there is one: what would be above is refused if it was asked for,
+/// and else gets the ceiling.
 fn below<T: Copy + PartialOrd + Default>(
     ceiling: Option<&Ceiling<T>>,
     asked: Option<T>,

@@ -1,4 +1,5 @@
-//! Who keeps which limit: the keeper, and behind it others who are slower, should it have been stopped.
+//! Who keeps which limit: the keeper, and behind it others who are slower, should it have been
+//! stopped.
 
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use crate::config::settings::Limits;
 
 /// How much later than the keeper init kills the program.
 const INIT_PATIENCE: Duration = Duration::from_secs(1);
-/// How much later than the keeper systemd does: the set-up is in its time as well, and the age of a scope that was made
-/// ahead.
+/// How much later than the keeper systemd does: the set-up is in its time as well, and the age of a
+/// scope that was made ahead.
 const SCOPE_PATIENCE: Duration = Duration::from_secs(60);
 /// By how many seconds a process may overrun the CPU limit before the kernel kills it.
 const CPU_PATIENCE: u64 = 2;

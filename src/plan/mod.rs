@@ -1,5 +1,6 @@
-//! From what was asked, configured and found to what will be done. [`grant`] decides how much a call may have, [`resolve`]
-//! all the rest: the only way to a [`RunPlan`]. Pure; whoever holds a plan need not check again.
+//! From what was asked, configured and found to what will be done. [`grant`] decides how much a
+//! call may have, [`resolve`] all the rest: the only way to a [`RunPlan`]. Pure; whoever holds a
+//! plan need not check again.
 
 pub(crate) mod ceilings;
 mod environment;

@@ -224,8 +224,8 @@ impl RunPlan {
         self.0
     }
 
-    /// How many CPUs the program can keep busy at once, at most; `available` are those that the caller
-    /// may use.
+    /// How many CPUs the program can keep busy at once, at most; `available` are those that the
+    /// caller may use.
     pub(crate) fn parallel(&self, available: usize) -> u32 {
         let cpus = self.leaf.cpus.as_ref().map_or(available, CpuList::count);
         let cpus = u32::try_from(cpus).unwrap_or(u32::MAX);

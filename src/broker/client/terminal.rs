@@ -22,9 +22,10 @@ pub(super) struct Terminal {
     outer: OwnedFd,
     /// How it was set.
     before: Termios,
-    /// The side of the pseudo-terminal that is ours,
+    /// The side of the pseudo-terminal that is ours.
     master: PtyMaster,
-    /// and the program's. It stays open here: without any, the master would report a hang-up again and again.
+    /// The side that is the program's. It stays open here: without any, the master would report a
+    /// hang-up again and again.
     inner: OwnedFd,
     /// Whether nothing more is typed.
     is_mute: Cell<bool>,
