@@ -391,3 +391,25 @@ fn the_control_groups_of_the_host_are_not_in_sight() {
         assert!(line.ends_with(":/"), "{run:?}");
     }
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_directory_is_no_standard_descriptor_unless_all_descriptors_are_passed_on() {
+    let test_box = TestBox::new();
+    let root = || fs::File::open("/").unwrap();
+    let job = || test_box.command(&["/bin/true"]);
+    let run = job().stdin(root()).run();
+    run.assert_failed("standard input is a directory");
+    run.assert_failed("--inherit-fds");
+    for (number, name) in [(1, "output"), (2, "error")] {
+        let run = job().through(&format!("exec \"$@\" {number}</")).run();
+        let message = run.meta.get("message").unwrap();
+        let expected = format!("standard {name} is a directory");
+        assert!(message.contains(&expected), "{message}");
+    }
+    let inherited = job().options(&["--inherit-fds"]).stdin(root()).run();
+    inherited.assert_ok();
+    test_box.write("input", "");
+    let redirected = job().options(&["--stdin=input"]).stdin(root()).run();
+    redirected.assert_ok();
+}

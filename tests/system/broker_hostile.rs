@@ -169,7 +169,7 @@ fn command_lines_of_root_and_absurd_ones_are_refused() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
-fn only_signals_that_end_a_run_end_it() {
+fn nonsense_instead_of_a_signal_ends_the_run_of_its_sender() {
     let arena = arena();
     let told = arena.suffer(BOB, "signals");
     assert_all_answered(&told);
@@ -184,9 +184,10 @@ fn only_signals_that_end_a_run_end_it() {
         "2147483647",
         "-2147483648",
     ] {
-        assert_told(&told, &format!("signal {value}"), "done 0");
+        assert_told(&told, &format!("signal {value}"), "done 1");
     }
-    assert_told(&told, "a flood", "done 0");
+    assert_told(&told, "a flood", "done 1");
+    assert_told(&told, "garbage", "done 1");
     // Interrupted, or an internal error if the second one came in time; not the end of the program.
     let two = told.iter().find(|line| line.starts_with("two done"));
     assert!(two.is_some_and(|line| line != "two done 0"), "{two:?}");
