@@ -15,17 +15,17 @@ use crate::report::KillReason;
 use crate::sys::priority::Urgent;
 use crate::sys::process;
 
-/// A look that takes more than this is none for a keeper that goes before everybody else: the program has very many
-/// threads, on purpose perhaps.
+/// The longest look, in CPU time, that a keeper at real-time priority may take. A longer one means
+/// that the program has very many threads, perhaps on purpose.
 const URGENT_LOOK: Duration = Duration::from_micros(500);
 
-/// A keeper that is woken up so late at real-time priority is held up by that priority: the budget of
-/// its group is used up, or others have a higher one. An ordinary priority gets it on then.
+/// A keeper that wakes up this late at real-time priority is held up by that priority: the budget
+/// of its group is used up, or others have a higher one. An ordinary priority helps it then.
 const LATE: Duration = Duration::from_millis(50);
 
 impl Keeper<'_> {
-    /// Does what a transition asks for, and tells what it found if it was to find something; the error is
-    /// the message of the failure.
+    /// Does what a transition asks for. Returns what it found, if it was to find something; the
+    /// error is the message of the failure.
     pub(super) fn act(&mut self, action: Action) -> Result<Option<Event>, String> {
         match action {
             Action::LookForTraces => return Ok(Some(Event::Traced(self.traces()))),
@@ -75,8 +75,8 @@ impl Keeper<'_> {
         Ok(())
     }
 
-    /// From now on the keeper does not wait for programs that keep all CPUs busy, for up to 10 ms each time, which
-    /// they would use beyond their limits.
+    /// Goes to real-time priority: otherwise the keeper waits up to 10 ms for programs that keep
+    /// all CPUs busy, and they use that time beyond their limits.
     fn hurry(&mut self) {
         match Urgent::begin() {
             Ok(urgent) => self.urgent = urgent,
@@ -122,7 +122,7 @@ impl Keeper<'_> {
         let now = Moment::now().ok();
         let late = now.zip(self.look_at).map(|(now, due)| now.since(due));
         let is_late = late.is_some_and(|late| late > LATE);
-        // Not the time on the clock, in which it may have waited for its turn.
+        // CPU time, not the time on the clock: the keeper may have waited for its turn.
         let before = own_cpu_time();
         let used = match self.figures.cpu_time_so_far(self.cgroups.leaf()) {
             Ok(Some(used)) => used,
@@ -148,14 +148,13 @@ impl Keeper<'_> {
         self.cpu_look.set_at(moment)
     }
 
-    /// A time limit was passed. The kernel may have killed the program before, whose end is then what is
-    /// heard next.
+    /// A time limit was passed, perhaps by a program that the kernel had already killed.
     fn exceeded(&self, reason: KillReason) -> Event {
         Event::Exceeded(reason, self.shortage())
     }
 
-    /// Kills all of the program: the leaf at one stroke; without one, the main process, after whose end
-    /// init kills the rest.
+    /// Kills the whole leaf at once. Without a leaf it kills the main process, and init kills the
+    /// rest.
     fn kill_program(&mut self) -> Result<(), String> {
         let timer = |errno| chain(&cannot("set a timer")(errno));
         self.deadline.set_after(KILL_PATIENCE).map_err(timer)?;
@@ -181,7 +180,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// Returns when init, and with it everything in its PID namespace, is dead.
+    /// Kills init and everything in its PID namespace, and returns when they are dead.
     fn kill_init(&mut self) -> Result<(), KeeperError> {
         self.cgroups.part_with(&self.init);
         match process::send_signal(self.init.pidfd.as_fd(), libc::SIGKILL) {
@@ -193,7 +192,7 @@ impl Keeper<'_> {
     }
 }
 
-/// The CPU time of the keeper; zero where it cannot be had, so that looks are not rare.
+/// The CPU time of the keeper; zero where it cannot be read, so that looks do not become rare.
 fn own_cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }

@@ -18,7 +18,7 @@ impl Keeper<'_> {
         }
     }
 
-    /// The lack of memory for which the kernel has killed a process of the program. The figures that
+    /// The lack of memory for which the kernel has killed a process of the program. Figures that
     /// are reported have the last word.
     pub(super) fn shortage(&self) -> Option<Shortage> {
         let reported = self.figures.usage().map(|usage| usage.leaf);
@@ -33,8 +33,8 @@ impl Keeper<'_> {
         }
     }
 
-    /// Asks whether systemd is killing the whole scope, of which the program may have been the first to
-    /// die. Without an answer nothing is known of that.
+    /// Asks whether systemd is killing the whole scope, of which the program may have died first.
+    /// An error means that nothing is known.
     pub(super) fn ask_systemd(&mut self) -> Option<Event> {
         let unit = self.unit.as_ref()?;
         match StateRequest::start(unit) {

@@ -31,12 +31,12 @@ impl Figures {
         self.ended = Some(moment);
     }
 
-    /// The program never began: it was the sandbox that used what was used.
+    /// Forgets everything: the program never began, so the sandbox used what was used.
     pub(super) fn forget(&mut self) {
         *self = Self::default();
     }
 
-    /// Finds out where the CPU time is to be read from now on; the moment is that of the program's begin.
+    /// Decides where the CPU time is read from now on. Returns the moment when the program began.
     pub(super) fn watch(
         &mut self,
         leaf: Option<&Leaf>,
@@ -49,7 +49,7 @@ impl Figures {
         Ok(moment)
     }
 
-    /// The CPU time of the program until now. `None` when its process has gone and its end will tell.
+    /// The CPU time of the program until now. `None` when its process has gone: its end will tell.
     pub(super) fn cpu_time_so_far(
         &self,
         leaf: Option<&Leaf>,
@@ -60,8 +60,8 @@ impl Figures {
         }
     }
 
-    /// Reads every figure, while init holds the cgroups. `processes` is what init knows of all processes
-    /// that were waited for.
+    /// Reads every figure, while init keeps the cgroups alive. `processes` is the usage of all
+    /// processes that init knows to have been waited for.
     pub(super) fn read(
         &mut self,
         leaf: Option<&Leaf>,

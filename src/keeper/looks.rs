@@ -1,19 +1,19 @@
-//! When to look at a clock that no timer watches: the CPU time of the program.
+//! Decides when to look at a clock that no timer watches: the CPU time of the program.
 
 use std::time::Duration;
 
-/// Between two looks there is at least this much, however little of the budget is left.
+/// The shortest pause between two looks, however little of the budget is left.
 const SHORTEST: Duration = Duration::from_micros(500);
 
-/// A program that sleeps just below its limit is looked at less and less often, down to once in this time. When it
-/// wakes up it goes beyond its limit by no more than that for each CPU.
+/// The longest pause for a program that sleeps just below its limit. When it wakes up, it exceeds
+/// the limit by no more than this on each CPU.
 const LAZIEST: Duration = Duration::from_millis(4);
 
-/// A look takes the longer the more threads there are. Between two of them there is this many times as much, so that
-/// no program makes the keeper busy,
+/// How many times as long as a look the pause after it is. Looks take longer with more threads, and
+/// no program may keep the keeper busy with them.
 const REST: u32 = 4;
 
-/// but no more than this.
+/// The longest pause that an expensive look can cause.
 const LONGEST_REST: Duration = Duration::from_millis(40);
 
 /// What was seen last.
@@ -25,8 +25,8 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    /// The time until the next look: not before `parallel` CPUs, all busy, can have used up what is left. The look
-    /// that found out what was `used` took `cost` of the keeper's CPU time.
+    /// The time until the next look: the earliest moment at which `parallel` busy CPUs can have
+    /// used up the rest. The look that saw `used` cost the keeper `cost` of CPU time.
     pub(super) fn next(
         &mut self,
         used: Duration,

@@ -17,12 +17,12 @@ use crate::sys::process::ResourceUsage;
 pub(super) enum Meter {
     /// From the leaf: every process that ever was in it.
     Leaf {
-        /// What the program's process had used before it began: all that the leaf counted until then.
+        /// What the program's process had used before it began, which the leaf has counted as well.
         before: CpuTime,
     },
     /// From the program's main process and the children that it waited for, as isolate does without
-    /// control groups. What escapes this is in the figure at the end, when init has reaped everything; what a program
-    /// that ignores SIGCHLD has run is in neither.
+    /// control groups. What escapes this is in the figure at the end, when init has reaped
+    /// everything; what a program that ignores SIGCHLD has run is in neither.
     Process {
         /// In the keeper's PID namespace; `None` when it has gone already.
         pid: Option<Pid>,
@@ -84,13 +84,15 @@ impl Meter {
     }
 }
 
-/// How many threads are looked at: with more of them, each has run only a little since the kernel counted last.
+/// How many threads are looked at. With more of them, each has run only briefly since the kernel
+/// counted last.
 const SETTLED: usize = 256;
 
-/// Brings the count of running threads up to this moment. The kernel does so when something happens on their
-/// CPU, or at its ticks: cpu.stat and a process's clock are up to a tick (4 ms with HZ=250) behind for each
-/// CPU. So this process goes to each of these CPUs once; that it wakes up there is what makes the kernel count
-/// (kernel/sched/fair.c, check_preempt_wakeup: update_curr). Where it may not go, the count stays behind.
+/// Brings the count of running threads up to this moment. The kernel updates it at events and at
+/// ticks, so cpu.stat and process clocks are up to a tick (4 ms with HZ=250) behind for each CPU.
+/// Waking up on such a CPU makes the kernel count (kernel/sched/fair.c, check_preempt_wakeup:
+/// update_curr), so this process visits each of them once. Where it may not go, the count stays
+/// behind.
 fn settle(threads: impl IntoIterator<Item = i32>) {
     let mut cpus: Vec<usize> = threads
         .into_iter()
@@ -112,8 +114,8 @@ fn settle(threads: impl IntoIterator<Item = i32>) {
     sched_setaffinity(own, &before).ok();
 }
 
-/// The CPU that a thread is running on, from its line in /proc/PID/stat: state and processor, fields 3 and 39
-/// (proc_pid_stat(5)). `None` when it is not running.
+/// The CPU that a thread is running on, from its line in /proc/PID/stat: fields 3 (state) and 39
+/// (processor) of proc_pid_stat(5). `None` when it is not running.
 fn running_on(stat: &str) -> Option<usize> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
@@ -138,7 +140,8 @@ fn cpu_time(usage: &ResourceUsage) -> CpuTime {
     }
 }
 
-/// The number of a process in our PID namespace, from the line `Pid:` of its pidfd's fdinfo (proc(5)).
+/// The number of a process in our PID namespace, from the line `Pid:` in the fdinfo of its pidfd
+/// (proc(5)).
 fn pid_of(pidfd: BorrowedFd<'_>) -> Option<Pid> {
     let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
     let number: i32 = text

@@ -1,7 +1,7 @@
 //! The keeper: supervises one run from outside, in one thread and one poll loop.
 //!
-//! [`phase`] decides, [`actions`] does. Every wait of a run is in [`Keeper::wait`]: for init and the
-//! program, for systemd, for deadlines and for signals.
+//! [`phase`] decides, [`actions`] does. Every wait of a run is in [`Keeper::wait`]: for init and
+//! the program, for systemd, for deadlines and for signals.
 
 mod actions;
 mod causes;
@@ -46,7 +46,7 @@ const KILL_PATIENCE: Duration = Duration::from_secs(10);
 const TOO_BUSY: &str = "the keeper was busy at real-time priority for too long without a pause, which should not \
                         happen; please report it";
 
-/// The keeper itself could not go on: the run is over, and what it left dies with init.
+/// The keeper itself could not go on. The run is over, and its processes die with init.
 #[derive(Debug)]
 pub(crate) struct KeeperError {
     what: &'static str,
@@ -86,8 +86,8 @@ pub(crate) enum CgroupState {
 }
 
 impl CgroupState {
-    /// Comes before the end of init. While systemd may be about to move it, it must not be killed, but ends by itself, for
-    /// which this waits.
+    /// Prepares the end of init. A process that systemd is about to move must not be killed, so
+    /// init is told to end by itself, and this waits for it.
     pub(crate) fn part_with(&mut self, init: &Init) {
         if let Self::Requested(request, None) = self {
             if request.is_under_way() {
@@ -131,20 +131,21 @@ struct Keeper<'a> {
     /// Whether init or the program can still be heard.
     hears_init: bool,
     cgroups: CgroupState,
-    /// The unit of the run's scope, and the question whether systemd is stopping it.
+    /// The unit of the run's scope.
     unit: Option<String>,
+    /// The question whether systemd is stopping that unit.
     question: Option<StateRequest>,
     stages: Stages,
     signals: &'a Signals<'a>,
-    /// Where it is said whether the caller may run it, until that has been said.
+    /// The authority that says whether the caller may run the program, until it has said so.
     permission: Option<&'a RefCell<Authority>>,
-    /// The patience with the set-up, then the wall limit, then the patience with a kill.
+    /// In turn: the patience with the set-up, the wall limit, and the patience with a kill.
     deadline: Timer,
     cpu_look: Timer,
     /// When that timer is to report.
     look_at: Option<Moment>,
     looks: Looks,
-    /// While limits are watched.
+    /// Real-time priority, while limits are watched.
     urgent: Option<Urgent>,
     program: Option<OwnedFd>,
     figures: Figures,
@@ -225,8 +226,8 @@ pub(crate) fn supervise(
 }
 
 /// What the keeper waits for, in the order of importance: a program that has ended by itself is not
-/// killed for a deadline that passed in the same moment, and init has gone only when all that it had
-/// to say was heard.
+/// killed for a deadline that passed in the same moment, and init has gone only when all that it
+/// had to say was heard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Init,
@@ -276,8 +277,8 @@ impl Keeper<'_> {
         }
     }
 
-    /// The source that has a message on the bus which was read while another one listened there. This
-    /// comes before everything else, and only while no program runs.
+    /// The source that has a message on the bus which another listener has read. It comes before
+    /// everything else, and only while no program runs.
     fn has_mail(&self) -> Option<Source> {
         let permission = self.permission.map(RefCell::borrow);
         if permission.is_some_and(|authority| authority.has_mail()) {
@@ -314,7 +315,7 @@ impl Keeper<'_> {
 
     fn take_signal(&mut self) -> Result<Option<Event>, KeeperError> {
         let signal = self.signals.take().map_err(cannot("read signals"))?;
-        // Whoever sends many of them shall not keep a CPU from everybody else.
+        // A sender of many signals must not keep a CPU from everybody else.
         let was_urgent = self.urgent.take().is_some();
         Ok(signal.and_then(|signal| match signal {
             Received::Interrupt(number) => Some(Event::Kill(KillReason::Interrupted(number))),
@@ -325,8 +326,8 @@ impl Keeper<'_> {
         }))
     }
 
-    /// Goes to the next phase and does what is to be done on the way. What is found or fails there is
-    /// an event of its own.
+    /// Goes to the next phase and does what the transition asks for. Findings and failures on the
+    /// way are events of their own.
     fn step(&mut self, phase: Phase, event: Event) -> Phase {
         log::debug!("{phase:?}: {event:?}");
         let (phase, action) = phase::next(phase, event);
@@ -379,7 +380,8 @@ impl Keeper<'_> {
             }
         })
     }
-    /// The event of figures that could not be read: where the leaf is gone, its end explains that better.
+    /// The event for figures that could not be read. Where the leaf is gone, that is the better
+    /// explanation.
     fn unread(&self, message: String) -> Event {
         if self.cgroups.leaf().is_none_or(Leaf::is_there) {
             Event::Failed(message)

@@ -1,4 +1,4 @@
-//! What has to come before the program may start: the scope from systemd, the permission from polkit.
+//! What must arrive before the program starts: the scope from systemd, the permission from polkit.
 
 use super::phase::Event;
 use super::{CgroupState, Keeper};
@@ -7,7 +7,7 @@ use crate::clock::Moment;
 use crate::error::chain;
 
 impl Keeper<'_> {
-    /// Hears systemd, and sets up the cgroups in the scope once it is there.
+    /// Hears systemd, and sets up the cgroups in the scope once the scope is there.
     pub(super) fn take_scope(&mut self) -> Option<Event> {
         let CgroupState::Requested(request, holder) = &mut self.cgroups else {
             return None;

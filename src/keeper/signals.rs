@@ -1,5 +1,5 @@
-//! Signals to the keeper, as descriptors in the poll loop: they are blocked, never handled. A caller who comes by the
-//! broker sends theirs over a [`Line`].
+//! Signals to the keeper, as descriptors in its poll loop: they are blocked, never handled. A
+//! caller that comes by the broker sends signals over a line.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,8 +10,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::caller::{FATAL, INTERRUPT, Line};
 use crate::sys::process;
 
-/// The kernel sends it to a thread that is at real-time priority and has run for longer than its
-/// RLIMIT_RTTIME without waiting for anything (setrlimit(2)), and to one above its RLIMIT_CPU.
+/// The signal for a thread at real-time priority that has run for its RLIMIT_RTTIME without waiting
+/// (setrlimit(2)). A thread above its RLIMIT_CPU gets it, too.
 const TOO_BUSY: Signal = Signal::SIGXCPU;
 
 /// A signal that was sent to the keeper.
@@ -25,7 +25,7 @@ pub(super) enum Received {
     TooBusy,
 }
 
-/// The signals of this process, taken over for as long as it lives, and those of a caller who is another one.
+/// The signals of this process, for as long as it lives, and those of a caller in another process.
 #[derive(Debug)]
 pub(crate) struct Signals<'a> {
     own: SignalFd,
@@ -33,16 +33,16 @@ pub(crate) struct Signals<'a> {
 }
 
 impl<'a> Signals<'a> {
-    /// Blocks all signals for this thread, and so for all processes that it makes. Those that are not looked at
-    /// are held back: a keeper that dies of an alarm which the caller had set, or is stopped by a key, leaves
-    /// a box with the program's files in it and limits that nobody watches.
+    /// Blocks all signals for this thread and the processes that it makes, also those that nobody
+    /// reads. A keeper that an alarm of the caller's kills, or a key stops, would leave a box with
+    /// files of the program and limits that nobody watches.
     pub(crate) fn take_over(line: Option<&'a Line>) -> nix::Result<Self> {
         let own = watch(&[TOO_BUSY])?;
         Ok(Self { own, line })
     }
 
-    /// Holds back what would end the process for a result that cannot be written: a file above the caller's
-    /// own limit is an error to be told, not a death.
+    /// Blocks the signal for writing above the caller's file size limit: a result that cannot be
+    /// written is an error to be told, not a death.
     pub(crate) fn hold_back_write_errors() -> nix::Result<()> {
         SigSet::from(Signal::SIGXFSZ).thread_block()
     }
@@ -85,7 +85,8 @@ fn is_among(number: i32, signals: &[Signal]) -> bool {
     signals.iter().any(|signal| *signal as i32 == number)
 }
 
-/// Blocks all signals for this thread, and makes a descriptor for those that end a run, and for `more`.
+/// Blocks all signals for this thread, and makes a descriptor for those that end a run and for
+/// `more`.
 pub(crate) fn watch(more: &[Signal]) -> nix::Result<SignalFd> {
     process::wait_for_children();
     let watched: SigSet = [&INTERRUPT[..], &FATAL, more]

@@ -1,4 +1,4 @@
-//! On which CPUs keeper and init are while the sandbox is built: sched_setaffinity(2).
+//! The CPUs of keeper and init while the sandbox is built: sched_setaffinity(2).
 
 use std::io;
 use std::sync::OnceLock;
@@ -18,10 +18,11 @@ pub(super) enum Cpu {
     Any,
 }
 
-/// Keeps the calling thread, and children that it makes, on the CPU where it is, until [`leave_cpu`].
+/// Keeps the calling thread, and children that it makes, on the CPU where it is, until
+/// [`leave_cpu`].
 ///
-/// Not where the thread may not run on every CPU: whose choice that was, a user's or their cgroup's, cannot be told, so
-/// what to go back to is not known.
+/// A thread that may not run on every CPU is left alone: whether its user or its cgroup decided
+/// that is unknown, and so is what to go back to.
 pub(super) fn stay_on_cpu() -> Cpu {
     let stay = || -> nix::Result<bool> {
         let allowed = sched_getaffinity(OWN)?;
@@ -34,8 +35,8 @@ pub(super) fn stay_on_cpu() -> Cpu {
         sched_setaffinity(OWN, &here)?;
         Ok(true)
     };
-    // musl counts those that the thread may run on. An error: more CPUs than fit in a set (1024), or one that went offline
-    // just now.
+    // musl counts only the CPUs of the thread. An error means more CPUs than a set holds (1024), or
+    // one that has just gone offline.
     if cfg!(target_env = "gnu") && stay().unwrap_or(false) {
         Cpu::Keepers
     } else {
@@ -43,7 +44,8 @@ pub(super) fn stay_on_cpu() -> Cpu {
     }
 }
 
-/// How many CPUs are online. Looked up once: libc reads a file for that, before systemd is asked.
+/// How many CPUs are online. This is looked up once, before systemd is asked, because libc reads a
+/// file for it.
 pub(crate) fn online_cpus() -> nix::Result<usize> {
     static ONLINE: OnceLock<usize> = OnceLock::new();
     if let Some(known) = ONLINE.get() {

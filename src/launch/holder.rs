@@ -1,4 +1,4 @@
-//! A process that keeps a scope for a run that is still to come: systemd makes none without a process.
+//! A process that keeps a scope for a later run, because systemd makes no scope without a process.
 
 use std::ffi::CStr;
 use std::io;
@@ -11,18 +11,20 @@ use super::whereabouts::Whereabouts;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
 
-/// What it is called in a list of processes.
+/// The name of a holder in a list of processes.
 const NAME: &CStr = c"isolate-holder";
 
-/// How long it waits to be moved before it ends all the same: what was asked may not have been sent, or was refused.
+/// How long a holder waits to be moved before it ends: the request may not have been sent, or was
+/// refused.
 const MOVE_PATIENCE: Duration = Duration::from_secs(6);
 
-/// The process, as its keeper has it. When this is dropped, or the keeper dies, it ends as soon as it was moved.
+/// A holder, as its keeper has it. When this is dropped or the keeper dies, the process ends as
+/// soon as it was moved.
 #[derive(Debug)]
 pub(crate) struct Holder {
     pid: i32,
     pidfd: OwnedFd,
-    /// Nothing is sent over it: its end is the word.
+    /// Nothing is sent over it; closing it is the message.
     _socket: OwnedFd,
 }
 
@@ -60,13 +62,13 @@ impl Holder {
         process::reap(self.pidfd.as_fd())
     }
 
-    /// Has it end when it was moved; its descriptor, to be waited for. That may take as long as processes of its slice have
-    /// to wait for a CPU.
+    /// Tells the holder to end once it was moved, and returns the descriptor to wait on. The wait
+    /// may be as long as processes of the slice wait for a CPU.
     pub(crate) fn let_go(self) -> OwnedFd {
         self.pidfd
     }
 
-    /// Ends it at once, and waits for that: only when it was moved.
+    /// Kills a holder that was moved, and waits for its end.
     pub(crate) fn end(self) {
         // It may have ended.
         process::send_signal(self.pidfd.as_fd(), libc::SIGKILL).ok();
@@ -74,10 +76,10 @@ impl Holder {
     }
 }
 
-/// The life of a holder. Nothing of it can be told to anybody.
+/// The life of a holder, which can tell nobody about its failures.
 fn hold(keeper: BorrowedFd<'_>, keeper_pid: u32) {
     prctl::set_name(NAME).ok();
-    // What its keeper has open would stay open.
+    // Otherwise the open descriptors of its keeper would stay open.
     if process::close_all_but(&[], keeper).is_err() {
         return;
     }

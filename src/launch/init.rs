@@ -42,8 +42,8 @@ pub(crate) struct InitSetup<'a> {
     pub(crate) namespaces: Option<Namespaces>,
     /// The system calls that the program is refused.
     pub(crate) syscalls: SyscallSet,
-    /// After this time the program is killed without the keeper, which is to do so before but may have been stopped: by
-    /// init, and by a timer of the program's process as long as init stands still for that.
+    /// After this time the program is killed without the keeper, which may have been stopped. init
+    /// does that, or a timer of the program's process while init stands still.
     pub(crate) patience: Option<Duration>,
     /// The lock of the box: held until init dies, also when the keeper has died before.
     pub(crate) lock: OwnedFd,
@@ -53,8 +53,8 @@ pub(crate) struct InitSetup<'a> {
     pub(crate) program: ProgramSetup<'a>,
 }
 
-/// How long init waits to be moved before it ends all the same: its keeper waits for that end, and so does whoever wants the
-/// box.
+/// How long init waits to be moved before it ends anyway: its keeper and the next user of the box
+/// wait for that.
 const MOVE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Who may move init into another cgroup besides the keeper.
@@ -90,7 +90,7 @@ pub(super) fn run(setup: &InitSetup<'_>, keeper: &OwnedFd, mover: Mover, cpu: Cp
     process::exit_now(code)
 }
 
-/// Takes what is in `unmoved` when init has been moved.
+/// Builds the sandbox, runs the program and reaps. `unmoved` is taken when init has been moved.
 fn live(
     setup: &InitSetup<'_>,
     keeper: BorrowedFd<'_>,
@@ -147,7 +147,8 @@ fn live(
     })
     .map_err(StepFailure::at(Step::CloneProgram))?;
     drop(leaf);
-    // The keeper saw init moved before it said Go. Closed here, since everything is closed next: not twice.
+    // The keeper has seen that init was moved before it said Go. Everything is closed next, so this
+    // is closed here, not twice.
     *unmoved = None;
     retire(setup, keeper)?;
     let now = Moment::now().map_err(StepFailure::at(Step::Wait))?;
@@ -170,9 +171,9 @@ fn live(
     Ok(())
 }
 
-/// Lets go of everything but the socket: a pipe of the caller's must see its end when the program
-/// closes it (so long as it has not begun, for a FIFO that nobody opens at the other end, init has that as well), and init
-/// needs no more rights than to kill.
+/// Closes everything but the socket and the lock, and keeps no right but to kill. A pipe of the
+/// caller's then ends when the program closes it. While the program waits for a FIFO that nobody
+/// opens, init still holds the pipe.
 fn retire(setup: &InitSetup<'_>, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     nix::unistd::dup2_stdin(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
     nix::unistd::dup2_stdout(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
@@ -189,9 +190,9 @@ enum Source {
     ChildEnded,
 }
 
-/// Reaps orphans until the process `pid` itself has ended; kills it, and all others, at the deadline.
+/// Reaps orphans until the process `pid` itself has ended; at the deadline it kills all processes.
 fn reap_until(pid: i32, deadline: Option<Moment>) -> io::Result<Exit> {
-    // Blocked, so that one that comes between a look and the wait for the next is not lost.
+    // Blocked, so that no signal is lost between a look and the wait for the next.
     let child_ended = SigSet::from(Signal::SIGCHLD);
     child_ended.thread_block()?;
     let ended = SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
@@ -216,7 +217,7 @@ fn reap_until(pid: i32, deadline: Option<Moment>) -> io::Result<Exit> {
                 kill_all()?;
             }
             Some(Source::ChildEnded) => {
-                // All that it has to tell is told by the next looks.
+                // The next looks find everything that it stands for.
                 ended.read_signal()?;
             }
             None => {}

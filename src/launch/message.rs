@@ -1,7 +1,8 @@
 //! What the keeper, init and the program's process say to each other, and when.
 //!
-//! All three share one `SOCK_SEQPACKET` pair: the keeper has one end; init and, until its execve, the
-//! program's process have the other. Messages are encoded by postcard, in fewer than [`SIZE`] bytes.
+//! All three share one `SOCK_SEQPACKET` pair: the keeper has one end; init and, until its execve,
+//! the program's process have the other. Messages are encoded by postcard, in fewer than [`SIZE`]
+//! bytes.
 //!
 //! ```text
 //! keeper ──▶ init      Begin                     build the sandbox: systemd was asked for the scope, if it is to make one
@@ -18,8 +19,8 @@
 //! any ──▶ keeper       Failed                    a step of the set-up did not work; nothing else follows
 //! ```
 //!
-//! Of the two that share an end init alone reads it, but for `Permitted` after `Go`: that the program's process waits
-//! for, while init stands still.
+//! init alone reads the shared end, except for `Permitted` after `Go`: the program's process waits
+//! for that while init stands still.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -43,7 +44,7 @@ pub(crate) enum ToKeeper {
     RootBuilt,
     /// The program's process exists; its pidfd comes along.
     Started,
-    /// The program's process is about to open its redirections and to become the program: what it has used
+    /// The program's process is about to open its redirections and to become the program. Its usage
     /// so far is not the program's, and the clock starts at this moment.
     Begun(ResourceUsage, Moment),
     /// The program's main process has ended, at this moment.
@@ -126,8 +127,9 @@ impl FromKeeper {
         receive(socket)
     }
 
-    /// Receives a message that has no descriptor; `None` when the keeper is gone. Allocates nothing:
-    /// the address space of the process that is about to become the program may be limited.
+    /// Receives a message that has no descriptor; `None` when the keeper is gone. Allocates
+    /// nothing: the address space of the process that is about to become the program may be
+    /// limited.
     pub(super) fn receive_alone(socket: BorrowedFd<'_>) -> io::Result<Option<Self>> {
         let mut bytes = [0_u8; SIZE];
         let length = socket::receive_alone(socket, &mut bytes)?;

@@ -1,5 +1,5 @@
-//! From a decided run to a program that runs: init is cloned here; [`init`], [`root`] and [`program`]
-//! are what happens on the other side.
+//! From a decided run to a program that runs: init is cloned here; [`init`], [`root`] and
+//! [`program`] are what happens on the other side.
 //!
 //! ```text
 //! keeper ── clone: mount, PID namespaces ──▶ init ── clone into the leaf ──▶ program: cgroup namespace
@@ -52,7 +52,7 @@ pub(crate) struct Init {
 pub(crate) const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Init {
-    /// Tells it to build the sandbox. That it is gone already is for the keeper to find.
+    /// Tells init to build the sandbox. The keeper finds out later if init is gone already.
     pub(crate) fn begin(&self) -> io::Result<()> {
         match message::FromKeeper::Begin.send(self.socket.as_fd(), None) {
             Err(error) if error.raw_os_error() == Some(libc::EPIPE) => Ok(()),
@@ -67,7 +67,7 @@ impl Init {
         Ok(())
     }
 
-    /// Tells it to end, which it does when systemd has moved it, see [`init`].
+    /// Tells init to end, which it does once systemd has moved it, see [`init`].
     pub(crate) fn let_go(&self) {
         let told = message::FromKeeper::Leave.send(self.socket.as_fd(), None);
         log::debug!("init is let go: {told:?}");
@@ -75,8 +75,8 @@ impl Init {
 }
 
 impl Drop for Init {
-    /// Whatever went wrong: nothing of the run is left when its init is given up. Neither call does
-    /// anything when init has ended and was waited for.
+    /// Leaves nothing of the run alive, whatever went wrong. Neither call does anything when init
+    /// has ended and was waited for.
     fn drop(&mut self) {
         drop(process::send_signal(self.pidfd.as_fd(), libc::SIGKILL));
         drop(self.wait());
@@ -86,32 +86,33 @@ impl Drop for Init {
 /// The control group of a new init.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Home<'a> {
-    /// It is there already: init is cloned into it.
+    /// It exists already, and init is cloned into it.
     Made(BorrowedFd<'a>),
     /// systemd will move init into a scope.
     Scope,
-    /// The keeper will, when systemd has made the scope around a [`Holder`].
+    /// The keeper will move init, when systemd has made the scope around a [`Holder`].
     HeldScope,
     /// init stays where its keeper is.
     Keepers,
 }
 
-/// Clones init into its namespaces and, where the cgroup is there already, into that. It builds the sandbox when it is
-/// told to ([`Init::begin`]) and then waits for [`message::FromKeeper::Go`].
+/// Clones init into its namespaces and, where the cgroup exists already, into that. init builds the
+/// sandbox when it is told to ([`Init::begin`]), and then waits for [`message::FromKeeper::Go`].
 ///
-/// Only the mount and PID namespaces come with the clone, for which the keeper waits; init makes the
-/// others itself, while the keeper talks to systemd, or enters those that were made ahead ([`Namespaces`]).
+/// The clone makes only the mount and PID namespaces, because the keeper waits for it. init makes
+/// the others itself while the keeper talks to systemd, or enters prepared ones ([`Namespaces`]).
 ///
-/// There is no cgroup namespace among them: with `nsdelegate`, a process in one could not clone into
-/// a leaf outside of it, and init may be moved to its scope only later. The program gets its own.
+/// The program gets its own cgroup namespace later. With `nsdelegate` a process in one could not
+/// clone into a leaf outside of it, and init may move to its scope only later.
 ///
 /// The calling process must have one thread only.
 pub(crate) fn spawn(setup: &InitSetup<'_>, home: Home<'_>) -> io::Result<Init> {
     let (keeper, init) = socket::pair()?;
     let keeper_pid = std::process::id();
     let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
-    // While init builds the sandbox, it stays on the CPU of the keeper, which mostly waits meanwhile. Elsewhere it would be
-    // in the way of the bus and systemd, which the kernel wakes where they were the last time, idle CPUs or not.
+    // While init builds the sandbox, it stays on the CPU of the keeper, which mostly waits. On
+    // another CPU it would be in the way of the bus and systemd: the kernel wakes them where they
+    // ran last, even if other CPUs are idle.
     let cpu = match home {
         Home::Scope | Home::HeldScope => affinity::stay_on_cpu(),
         Home::Made(_) | Home::Keepers => Cpu::Any,

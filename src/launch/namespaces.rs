@@ -1,5 +1,5 @@
-//! The namespaces of a run besides its mount and PID namespaces: made by init, or ahead of a request that is still to
-//! come. A network namespace takes as long to make as all the rest of the sandbox.
+//! The namespaces of a run besides its mount and PID namespaces. init makes them, or a keeper makes
+//! them ahead of its request: a network namespace takes as long as the rest of the sandbox.
 
 use std::fs::File;
 use std::io;
@@ -17,7 +17,7 @@ const HOST_NAME: &str = "isolate";
 const NETWORK: CloneFlags = CloneFlags::CLONE_NEWNET;
 const ALWAYS: CloneFlags = CloneFlags::CLONE_NEWIPC.union(CloneFlags::CLONE_NEWUTS);
 
-/// Where a process finds its own (namespaces(7)).
+/// The paths of a process's own namespaces (namespaces(7)).
 const OF_THIS_PROCESS: [(CloneFlags, &str); 3] = [
     (CloneFlags::CLONE_NEWIPC, "/proc/self/ns/ipc"),
     (CloneFlags::CLONE_NEWUTS, "/proc/self/ns/uts"),
@@ -33,14 +33,14 @@ pub(crate) enum Network {
     Hosts,
 }
 
-/// Namespaces of each kind. They live as long as a process is in them or one of these descriptors is open.
+/// Namespaces of each kind. They live as long as a process is in them or a descriptor is open.
 #[derive(Debug)]
 pub(crate) struct Namespaces([(CloneFlags, File); 3]);
 
 impl Namespaces {
-    /// Makes new ones, ready for a run, and returns to those in which this process was; `None` where none can be had, of
-    /// which init will tell. The process must have one thread only, and after an error must not go on: nobody knows where
-    /// it is.
+    /// Makes new namespaces and returns to the old ones; `None` where none can be made, which init
+    /// will report. The process must have one thread, and must end after an error: nobody knows
+    /// which namespaces it is in then.
     pub(crate) fn ahead() -> io::Result<Option<Self>> {
         let Ok(before) = Self::of_this_process() else {
             return Ok(None);
@@ -57,7 +57,7 @@ impl Namespaces {
         Ok(Self([ipc?, uts?, network?]))
     }
 
-    /// Moves this process there; it keeps its network unless it is to have its own.
+    /// Moves this process into them. It keeps its network unless it is to have its own.
     pub(super) fn enter(&self, network: Network) -> Result<(), StepFailure> {
         self.join(kinds(network))
             .map_err(StepFailure::at(Step::Namespaces))
@@ -69,7 +69,7 @@ impl Namespaces {
     }
 }
 
-/// Makes new ones around this process; it keeps its network unless it is to have its own.
+/// Moves this process into new namespaces. It keeps its network unless it is to have its own.
 pub(super) fn make(network: Network) -> Result<(), StepFailure> {
     unshare(kinds(network)).map_err(StepFailure::at(Step::Namespaces))?;
     sethostname(HOST_NAME).map_err(StepFailure::at(Step::HostName))?;

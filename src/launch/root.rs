@@ -56,11 +56,11 @@ pub(super) fn build(mounts: &[Option<Mount>], may_have_users: bool) -> Result<()
     };
     mount::change(here, c"/", private).map_err(StepFailure::at(Step::PrivateMounts))?;
     let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-    // A root that the program cannot write to needs room for mount points only.
+    // The program cannot write to the root, so room for mount points is enough.
     let options = [(c"mode", c"755"), (c"size", c"4m"), (c"nr_inodes", c"4096")];
     let root = mount::new_file_system(c"tmpfs", &options, attributes)
         .map_err(StepFailure::at(Step::RootFileSystem))?;
-    // The target is where we are going to be anyway; the mount namespace is our own.
+    // init changes to this root anyway, and the mount namespace is its own.
     mount::attach(root.as_fd(), here, c"/").map_err(StepFailure::at(Step::RootFileSystem))?;
     for (index, mount) in mounts
         .iter()
@@ -86,7 +86,7 @@ pub(super) fn build(mounts: &[Option<Mount>], may_have_users: bool) -> Result<()
     };
     mount::change(root.as_fd(), c"", seal).map_err(StepFailure::at(Step::SealRoot))?;
     fchdir(&first).map_err(StepFailure::at(Step::PivotRoot))?;
-    // With both arguments the same, the old root ends up on top of the new one: pivot_root(2), NOTES.
+    // With two equal arguments the old root ends up on top of the new one: pivot_root(2), NOTES.
     pivot_root(".", ".").map_err(StepFailure::at(Step::PivotRoot))?;
     umount2(".", MntFlags::MNT_DETACH).map_err(StepFailure::at(Step::DetachOldRoot))?;
     if second.is_some() {
@@ -134,7 +134,8 @@ fn attach(root: BorrowedFd<'_>, mounts: &[Option<Mount>], index: usize) -> Resul
         MountSource::FileSystem(kind) => {
             made = make_file_system(*kind)
                 .map_err(StepFailure::at_index(Step::NewFileSystem, index))?;
-            // Nobody untrusted has been in a new file system: later rules may have mount points in it.
+            // A new file system was never writable for the program, so later rules may have mount
+            // points in it.
             if matches!(kind, FileSystem::Tmpfs | FileSystem::Dev) {
                 for later in mounts[index + 1..].iter().flatten() {
                     if let Ok(below) = later.inside.strip_prefix(inside) {
@@ -161,7 +162,8 @@ fn attach(root: BorrowedFd<'_>, mounts: &[Option<Mount>], index: usize) -> Resul
     Ok(())
 }
 
-/// The flags hold for everything in the tree, unlike those of a bind mount that mount(8) makes.
+/// The mount attributes of a rule. They hold for everything in the tree, unlike those of a bind
+/// mount by mount(8).
 fn attributes(source: &MountSource, flags: DirFlags) -> mount::Attributes {
     let is_dev = matches!(
         source,
@@ -180,8 +182,8 @@ fn attributes(source: &MountSource, flags: DirFlags) -> mount::Attributes {
     attributes
 }
 
-/// Opens the place of a mount. Symlinks in trees that were mounted before resolve as they will for the
-/// program: below the new root and nowhere else.
+/// Opens the target of a mount. Symlinks in earlier mounts resolve as they will for the program:
+/// below the new root and nowhere else.
 fn resolve(root: BorrowedFd<'_>, inside: &Path) -> io::Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
@@ -189,8 +191,8 @@ fn resolve(root: BorrowedFd<'_>, inside: &Path) -> io::Result<OwnedFd> {
     Ok(openat2(root, inside, how)?)
 }
 
-/// Makes a directory or an empty file, and the directories above it, in a file system that nobody
-/// untrusted has written to. What is there already stays.
+/// Makes a directory or an empty file, and the directories above it, in a file system that only
+/// trusted code has written to. What exists already stays.
 fn make_mount_point(root: BorrowedFd<'_>, inside: &Path, is_directory: bool) -> io::Result<()> {
     let directories = if is_directory {
         Some(inside)
@@ -240,8 +242,8 @@ const DEVICES: [(&str, &CStr); 6] = [
     ("tty", c"/dev/tty"),
 ];
 
-/// Binds the host's device nodes one by one: mknod(2) is refused in many containers. This comes after
-/// the tmpfs was attached, since Linux before 6.15 mounts nothing in a detached tree.
+/// Binds the host's device nodes one by one: mknod(2) is refused in many containers. This comes
+/// after the tmpfs was attached, since Linux before 6.15 mounts nothing in a detached tree.
 fn bind_devices(root: BorrowedFd<'_>, dev: &Path) -> io::Result<()> {
     for (name, outside) in DEVICES {
         let device = mount::copy_tree_at(outside)?;

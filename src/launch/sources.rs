@@ -1,5 +1,5 @@
-//! What directory rules show, as trees that can be mounted, before anything else happens. What the caller named was
-//! opened with their rights; what the administrator configured is opened here, with ours.
+//! The sources of directory rules, as trees that can be mounted. What the caller named was opened
+//! with the caller's rights; what the administrator configured is opened here, with ours.
 
 use std::fmt;
 use std::io;
@@ -72,8 +72,8 @@ pub(crate) struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// Copies the trees of the sources of all rules; a rule that says `maybe` and has no source becomes `None`, so that
-    /// the rest keep their numbers.
+    /// Copies the trees of all rules. A rule that says `maybe` and has no source becomes `None`, so
+    /// that the others keep their numbers.
     pub(crate) fn copy_trees(self, rules: &[DirRule]) -> Result<Vec<Option<Mount>>, SourceError> {
         rules.iter().map(|rule| copy_tree(rule, self)).collect()
     }
@@ -151,7 +151,7 @@ fn open_host(path: &Path) -> io::Result<OwnedFd> {
     Ok(open(path, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
-/// The program has written in the box: no symlink of its making leads out of it.
+/// Opens a path in the box. The program has written there: none of its symlinks may lead out.
 fn open_in_box(box_dir: &BoxDir, path: &Path) -> io::Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)

@@ -1,4 +1,5 @@
-//! The standard descriptors that a caller hands to a program: none of them leads out of the sandbox.
+//! The standard descriptors that a caller gives to a program, none of which leads out of the
+//! sandbox.
 
 use std::fmt;
 use std::io;
@@ -48,8 +49,8 @@ impl std::error::Error for StandardError {
 
 impl Explained for StandardError {}
 
-/// Refuses directories and paths among the standard descriptors of this process that the program of this
-/// plan is to have. A caller that passes all of its descriptors on has asked for them.
+/// Refuses directories and O_PATH descriptors among the standard descriptors that the program will
+/// inherit. With --inherit-fds the caller has asked for them.
 pub(crate) fn refuse_ways_out(plan: &RunPlan) -> Result<(), StandardError> {
     if plan.inherit_fds {
         return Ok(());

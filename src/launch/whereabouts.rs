@@ -1,7 +1,8 @@
-//! Where a process is that systemd is about to move into a scope.
+//! The cgroup of a process that systemd is about to move into a scope.
 //!
-//! The kernel does not move a process that is ending. systemd would have a scope that never held anybody, and keep it for
-//! ever: it learns that a scope is over when its last process ends. So such a process ends when it was moved.
+//! The kernel does not move a process that is ending. systemd would keep a scope that never held a
+//! process for ever, since it learns that a scope is over when its last process ends. So such a
+//! process ends only after it was moved.
 
 use std::fs::File;
 use std::io;
@@ -17,12 +18,12 @@ pub(super) struct Whereabouts {
 }
 
 impl Whereabouts {
-    /// The keeper, which has this number here, stays where it is. The calling process itself may have been moved before it
-    /// got to this.
+    /// Notes the cgroup of the keeper, which has this number here and stays where it is. The
+    /// calling process itself may have been moved already.
     pub(super) fn beside(keeper_pid: u32) -> io::Result<Self> {
         let file = File::open("/proc/self/cgroup")?;
         let of_keeper = File::open(format!("/proc/{keeper_pid}/cgroup"));
-        // A keeper that is gone already tells nothing.
+        // A keeper that is gone has no cgroup to read.
         let before = of_keeper.and_then(|keeper| Self::read(&keeper));
         let before = before.or_else(|_| Self::read(&file))?;
         Ok(Self { file, before })
@@ -35,7 +36,8 @@ impl Whereabouts {
         Ok(bytes)
     }
 
-    /// Returns when it is another one, cannot be known any more, or after so long a time: systemd may hang.
+    /// Returns when the cgroup has changed, can no longer be read, or after `patience`: systemd may
+    /// hang.
     pub(super) fn wait_for_another(&self, patience: Duration) {
         let begin = Instant::now();
         while begin.elapsed() < patience {
