@@ -18,6 +18,7 @@ use super::affinity::{self, Cpu};
 use super::filter;
 use super::message::{FromKeeper, StepFailure, ToKeeper};
 use super::namespaces::{self, Namespaces, Network};
+use super::ordinary;
 use super::program::{self, Beginning, ProgramSetup};
 use super::root::{self, Mount};
 use super::step::Step;
@@ -102,6 +103,8 @@ fn live(
         // The keeper gives up, or is dead.
         _ => return Ok(()),
     }
+    // Before /proc is another one.
+    ordinary::become_ordinary().map_err(StepFailure::at(Step::Ordinary))?;
     match &setup.namespaces {
         Some(namespaces) => namespaces.enter(setup.network)?,
         None => namespaces::make(setup.network)?,

@@ -14,6 +14,7 @@ mod holder;
 mod init;
 pub(crate) mod message;
 mod namespaces;
+mod ordinary;
 mod program;
 mod root;
 pub(crate) mod sources;

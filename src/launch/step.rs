@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Step {
     /// init: die with the keeper.
     DieWithKeeper,
+    /// init: give up what the program is not to have from the caller.
+    Ordinary,
     /// init: make the other namespaces.
     Namespaces,
     /// init: set the host name.
@@ -96,6 +98,9 @@ impl Step {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::DieWithKeeper => "cannot make init die with the keeper",
+            Self::Ordinary => {
+                "cannot give the program an ordinary priority (CPU, I/O, timers, /proc/self/oom_score_adj)"
+            }
             Self::Namespaces => "cannot make the IPC, UTS and network namespaces of the sandbox",
             Self::HostName => "cannot set the host name of the sandbox",
             Self::Loopback => "cannot bring up the loopback interface of the sandbox",

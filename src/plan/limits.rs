@@ -68,6 +68,9 @@ pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
         // One byte is less than any dump, like none, and also keeps the kernel from piping the program's memory
         // to a handler on the host: core(5), "Piping core dumps to a program".
         (Resource::RLIMIT_CORE, limits.core.0.max(1)),
+        // No program goes before its keeper, or gets back what niceness its caller gave away.
+        (Resource::RLIMIT_RTPRIO, 0),
+        (Resource::RLIMIT_NICE, 0),
     ];
     // The keeper is to kill the program long before this; but a keeper may have been stopped.
     let cpu_kill = Deadlines::of(limits).cpu_kill();
@@ -113,6 +116,8 @@ mod tests {
         assert_eq!(limit(&default, Resource::RLIMIT_NPROC), Some(1));
         assert_eq!(limit(&default, Resource::RLIMIT_CORE), Some(1));
         assert_eq!(limit(&default, Resource::RLIMIT_STACK), Some(RLIM_INFINITY));
+        assert_eq!(limit(&default, Resource::RLIMIT_RTPRIO), Some(0));
+        assert_eq!(limit(&default, Resource::RLIMIT_NICE), Some(0));
         let lifted = plan(
             &["-n0", "-p", "-t0", "-k0", "--core=0", "--run", "a"],
             nowhere(),

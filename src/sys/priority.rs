@@ -30,10 +30,8 @@ impl Urgent {
     ///
     /// EPERM without CAP_SYS_NICE, and where the thread's cgroup has no real-time budget.
     pub(crate) fn begin() -> io::Result<Option<Self>> {
-        // SAFETY: no memory is passed; 0 is the calling thread.
-        let policy = check(c_long::from(unsafe { libc::sched_getscheduler(0) }))? as c_int;
-        let ordinary = [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE];
-        if !ordinary.contains(&(policy & !libc::SCHED_RESET_ON_FORK)) {
+        let policy = policy()?;
+        if !is_ordinary(policy) {
             return Ok(None);
         }
         limit_runtime()?;
@@ -47,6 +45,48 @@ impl Drop for Urgent {
         // Less is always allowed. The nice value was never gone.
         drop(set(self.policy, 0));
     }
+}
+
+/// Gives up a real-time or deadline policy of the calling thread for the ordinary one; any other one stays, and so does
+/// the nice value. Its children do not have such a policy again.
+pub(crate) fn leave_real_time() -> io::Result<()> {
+    if is_ordinary(policy()?) {
+        return Ok(());
+    }
+    set(libc::SCHED_OTHER, 0)
+}
+
+/// ioprio_set(2): the calling thread.
+const IOPRIO_WHO_PROCESS: c_int = 1;
+/// By how many bits the class is above the rest.
+const IOPRIO_CLASS_SHIFT: u32 = 13;
+/// Before everybody else. The default is 0, no class: what the nice value says.
+const IOPRIO_CLASS_RT: c_long = 1;
+
+/// Gives up the real-time I/O class of the calling thread; any other one stays. Where the kernel has no I/O priorities
+/// there is nothing to do.
+pub(crate) fn leave_real_time_io() -> io::Result<()> {
+    // SAFETY: no memory is passed; 0 is the calling thread.
+    let result = check(unsafe { libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0) });
+    match result {
+        Ok(priority) if priority >> IOPRIO_CLASS_SHIFT == IOPRIO_CLASS_RT => {
+            // SAFETY: as above.
+            check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, 0) })
+                .map(drop)
+        }
+        Err(error) if error.raw_os_error() != Some(libc::ENOSYS) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// By how many nanoseconds timers may be late that nobody asked to be exact: what every process has from the kernel.
+const USUAL_TIMER_SLACK: libc::c_ulong = 50_000;
+
+/// Gives that to the calling thread, and to its children.
+pub(crate) fn set_usual_timer_slack() -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    let result = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, USUAL_TIMER_SLACK) };
+    check(c_long::from(result)).map(drop)
 }
 
 /// How nice the calling process is, -20 to 19 (getpriority(2)).
@@ -70,6 +110,19 @@ fn limit_runtime() -> io::Result<()> {
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let (soft, hard) = (soft.min(micros(LONGEST)), hard.min(micros(AT_MOST)));
     Ok(setrlimit(Resource::RLIMIT_RTTIME, soft, hard)?)
+}
+
+/// That of the calling thread, with SCHED_RESET_ON_FORK where it is set.
+fn policy() -> io::Result<c_int> {
+    // SAFETY: no memory is passed; 0 is the calling thread.
+    let policy = check(c_long::from(unsafe { libc::sched_getscheduler(0) }))?;
+    Ok(policy as c_int)
+}
+
+/// Whether a thread with this policy runs only when none with a real-time or deadline policy wants to.
+fn is_ordinary(policy: c_int) -> bool {
+    [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE]
+        .contains(&(policy & !libc::SCHED_RESET_ON_FORK))
 }
 
 fn set(policy: c_int, priority: c_int) -> io::Result<()> {

@@ -1,0 +1,60 @@
+//! The program starts as an ordinary process, whatever its caller is.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use support::TestBox;
+
+mod support;
+
+/// Policy, I/O class, score, timer slack, niceness, and limits of priorities, one on a line.
+const LOOK: &str = "chrt -p $$ | sed -n 's/.*policy: //p'
+ionice -p $$ | cut -d: -f1
+cat /proc/self/oom_score_adj
+cat /proc/self/timerslack_ns
+nice
+sed -n 's/^Max .* priority  *\\([0-9]*\\) .*/\\1/p' /proc/self/limits";
+
+/// What it is like for a program whose caller comes through a script.
+fn seen(script: &str) -> Vec<String> {
+    let job = TestBox::new().shell(LOOK).options(&["-p9"]);
+    let run = job.through(script).run();
+    run.assert_ok();
+    run.stdout.lines().map(str::to_owned).collect()
+}
+
+const ORDINARY: [&str; 7] = ["SCHED_OTHER", "none", "0", "50000", "0", "0", "0"];
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn what_a_caller_has_beyond_an_ordinary_process_is_not_the_programs() {
+    for script in [
+        "exec \"$@\"",
+        "exec chrt --fifo 10 ionice -c1 -n0 choom -n -900 -- \"$@\"",
+        "exec chrt --reset-on-fork --rr 3 prlimit --rtprio=5 --nice=30 \"$@\"",
+    ] {
+        assert_eq!(seen(script), ORDINARY, "{script}");
+    }
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn what_makes_a_caller_less_than_an_ordinary_process_is_the_programs_too() {
+    let script = "exec chrt --batch 0 ionice -c3 nice -n 5 choom -n 300 -- \"$@\"";
+    let found = seen(script);
+    assert_eq!(found[..5], ["SCHED_BATCH", "idle", "300", "50000", "5"]);
+    let real_time = "exec nice -n 7 chrt --fifo 10 \"$@\"";
+    assert_eq!(seen(real_time)[4], "7");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_caller_of_real_time_does_not_lift_the_limits() {
+    for (limit, word) in [("--time=0.3", "TO"), ("--wall-time=0.3", "TO")] {
+        let job = TestBox::new().program("burn_cpu").args(&["5000"]);
+        // The keeper has no other CPU to run on than its program.
+        let cpu = "exec timeout -s KILL 20 chrt --fifo 10 taskset -c \"$(taskset -cp $$ | sed 's/.*[ ,-]//')\" \"$@\"";
+        let run = job.options(&[limit]).through(cpu).run();
+        assert_eq!(run.meta.get("status"), Some(word), "{run:?}");
+        let used = run.meta.number("time-wall");
+        assert!(used < 0.6, "{run:?}");
+    }
+}
