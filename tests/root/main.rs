@@ -19,3 +19,4 @@ mod old_config;
 mod options;
 mod syscalls;
 mod world;
+mod priority;

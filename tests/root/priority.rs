@@ -1,9 +1,6 @@
 //! The program starts as an ordinary process, whatever its caller is.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use support::TestBox;
-
-mod support;
+use crate::support::TestBox;
 
 /// Policy, I/O class, score, timer slack, niceness, and limits of priorities, one on a line.
 const LOOK: &str = "chrt -p $$ | sed -n 's/.*policy: //p'
