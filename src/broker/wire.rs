@@ -25,6 +25,8 @@ pub(crate) enum WireError {
     Socket(io::Error),
     /// What came is no message.
     Protocol(ProtocolError),
+    /// There is no room for what would come.
+    Refused(String),
 }
 
 impl fmt::Display for WireError {
@@ -38,6 +40,7 @@ impl fmt::Display for WireError {
             ),
             Self::Socket(_) => f.write_str("the connection does not work"),
             Self::Protocol(error) => error.fmt(f),
+            Self::Refused(reason) => f.write_str(reason),
         }
     }
 }
@@ -46,7 +49,7 @@ impl std::error::Error for WireError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Socket(error) => Some(error),
-            Self::Gone | Self::Late(_) | Self::Protocol(_) => None,
+            Self::Gone | Self::Late(_) | Self::Protocol(_) | Self::Refused(_) => None,
         }
     }
 }
@@ -94,10 +97,12 @@ pub(crate) fn send_request(
     }
 }
 
-/// Receives a request with its descriptors, all of it within `patience`.
-pub(crate) fn receive_request(
+/// Receives a request with its descriptors, all of it within `patience`. `let_in` decides whether one of this length, in
+/// bytes, may come.
+pub(crate) fn receive_request<E: fmt::Display>(
     socket: BorrowedFd<'_>,
     patience: Duration,
+    let_in: impl FnOnce(usize) -> Result<(), E>,
 ) -> Result<(Vec<u8>, Vec<OwnedFd>), WireError> {
     let end = Until::within(patience);
     let receive = |buffer: &mut [u8], most: usize| -> Result<_, WireError> {
@@ -113,6 +118,7 @@ pub(crate) fn receive_request(
     let mut first = [0; ANNOUNCEMENT];
     let packet = receive(&mut first, 0)?;
     let announced = Announcement::from_bytes(&first[..packet.length])?;
+    let_in(announced.length).map_err(|refusal| WireError::Refused(refusal.to_string()))?;
     let mut buffer = vec![0; announced.length.min(LONGEST_PACKET)];
     let mut request = Vec::new();
     let mut descriptors = Vec::new();
@@ -160,6 +166,11 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(20);
 
+    /// Lets everything in.
+    fn all(_: usize) -> Result<(), &'static str> {
+        Ok(())
+    }
+
     fn sent(length: usize, descriptors: usize) -> (usize, usize) {
         let (ours, theirs) = pair().unwrap();
         let sender = spawn(move || {
@@ -167,7 +178,7 @@ mod tests {
             let beside = vec![file.as_fd(); descriptors];
             send_request(ours.as_fd(), &vec![7; length], &beside).unwrap();
         });
-        let (request, descriptors) = receive_request(theirs.as_fd(), PATIENCE).unwrap();
+        let (request, descriptors) = receive_request(theirs.as_fd(), PATIENCE, all).unwrap();
         sender.join().unwrap();
         assert!(request.iter().all(|byte| *byte == 7));
         (request.len(), descriptors.len())
@@ -204,7 +215,7 @@ mod tests {
             };
             send(&first, beside_first);
             send(packet, beside);
-            let refused = receive_request(theirs.as_fd(), PATIENCE);
+            let refused = receive_request(theirs.as_fd(), PATIENCE, all);
             assert!(
                 matches!(refused, Err(WireError::Protocol(_))),
                 "{refused:?}"
@@ -216,11 +227,27 @@ mod tests {
     fn a_request_that_does_not_come_is_not_waited_for_for_ever() {
         let (ours, theirs) = pair().unwrap();
         let patience = Duration::from_millis(20);
-        let late = receive_request(theirs.as_fd(), patience);
+        let late = receive_request(theirs.as_fd(), patience, all);
         assert!(matches!(late, Err(WireError::Late(_))), "{late:?}");
         drop(ours);
-        let gone = receive_request(theirs.as_fd(), patience);
+        let gone = receive_request(theirs.as_fd(), patience, all);
         assert!(matches!(gone, Err(WireError::Gone)), "{gone:?}");
+    }
+
+    #[test]
+    fn a_request_that_is_not_let_in_is_not_waited_for() {
+        let (ours, theirs) = pair().unwrap();
+        let announcement = Announcement {
+            length: 1 << 20,
+            descriptors: 3,
+        };
+        let bytes = announcement.to_bytes().unwrap();
+        send_packet(ours.as_fd(), &bytes, &[], MsgFlags::empty()).unwrap();
+        let refused = receive_request(theirs.as_fd(), PATIENCE, |length| {
+            assert_eq!(length, 1 << 20);
+            Err("too long for now")
+        });
+        assert_eq!(refused.unwrap_err().to_string(), "too long for now");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod fake_bus;
 mod link;
 #[cfg(test)]
 mod tests;
+mod when_allowed;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -30,6 +31,7 @@ pub(crate) use action::Action;
 use call::{Told, Verdict};
 pub(crate) use denied::{Denied, Why};
 pub(crate) use link::Link;
+use when_allowed::WhenAllowed;
 
 /// The process that wants to do something, as the kernel tells who it is: never as it says itself.
 #[derive(Debug)]
@@ -80,6 +82,7 @@ pub(crate) struct Authority {
     refused: Option<Denied>,
     /// The connection was lost once already.
     has_lost_bus: bool,
+    when_allowed: WhenAllowed,
 }
 
 /// A busy or emulated machine takes its time to start polkit.
@@ -110,7 +113,13 @@ impl Authority {
             remembered: Vec::new(),
             refused: None,
             has_lost_bus: false,
+            when_allowed: WhenAllowed::default(),
         }
+    }
+
+    /// Has this done as soon as all that was asked is allowed.
+    pub(crate) fn when_allowed(&mut self, then: impl FnOnce() + 'static) {
+        self.when_allowed.set(then);
     }
 
     /// Begins to connect to the bus, if that was not done yet. What fails is told by [`Self::wait`].
@@ -156,7 +165,13 @@ impl Authority {
             Some(denied) => Err(denied),
             None => self.wait_for_answers(),
         };
-        answered.inspect_err(|_| self.withdraw())
+        self.concluded(answered)
+    }
+
+    fn concluded(&mut self, answered: Result<(), Denied>) -> Result<(), Denied> {
+        answered
+            .inspect(|()| self.when_allowed.happen())
+            .inspect_err(|_| self.withdraw())
     }
 
     /// Asks and waits; what is remembered is not asked again.
@@ -172,7 +187,7 @@ impl Authority {
             Some(denied) => Err(denied),
             None => self.proceed_without_waiting()?,
         };
-        Some(answered.inspect_err(|_| self.withdraw()))
+        Some(self.concluded(answered))
     }
 
     /// Whether [`Self::proceed`] has something to do now.

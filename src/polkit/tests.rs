@@ -1,7 +1,9 @@
 //! What goes over the wire, and what is made of each answer.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::rc::Rc;
 use std::thread::{self, JoinHandle};
 
 use zbus::zvariant::serialized::{Context, Data};
@@ -53,7 +55,11 @@ fn after_each_of(
             while side.called().is_some() {}
         }
     });
+    let told = Rc::new(Cell::new(0));
+    let counted = told.clone();
+    authority.when_allowed(move || counted.set(counted.get() + 1));
     let answered = authority.may(Action::UseBox, &[]);
+    assert_eq!(told.get(), u32::from(answered.is_ok()));
     drop(authority);
     bus.join().unwrap();
     answered

@@ -1,7 +1,10 @@
 """Conversations that do not go on."""
 
 import os
+import select
 import signal
+import socket
+import sys
 import time
 
 from common import BOX, NULL, PATH, TRUE, hold, kind, sleeping
@@ -62,3 +65,42 @@ def deaf():
         held.append(sleeping("-v", "-v", "-v"))
         time.sleep(0.01)
     hold()
+
+
+@kind
+def crowds():
+    """Many users, from the last argument on, each with as many silent connections as one may have; whoever is
+    hung up on connects again. Needs root."""
+    first = int(sys.argv[4])
+    children = []
+    for uid in range(first, first + 9):
+        child = os.fork()
+        if child == 0:
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            connect_again_and_again()
+        children.append(child)
+    time.sleep(3)
+    try:
+        hold()
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def connect_again_and_again():
+    poll = select.poll()
+    held = {}
+    while True:
+        while len(held) < 256:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            try:
+                connection.connect(PATH)
+            except OSError:
+                break
+            held[connection.fileno()] = connection
+            poll.register(connection, select.POLLIN)
+        for number, _ in poll.poll(100):
+            poll.unregister(number)
+            held.pop(number).close()

@@ -17,6 +17,6 @@ mod isolation;
 mod meta;
 mod old_config;
 mod options;
+mod priority;
 mod syscalls;
 mod world;
-mod priority;

@@ -33,6 +33,54 @@ fn conversations_that_do_not_go_on_hold_nobody_else_up() {
     }
 }
 
+/// Ranges of subordinate uids make one user as many as they like; and there may be as many users.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn crowds_of_many_users_keep_nobody_out() {
+    let _ranges = Ranges::with("bob:2000000000:65536\n");
+    let arena = arena();
+    for first_uid in [2_000_000_000, 1_900_000_000_u32] {
+        let more = ["1".to_owned(), first_uid.to_string()];
+        let mut hostile = arena.start_on(0, "crowds", arena.their_box(), &more);
+        hostile.wait_until_holding();
+        for _ in 0..5 {
+            arena.assert_served();
+        }
+        let keepers = arena.test_box.broker().keepers().len();
+        // 32 of one user, and a few that are on their way out.
+        assert!(first_uid < 2_000_000_000 || keepers < 64, "{keepers}");
+        hostile.finish();
+        wait_until("the crowd is gone", || {
+            arena.test_box.broker().keepers().is_empty()
+        });
+        arena.assert_served();
+    }
+}
+
+/// Subordinate uids of the machine, with these in front, as long as this is there.
+#[derive(Debug)]
+struct Ranges(Option<Vec<u8>>);
+
+impl Ranges {
+    const FILE: &str = "/etc/subuid";
+
+    fn with(lines: &str) -> Self {
+        let before = std::fs::read(Self::FILE).ok();
+        let after = [lines.as_bytes(), before.as_deref().unwrap_or_default()].concat();
+        std::fs::write(Self::FILE, after).unwrap();
+        Self(before)
+    }
+}
+
+impl Drop for Ranges {
+    fn drop(&mut self) {
+        drop(match &self.0 {
+            Some(before) => std::fs::write(Self::FILE, before),
+            None => std::fs::remove_file(Self::FILE),
+        });
+    }
+}
+
 /// Of keepers without a request at most the one that stood by is connected to the bus, which is everybody's.
 fn assert_few_are_on_the_bus(arena: &Arena) {
     // The standard ones, the account, the connection, and the peer's pidfd.

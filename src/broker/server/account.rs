@@ -1,4 +1,5 @@
-//! What a keeper tells the broker's own process: what its user asks for, which is answered, and what scope a run had.
+//! What a keeper tells the broker's own process: how long its request is and what its user asks for, which are answered;
+//! that this is authorised; and what scope a run had.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,9 +17,16 @@ use crate::systemd::ScopeSpec;
 /// The longest message.
 const LONGEST: usize = 4096;
 
-/// What a keeper says, each at most once.
+/// A request that is no longer than this, in bytes, is received without asking.
+pub(super) const SHORT: usize = 64 << 10;
+
+/// What a keeper says, each at most once and in this order but for the second and the third.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Told {
+    /// Whether a request of this length may be received.
+    Long(usize),
+    /// Its user may do what was asked for.
+    Authorised,
     /// Whether this may be taken.
     Question(Box<Question>),
     /// The run is over; this was its scope.
@@ -51,7 +59,7 @@ impl Told {
 }
 
 impl Answer {
-    /// Answers. It is the one answer on this channel, so there is room.
+    /// Answers. There are two answers on this channel at most, so there is room.
     pub(super) fn send(&self, account: BorrowedFd<'_>) -> io::Result<()> {
         send(account, self)
     }
@@ -73,6 +81,22 @@ impl Account {
     /// The channel, to be moved to another number.
     pub(super) fn channel(&mut self) -> &mut OwnedFd {
         &mut self.0
+    }
+
+    /// Asks whether a request of this length may be received, and waits for the answer.
+    pub(super) fn ask_length(&self, length: usize) -> Result<(), Failure> {
+        if length <= SHORT {
+            return Ok(());
+        }
+        send(self.0.as_fd(), &Told::Long(length)).map_err(|_| gone())?;
+        self.wait()
+    }
+
+    /// What tells that the request is authorised, when it is called.
+    pub(super) fn authorised(&self) -> io::Result<impl FnOnce() + use<>> {
+        let channel = self.0.try_clone()?;
+        // A broker that has ended need not know.
+        Ok(move || drop(send(channel.as_fd(), &Told::Authorised)))
     }
 
     /// Asks for what the request takes, once.

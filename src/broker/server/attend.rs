@@ -118,7 +118,9 @@ fn admit(
         "cannot bound the time for the answer on the caller's connection",
     ))?;
     let Peer { ids, mut subject } = Peer::of(connection.as_fd())?;
-    let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE)?;
+    let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE, |length| {
+        account.ask_length(length)
+    })?;
     let called = Called::from_bytes(&bytes, descriptors.len())?;
     drop(bytes);
     let call = read(&called)?;
@@ -138,6 +140,9 @@ fn admit(
     for action in authorise::needed(&call) {
         authority.ask(action, &details);
     }
+    let authorised = account.authorised();
+    authority
+        .when_allowed(authorised.map_err(Failure::at("cannot tell the broker's own process"))?);
     let own = Inheritance::of_process();
     let own = own.map_err(Failure::at(
         "cannot find out the limits of the broker's process",

@@ -1,13 +1,18 @@
 //! The keepers of all requests, as the broker's own process sees them, and connections that wait for one.
 //!
 //! Until a keeper knows who may do what, it has cost its caller nothing: so few of each user's are at that point at
-//! the same time, and the user's other connections wait. Nobody waits for another user.
+//! the same time, and the user's other connections wait. Nobody waits for another user, and a crowd keeps nobody out: when
+//! there are too many, somebody goes whose request has not been authorised ([`super::crowd`]).
+//!
+//! A user is here whoever answers for a uid ([`super::owners`]); what runs take is counted for each uid.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::account::{Answer, Question, Told};
+use super::account::{Answer, Question, Told, begin};
+use super::crowd::{Guest, Regulars, who_makes_room};
 use super::foresight::Foresight;
+use super::owners::Owners;
 use crate::failure::Failure;
 use crate::plan::ceilings::Amounts;
 use crate::plan::ledger::Ledger;
@@ -21,17 +26,31 @@ const MOST_ARRIVING: usize = 32;
 const MOST_OF_A_USER: usize = 256;
 /// The same for all users together.
 const MOST: usize = 2048;
+/// How many keepers may be on their way out because they made room. They are killed, so they are gone in no time.
+const MOST_LEAVING: usize = 256;
+/// How long all requests may be together that are long ([`super::account::SHORT`]) and not authorised, in bytes.
+const MOST_LONG: usize = 64 << 20;
 
 /// One keeper.
 #[derive(Debug)]
 struct Child {
-    /// The user whose request it serves.
+    /// The user whose request it serves,
     uid: u32,
+    /// who answers for them,
+    owner: u32,
+    /// and when it came: this rises.
+    serial: u64,
     pidfd: OwnedFd,
     /// Where it asks, until it has no more to ask.
     account: Option<OwnedFd>,
     /// What it was given; `None` until it has asked.
     given: Option<Amounts>,
+    /// Its user may do what was asked for.
+    is_authorised: bool,
+    /// The length of its request, if that is long.
+    long: usize,
+    /// It was killed, and has yet to be heard of.
+    is_leaving: bool,
     /// The scope that its run had.
     scope: Option<ScopeSpec>,
 }
@@ -39,11 +58,18 @@ struct Child {
 /// A connection without a keeper.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// Who connected.
-    pub(super) uid: u32,
+    /// Who connected,
+    uid: u32,
+    /// who answers for them,
+    owner: u32,
+    /// and when: this rises.
+    serial: u64,
     /// The connection.
     pub(super) connection: OwnedFd,
 }
+
+/// A connection that nobody will serve, and why.
+pub(super) type Refused = (Failure, OwnedFd);
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -52,57 +78,145 @@ pub(super) struct Children {
     /// Processes that turn connections away.
     ushers: Vec<OwnedFd>,
     waiting: VecDeque<Waiting>,
+    /// How many connections there have been.
+    serial: u64,
+    owners: Owners,
+    regulars: Regulars,
     ledger: Ledger,
     foresight: Foresight,
 }
 
 impl Children {
-    /// Lets a connection wait for a keeper; refuses when there are too many, and gives it back.
-    pub(super) fn enqueue(&mut self, waiting: Waiting) -> Result<(), (Failure, Waiting)> {
-        let uid = waiting.uid;
-        let keepers = self.keepers.iter().map(|child| child.uid);
-        let theirs = keepers
-            .chain(self.waiting.iter().map(|waiting| waiting.uid))
-            .filter(|other| *other == uid)
-            .count();
-        let all = self.keepers.len() + self.waiting.len();
-        let refused = |whose: &str, number, most| {
-            Failure::new(format!(
-                "{whose} {number} requests under way, of at most {most}: wait until some of them have ended"
-            ))
+    /// Looks who answers for whom. To be called before connections are enqueued.
+    pub(super) fn look_at_owners(&mut self) {
+        self.owners.refresh();
+    }
+
+    /// Lets a connection wait for a keeper. When there are too many, one comes back: this one, or another that waited. A
+    /// keeper that goes in its place takes its connection with it.
+    pub(super) fn enqueue(&mut self, uid: u32, connection: OwnedFd) -> Option<Refused> {
+        self.serial += 1;
+        let waiting = Waiting {
+            uid,
+            owner: self.owners.of(uid),
+            serial: self.serial,
+            connection,
         };
+        let keepers = self.staying().map(|child| child.owner);
+        let theirs = keepers
+            .chain(self.waiting.iter().map(|waiting| waiting.owner))
+            .filter(|owner| *owner == waiting.owner)
+            .count();
         if theirs >= MOST_OF_A_USER {
-            let refusal = refused(&format!("user {uid} has"), theirs, MOST_OF_A_USER);
-            return Err((refusal, waiting));
+            let whose = format!("user {} has", waiting.owner);
+            let refusal = refusal(&whose, theirs, MOST_OF_A_USER);
+            return Some((refusal, waiting.connection));
         }
-        if all >= MOST {
-            return Err((refused("all users together have", all, MOST), waiting));
-        }
+        let all = self.staying().count() + self.waiting.len();
+        let refused = if all >= MOST {
+            let refusal = refusal("all users together have", all, MOST);
+            match self.make_room(&waiting) {
+                Room::None => return Some((refusal, waiting.connection)),
+                Room::OfKeeper => None,
+                Room::Of(other) => Some((refusal, other.connection)),
+            }
+        } else {
+            None
+        };
         self.waiting.push_back(waiting);
-        Ok(())
+        refused
+    }
+
+    /// Keepers that were not told to go.
+    fn staying(&self) -> impl Iterator<Item = &Child> {
+        self.keepers.iter().filter(|child| !child.is_leaving)
+    }
+
+    fn guest(&self, child: &Child, share: usize) -> Guest {
+        Guest {
+            owner: child.owner,
+            serial: child.serial,
+            is_regular: self.regulars.has(child.uid),
+            share,
+        }
+    }
+
+    /// Makes another go, so that this one can stay.
+    fn make_room(&mut self, newcomer: &Waiting) -> Room {
+        let of_waiting = |waiting: &Waiting| Guest {
+            owner: waiting.owner,
+            serial: waiting.serial,
+            is_regular: self.regulars.has(waiting.uid),
+            share: 1,
+        };
+        let keepers = self.staying().filter(|child| !child.is_authorised);
+        let guests: Vec<Guest> = keepers
+            .map(|child| self.guest(child, 1))
+            .chain(self.waiting.iter().map(of_waiting))
+            .collect();
+        let newcomer = of_waiting(newcomer);
+        let Some(serial) = who_makes_room(&guests, newcomer) else {
+            return Room::None;
+        };
+        let place = self.waiting.iter().position(|one| one.serial == serial);
+        match place.and_then(|place| self.waiting.remove(place)) {
+            Some(other) => Room::Of(other),
+            None if self.kill(serial) => Room::OfKeeper,
+            None => Room::None,
+        }
+    }
+
+    /// Ends a keeper whose request was not authorised; whether it was there, and not too many are on their way out.
+    fn kill(&mut self, serial: u64) -> bool {
+        if self.keepers.len() - self.staying().count() >= MOST_LEAVING {
+            return false;
+        }
+        let mut keepers = self.keepers.iter_mut();
+        let Some(child) = keepers.find(|child| child.serial == serial) else {
+            return false;
+        };
+        child.is_leaving = true;
+        // One that has ended already is heard of.
+        process::send_signal(child.pidfd.as_fd(), libc::SIGKILL).ok();
+        true
     }
 
     /// Takes the first connection whose user may have another keeper.
     pub(super) fn next(&mut self) -> Option<Waiting> {
-        let may_have_another = |uid: u32| {
-            let keepers = self.keepers.iter();
-            let arriving = keepers.filter(|child| child.uid == uid && child.given.is_none());
+        let may_have_another = |owner: u32| {
+            let arriving = self
+                .staying()
+                .filter(|child| child.owner == owner && child.given.is_none());
             arriving.count() < MOST_ARRIVING
         };
         let first = self
             .waiting
             .iter()
-            .position(|waiting| may_have_another(waiting.uid))?;
+            .position(|waiting| may_have_another(waiting.owner))?;
         self.waiting.remove(first)
     }
 
-    /// Takes note of a new keeper.
-    pub(super) fn add(&mut self, uid: u32, pidfd: OwnedFd, account: OwnedFd) {
+    /// Takes note of a new keeper, and lets it begin when it has the connection to itself.
+    pub(super) fn add(&mut self, waiting: Waiting, pidfd: OwnedFd, account: OwnedFd) {
+        let Waiting {
+            uid,
+            owner,
+            serial,
+            connection,
+        } = waiting;
+        drop(connection);
+        // One that is gone is heard by its end.
+        begin(account.as_fd()).ok();
         self.keepers.push(Child {
             uid,
+            owner,
+            serial,
             pidfd,
             account: Some(account),
             given: None,
+            is_authorised: false,
+            long: 0,
+            is_leaving: false,
             scope: None,
         });
     }
@@ -129,9 +243,10 @@ impl Children {
                 take_leave(self.ushers.swap_remove(usher).as_fd());
                 continue;
             }
-            let child = &mut self.keepers[*place];
-            if let Some(account) = child.account.take() {
-                child.account = hear(child, &mut self.ledger, account);
+            if let Some(account) = self.keepers[*place].account.take() {
+                let told = Told::receive(account.as_fd());
+                let goes_on = told.is_some_and(|told| self.listen(*place, told, account.as_fd()));
+                self.keepers[*place].account = Some(account).filter(|_| goes_on);
                 continue;
             }
             let child = self.keepers.swap_remove(*place);
@@ -150,28 +265,76 @@ impl Children {
     pub(super) fn foresight(&self) -> &Foresight {
         &self.foresight
     }
+
+    /// Takes note of what a keeper says, and answers; whether it may say more.
+    fn listen(&mut self, place: usize, told: Told, account: BorrowedFd<'_>) -> bool {
+        let answer = match told {
+            Told::Long(length) => self.let_in(place, length),
+            Told::Question(question) => {
+                let child = &mut self.keepers[place];
+                if child.given.is_some() {
+                    return false;
+                }
+                let Question { amounts, ceilings } = *question;
+                let answer = self.ledger.reserve(child.uid, amounts, &ceilings);
+                let given = answer.as_ref().map_or(Amounts::default(), |()| amounts);
+                child.given = Some(given);
+                answer.map_err(|refusal| refusal.to_string())
+            }
+            Told::Authorised => {
+                let child = &mut self.keepers[place];
+                child.is_authorised = true;
+                self.regulars.note(child.uid);
+                return true;
+            }
+            Told::Scope(scope) => {
+                self.keepers[place].scope = Some(scope);
+                return false;
+            }
+        };
+        // A keeper that is gone is heard again.
+        Answer(answer).send(account).ok();
+        true
+    }
+
+    /// Lets a keeper receive a long request, at the cost of others if need be.
+    fn let_in(&mut self, place: usize, length: usize) -> Result<(), String> {
+        loop {
+            let newcomer = self.guest(&self.keepers[place], length);
+            let long = self
+                .staying()
+                .filter(|child| child.long > 0 && !child.is_authorised);
+            let guests: Vec<Guest> = long.map(|child| self.guest(child, child.long)).collect();
+            let sum: usize = guests.iter().map(|guest| guest.share).sum();
+            if sum.saturating_add(length) <= MOST_LONG {
+                self.keepers[place].long = length;
+                return Ok(());
+            }
+            let makes_room = who_makes_room(&guests, newcomer);
+            if !makes_room.is_some_and(|serial| self.kill(serial)) {
+                return Err(format!(
+                    "too many long requests are arriving: give the command again in a moment, or a shorter one than \
+                     {length} bytes"
+                ));
+            }
+        }
+    }
 }
 
-/// Hears a keeper, answers its one question, and gives its account back; `None` when it has no more to say, or says what it
-/// should not.
-fn hear(child: &mut Child, ledger: &mut Ledger, account: OwnedFd) -> Option<OwnedFd> {
-    let question = match Told::receive(account.as_fd())? {
-        Told::Question(question) => *question,
-        Told::Scope(scope) => {
-            child.scope = Some(scope);
-            return None;
-        }
-    };
-    if child.given.is_some() {
-        return None;
-    }
-    let Question { amounts, ceilings } = question;
-    let answer = ledger.reserve(child.uid, amounts, &ceilings);
-    child.given = Some(answer.as_ref().map_or(Amounts::default(), |()| amounts));
-    let answer = Answer(answer.map_err(|refusal| refusal.to_string()));
-    // A keeper that is gone is heard again.
-    answer.send(account.as_fd()).ok();
-    Some(account)
+/// Who made room.
+enum Room {
+    /// Nobody.
+    None,
+    /// A connection that waited.
+    Of(Waiting),
+    /// A keeper.
+    OfKeeper,
+}
+
+fn refusal(whose: &str, number: usize, most: usize) -> Failure {
+    Failure::new(format!(
+        "{whose} {number} requests under way, of at most {most}: wait until some of them have ended"
+    ))
 }
 
 /// Takes leave of a child whose descriptor says that it has ended.

@@ -11,8 +11,10 @@ mod adopt;
 mod attend;
 mod authorise;
 mod children;
+mod crowd;
 mod foresight;
 mod listener;
+mod owners;
 mod peer;
 mod rehearsal;
 mod spare;
@@ -32,7 +34,7 @@ use crate::request::BrokerOptions;
 use crate::sys::poll::{self, Until};
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, PeerIds};
-use children::{Children, Waiting};
+use children::{Children, Refused, Waiting};
 use listener::Listener;
 #[cfg(fuzzing)]
 pub(super) use rehearsal::examine;
@@ -131,8 +133,9 @@ fn stop_signals() -> nix::Result<SignalFd> {
 const AT_ONCE: usize = 16;
 
 /// Takes connections; those that are refused come back with the reason.
-fn take_connections(listener: &Listener, children: &mut Children) -> Vec<(Failure, Waiting)> {
+fn take_connections(listener: &Listener, children: &mut Children) -> Vec<Refused> {
     let mut refused = Vec::new();
+    children.look_at_owners();
     for _ in 0..AT_ONCE {
         let connection = match listener.accept() {
             Ok(Some(connection)) => connection,
@@ -146,13 +149,13 @@ fn take_connections(listener: &Listener, children: &mut Children) -> Vec<(Failur
         let Ok(PeerIds { uid, .. }) = socket::peer_ids(connection.as_fd()) else {
             continue;
         };
-        refused.extend(children.enqueue(Waiting { uid, connection }).err());
+        refused.extend(children.enqueue(uid, connection));
     }
     refused
 }
 
 /// Tells callers that nobody will serve them, and hangs up, in a process that ends with that.
-fn turn_away(refused: Vec<(Failure, Waiting)>, children: &mut Children) -> io::Result<()> {
+fn turn_away(refused: Vec<Refused>, children: &mut Children) -> io::Result<()> {
     if refused.is_empty() {
         return Ok(());
     }
@@ -160,7 +163,7 @@ fn turn_away(refused: Vec<(Failure, Waiting)>, children: &mut Children) -> io::R
     match process::clone(0, None)? {
         Cloned::Child => {
             drop(ours);
-            for (refusal, Waiting { connection, .. }) in &refused {
+            for (refusal, connection) in &refused {
                 attend::refuse(connection.as_fd(), refusal);
             }
             wait_for_end(theirs.as_fd());
@@ -195,8 +198,8 @@ fn serve(
     children: &mut Children,
     options: &BrokerOptions,
 ) -> io::Result<()> {
-    let Waiting { uid, connection } = waiting;
-    let handed_over = spare.and_then(|spare| match spare.hand_over(connection.as_fd()) {
+    let connection = waiting.connection.as_fd();
+    let handed_over = spare.and_then(|spare| match spare.hand_over(connection) {
         Ok(()) => Some(spare),
         Err(_) => {
             // It has died.
@@ -208,14 +211,11 @@ fn serve(
         Some(spare) => spare,
         None => {
             let spare = make_spare(options, Meanwhile::Nothing)?;
-            spare.hand_over(connection.as_fd())?;
+            spare.hand_over(connection)?;
             spare
         }
     };
-    drop(connection);
-    // One that is gone is heard by its end.
-    account::begin(account.as_fd()).ok();
-    children.add(uid, pidfd, account);
+    children.add(waiting, pidfd, account);
     Ok(())
 }
 
