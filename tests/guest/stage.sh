@@ -10,7 +10,7 @@ listed() {
   local kind name binary
   while read -r kind name binary; do
     case $kind:$name in
-      test:root_* | test:system_*)
+      test:root* | test:system*)
         "$binary" --list --format terse 2>/dev/null </dev/null | sed -n "s/^\(.*\): test\$/$name::\1/p"
         ;;
     esac
