@@ -1,0 +1,113 @@
+//! Builds the program and the test binaries, once.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::job;
+use crate::screen::Screen;
+
+/// What cargo built.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Built {
+    /// `isolate-run` itself, where a test needs it.
+    pub(crate) program: Option<PathBuf>,
+    /// Name and path of each test binary.
+    pub(crate) tests: Vec<(String, PathBuf)>,
+}
+
+impl Built {
+    pub(crate) fn test(&self, name: &str) -> Option<&Path> {
+        let found = self.tests.iter().find(|(other, _)| other == name);
+        found.map(|(_, path)| path.as_path())
+    }
+}
+
+/// A cargo command in the folder `top`, with the options for what all of it has in common.
+pub(crate) fn cargo(top: &Path, subcommand: &[&str], common: &[String]) -> Command {
+    let mut command = Command::new("cargo");
+    command.current_dir(top).args(subcommand).args(common);
+    command.arg("--locked");
+    command
+}
+
+/// Builds these test binaries, by the names of their targets, or all there are and this runner's own.
+///
+/// # Errors
+///
+/// Cargo cannot be run, or the crate does not build: what the compiler had to say has been said.
+pub(crate) fn build(
+    screen: &Screen,
+    top: &Path,
+    work: &Path,
+    common: &[String],
+    binaries: Option<&[&str]>,
+) -> io::Result<Built> {
+    let mut command = cargo(top, &["test", "--no-run"], common);
+    command.args(["--quiet", "--message-format=json-render-diagnostics"]);
+    match binaries {
+        None => drop(command.args(["--workspace", "--lib", "--bins", "--tests"])),
+        Some(names) => {
+            for name in names {
+                match *name {
+                    "isolate_run" => command.arg("--lib"),
+                    other => command.args(["--test", other]),
+                };
+            }
+        }
+    }
+    let messages = work.join("build.json");
+    let log = work.join("build.log");
+    let ended = job::run(screen, "build", &log, Some(&messages), &mut command)?;
+    if !ended.ok() {
+        return Err(io::Error::other("the crate does not build"));
+    }
+    let built = artifacts(&fs::read_to_string(&messages)?);
+    if built.tests.is_empty() {
+        return Err(io::Error::other("cargo built no test"));
+    }
+    Ok(built)
+}
+
+/// The executables in cargo's messages.
+fn artifacts(messages: &str) -> Built {
+    let mut built = Built::default();
+    let messages = messages.lines().filter(|line| line.starts_with('{'));
+    for message in messages.filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
+        let (Some(path), Some(name)) = (
+            message["executable"].as_str(),
+            message["target"]["name"].as_str(),
+        ) else {
+            continue;
+        };
+        if message["profile"]["test"] == true {
+            built.tests.push((name.to_owned(), path.into()));
+        } else if name == "isolate-run" {
+            built.program = Some(path.into());
+        }
+    }
+    built.tests.sort();
+    built
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_are_told_apart_by_what_they_were_built_for() {
+        let messages = r#"
+{"reason":"compiler-artifact","target":{"name":"libc","kind":["lib"]},"profile":{"test":false},"executable":null}
+{"reason":"compiler-artifact","target":{"name":"user","kind":["test"]},"profile":{"test":true},"executable":"/t/user-1"}
+{"reason":"compiler-artifact","target":{"name":"isolate-run","kind":["bin"]},"profile":{"test":false},"executable":"/t/isolate-run"}
+{"reason":"build-finished","success":true}
+"#;
+        let built = artifacts(messages);
+        assert_eq!(built.program.as_deref(), Some(Path::new("/t/isolate-run")));
+        assert_eq!(built.test("user"), Some(Path::new("/t/user-1")));
+        assert_eq!(built.tests.len(), 1);
+    }
+}

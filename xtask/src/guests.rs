@@ -1,0 +1,292 @@
+//! The parts whose tests need more than this machine: root's rights in namespaces, a systemd in containers, a kernel in guests.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::Instant;
+
+use crate::build::Built;
+use crate::orders::RELEASES;
+use crate::stages::{Later, Run, names};
+
+/// A script's answer that is still to come: a folder, or a word.
+type Answer = Later<Result<String, String>>;
+
+/// What a guest has, in MiB.
+pub(crate) const GUEST_MEMORY: u32 = 1024;
+
+/// Tests of thousands of runs, that are too many for a guest, and for one release more.
+const SOAK: [&str; 2] = ["system::soak", "system::judge_day"];
+
+/// Runs that are made of the guests' tests.
+#[derive(Debug, Clone, Copy)]
+struct Part<'a> {
+    name: &'a str,
+    kind: &'a str,
+    cpus: u32,
+    /// When a guest is ended.
+    seconds: u32,
+    /// Of the suite.
+    lists: &'a [&'a str],
+}
+
+const WITHOUT_KVM: [Part<'_>; 2] = [
+    Part {
+        name: "uml",
+        kind: "uml",
+        cpus: 1,
+        seconds: 2700,
+        lists: &["-x", "two_cpus", "-x", "not_in_uml", "-x", "native"],
+    },
+    Part {
+        name: "two CPUs",
+        kind: "uml",
+        cpus: 2,
+        seconds: 600,
+        lists: &["-i", "two_cpus"],
+    },
+];
+
+const WITH_KVM: [Part<'_>; 2] = [
+    Part {
+        name: "kvm",
+        kind: "kvm",
+        cpus: 1,
+        seconds: 1800,
+        lists: &["-x", "two_cpus"],
+    },
+    Part {
+        name: "two CPUs",
+        kind: "kvm",
+        cpus: 2,
+        seconds: 300,
+        lists: &["-i", "two_cpus"],
+    },
+];
+
+/// What differs between kernels, with the releases' own.
+const DEBIANS_KERNELS: Part<'_> = Part {
+    name: "emulated",
+    kind: "emulated",
+    cpus: 2,
+    seconds: 1800,
+    lists: &["-i", "emulated"],
+};
+
+/// Everything, where nothing faster works.
+const EMULATED: Part<'_> = Part {
+    name: "emulated",
+    kind: "emulated",
+    cpus: 2,
+    seconds: 2700,
+    lists: &["-x", "native"],
+};
+
+impl Run {
+    /// The tests of `root`, in namespaces on this machine.
+    pub(crate) fn root(&self, payload: &Path) {
+        let out = self.work.join("root-out");
+        let limits = [processors(), 300, 5];
+        let mut command = Command::new("timeout");
+        command.args(["--foreground", "-k", "10", "900"]);
+        command.arg(self.script("namespaces"));
+        command.args(self.suite_words(limits, false, payload.join("suite"), &out));
+        self.suite("root", "here", &out, command.arg("root"));
+    }
+
+    /// All tests on this machine itself.
+    pub(crate) fn here(&self, payload: &Path) {
+        let out = self.work.join("here-out");
+        let limits = [processors(), 600, 15];
+        let mut command = Command::new("timeout");
+        command.args(["--foreground", "-k", "10", "1800"]);
+        command.args(self.suite_words(limits, true, payload.join("suite"), &out));
+        self.suite("here", "here", &out, command.args(["root", "system"]));
+    }
+
+    /// Many runs, at the speed of this machine, in containers of both releases at the same time.
+    pub(crate) fn soak(&self, payload: &Path, images: &[(String, Answer)]) {
+        let native = names(&self.top.join("tests/native.txt"));
+        let native = match native {
+            Ok(native) => native,
+            Err(error) => return self.failure("soak", "here", &format!("native.txt: {error}")),
+        };
+        thread::scope(|scope| {
+            for release in RELEASES {
+                let native = &native;
+                scope.spawn(move || {
+                    if !self.has_image(images, release) {
+                        return;
+                    }
+                    let out = self.work.join(format!("soak-{release}"));
+                    let mut command = Command::new(self.script("container"));
+                    command.args(["-r", release, "-t", "900", "-o"]);
+                    command.arg(&out).arg("-p").arg(payload).arg("--");
+                    command.args(self.suite_words([1, 600, 10], true, "./suite", "/out"));
+                    if release == RELEASES[0] {
+                        command.args(SOAK);
+                    }
+                    self.suite("soak", release, &out, command.args(native));
+                });
+            }
+        });
+    }
+
+    /// The tests in guests. `checked` is the payload for emulated machines, once that is asked for.
+    pub(crate) fn guests(
+        &self,
+        built: &Built,
+        payload: &Path,
+        images: &[(String, Answer)],
+        kind: &Answer,
+        checked: &Later<Result<std::path::PathBuf, String>>,
+    ) {
+        let releases = &self.orders.guests;
+        if !releases
+            .iter()
+            .all(|release| self.has_image(images, release))
+        {
+            return;
+        }
+        let kind = match &***kind {
+            Ok(kind) => kind.as_str(),
+            Err(said) => return self.failure("guest", "-", &format!("no guest: {said}")),
+        };
+        self.screen.line("guests", &format!("guests are: {kind}"));
+        let parts: &[Part<'_>] = match kind {
+            "kvm" => &WITH_KVM,
+            "uml" => &WITHOUT_KVM,
+            _ => &[],
+        };
+        let one_of_many = self.orders.chosen_here && self.orders.filter.is_some();
+        for part in parts {
+            self.part(part, payload);
+        }
+        let emulated = match kind {
+            "kvm" => None,
+            "uml" if one_of_many => None,
+            "uml" => Some(&DEBIANS_KERNELS),
+            _ => Some(&EMULATED),
+        };
+        if let Some(part) = emulated {
+            match &***checked {
+                Ok(payload) => self.part(part, payload),
+                Err(said) => self.failure("emulated", "-", said),
+            }
+        }
+        if self.orders.filter.is_none() {
+            let read = |list: &str| names(&self.top.join("tests").join(list)).unwrap_or_default();
+            let not_in_uml = read("not_in_uml.txt");
+            // Those are for --soak, and nobody may have asked for it.
+            let mut native = read("native.txt");
+            native.retain(|_| !self.orders.soak);
+            self.all_ran(built, releases, &not_in_uml, &native);
+        }
+    }
+
+    fn part(&self, part: &Part<'_>, payload: &Path) {
+        thread::scope(|scope| {
+            for release in &self.orders.guests {
+                scope.spawn(move || self.guest(part, release, payload));
+            }
+        });
+    }
+
+    /// One guest. Those of a part run at the same time: each has processors of its own.
+    fn guest(&self, part: &Part<'_>, release: &str, payload: &Path) {
+        let folder = format!("{}-{release}", part.name.replace(' ', "-"));
+        let folder = self.work.join(folder);
+        if let Err(error) = fs::create_dir_all(&folder) {
+            return self.failure(part.name, release, &error.to_string());
+        }
+        let (out, console) = (folder.join("out"), folder.join("console"));
+        let mut command = Command::new(self.script("boot"));
+        command.args(["-r", release, "-k", part.kind]);
+        command.args(["-n", &part.cpus.to_string()]);
+        command.args(["-t", &part.seconds.to_string()]);
+        command
+            .args(["-m", &GUEST_MEMORY.to_string(), "-o"])
+            .arg(&out);
+        command
+            .arg("-c")
+            .arg(&console)
+            .arg("-p")
+            .arg(payload)
+            .arg("--");
+        command.args(self.suite_words([2, 900, 20], true, "./suite", "/out"));
+        for word in part.lists {
+            match *word {
+                option if option.starts_with('-') => command.arg(option),
+                list => command.arg(format!("source/tests/{list}.txt")),
+            };
+        }
+        let binaries = ["root", "system"].into_iter();
+        command.args(binaries.filter(|name| payload.join("tests").join(name).exists()));
+        self.suite(part.name, release, &out, &mut command);
+        if self.orders.keep {
+            self.keep(&folder);
+        }
+    }
+
+    /// Keeps a guest's console and journal.
+    fn keep(&self, folder: &Path) {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let logs = self.target.join("tests-logs");
+        let copied = fs::create_dir_all(&logs)
+            .and_then(|()| fs::copy(folder.join("console"), logs.join(format!("{name}.console"))));
+        match copied {
+            Ok(_) => {
+                let journal = folder.join("out/journal");
+                // There is one only when something failed.
+                drop(fs::copy(journal, logs.join(format!("{name}.journal"))));
+                self.screen
+                    .line("kept", &format!("{}/{name}.*", logs.display()));
+            }
+            Err(error) => self
+                .screen
+                .line("kept", &format!("nothing of {name}: {error}")),
+        }
+    }
+
+    fn has_image(&self, images: &[(String, Answer)], release: &str) -> bool {
+        let Some((_, image)) = images.iter().find(|(name, _)| name == release) else {
+            return true;
+        };
+        if let Err(said) = &***image {
+            self.failure("image", release, said);
+        }
+        image.is_ok()
+    }
+
+    /// The payload for emulated machines: with the program as it is shipped, but with the checks of a debug build. They take
+    /// half the time.
+    pub(crate) fn checked(&self, payload: &Path) -> Result<std::path::PathBuf, String> {
+        let _running = self.screen.begin("checked build");
+        let start = Instant::now();
+        let mut command = Command::new("nice");
+        let inner = crate::build::cargo(&self.top, &["build"], &self.cargo);
+        command.args(["-n", "19", "cargo"]).args(inner.get_args());
+        command.args(["--profile", "checked", "--quiet"]);
+        command.current_dir(&self.top);
+        crate::payload::must(&mut command).map_err(|error| error.to_string())?;
+        let program = self.target_of("checked").join("isolate-run");
+        let folder = self.work.join("payload-checked");
+        let made = crate::payload::with_program(&self.top, payload, &folder, &program);
+        self.row("checked build", "here", (0, 0), start);
+        made.map_err(|error| error.to_string())
+    }
+
+    /// Where cargo puts what it builds with a profile.
+    fn target_of(&self, profile: &str) -> std::path::PathBuf {
+        let host = self.cargo.iter().position(|word| word == "--target");
+        let host = host.and_then(|at| self.cargo.get(at + 1));
+        let folder = host.map_or_else(|| self.target.clone(), |host| self.target.join(host));
+        folder.join(profile)
+    }
+}
+
+fn processors() -> u32 {
+    let count = thread::available_parallelism().map_or(1, |count| count.get());
+    u32::try_from(count).unwrap_or(1)
+}

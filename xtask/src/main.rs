@@ -1,0 +1,255 @@
+//! Runs the tests of isolate-run: builds, chooses, counts and sums up. `tests/run` calls it, and the scripts in
+//! `tests/guest` boot what tests run in.
+//!
+//! ```text
+//! tests/run -> xtask -> orders -> build -> payload -> stages, guests -> counts -> "N passed, N failed"
+//! ```
+
+use std::env;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::Instant;
+
+use build::Built;
+use orders::{Orders, RELEASES};
+use stages::{Run, answer, later};
+
+mod build;
+mod counts;
+mod guests;
+mod job;
+mod orders;
+mod payload;
+mod screen;
+mod sources;
+mod stages;
+
+const HELP: &str = include_str!("help.txt");
+
+/// How much a run needs on the disk of its folder, in MiB.
+const WORK_DISK: u32 = 3072;
+
+fn main() -> ExitCode {
+    let orders = match Orders::parse(env::args().skip(1)) {
+        Ok(orders) => orders,
+        Err(mistake) => {
+            eprintln!("tests/run: {mistake}\n\n{HELP}");
+            return ExitCode::from(64);
+        }
+    };
+    match prepared(orders) {
+        Ok(run) => finished(&run),
+        Err(error) => {
+            eprintln!("tests/run: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The environment that `tests/run` makes: `XTASK_WORK`, a folder for this run, `XTASK_TARGET`, where cargo builds, and
+/// `XTASK_CARGO`, options of every cargo command, one a line.
+fn prepared(mut orders: Orders) -> io::Result<Run> {
+    let variable = |name: &str| {
+        let value = env::var_os(name);
+        value.ok_or_else(|| io::Error::other(format!("{name} is not set: call tests/run")))
+    };
+    let work = PathBuf::from(variable("XTASK_WORK")?);
+    let target = PathBuf::from(variable("XTASK_TARGET")?);
+    let cargo = variable("XTASK_CARGO")?;
+    let cargo = cargo.to_string_lossy().lines().map(str::to_owned).collect();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let top = top.canonicalize()?;
+    if let Some(word) = orders.filter.as_ref().filter(|_| orders.chosen_here) {
+        let binaries = sources::binaries_with(&top, word)?;
+        if binaries.is_empty() {
+            return Err(io::Error::other(format!("no test has {word} in its name")));
+        }
+        orders.unit = binaries.contains(&"isolate_run") || binaries.contains(&"user");
+        orders.root = binaries.contains(&"root");
+        if binaries.contains(&"system") {
+            orders.guests = vec![RELEASES[0]];
+        }
+        orders.binaries = Some(binaries);
+    }
+    Ok(Run::new(orders, top, work, target, cargo))
+}
+
+/// Runs all of it, prints the table, and says whether all is well.
+fn finished(run: &Run) -> ExitCode {
+    if let Err(error) = go(run) {
+        run.failure("tests/run", "here", &error.to_string());
+    }
+    let rows = run.rows();
+    let passed: usize = rows.iter().map(|row| row.passed).sum();
+    let mut failed: usize = rows.iter().map(|row| row.failed).sum();
+    let say = |text: &str| run.screen.last(text);
+    say("\n=== summary");
+    say(&format!(
+        "{:<38} {:<10} {:>7} {:>7} {:>8}",
+        "part", "where", "passed", "failed", "seconds"
+    ));
+    for row in &rows {
+        say(&row.to_string());
+    }
+    if passed + failed == 0 {
+        say("PROBLEM: no test ran");
+        failed = 1;
+    }
+    say(&format!("\n{passed} passed, {failed} failed"));
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What the shell's functions in `tests/lib.sh` do.
+fn shell(run: &Run, call: &str) -> io::Result<String> {
+    let script = format!("set -euo pipefail; . tests/lib.sh; {call}");
+    let mut command = Command::new("bash");
+    payload::must(command.current_dir(&run.top).args(["-c", &script]))
+}
+
+fn check_machine(run: &Run) -> io::Result<()> {
+    let orders = &run.orders;
+    if orders.need_root() {
+        let id = payload::must(Command::new("id").arg("-u"))?;
+        if id.trim() != "0" {
+            let advice = "needs root. Without root: tests/run --unit";
+            return Err(io::Error::other(advice));
+        }
+    }
+    if orders.here {
+        let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
+        if first.trim() != "systemd" {
+            let problem = "--here: systemd is not process 1 of this machine";
+            return Err(io::Error::other(problem));
+        }
+        let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
+        let controllers = controllers.unwrap_or_default();
+        let has = |name| controllers.split_whitespace().any(|other| other == name);
+        if !(has("memory") && has("pids")) {
+            let problem = "--here: /sys/fs/cgroup is not a cgroup v2 tree with the memory and pids controllers";
+            return Err(io::Error::other(problem));
+        }
+    }
+    if orders.compiler || orders.soak || !orders.guests.is_empty() {
+        shell(run, "need_guest_tools; mkdir -p \"$(cache_dir)\"")?;
+    }
+    let work = run.work.display();
+    shell(
+        run,
+        &format!("need_disk {WORK_DISK} '{work}' 'running the tests'"),
+    )?;
+    if !orders.guests.is_empty() {
+        let count = u32::try_from(orders.guests.len()).unwrap_or(u32::MAX);
+        let needed = count.saturating_mul(guests::GUEST_MEMORY) + 512;
+        shell(
+            run,
+            &format!("need_memory {needed} '{count} guests at the same time'"),
+        )?;
+    }
+    Ok(())
+}
+
+/// All parts that were ordered. Images are built while cargo builds.
+fn go(run: &Run) -> io::Result<()> {
+    check_machine(run)?;
+    let orders = &run.orders;
+    let mut wanted: Vec<&str> = Vec::new();
+    if orders.soak {
+        wanted.extend(RELEASES);
+    }
+    wanted.extend(&orders.guests);
+    wanted.sort_unstable();
+    wanted.dedup();
+    let image = |name: &str| answer(run.script("image"), vec![name.to_owned()]);
+    let images: Vec<_> = wanted
+        .iter()
+        .map(|name| ((*name).to_owned(), image(name)))
+        .collect();
+    let compiler = orders.compiler.then(|| image("compiler"));
+    let mut options = vec!["-w".to_owned()];
+    if orders.emulated {
+        options.extend(["-k".into(), "emulated".into()]);
+    }
+    let kind = (!orders.guests.is_empty()).then(|| answer(run.script("boot"), options));
+
+    let built = build(run)?;
+    let payload = run.work.join("payload");
+    let suites = orders.root || orders.need_package();
+    if suites {
+        let _running = run.screen.begin("payload");
+        let start = Instant::now();
+        let program = built.program.as_deref();
+        let program = program.ok_or_else(|| io::Error::other("cargo built no isolate-run"))?;
+        let cache = run.target.join("test-programs");
+        payload::pack(
+            &run.top,
+            &payload,
+            &cache,
+            program,
+            &built,
+            orders.need_package(),
+        )?;
+        run.row("payload", "here", (0, 0), start);
+    }
+    thread::scope(|scope| {
+        let run_ref = run;
+        // Made in time: it is waited for after all other parts.
+        let (ready, when_ready) = std::sync::mpsc::channel();
+        let kind_ref = &kind;
+        let payload_ref = &payload;
+        scope.spawn(move || {
+            let emulated = kind_ref.as_ref().is_some_and(|kind| {
+                let one_of_many = run_ref.orders.chosen_here && run_ref.orders.filter.is_some();
+                matches!(&***kind, Ok(word) if word == "emulated" || word == "uml" && !one_of_many)
+            });
+            let made = if emulated {
+                run_ref.checked(payload_ref)
+            } else {
+                Err("no emulated machine was expected".into())
+            };
+            drop(ready.send(made));
+            if run_ref.orders.unit && run_ref.orders.filter.is_none() {
+                run_ref.lints();
+            }
+            if let Some(image) = &compiler {
+                run_ref.compiler(image);
+            }
+        });
+        if orders.unit {
+            run.unit(&built);
+        }
+        if orders.root {
+            run.root(&payload);
+        }
+        if orders.soak {
+            run.soak(&payload, &images);
+        }
+        if orders.here {
+            run.here(&payload);
+        }
+        if let Some(kind) = &kind {
+            let checked = later(move || {
+                when_ready
+                    .recv()
+                    .unwrap_or_else(|_| Err("it was not built".into()))
+            });
+            run.guests(&built, &payload, &images, kind, &checked);
+        }
+    });
+    Ok(())
+}
+
+/// The test binaries that the parts need.
+fn build(run: &Run) -> io::Result<Built> {
+    let _running = run.screen.begin("build");
+    let start = Instant::now();
+    let binaries = run.orders.binaries.as_deref();
+    let built = build::build(&run.screen, &run.top, &run.work, &run.cargo, binaries)?;
+    run.row("build", "here", (0, 0), start);
+    Ok(built)
+}

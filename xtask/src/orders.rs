@@ -1,0 +1,134 @@
+//! What the command line asks for.
+
+/// A Debian that guests run.
+pub(crate) const RELEASES: [&str; 2] = ["trixie", "bookworm"];
+
+/// What to run.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Orders {
+    pub(crate) unit: bool,
+    pub(crate) compiler: bool,
+    pub(crate) root: bool,
+    pub(crate) soak: bool,
+    pub(crate) here: bool,
+    /// Guests with these releases.
+    pub(crate) guests: Vec<&'static str>,
+    /// Guests are emulated machines, whatever works here.
+    pub(crate) emulated: bool,
+    /// Only tests with this in their name.
+    pub(crate) filter: Option<String>,
+    pub(crate) keep: bool,
+    /// No part was named: all of them, or with a filter those that have such tests.
+    pub(crate) chosen_here: bool,
+    /// The only test binaries that have to be built.
+    pub(crate) binaries: Option<Vec<&'static str>>,
+}
+
+impl Orders {
+    /// What these arguments mean.
+    ///
+    /// # Errors
+    ///
+    /// One sentence about the first argument that means nothing.
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let mut orders = Self::default();
+        let mut arguments = arguments.into_iter();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--unit" => orders.unit = true,
+                "--compiler" => orders.compiler = true,
+                "--root" => orders.root = true,
+                "--soak" => orders.soak = true,
+                "--here" => orders.here = true,
+                "--emulated" => orders.emulated = true,
+                "--keep" => orders.keep = true,
+                "--guest" => {
+                    let wanted = arguments.next().unwrap_or_default();
+                    let release = RELEASES.into_iter().find(|release| *release == wanted);
+                    let release = release.ok_or("--guest wants trixie or bookworm")?;
+                    if !orders.guests.contains(&release) {
+                        orders.guests.push(release);
+                    }
+                }
+                "--filter" => {
+                    let word = arguments.next().filter(|word| !word.is_empty());
+                    orders.set_filter(word.ok_or("--filter wants a word")?)?;
+                }
+                option if option.starts_with('-') => return Err(format!("no option {option}")),
+                "" => return Err("an empty word matches nothing".into()),
+                _ => orders.set_filter(argument)?,
+            }
+        }
+        if orders.emulated && orders.guests.is_empty() {
+            orders.guests = RELEASES.into();
+        }
+        if !orders.names_a_part() {
+            orders.chosen_here = true;
+            if orders.filter.is_none() {
+                (orders.unit, orders.compiler, orders.root, orders.soak) = (true, true, true, true);
+                orders.guests = RELEASES.into();
+            }
+        }
+        Ok(orders)
+    }
+
+    fn set_filter(&mut self, word: String) -> Result<(), String> {
+        match self.filter.replace(word) {
+            None => Ok(()),
+            Some(_) => Err("one word at a time".into()),
+        }
+    }
+
+    fn names_a_part(&self) -> bool {
+        self.unit || self.compiler || self.root || self.soak || self.here || !self.guests.is_empty()
+    }
+
+    /// Whether a part needs root.
+    pub(crate) fn need_root(&self) -> bool {
+        self.compiler || self.root || self.soak || self.here || !self.guests.is_empty()
+    }
+
+    /// Whether tests run as they are built for a systemd: with the package.
+    pub(crate) fn need_package(&self) -> bool {
+        self.soak || self.here || !self.guests.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Orders, String> {
+        Orders::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn nothing_means_everything() {
+        let all = parse("").unwrap_or_default();
+        assert!(all.unit && all.compiler && all.root && all.soak && !all.here);
+        assert_eq!(all.guests, RELEASES);
+    }
+
+    #[test]
+    fn a_word_names_no_part_and_an_option_does() {
+        let word = parse("fork_bomb").unwrap_or_default();
+        assert!(word.chosen_here && !word.need_root(), "{word:?}");
+        assert_eq!(word.filter.as_deref(), Some("fork_bomb"));
+        let part = parse("--root --filter fork_bomb").unwrap_or_default();
+        assert!(part.root && !part.unit && !part.chosen_here, "{part:?}");
+    }
+
+    #[test]
+    fn emulated_guests_are_of_both_releases_or_of_those_named() {
+        assert_eq!(parse("--emulated").unwrap_or_default().guests, RELEASES);
+        let one = parse("--emulated --guest bookworm --guest bookworm").unwrap_or_default();
+        assert_eq!(one.guests, ["bookworm"]);
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for line in ["--guest", "--guest sid", "--filter", "--none", "one two"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+}

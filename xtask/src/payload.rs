@@ -1,0 +1,138 @@
+//! The folder that goes wherever the suite runs: the program and its package, the test binaries, the C programs, and the
+//! files of the repository that tests read.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::build::Built;
+
+/// The test binaries that the suite runs; the others run as they are.
+pub(crate) const SUITES: [&str; 2] = ["root", "system"];
+
+/// Makes the payload in `folder`, with `program` in it. `cache` keeps the C programs that have not changed.
+///
+/// # Errors
+///
+/// A tool is missing or fails; the error names the file it was about.
+pub(crate) fn pack(
+    top: &Path,
+    folder: &Path,
+    cache: &Path,
+    program: &Path,
+    built: &Built,
+    package: bool,
+) -> io::Result<()> {
+    for name in ["tests", "programs", "source"] {
+        fs::create_dir_all(folder.join(name))?;
+    }
+    for name in ["guest/suite", "guest/snapshot", "lib.sh"] {
+        let path = top.join("tests").join(name);
+        fs::copy(&path, folder.join(path.file_name().unwrap_or_default()))?;
+    }
+    strip(program, &folder.join("isolate-run"))?;
+    for name in SUITES {
+        if let Some(binary) = built.test(name) {
+            strip(binary, &folder.join("tests").join(name))?;
+        }
+    }
+    compile_programs(&top.join("tests/programs"), cache, &folder.join("programs"))?;
+    // Users who are not root read there, whoever may read the clone.
+    let script = "tar -C \"$1\" --mode=a+rX --exclude=./target --exclude=./fuzz --exclude=./.git -cf - . | tar -C \"$2\" -xf -";
+    let mut copy = Command::new("bash");
+    copy.args(["-o", "pipefail", "-c", script, "bash"]);
+    must(copy.arg(top).arg(folder.join("source")))?;
+    if package {
+        make_package(top, folder)
+    } else {
+        Ok(())
+    }
+}
+
+fn make_package(top: &Path, folder: &Path) -> io::Result<()> {
+    let mut command = Command::new(top.join("package"));
+    command.arg("--fast");
+    command.env("ISOLATE_RUN_BIN", folder.join("isolate-run"));
+    let made = must(&mut command)?;
+    fs::copy(made.trim_end(), folder.join("isolate-run.deb")).map(drop)
+}
+
+fn strip(from: &Path, to: &Path) -> io::Result<()> {
+    let mut command = Command::new("strip");
+    must(command.args(["--strip-debug", "-o"]).arg(to).arg(from)).map(drop)
+}
+
+/// Compiles what has changed, all of it at the same time.
+fn compile_programs(sources: &Path, cache: &Path, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(cache)?;
+    let mut compilers = Vec::new();
+    let mut programs = Vec::new();
+    for entry in fs::read_dir(sources)? {
+        let source = entry?.path();
+        let program = cache.join(source.file_stem().unwrap_or_default());
+        let age = |path: &Path| fs::metadata(path).and_then(|found| found.modified());
+        if !age(&program).is_ok_and(|made| age(&source).is_ok_and(|written| made > written)) {
+            let unfinished = program.with_extension("new");
+            let mut gcc = Command::new("gcc");
+            gcc.args(["-O2", "-static", "-pthread", "-o"]);
+            gcc.arg(&unfinished).arg(&source);
+            compilers.push((gcc.spawn()?, unfinished, program.clone()));
+        }
+        programs.push(program);
+    }
+    for (mut compiler, unfinished, program) in compilers {
+        if !compiler.wait()?.success() {
+            let name = program.display();
+            return Err(io::Error::other(format!("gcc cannot compile {name}")));
+        }
+        fs::rename(unfinished, program)?;
+    }
+    for program in programs {
+        fs::copy(
+            &program,
+            folder.join(program.file_name().unwrap_or_default()),
+        )?;
+    }
+    Ok(())
+}
+
+/// The same payload with another program, and with its package.
+///
+/// # Errors
+///
+/// As [`pack`].
+pub(crate) fn with_program(
+    top: &Path,
+    from: &Path,
+    folder: &Path,
+    program: &Path,
+) -> io::Result<PathBuf> {
+    must(Command::new("cp").arg("-al").arg(from).arg(folder))?;
+    for name in ["isolate-run", "isolate-run.deb"] {
+        fs::remove_file(folder.join(name))?;
+    }
+    strip(program, &folder.join("isolate-run"))?;
+    make_package(top, folder)?;
+    Ok(folder.into())
+}
+
+/// Runs a command that has to succeed, and returns what it prints.
+///
+/// # Errors
+///
+/// The command and what it said on stderr.
+pub(crate) fn must(command: &mut Command) -> io::Result<String> {
+    let output = command.stdin(Stdio::null()).output();
+    let program = command.get_program().to_string_lossy();
+    let output =
+        output.map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        return Err(io::Error::other(format!(
+            "{program}: {}: {said}",
+            output.status
+        )));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
