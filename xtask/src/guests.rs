@@ -159,16 +159,22 @@ impl Run {
             "uml" => &WITHOUT_KVM,
             _ => &[],
         };
-        let one_of_many = self.orders.chosen_here && self.orders.filter.is_some();
+        if let Some(word) = self
+            .orders
+            .filter
+            .as_ref()
+            .filter(|_| self.orders.chosen_here)
+        {
+            return self.part(&self.one_of_many(kind, word), payload);
+        }
+        let (parts, emulated): (&[Part<'_>], _) = match kind {
+            "kvm" => (&WITH_KVM, None),
+            "uml" => (&WITHOUT_KVM, Some(&DEBIANS_KERNELS)),
+            _ => (&[], Some(&EMULATED)),
+        };
         for part in parts {
             self.part(part, payload);
         }
-        let emulated = match kind {
-            "kvm" => None,
-            "uml" if one_of_many => None,
-            "uml" => Some(&DEBIANS_KERNELS),
-            _ => Some(&EMULATED),
-        };
         if let Some(part) = emulated {
             match &***checked {
                 Ok(payload) => self.part(part, payload),
@@ -182,6 +188,23 @@ impl Run {
             let mut native = read("native.txt");
             native.retain(|_| !self.orders.soak);
             self.all_ran(built, releases, &not_in_uml, &native);
+        }
+    }
+
+    /// A guest for what has `word` in its name, and nothing else.
+    fn one_of_many<'a>(&self, kind: &'a str, word: &str) -> Part<'a> {
+        let list = names(&self.top.join("tests/two_cpus.txt")).unwrap_or_default();
+        let two = list.iter().any(|name| name.contains(word));
+        Part {
+            name: kind,
+            kind,
+            cpus: if two { 2 } else { 1 },
+            seconds: 1800,
+            lists: if kind == "uml" {
+                &["-x", "not_in_uml"]
+            } else {
+                &[]
+            },
         }
     }
 

@@ -204,8 +204,8 @@ fn go(run: &Run) -> io::Result<()> {
         let payload_ref = &payload;
         scope.spawn(move || {
             let emulated = kind_ref.as_ref().is_some_and(|kind| {
-                let one_of_many = run_ref.orders.chosen_here && run_ref.orders.filter.is_some();
-                matches!(&***kind, Ok(word) if word == "emulated" || word == "uml" && !one_of_many)
+                let word = run_ref.orders.chosen_here && run_ref.orders.filter.is_some();
+                !word && matches!(&***kind, Ok(kind) if kind != "kvm")
             });
             let made = if emulated {
                 run_ref.checked(payload_ref)
