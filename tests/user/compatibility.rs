@@ -111,7 +111,7 @@ fn collect_tests(folder: &Path, names: &mut BTreeSet<String>) {
 }
 
 /// The options in the text of `--help`: `--name`, and `-n` where there is a letter.
-fn options(arguments: &[&str]) -> BTreeSet<String> {
+pub(crate) fn options(arguments: &[&str]) -> BTreeSet<String> {
     let help = finish(isolate_command(arguments)).stdout;
     let mut options = BTreeSet::new();
     for line in help.lines().map(str::trim_start) {

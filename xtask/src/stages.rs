@@ -180,7 +180,12 @@ impl Run {
             self.step("cargo clippy", &mut command);
         }
         let mut command = self.patient(&["doc"]);
-        command.args(["--quiet", "--no-deps", "--document-private-items"]);
+        command.args([
+            "--quiet",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ]);
         command.env("RUSTDOCFLAGS", "-D warnings");
         self.step("cargo doc", &mut command);
     }

@@ -1,0 +1,226 @@
+//! The rules of the house that a compiler does not check: what may use what, where unsafe code is, how long a file may be,
+//! that no test is forgotten, and that every option is told of.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::compatibility::options;
+use crate::support::source;
+
+/// The modules of src, each layer above those that it may use. Modules of one layer do not use each other.
+const LAYERS: &[&[&str]] = &[
+    &[
+        "clock",
+        "dir_rule",
+        "error",
+        "logging",
+        "output",
+        "quantity",
+        "sys",
+        "syscall_set",
+    ],
+    &["box_dir", "bus", "inheritance", "request"],
+    &["caller", "config", "environment", "polkit"],
+    &["cgroup", "opened_dirs"],
+    &["plan", "systemd"],
+    &["launch", "report"],
+    &["keeper"],
+    &["commands"],
+    &["result_files"],
+    &["cli"],
+    &["broker"],
+    &["lib", "main"],
+];
+
+/// Files that use a module above them all the same.
+const UPWARDS: &[(&str, &str)] = &[];
+
+/// The longest that a file of src may be.
+const LINES: usize = 400;
+
+/// The source files below a folder, as paths from the top of the repository.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(source(folder)).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+        if entry.path().is_dir() {
+            found.extend(files(&name));
+        } else if name.ends_with(".rs") {
+            found.push(name.into());
+        }
+    }
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(source(path.to_str().unwrap())).unwrap()
+}
+
+/// A file without comments, and without the modules for its unit tests, which are at its end.
+fn code(path: &Path) -> String {
+    let text = read(path);
+    let lines: Vec<&str> = text.lines().collect();
+    let is_end = |pair: &[&str]| pair[0] == "#[cfg(test)]" && pair[1].ends_with('{');
+    let end = lines.windows(2).position(is_end);
+    let lines = lines[..end.unwrap_or(lines.len())].iter();
+    let lines = lines.map(|line| line.split("//").next().unwrap());
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// `src/plan/limits.rs` and `src/plan.rs` are of the module `plan`.
+fn module(path: &Path) -> String {
+    let below = path.components().nth(1).unwrap();
+    let name = below.as_os_str().to_str().unwrap();
+    name.trim_end_matches(".rs").to_owned()
+}
+
+/// Tests may use what they like.
+fn is_test(path: &Path) -> bool {
+    let name = path.to_str().unwrap();
+    name.contains("/tests") || name.contains("/fake_")
+}
+
+fn layer(module: &str) -> usize {
+    let found = LAYERS.iter().position(|layer| layer.contains(&module));
+    found.unwrap_or_else(|| panic!("in which layer is {module}? See LAYERS"))
+}
+
+/// The modules of the crate that a text names.
+fn used(code: &str) -> impl Iterator<Item = &str> {
+    let rests = code.split("crate::").skip(1);
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let names = rests.map(move |rest| rest.split(|c| !is_part(c)).next().unwrap());
+    names.filter(|name| !name.is_empty())
+}
+
+#[test]
+fn a_module_uses_only_those_below_it() {
+    let mut wrong = Vec::new();
+    for path in files("src").iter().filter(|path| !is_test(path)) {
+        let (file, own) = (path.to_str().unwrap(), module(path));
+        for other in used(&code(path)).filter(|other| *other != own) {
+            let is_known = UPWARDS.contains(&(file, other));
+            // What is no module is a macro or an item of the crate's root.
+            let is_module = LAYERS.iter().any(|layer| layer.contains(&other));
+            if is_module && !is_known && layer(&own) <= layer(other) {
+                wrong.push(format!("{file} uses {other}"));
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_module_has_a_layer_and_every_exception_is_one() {
+    let sources = files("src");
+    for path in &sources {
+        layer(&module(path));
+    }
+    for name in LAYERS.iter().copied().flatten() {
+        assert!(
+            sources.iter().any(|path| module(path) == *name),
+            "no {name}"
+        );
+    }
+    for (file, other) in UPWARDS {
+        let code = code(Path::new(file));
+        assert!(used(&code).any(|name| name == *other), "{file} is mended");
+    }
+}
+
+#[test]
+fn unsafe_code_is_in_sys_alone() {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    for path in files("src").iter().filter(|path| module(path) != "sys") {
+        let text = read(path);
+        let lines = text.lines().map(|line| line.split("//").next().unwrap());
+        for line in lines {
+            let mut words = line.split(|c| !is_part(c));
+            let is_lifted =
+                line.contains("allow(unsafe_code") || line.contains("expect(unsafe_code");
+            assert!(
+                !is_lifted && !words.any(|word| word == "unsafe"),
+                "{}: {line}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn no_file_is_too_long_to_be_read() {
+    for path in files("src") {
+        let lines = read(&path).lines().count();
+        assert!(lines <= LINES, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn no_test_file_is_forgotten() {
+    for entry in fs::read_dir(source("tests")).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(
+            path.extension().is_none_or(|extension| extension != "rs"),
+            "{} is a test binary of its own: make it a module of user, root or system",
+            path.display()
+        );
+    }
+    for binary in ["user", "root", "system"] {
+        let main = read(Path::new(&format!("tests/{binary}/main.rs")));
+        for path in files(&format!("tests/{binary}")) {
+            let name = path.file_stem().unwrap().to_str().unwrap();
+            let line = format!("mod {name};");
+            let is_there = main.lines().any(|other| other == line);
+            assert!(
+                name == "main" || is_there,
+                "{} is in no binary",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_test_says_what_it_needs() {
+    for (binary, reason) in [
+        ("root", Some("needs root: tests/run")),
+        ("system", Some("needs systemd and cgroup v2: tests/run")),
+        ("user", None),
+    ] {
+        for path in files(&format!("tests/{binary}")) {
+            let text = read(&path);
+            let mut lines = text.lines().map(str::trim);
+            while let Some(line) = lines.next() {
+                let is_ignored = line.starts_with("#[ignore");
+                assert!(!is_ignored, "{}: after #[test]: {line}", path.display());
+                if line != "#[test]" {
+                    continue;
+                }
+                let next = lines.next().unwrap();
+                let wanted = reason.map(|reason| format!("#[ignore = \"{reason}\"]"));
+                match wanted {
+                    Some(wanted) => assert_eq!(next, wanted, "{}", path.display()),
+                    None => assert!(!next.starts_with("#[ignore"), "{}", path.display()),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_option_is_in_the_readme() {
+    let readme = read(Path::new("README.md"));
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let words: Vec<&str> = readme.split(|c| !is_part(c)).collect();
+    for arguments in [&["--help"][..], &["exec", "--help"]] {
+        let all = options(arguments);
+        let missing: Vec<_> = all
+            .iter()
+            .filter(|option| option.starts_with("--") && !words.contains(&option.as_str()))
+            .collect();
+        assert!(missing.is_empty(), "not in the README: {missing:?}");
+    }
+}
