@@ -53,7 +53,6 @@ fn installed(prefix: &str) -> Vec<PathBuf> {
     let mut found: Vec<_> = below
         .iter()
         .map(|name| Path::new(prefix).join(name))
-        .chain(manual_pages(prefix))
         .chain(paths(&[
             "usr/share/polkit-1/actions/io.github.isolate_run.policy",
             "usr/share/polkit-1/rules.d/50-isolate-run.rules",
@@ -61,21 +60,6 @@ fn installed(prefix: &str) -> Vec<PathBuf> {
         .collect();
     found.sort();
     found
-}
-
-/// `man/NAME.SECTION` of the repository is `share/man/manSECTION/NAME.SECTION`.
-fn manual_pages(prefix: &str) -> Vec<PathBuf> {
-    let Ok(pages) = fs::read_dir(support::source("man")) else {
-        return Vec::new();
-    };
-    let installed = |page: PathBuf| {
-        let section = page.extension()?.to_str()?.parse::<u8>().ok()?;
-        let directory = format!("{prefix}/share/man/man{section}");
-        Some(Path::new(&directory).join(page.file_name()?))
-    };
-    pages
-        .filter_map(|page| installed(page.unwrap().path()))
-        .collect()
 }
 
 /// The same, with the configuration.

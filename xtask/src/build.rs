@@ -49,7 +49,7 @@ pub(crate) fn build(
     let mut command = cargo(top, &["test", "--no-run"], common);
     command.args(["--quiet", "--message-format=json-render-diagnostics"]);
     match binaries {
-        None => drop(command.args(["--workspace", "--lib", "--bins", "--tests"])),
+        None => drop(command.arg("--workspace")),
         Some(names) => {
             for name in names {
                 match *name {

@@ -1,7 +1,7 @@
 //! The parts whose tests need more than this machine: root's rights in namespaces, a systemd in containers, a kernel in guests.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Instant;
@@ -140,7 +140,7 @@ impl Run {
         payload: &Path,
         images: &[(String, Answer)],
         kind: &Answer,
-        checked: &Later<Result<std::path::PathBuf, String>>,
+        checked: &Later<Result<PathBuf, String>>,
     ) {
         let releases = &self.orders.guests;
         if !releases
@@ -154,17 +154,8 @@ impl Run {
             Err(said) => return self.failure("guest", "-", &format!("no guest: {said}")),
         };
         self.screen.line("guests", &format!("guests are: {kind}"));
-        let parts: &[Part<'_>] = match kind {
-            "kvm" => &WITH_KVM,
-            "uml" => &WITHOUT_KVM,
-            _ => &[],
-        };
-        if let Some(word) = self
-            .orders
-            .filter
-            .as_ref()
-            .filter(|_| self.orders.chosen_here)
-        {
+        let word = self.orders.filter.as_deref();
+        if let Some(word) = word.filter(|_| self.orders.chosen_here) {
             return self.part(&self.one_of_many(kind, word), payload);
         }
         let (parts, emulated): (&[Part<'_>], _) = match kind {
@@ -284,7 +275,7 @@ impl Run {
 
     /// The payload for emulated machines: with the program as it is shipped, but with the checks of a debug build. They take
     /// half the time.
-    pub(crate) fn checked(&self, payload: &Path) -> Result<std::path::PathBuf, String> {
+    pub(crate) fn checked(&self, payload: &Path) -> Result<PathBuf, String> {
         let _running = self.screen.begin("checked build");
         let start = Instant::now();
         let mut command = Command::new("nice");
@@ -301,7 +292,7 @@ impl Run {
     }
 
     /// Where cargo puts what it builds with a profile.
-    fn target_of(&self, profile: &str) -> std::path::PathBuf {
+    fn target_of(&self, profile: &str) -> PathBuf {
         let host = self.cargo.iter().position(|word| word == "--target");
         let host = host.and_then(|at| self.cargo.get(at + 1));
         let folder = host.map_or_else(|| self.target.clone(), |host| self.target.join(host));
