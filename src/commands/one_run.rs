@@ -288,7 +288,10 @@ impl BoxRun<'_> {
         let begun = init.begin();
         let begun = begun.map_err(Failure::at("cannot tell init to begin"));
         // While systemd and init work.
-        if let Err(failure) = begun.and_then(|()| self.give_to_program(plan)) {
+        let ready = begun
+            .and_then(|()| self.give_to_program(plan))
+            .and_then(|()| self.let_go_of_streams(&setup));
+        if let Err(failure) = ready {
             // First init, which is in the cgroups, then these.
             cgroups.part_with(&init);
             drop(init);
@@ -298,14 +301,6 @@ impl BoxRun<'_> {
             Some(Foreground::CallersSession(terminal)) => Some(terminal.try_clone()),
             Some(Foreground::OwnSession(_)) | None => None,
         };
-        // Our copies keep pipes open whose end somebody waits for when the program has closed them.
-        let let_go = Failure::at("cannot put /dev/null in the place of the program's streams");
-        nix::unistd::dup2_stdin(&setup.null).map_err(&let_go)?;
-        nix::unistd::dup2_stdout(&setup.null).map_err(&let_go)?;
-        if self.context.by_broker.is_some() {
-            // Otherwise it is where this process tells how the run ended.
-            nix::unistd::dup2_stderr(&setup.null).map_err(&let_go)?;
-        }
         drop(setup);
         let outcome = {
             let permission = self.context.rights().map(Rights::permission);
@@ -318,6 +313,19 @@ impl BoxRun<'_> {
             }
         }
         Ok(outcome?)
+    }
+
+    /// Our copies keep pipes open whose end somebody waits for when the program has closed them.
+    fn let_go_of_streams(self, setup: &InitSetup<'_>) -> Result<(), Failure> {
+        let null = &setup.null;
+        let let_go = nix::unistd::dup2_stdin(null).and_then(|()| nix::unistd::dup2_stdout(null));
+        let let_go = match self.context.by_broker {
+            // stderr is where this process tells how the run ended.
+            None => let_go,
+            Some(_) => let_go.and_then(|()| nix::unistd::dup2_stderr(null)),
+        };
+        let what = "cannot put /dev/null in the place of the program's streams";
+        let_go.map_err(Failure::at(what))
     }
 
     /// Makes the files in the box the program's, which the record of the box has to say before.
