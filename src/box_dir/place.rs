@@ -9,7 +9,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::{FileStat, Mode, fstat};
-use nix::unistd::geteuid;
+use nix::unistd::{getegid, geteuid};
 
 use super::BoxDirError;
 
@@ -54,6 +54,9 @@ pub(super) fn check_owner(stat: &FileStat, path: &Path) -> Result<(), BoxDirErro
     if stat.st_uid != geteuid().as_raw() {
         return unfit("does not belong to the user that the sandbox runs as (root)");
     }
+    if stat.st_mode & libc::S_IWGRP != 0 && ![0, getegid().as_raw()].contains(&stat.st_gid) {
+        return unfit("is writable for a group that is not root's: take that away (chmod g-w)");
+    }
     if stat.st_mode & libc::S_IWOTH != 0 {
         return unfit("is writable for everybody: take that away (chmod o-w)");
     }
@@ -85,6 +88,18 @@ mod tests {
         set_permissions(dir.path(), Permissions::from_mode(0o1777)).unwrap();
         let error = open_place(dir.path()).unwrap_err().to_string();
         assert!(error.contains("writable for everybody"), "{error}");
+    }
+
+    #[test]
+    fn a_place_that_another_group_may_write_to_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        set_permissions(dir.path(), Permissions::from_mode(0o775)).unwrap();
+        open_place(dir.path()).unwrap();
+        if geteuid().is_root() {
+            std::os::unix::fs::chown(dir.path(), None, Some(60_000)).unwrap();
+            let error = open_place(dir.path()).unwrap_err().to_string();
+            assert!(error.contains("writable for a group"), "{error}");
+        }
     }
 
     #[test]
