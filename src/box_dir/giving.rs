@@ -7,20 +7,53 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, AtFlags};
-use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmodat, fstat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, unlinkat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, geteuid, unlinkat};
 
 use super::open::{FileId, file_id, open_entry};
 use super::tree::{Fault, Found, Visitor, walk};
 use super::{BoxDirError, Owner, SpecialFiles};
+use crate::sys::file::remove_acls;
 
 /// Whose files a walk may give away.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Whose {
     /// Everybody's: the caller is root.
     All,
-    /// Those of these two users: files of others came here in some other way and are left alone.
-    Of(u32, u32),
+    /// Those of this user and of the box user: files of others came here in some other way and are left alone.
+    Of(u32, Owner),
+}
+
+/// To whom what is in a box goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum To {
+    /// All of it to this user.
+    User(Owner),
+    /// To the box user for a run, without the directories: these it uses by its group, and nobody else enters them.
+    Program(Owner),
+}
+
+impl To {
+    fn files(self) -> Owner {
+        match self {
+            Self::User(owner) | Self::Program(owner) => owner,
+        }
+    }
+
+    fn directories(self) -> Owner {
+        match self {
+            Self::User(owner) => owner,
+            Self::Program(owner) => sealed_for(owner),
+        }
+    }
+}
+
+/// Whose directories are during a run: ours, with the group of the box.
+fn sealed_for(box_user: Owner) -> Owner {
+    Owner {
+        uid: geteuid().as_raw(),
+        gid: box_user.gid,
+    }
 }
 
 /// Gives everything below `top`, which is at `path`, to `to`.
@@ -30,7 +63,7 @@ pub(super) enum Whose {
 pub(super) fn give(
     top: BorrowedFd<'_>,
     path: &Path,
-    to: Owner,
+    to: To,
     whose: Whose,
     special: SpecialFiles,
 ) -> Result<(), BoxDirError> {
@@ -67,8 +100,32 @@ pub(super) fn give_dir(dir: BorrowedFd<'_>, to: Owner) -> Result<(), Errno> {
     )
 }
 
+/// Gives a directory itself. A program that owned it could open it for whoever kept a descriptor of it, which leads past
+/// all directories above.
+pub(super) fn give_dir_to(dir: BorrowedFd<'_>, to: To, stat: &FileStat) -> Result<(), Fault> {
+    // First the owner, who could change the rest back.
+    give_dir(dir, to.directories()).map_err(Fault::at("change the owner of"))?;
+    // Before the mode, of which an access control list makes the group's part its own.
+    remove_acls(dir).map_err(Fault::at("remove the access control list of"))?;
+    let mode = match to {
+        To::User(_) => stat.st_mode & 0o777,
+        To::Program(_) => sealed_mode(stat.st_mode),
+    };
+    if mode != stat.st_mode & 0o7777 {
+        let mode = Mode::from_bits_truncate(mode);
+        fchmod(dir, mode).map_err(Fault::at("change the mode of"))?;
+    }
+    Ok(())
+}
+
+/// The mode of a directory whose group gets what its owner had, and others nothing.
+fn sealed_mode(mode: u32) -> u32 {
+    let owners = mode & libc::S_IRWXU;
+    owners | owners >> 3
+}
+
 struct Giving {
-    to: Owner,
+    to: To,
     whose: Whose,
     special: SpecialFiles,
     /// Files with several names (and how many): how many of them the walk came by.
@@ -81,13 +138,23 @@ impl Giving {
     fn is_to_be_given(&self, stat: &FileStat) -> bool {
         match self.whose {
             Whose::All => true,
-            Whose::Of(one, other) => [one, other].contains(&stat.st_uid),
+            Whose::Of(one, box_user) => {
+                [one, box_user.uid].contains(&stat.st_uid) || self.is_sealed(stat, box_user)
+            }
         }
     }
 
-    /// Whether nothing is left to be done.
+    /// Whether it is a directory that was made ready for a run.
+    fn is_sealed(&self, stat: &FileStat, box_user: Owner) -> bool {
+        let owner = sealed_for(box_user);
+        stat.st_mode & libc::S_IFMT == libc::S_IFDIR
+            && (stat.st_uid, stat.st_gid) == (owner.uid, owner.gid)
+    }
+
+    /// Whether nothing is left to be done for a file that is no directory.
     fn is_given(&self, stat: &FileStat) -> bool {
-        let owner = (stat.st_uid, stat.st_gid) == (self.to.uid, self.to.gid);
+        let to = self.to.files();
+        let owner = (stat.st_uid, stat.st_gid) == (to.uid, to.gid);
         owner && !(is_regular(stat) && stat.st_mode & (libc::S_ISUID | libc::S_ISGID) != 0)
     }
 }
@@ -98,8 +165,16 @@ impl Visitor for Giving {
     }
 
     fn enter(&mut self, dir: BorrowedFd<'_>, stat: &FileStat) -> Result<(), Fault> {
-        if self.is_to_be_given(stat) && !self.is_given(stat) {
-            give_dir(dir, self.to).map_err(Fault::at("change the owner of"))?;
+        let to = self.to.directories();
+        let is_given = match self.to {
+            To::User(_) => {
+                (stat.st_uid, stat.st_gid) == (to.uid, to.gid) && stat.st_mode & 0o7000 == 0
+            }
+            // There may be an access control list.
+            To::Program(_) => false,
+        };
+        if self.is_to_be_given(stat) && !is_given {
+            give_dir_to(dir, self.to, stat)?;
         }
         Ok(())
     }
@@ -140,8 +215,8 @@ impl Giving {
         fchownat(
             file,
             c"",
-            Some(Uid::from_raw(self.to.uid)),
-            Some(Gid::from_raw(self.to.gid)),
+            Some(Uid::from_raw(self.to.files().uid)),
+            Some(Gid::from_raw(self.to.files().gid)),
             AtFlags::AT_EMPTY_PATH,
         )
         .map_err(Fault::at("change the owner of"))?;
@@ -171,12 +246,12 @@ mod tests {
 
     use nix::unistd::mkfifo;
 
-    use super::super::tests::me;
+    use super::super::tests::{box_user, me, owner_and_mode};
     use super::*;
 
     fn give_below(path: &Path, to: Owner, whose: Whose, special: SpecialFiles) {
         let top = File::open(path).unwrap();
-        give(top.as_fd(), path, to, whose, special).unwrap();
+        give(top.as_fd(), path, To::User(to), whose, special).unwrap();
     }
 
     #[test]
@@ -238,13 +313,45 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "").unwrap();
+        let nobody = Owner {
+            uid: me().uid + 2,
+            gid: me().gid + 2,
+        };
         for (whose, mode) in [
-            (Whose::Of(me().uid + 1, me().uid + 2), 0o4755),
-            (Whose::Of(me().uid + 1, me().uid), 0o755),
+            (Whose::Of(me().uid + 1, nobody), 0o4755),
+            (Whose::Of(me().uid + 1, me()), 0o755),
         ] {
             set_permissions(&path, Permissions::from_mode(0o4755)).unwrap();
             give_below(dir.path(), me(), whose, SpecialFiles::Remove);
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, mode);
         }
+    }
+
+    #[test]
+    fn directories_are_nobody_elses_in_a_run_and_lose_their_special_bits() {
+        let dir = tempfile::tempdir().unwrap();
+        let (open, closed) = (dir.path().join("open"), dir.path().join("open/closed"));
+        fs::create_dir_all(&closed).unwrap();
+        for (path, mode) in [(&open, 0o3777), (&closed, 0o555)] {
+            set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+        let top = File::open(dir.path()).unwrap();
+        let whose = Whose::Of(me().uid, box_user());
+        let give_to = |to| give(top.as_fd(), dir.path(), to, whose, SpecialFiles::Remove);
+        give_to(To::Program(box_user())).unwrap();
+        let sealed = Owner {
+            gid: box_user().gid,
+            ..me()
+        };
+        assert_eq!(owner_and_mode(&open), (sealed, 0o770));
+        assert_eq!(owner_and_mode(&closed), (sealed, 0o550));
+        // What the program made.
+        let made = open.join("made");
+        fs::create_dir(&made).unwrap();
+        set_permissions(&made, Permissions::from_mode(0o7777)).unwrap();
+        give_to(To::User(me())).unwrap();
+        assert_eq!(owner_and_mode(&open), (me(), 0o770));
+        assert_eq!(owner_and_mode(&closed), (me(), 0o550));
+        assert_eq!(owner_and_mode(&made), (me(), 0o777));
     }
 }

@@ -3,8 +3,8 @@
 //!
 //! `<root>/<id>` and `tmp` are root's, so that nobody else can replace what is in them; `box` belongs to
 //! the caller, and to the box user during a run. What the box user owns nobody else reaches: `tmp` is
-//! closed, and `<root>/<id>` during a run. Otherwise a set-user-ID file there would make any user of the
-//! machine the box user. What is inside `box` was written by either of them and
+//! closed, and `<root>/<id>` during a run, and so is each directory that somebody may have kept a descriptor
+//! of, see [`giving::To`]. Otherwise a set-user-ID file there would make any user of the machine the box user. What is inside `box` was written by either of them and
 //! is not trusted: see [`tree`]. Who may use the box is in its [`Lock`], which is taken by the caller of
 //! everything here.
 
@@ -40,7 +40,7 @@ pub(crate) use record::Record;
 pub(crate) use stragglers::wait_for_stragglers;
 
 use crate::quantity::{BoxId, Ids as Owner};
-use giving::{Whose, give, give_dir};
+use giving::{To, Whose, give, give_dir, give_dir_to};
 use open::open_dir;
 use place::{check_owner, make_place, open_place};
 use removal::Removal;
@@ -100,7 +100,9 @@ impl BoxDir {
         self.fd.as_fd()
     }
 
-    /// Before a run: everything in `box` becomes the box user's.
+    /// Before a run: everything in `box` becomes the box user's. In a box that is not root's, the directories become
+    /// root's, and the box user's by their group: their owner, who may have descriptors of them, is locked out, and the
+    /// program cannot let anybody in.
     pub(crate) fn give_to_program(
         &self,
         box_owner: Owner,
@@ -110,10 +112,14 @@ impl BoxDir {
         let (inner, path) = self.inner()?;
         self.open_to(Some(box_owner.gid), CLOSED)?;
         // First the top: from here on the caller gets in no longer, unless they had made it accessible.
-        give_dir(inner.as_fd(), box_owner)
-            .map_err(BoxDirError::at("change the owner of", &path))?;
-        let whose = whose(box_owner, caller);
-        give(inner.as_fd(), &path, box_owner, whose, special)
+        let to = match caller.uid {
+            0 => To::User(box_owner),
+            _ => To::Program(box_owner),
+        };
+        let stat = fstat(&inner).map_err(BoxDirError::at("examine", &path))?;
+        give_dir_to(inner.as_fd(), to, &stat)
+            .map_err(|fault| BoxDirError::at(fault.step, &path)(fault.errno))?;
+        give(inner.as_fd(), &path, to, whose(box_owner, caller), special)
     }
 
     /// After a run: everything in `box` becomes the caller's, and set-user-ID and set-group-ID bits go.
@@ -127,7 +133,7 @@ impl BoxDir {
         // The program may have opened it to everybody.
         fchmod(&inner, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
         let whose = whose(box_owner, caller);
-        let given = give(inner.as_fd(), &path, caller, whose, special);
+        let given = give(inner.as_fd(), &path, To::User(caller), whose, special);
         // Last the top: until here the caller cannot get in. Also when something below could not be given:
         // a box that its owner is locked out of helps nobody.
         give_dir(inner.as_fd(), caller).map_err(BoxDirError::at("change the owner of", &path))?;
@@ -172,7 +178,7 @@ impl BoxDir {
 fn whose(box_owner: Owner, caller: Owner) -> Whose {
     match caller.uid {
         0 => Whose::All,
-        uid => Whose::Of(uid, box_owner.uid),
+        uid => Whose::Of(uid, box_owner),
     }
 }
 

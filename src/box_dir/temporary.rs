@@ -8,7 +8,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod, fstat};
 
-use super::giving::{Whose, give, give_dir};
+use super::giving::{To, Whose, give, give_dir};
 use super::open::{open_dir, open_entry};
 use super::{BoxDir, BoxDirError, Owner, SpecialFiles, make_dir};
 
@@ -37,7 +37,7 @@ impl BoxDir {
             // Empty, or the box's uid was changed in the configuration since. The top last: an
             // interrupted change is taken up again by the next run.
             let special = SpecialFiles::Keep;
-            give(dir.as_fd(), &path, box_owner, Whose::All, special)?;
+            give(dir.as_fd(), &path, To::User(box_owner), Whose::All, special)?;
             give_dir(dir.as_fd(), box_owner)
                 .map_err(BoxDirError::at("change the owner of", &path))?;
         }
