@@ -2,7 +2,7 @@
 //! once do not both get the last one that is allowed.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::{OFlag, openat};
@@ -27,15 +27,9 @@ impl Census {
     /// Waits for its turn, and counts the boxes whose locks are in this directory.
     pub(crate) fn take(locks: &Path) -> Result<Self, BoxDirError> {
         let place = make_place(locks)?;
-        let path = locks.join(TURN);
-        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        let turn = openat(&place, TURN, flags, mode)
-            .map_err(BoxDirError::at("open the lock file", &path))?;
-        let stat = fstat(&turn).map_err(BoxDirError::at("examine", &path))?;
-        check_owner(&stat, &path)?;
+        let turn = open_turn(place.as_fd(), locks)?;
         lock_exclusively(turn.as_fd(), IfLocked::Wait)
-            .map_err(|error| BoxDirError::at("lock", &path)(errno(&error)))?;
+            .map_err(|error| BoxDirError::at("lock", &locks.join(TURN))(errno(&error)))?;
         let owners = holders(locks)?
             .into_iter()
             .filter_map(|id| Lock::peek(locks, id))
@@ -61,6 +55,18 @@ impl Census {
         let meant = self.owners.iter().filter(|owner| is_meant(**owner));
         u32::try_from(meant.count()).unwrap_or(u32::MAX)
     }
+}
+
+/// Opens the file, or makes it. Its lock says whose turn it is, its content which ids are next.
+pub(super) fn open_turn(place: BorrowedFd<'_>, locks: &Path) -> Result<OwnedFd, BoxDirError> {
+    let path = locks.join(TURN);
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    let turn =
+        openat(place, TURN, flags, mode).map_err(BoxDirError::at("open the lock file", &path))?;
+    let stat = fstat(&turn).map_err(BoxDirError::at("examine", &path))?;
+    check_owner(&stat, &path)?;
+    Ok(turn)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::Owner;
 use crate::failure::Explained;
 
 /// Why the directory of a box could not be made, given away, limited or removed.
@@ -39,8 +40,8 @@ pub(crate) enum BoxDirError {
     },
     /// Processes of an earlier run do not die.
     Stragglers {
-        /// The box user.
-        uid: u32,
+        /// The user and group of the box.
+        ids: Owner,
         /// Which they are.
         left: Vec<i32>,
     },
@@ -93,9 +94,11 @@ impl fmt::Display for BoxDirError {
                 "'{}' keeps changing: another process moves directories in it",
                 Shown(path)
             ),
-            Self::Stragglers { uid, left } => write!(
+            Self::Stragglers { ids, left } => write!(
                 f,
-                "processes of an earlier run in this box (uid {uid}) are still there: PIDs {left:?}"
+                "processes outside of the box have its user {} or its group {}: PIDs {left:?}; end them, or make the \
+                 box anew by --init",
+                ids.uid, ids.gid
             ),
             Self::Quota { path, errno } => {
                 write!(

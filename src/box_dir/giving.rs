@@ -11,6 +11,7 @@ use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, geteuid, unlinkat};
 
 use super::open::{FileId, file_id, open_entry};
+use super::place::errno;
 use super::tree::{Fault, Found, Visitor, walk};
 use super::{BoxDirError, Owner, SpecialFiles};
 use crate::sys::file::remove_acls;
@@ -106,7 +107,8 @@ pub(super) fn give_dir_to(dir: BorrowedFd<'_>, to: To, stat: &FileStat) -> Resul
     // First the owner, who could change the rest back.
     give_dir(dir, to.directories()).map_err(Fault::at("change the owner of"))?;
     // Before the mode, of which an access control list makes the group's part its own.
-    remove_acls(dir).map_err(Fault::at("remove the access control list of"))?;
+    remove_acls(dir)
+        .map_err(|error| Fault::at("remove the access control list of")(errno(&error)))?;
     let mode = match to {
         To::User(_) => stat.st_mode & 0o777,
         To::Program(_) => sealed_mode(stat.st_mode),

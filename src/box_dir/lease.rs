@@ -4,12 +4,14 @@
 //! symlink(2) makes both in one step or fails, so that no two boxes get the same uid. It is taken before the
 //! record of the box says so, and given up after the record is gone and before the lock is; where that did not
 //! happen, because the process was killed in between, the next box that wants the uid notices and takes it.
+//! Ids that any process has are passed over.
 
 use std::fmt;
 
 use super::lease_link::leased_uids;
+use super::rotation::{next_slot, set_next_slot};
+use super::stragglers::processes_with;
 use super::{BoxDirError, Lock, LockError, Owner, Record};
-use crate::quantity::BoxId;
 
 /// The ids that are there to be leased: `size` of them from `first` on, uid and gid together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +23,14 @@ pub(crate) struct IdPool {
 }
 
 impl IdPool {
-    /// The ids to try for a box, in order: those it had before, those of its number, as isolate has them, then all
-    /// others.
-    fn candidates(self, id: BoxId, before: Option<Owner>) -> impl Iterator<Item = Owner> {
+    /// The ids to try for a box, in order: those it had before, those of the slot `start`, then all others.
+    fn candidates(self, start: u32, before: Option<Owner>) -> impl Iterator<Item = Owner> {
         let at = move |slot: u32| Owner {
             uid: self.first.uid + slot,
             gid: self.first.gid + slot,
         };
-        let own = id.0 % self.size;
-        let rest = (own..self.size).chain(0..own).map(at);
+        let start = start % self.size;
+        let rest = (start..self.size).chain(0..start).map(at);
         let before = before.filter(|ids| self.contains(*ids));
         before.into_iter().chain(rest)
     }
@@ -56,7 +57,7 @@ impl fmt::Display for LeaseError {
         match self {
             Self::Exhausted(pool) => write!(
                 f,
-                "all {} user ids are in use by other boxes: remove unused boxes by --cleanup, or raise boxes.count in \
+                "all {} user ids are in use by other boxes, or by processes outside of boxes: remove unused boxes by --cleanup, or raise boxes.count in \
                  isolate.toml",
                 pool.size
             ),
@@ -78,7 +79,7 @@ impl Lock {
         cg: bool,
     ) -> Result<Record, LeaseError> {
         let before = before.map(|record| record.ids);
-        let ids = self.lease(pool, before)?;
+        let ids = self.lease(pool, before, owner)?;
         let record = Record {
             owner,
             ids,
@@ -103,11 +104,35 @@ impl Lock {
         written.map(|()| record).map_err(LeaseError::Record)
     }
 
-    fn lease(&self, pool: IdPool, before: Option<Owner>) -> Result<Owner, LeaseError> {
-        for ids in pool.candidates(self.id(), before) {
+    /// Root's boxes have the ids of their numbers, as isolate has them. Those of users go round, so that nobody chooses
+    /// whose ids they get next, or who gets theirs.
+    fn lease(
+        &self,
+        pool: IdPool,
+        before: Option<Owner>,
+        owner: Owner,
+    ) -> Result<Owner, LeaseError> {
+        let place = self.place();
+        let start = match owner.uid {
+            0 => self.id().0,
+            _ => next_slot(place, self.locks()).map_err(LeaseError::Failed)?,
+        };
+        for ids in pool.candidates(start, before) {
             let taken = self.link(ids.uid).take(self.id());
-            if taken.map_err(LeaseError::Failed)? {
+            if !taken.map_err(LeaseError::Failed)? {
+                continue;
+            }
+            // Not earlier: from here on no other box begins a run with them.
+            if processes_with(ids).map_err(LeaseError::Failed)?.is_empty() {
+                if owner.uid != 0 && before != Some(ids) {
+                    let slot = ids.uid - pool.first.uid;
+                    set_next_slot(place, self.locks(), slot + 1).map_err(LeaseError::Failed)?;
+                }
                 return Ok(ids);
+            }
+            log::info!("uid {} is not leased: processes have it", ids.uid);
+            if before != Some(ids) {
+                self.release(ids).map_err(LeaseError::Failed)?;
             }
         }
         Err(LeaseError::Exhausted(pool))
@@ -152,6 +177,7 @@ mod tests {
     use super::super::lease_link::holders;
     use super::super::{Absent, Busy};
     use super::*;
+    use crate::quantity::BoxId;
 
     const POOL: IdPool = IdPool {
         first: Owner {
@@ -174,7 +200,7 @@ mod tests {
     }
 
     fn claim(lock: &Lock, pool: IdPool, before: Option<Owner>) -> Result<Owner, LeaseError> {
-        let owner = Owner { uid: 1, gid: 1 };
+        let owner = Owner { uid: 0, gid: 0 };
         let before = before.map(|ids| Record {
             owner,
             ids,
@@ -223,6 +249,42 @@ mod tests {
             "uid-60002",
         ];
         assert_eq!(names(locks), expected);
+    }
+
+    #[test]
+    fn users_get_the_ids_that_rested_longest_whatever_the_numbers_of_their_boxes() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = Owner { uid: 1, gid: 1 };
+        let mut before = None;
+        for slot in [0, 1, 2, 0] {
+            let lock = lock(dir.path(), 7);
+            before = Some(lock.claim(POOL, None, owner, false).unwrap());
+            assert_eq!(before.unwrap().ids, ids(slot));
+            lock.give_up(Some(ids(slot))).unwrap();
+        }
+        // A box that is made anew keeps its own; one of root's is not counted.
+        let again = lock(dir.path(), 7).claim(POOL, before, owner, false);
+        assert_eq!(again.unwrap().ids, ids(0));
+        assert_eq!(make(dir.path(), 2), ids(2));
+        let next = lock(dir.path(), 5).claim(POOL, None, owner, false);
+        assert_eq!(next.unwrap().ids, ids(1));
+    }
+
+    #[test]
+    fn ids_that_a_process_has_are_not_leased() {
+        let dir = tempfile::tempdir().unwrap();
+        let pool = IdPool {
+            first: super::super::tests::me(),
+            size: 2,
+        };
+        let ids = claim(&lock(dir.path(), 0), pool, None).unwrap();
+        assert_eq!(ids.uid, pool.first.uid + 1);
+        let held = pool.first;
+        let one = IdPool { size: 1, ..pool };
+        for before in [None, Some(held)] {
+            let error = claim(&lock(dir.path(), 4), one, before).unwrap_err();
+            assert_eq!(error, LeaseError::Exhausted(one));
+        }
     }
 
     #[test]
@@ -286,7 +348,7 @@ mod tests {
                 let (taken, locks) = (&taken, dir.path());
                 scope.spawn(move || {
                     use std::sync::atomic::Ordering::SeqCst;
-                    for round in 0..60 {
+                    for round in 0..15 {
                         let lock = lock(locks, (thread + round) % 5 * 6);
                         let ids = claim(&lock, pool, None).unwrap();
                         let taken = &taken[(ids.uid - POOL.first.uid) as usize];

@@ -205,6 +205,11 @@ impl Lock {
         Link::of(&self.0.place, &self.0.locks, uid)
     }
 
+    /// The directory of lock files, opened.
+    pub(super) fn place(&self) -> BorrowedFd<'_> {
+        self.0.place.as_fd()
+    }
+
     /// The directory of lock files.
     pub(super) fn locks(&self) -> &Path {
         &self.0.locks

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::box_dir::{
-    Absent, BoxDir, Busy, Census, LeaseError, Lock, Record, holders, wait_for_stragglers,
+    Absent, BoxDir, Busy, Census, Expected, LeaseError, Lock, Record, holders, wait_for_stragglers,
 };
 use crate::cgroup::{Place, Subtree};
 use crate::failure::Failure;
@@ -145,7 +145,7 @@ fn lift_quota(box_dir: &BoxDir, ids: Ids) {
 /// Waits for what a killed keeper left, while it is still dying.
 pub(super) fn settle(record: &Record) -> Result<(), Failure> {
     if record.running {
-        wait_for_stragglers(record.ids.uid)?;
+        wait_for_stragglers(record.ids, Expected::Dying)?;
     }
     Ok(())
 }

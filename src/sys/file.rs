@@ -102,16 +102,20 @@ pub(crate) fn is_directory(file: BorrowedFd<'_>) -> io::Result<bool> {
 
 /// Takes the POSIX access control lists of an open file away, also what a directory passes on to new files
 /// (acl(5), removexattr(2)); no error where there are none, or no such thing.
-pub(crate) fn remove_acls(file: BorrowedFd<'_>) -> Result<(), Errno> {
+pub(crate) fn remove_acls(file: BorrowedFd<'_>) -> io::Result<()> {
     for name in [c"system.posix_acl_access", c"system.posix_acl_default"] {
         // SAFETY: the name is a C string that outlives the call.
         let result = unsafe { libc::fremovexattr(file.as_raw_fd(), name.as_ptr()) };
-        match Errno::result(result) {
-            Ok(_) | Err(Errno::ENODATA | Errno::EOPNOTSUPP) => {}
-            Err(errno) => return Err(errno),
+        match check(result.into()) {
+            Err(error) if !is_absent(&error) => return Err(error),
+            _ => {}
         }
     }
     Ok(())
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODATA | libc::EOPNOTSUPP))
 }
 
 #[cfg(test)]
