@@ -11,13 +11,13 @@
 //! The address is fixed: an environment variable could name a bus of somebody else's.
 
 mod connection;
+mod error;
 mod inbox;
 mod message;
+mod pending;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -27,103 +27,12 @@ use zbus::Message;
 use zbus::zvariant::Type;
 
 use connection::Connection;
+pub(crate) use error::BusError;
 pub(crate) use message::{Incoming, Kind};
+pub(crate) use pending::Pending;
 
 /// Where the system bus is.
 pub(crate) const SOCKET: &str = "/run/dbus/system_bus_socket";
-
-/// Why a conversation with the bus ended.
-#[derive(Debug)]
-pub(crate) enum BusError {
-    /// The bus cannot be reached.
-    Connect(io::Error),
-    /// The bus does not accept this process.
-    Rejected(String),
-    /// Reading or writing failed.
-    Transfer(io::Error),
-    /// A message cannot be built or understood.
-    Message(zbus::Error),
-    /// The bus ended the connection.
-    Disconnected,
-    /// Somebody has sent us a descriptor that nobody asked for, and the connection is of no use any more.
-    Descriptors,
-    /// The call was answered by an error.
-    Refused {
-        /// Who was asked, as people know it: `systemd`.
-        by: &'static str,
-        /// The error's name, as `org.freedesktop.DBus.Error.NoReply`.
-        name: String,
-        /// Its text.
-        text: String,
-    },
-    /// The job that was asked for ended otherwise than well.
-    Job(String),
-}
-
-impl fmt::Display for BusError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connect(_) => write!(
-                f,
-                "cannot connect to the system bus at {SOCKET} (is dbus running?)"
-            ),
-            Self::Rejected(answer) => {
-                write!(f, "the system bus does not let this process in ({answer})")
-            }
-            Self::Transfer(_) => f.write_str("cannot talk to the system bus"),
-            Self::Message(_) => f.write_str("cannot make sense of the system bus"),
-            Self::Disconnected => f.write_str("the connection to the system bus was cut"),
-            Self::Descriptors => f.write_str("a stranger has sent descriptors over the system bus"),
-            Self::Refused { by, name, text } => write!(f, "{by} refused: {text} ({name})"),
-            Self::Job(result) => write!(f, "systemd's job for it ended as '{result}'"),
-        }
-    }
-}
-
-impl std::error::Error for BusError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Connect(error) | Self::Transfer(error) => Some(error),
-            Self::Message(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl BusError {
-    /// An error with which somebody answered a call.
-    pub(crate) fn refusal(by: &'static str, error: &Incoming) -> Self {
-        Self::Refused {
-            by,
-            name: error.error_name.clone(),
-            // By convention the first argument is a text for people.
-            text: error.body().unwrap_or_default(),
-        }
-    }
-
-    /// Whether the same request may well succeed a moment later: the bus or who was asked was being restarted,
-    /// or the name was taken.
-    pub(crate) fn is_transient(&self) -> bool {
-        match self {
-            // Over another connection, what made no sense may do so.
-            Self::Connect(_)
-            | Self::Disconnected
-            | Self::Descriptors
-            | Self::Transfer(_)
-            | Self::Message(_) => true,
-            Self::Refused { name, .. } => [
-                "org.freedesktop.DBus.Error.NoReply",
-                "org.freedesktop.DBus.Error.Disconnected",
-                "org.freedesktop.DBus.Error.LimitsExceeded",
-                "org.freedesktop.DBus.Error.NameHasNoOwner",
-                "org.freedesktop.DBus.Error.ServiceUnknown",
-                "org.freedesktop.systemd1.UnitExists",
-            ]
-            .contains(&name.as_str()),
-            Self::Rejected(_) | Self::Job(_) => false,
-        }
-    }
-}
 
 /// What messages have beside them on a connection. Where descriptors can be sent, anybody on the machine can send us some.
 /// One of those is never received, and ends the connection: what it was needed for is then done without descriptors.
@@ -299,7 +208,7 @@ impl AsFd for Bus {
 }
 
 /// The number that an answer to the message refers to.
-pub(crate) fn serial(message: &Message) -> u32 {
+fn serial(message: &Message) -> u32 {
     message.primary_header().serial_num().get()
 }
 
@@ -314,15 +223,10 @@ where
         .build(body)
 }
 
-impl From<zbus::Error> for BusError {
-    fn from(error: zbus::Error) -> Self {
-        Self::Message(error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::os::fd::AsRawFd;
 
     use super::message::tests::signal;
     use super::*;
@@ -371,5 +275,31 @@ mod tests {
         drop(theirs);
         assert_eq!(one.receive().unwrap().unwrap().kind, Kind::Signal);
         assert!(matches!(one.receive(), Err(BusError::Disconnected)));
+    }
+
+    #[test]
+    fn a_flood_of_strangers_signals_is_read_piece_by_piece_and_none_is_kept() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut bus = Bus::over(Connection::established(ours));
+        bus.send(call_of_the_bus("Hello", &()).unwrap()).unwrap();
+        let stranger = signal(&(1, &"x".repeat(3000)));
+        while theirs.write(stranger.data().bytes()).is_ok() {}
+        let left = || {
+            let mut seen = [0; 1];
+            let look = nix::sys::socket::MsgFlags::MSG_PEEK;
+            nix::sys::socket::recv(bus.stream.as_raw_fd(), &mut seen, look).is_ok()
+        };
+        assert!(left());
+        assert!(bus.shared.borrow().parties[0].is_some());
+        let mut reads = 0;
+        while left() {
+            let mut other = bus.share();
+            assert!(other.receive().unwrap().is_none());
+            reads += 1;
+        }
+        assert!(reads > 1, "{reads}");
+        assert!(!bus.has_mail());
     }
 }

@@ -4,11 +4,9 @@ use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use zbus::Message;
-
 use super::Question;
 use super::call::{self, Told, Verdict};
-use crate::bus::{Bus, BusError, Carries, Incoming, Kind, serial};
+use crate::bus::{Bus, BusError, Carries, Incoming, Pending};
 
 /// The bus itself: nobody else can be a sender of this name.
 const BUS: &str = "org.freedesktop.DBus";
@@ -25,7 +23,7 @@ pub(crate) struct Link {
     /// polkit's unique name, when it is known.
     polkit: Option<String>,
     /// The call that asks for it.
-    lookup: Option<u32>,
+    lookup: Option<Pending>,
     /// How many questions there have been: cancellation ids must differ.
     asked: u32,
 }
@@ -33,7 +31,7 @@ pub(crate) struct Link {
 /// A question under way.
 #[derive(Debug)]
 struct Call {
-    serial: u32,
+    pending: Pending,
     cancellation_id: String,
     answer: Option<Answered>,
 }
@@ -96,9 +94,9 @@ impl Link {
         let cancellation_id = self.asked.to_string();
         let carries = self.bus.carries();
         let check = call::check(told, question, interactive, &cancellation_id, carries)?;
-        let serial = self.send(check)?;
+        let pending = Pending::send(&mut self.bus, check, "polkit")?;
         self.calls.push(Call {
-            serial,
+            pending,
             cancellation_id,
             answer: None,
         });
@@ -107,7 +105,7 @@ impl Link {
             self.look_up()?;
         }
         self.bus.flush()?;
-        Ok(serial)
+        Ok(pending.serial())
     }
 
     /// Whether an answer is still to come.
@@ -133,21 +131,19 @@ impl Link {
         for call in mem::take(&mut self.calls) {
             let told = call::cancel(&call.cancellation_id)
                 .map_err(BusError::from)
-                .and_then(|cancel| self.send(cancel));
+                .and_then(|cancel| Pending::send(&mut self.bus, cancel, "polkit"));
             if let Err(error) = told {
                 log::debug!("cannot withdraw a question to polkit: {error}");
             }
         }
     }
 
-    fn send(&mut self, message: Message) -> Result<u32, BusError> {
-        let serial = serial(&message);
-        self.bus.send(message)?;
-        Ok(serial)
-    }
-
     fn look_up(&mut self) -> Result<(), BusError> {
-        self.lookup = Some(self.send(call::look_up()?)?);
+        self.lookup = Some(Pending::send(
+            &mut self.bus,
+            call::look_up()?,
+            "the system bus",
+        )?);
         let answers = self
             .calls
             .iter_mut()
@@ -158,33 +154,27 @@ impl Link {
 
     /// Deals with a message.
     fn take(&mut self, message: &Incoming) -> Result<(), BusError> {
-        let is_return = match message.kind {
-            Kind::Return => true,
-            Kind::Error => false,
-            Kind::Signal | Kind::Other => return Ok(()),
-        };
-        if message.answers.is_some() && message.answers == self.lookup {
+        if let Some(name) = self
+            .lookup
+            .and_then(|lookup| lookup.is_answered_by(message))
+        {
             // An error says that polkit is being started.
             if message.sender == BUS {
                 self.lookup = None;
-                self.polkit = is_return.then(|| message.body()).transpose()?;
+                self.polkit = name.is_ok().then(|| message.body()).transpose()?;
             }
             return Ok(());
         }
-        let asked =
-            |call: &&mut Call| message.answers == Some(call.serial) && call.answer.is_none();
-        let Some(call) = self.calls.iter_mut().find(asked) else {
-            return Ok(());
-        };
-        call.answer = Some(Answered {
-            sender: message.sender.clone(),
-            says: if is_return {
-                call::verdict(message)
-            } else {
-                Err(BusError::refusal("polkit", message))
-            },
-            looked_up: false,
-        });
+        for call in self.calls.iter_mut().filter(|call| call.answer.is_none()) {
+            if let Some(says) = call.pending.is_answered_by(message) {
+                call.answer = Some(Answered {
+                    sender: message.sender.clone(),
+                    says: says.and_then(|()| call::verdict(message)),
+                    looked_up: false,
+                });
+                break;
+            }
+        }
         Ok(())
     }
 
@@ -202,7 +192,9 @@ impl Link {
             let is_refused = answer.says.is_err() && answer.sender == BUS;
             if is_refused || self.polkit.as_ref() == Some(&answer.sender) {
                 let call = self.calls.remove(at);
-                return Ok(call.answer.map(|answer| (call.serial, answer.says)));
+                return Ok(call
+                    .answer
+                    .map(|answer| (call.pending.serial(), answer.says)));
             }
             if answer.looked_up {
                 log::warn!("{} answers for polkit, and is not it", answer.sender);

@@ -2,17 +2,14 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use zbus::Message;
 use zbus::zvariant::Value;
 
 use super::unit::{MANAGER, MANAGER_PATH, SYSTEMD};
-use crate::bus::{Bus, BusError, Carries, Kind, serial};
+use crate::bus::{Bus, BusError, Carries, Pending};
 use crate::failure::Explained;
 
 /// How long systemd may take. A busy one has been seen to need seconds.
@@ -80,32 +77,9 @@ fn percent_set(setting: &str) -> Option<u32> {
 }
 
 fn set(slice: &str, percent: Option<u32>) -> Result<(), BusError> {
-    let end = Instant::now() + PATIENCE;
     let mut bus = Bus::connect(Carries::Bytes)?;
-    let call = set_quota(slice, percent)?;
-    let serial = serial(&call);
-    bus.send(call)?;
-    loop {
-        while let Some(message) = bus.receive()? {
-            match message.kind {
-                Kind::Return if message.answers == Some(serial) => return Ok(()),
-                Kind::Error if message.answers == Some(serial) => {
-                    return Err(BusError::refusal("systemd", &message));
-                }
-                _ => {}
-            }
-        }
-        let left = end.saturating_duration_since(Instant::now());
-        let mut polled = [PollFd::new(bus.as_fd(), PollFlags::POLLIN)];
-        match poll(
-            &mut polled,
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-        ) {
-            Ok(0) => return Err(BusError::Transfer(io::ErrorKind::TimedOut.into())),
-            Ok(_) | Err(nix::errno::Errno::EINTR) => {}
-            Err(errno) => return Err(BusError::Transfer(errno.into())),
-        }
-    }
+    let call = Pending::send(&mut bus, set_quota(slice, percent)?, "systemd")?;
+    call.wait(&mut bus, Instant::now() + PATIENCE).map(drop)
 }
 
 fn set_quota(slice: &str, percent: Option<u32>) -> zbus::Result<Message> {

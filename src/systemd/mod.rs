@@ -5,14 +5,13 @@
 //! here blocks, and there are no threads.
 
 mod cpu_quota;
+mod error;
 mod slice;
 mod state;
 mod unit;
 
-use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -20,7 +19,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use cpu_quota::ensure as ensure_cpu_quota;
-pub(crate) use slice::slice_path;
+pub(crate) use error::ScopeError;
+pub(crate) use slice::{slice_of_user, slice_path};
 pub(crate) use state::StateRequest;
 use unit::{Answer, Start};
 
@@ -28,7 +28,6 @@ use crate::bus::{Bus, BusError, Carries};
 use crate::cgroup::hierarchy;
 use crate::clock::Timer;
 use crate::error::chain;
-use crate::failure::Explained;
 use crate::quantity::BoxId;
 
 /// What is asked of systemd.
@@ -76,59 +75,6 @@ pub(crate) struct Scope {
     pub(crate) path: PathBuf,
 }
 
-/// Why there is no scope.
-#[derive(Debug)]
-pub(crate) enum ScopeError {
-    /// No timer could be made for another try.
-    Timer(nix::Error),
-    /// The descriptor of the process could not be copied.
-    Descriptor(io::Error),
-    /// The request to systemd failed.
-    Bus {
-        /// The unit that was asked for.
-        unit: String,
-        /// Why.
-        source: BusError,
-    },
-    /// systemd says that the job is done, but the process is not there.
-    NotThere {
-        /// The unit that was asked for.
-        unit: String,
-        /// Where it is instead.
-        found: Option<PathBuf>,
-    },
-}
-
-impl fmt::Display for ScopeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Timer(_) => f.write_str("cannot make a timer for the request to systemd"),
-            Self::Descriptor(_) => f.write_str("cannot copy the pidfd that systemd is to get"),
-            Self::Bus { unit, .. } => write!(f, "cannot start {unit}"),
-            Self::NotThere { unit, found } => {
-                let found = found.as_deref().unwrap_or(Path::new("")).display();
-                write!(
-                    f,
-                    "systemd says that it started {unit}, but what it was to hold is in the cgroup '/{found}'"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for ScopeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Timer(error) => Some(error),
-            Self::Descriptor(error) => Some(error),
-            Self::Bus { source, .. } => Some(source),
-            Self::NotThere { .. } => None,
-        }
-    }
-}
-
-impl Explained for ScopeError {}
-
 /// A scope that was asked for.
 #[derive(Debug)]
 pub(crate) struct ScopeRequest {
@@ -166,7 +112,7 @@ const EARLY_LOOKS: u32 = 20;
 #[derive(Debug)]
 enum Attempt {
     /// The unit was asked for.
-    Asked(Start),
+    Asked(Box<Start>),
     /// It will be asked for again, after a pause and over a connection like this, unless what was asked as this unit was
     /// done all the same.
     Paused(String, Carries),
@@ -345,7 +291,7 @@ fn attempt(
     let error = match begun {
         Ok(start) => {
             timer.set_after(LOOK).map_err(ScopeError::Timer)?;
-            return Ok(Attempt::Asked(start));
+            return Ok(Attempt::Asked(Box::new(start)));
         }
         Err(error) => error,
     };

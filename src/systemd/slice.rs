@@ -12,9 +12,26 @@ pub(crate) fn slice_path(slice: &str) -> PathBuf {
         .collect()
 }
 
+/// The slice for a user's runs, in the slice of all: the kernel shares CPU time out among slices, so that a user with many
+/// runs does not get more of it than one with a single run (systemd.slice(5), systemd.resource-control(5), CPUWeight=).
+pub(crate) fn slice_of_user(slice: &str, uid: u32) -> String {
+    match slice.strip_suffix(".slice") {
+        // The root slice is in front of no name.
+        None | Some("-") => format!("isolate-u{uid}.slice"),
+        Some(stem) => format!("{stem}-u{uid}.slice"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_slice_of_a_user_is_in_the_slice_of_all() {
+        assert_eq!(slice_of_user("isolate.slice", 7), "isolate-u7.slice");
+        assert_eq!(slice_of_user("a-b.slice", 7), "a-b-u7.slice");
+        assert_eq!(slice_of_user("-.slice", 7), "isolate-u7.slice");
+    }
 
     #[test]
     fn a_slice_is_in_the_slices_that_its_name_begins_with() {

@@ -6,24 +6,22 @@ use zbus::Message;
 use zbus::zvariant::{OwnedValue, Value};
 
 use super::unit::SYSTEMD;
-use crate::bus::{Bus, BusError, Carries, Kind, serial};
+use crate::bus::{Bus, BusError, Carries, Pending};
 
 /// The question, until it is answered. systemd answers when it has done what it was about: if it is killing
 /// the processes of the unit one by one, then the last of them as well.
 #[derive(Debug)]
 pub(crate) struct StateRequest {
     bus: Bus,
-    call: u32,
+    call: Pending,
 }
 
 impl StateRequest {
     /// Asks.
     pub(crate) fn start(unit: &str) -> Result<Self, BusError> {
         let mut bus = Bus::connect(Carries::Bytes)?;
-        let call = get_active_state(unit)?;
-        let serial = serial(&call);
-        bus.send(call)?;
-        Ok(Self { bus, call: serial })
+        let call = Pending::send(&mut bus, get_active_state(unit)?, "systemd")?;
+        Ok(Self { bus, call })
     }
 
     /// Readable when [`Self::proceed`] has something to do.
@@ -33,18 +31,16 @@ impl StateRequest {
 
     /// Whether systemd is stopping the unit; `None` when there is no answer yet.
     pub(crate) fn proceed(&mut self) -> Result<Option<bool>, BusError> {
-        while let Some(message) = self.bus.receive()? {
-            if message.answers != Some(self.call) {
-                continue;
+        match self.call.take(&mut self.bus) {
+            Ok(None) => Ok(None),
+            Ok(Some(answer)) => {
+                let state: OwnedValue = answer.body()?;
+                Ok(Some(*state == Value::from("deactivating")))
             }
-            // An error says that systemd does not know the unit.
-            if message.kind != Kind::Return {
-                return Ok(Some(false));
-            }
-            let state: OwnedValue = message.body()?;
-            return Ok(Some(*state == Value::from("deactivating")));
+            // systemd does not know the unit.
+            Err(BusError::Refused { .. }) => Ok(Some(false)),
+            Err(error) => Err(error),
         }
-        Ok(None)
     }
 }
 

@@ -6,7 +6,7 @@ use zbus::Message;
 use zbus::zvariant::{Fd, OwnedObjectPath, Value};
 
 use super::{Held, ScopeSpec};
-use crate::bus::{Bus, BusError, Carries, Incoming, Kind, call_of_the_bus, serial};
+use crate::bus::{Bus, BusError, Carries, Incoming, Kind, Pending, call_of_the_bus};
 
 pub(super) const SYSTEMD: &str = "org.freedesktop.systemd1";
 pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
@@ -29,9 +29,8 @@ pub(super) enum Answer {
 pub(super) struct Start {
     bus: Bus,
     unit: String,
-    /// The serial numbers of our calls.
-    add_match: u32,
-    call: u32,
+    add_match: Pending,
+    call: Pending,
     /// systemd's unique name and its job, as soon as they are known.
     queued: Option<(String, OwnedObjectPath)>,
     /// Optional properties that are left out.
@@ -54,15 +53,14 @@ impl Start {
             Carries::Bytes => vec![PIDFDS],
         };
         let call = start_unit(&unit, properties(spec, held, &left_out))?;
-        let serials = (serial(&add_match), serial(&call));
-        bus.send(add_match)?;
-        bus.send(call)?;
+        let add_match = Pending::send(&mut bus, add_match, "the system bus")?;
+        let call = Pending::send(&mut bus, call, "systemd")?;
         bus.flush()?;
         Ok(Self {
             bus,
             unit,
-            add_match: serials.0,
-            call: serials.1,
+            add_match,
+            call,
             queued: None,
             left_out,
         })
@@ -82,28 +80,28 @@ impl Start {
     pub(super) fn proceed(&mut self, spec: &ScopeSpec, held: Held<'_>) -> Result<Answer, BusError> {
         let mut answer = Answer::None;
         while let Some(message) = self.bus.receive()? {
-            match message.kind {
-                Kind::Return if message.answers == Some(self.call) => {
+            if let Some(Err(refused)) = self.add_match.is_answered_by(&message) {
+                return Err(refused);
+            }
+            match self.call.is_answered_by(&message) {
+                Some(Ok(())) => {
                     log::debug!("systemd has queued the start of {}", self.unit);
                     self.queued = Some((message.sender.clone(), message.body()?));
                     answer = Answer::Queued;
                 }
-                Kind::Error if message.answers == Some(self.call) => {
-                    let refused = BusError::refusal("systemd", &message);
+                Some(Err(refused)) => {
                     let property = unknown_property(&refused);
                     match property.filter(|name| !self.left_out.contains(name)) {
                         Some(name) => self.left_out.push(name),
                         None => return Err(refused),
                     }
                     let call = start_unit(&self.unit, properties(spec, held, &self.left_out))?;
-                    self.call = serial(&call);
-                    self.bus.send(call)?;
+                    self.call = Pending::send(&mut self.bus, call, "systemd")?;
                 }
-                Kind::Error if message.answers == Some(self.add_match) => {
-                    return Err(BusError::refusal("systemd", &message));
+                None if message.kind == Kind::Signal && self.reports_our_job(&message)? => {
+                    return Ok(Answer::Started);
                 }
-                Kind::Signal if self.reports_our_job(&message)? => return Ok(Answer::Started),
-                _ => {}
+                None => {}
             }
         }
         Ok(answer)
@@ -112,7 +110,7 @@ impl Start {
     /// Whether systemd has refused what was asked last. Nobody asks again.
     pub(super) fn is_refused(&mut self) -> Result<bool, BusError> {
         while let Some(message) = self.bus.receive()? {
-            if message.kind == Kind::Error && message.answers == Some(self.call) {
+            if let Some(Err(_)) = self.call.is_answered_by(&message) {
                 return Ok(true);
             }
         }

@@ -35,7 +35,7 @@ use crate::plan::grant;
 use crate::polkit::Authority;
 use crate::request::{BoxCall, BoxCommand};
 use crate::sys::socket::die_when_heard;
-use crate::systemd::{ensure_cpu_quota, slice_path};
+use crate::systemd::{ensure_cpu_quota, slice_of_user, slice_path};
 
 /// How long a request may take to arrive. It is there in no time, unless somebody wants to keep us busy.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
@@ -216,7 +216,7 @@ pub(super) fn read(called: &Called) -> Result<BoxCall, Failure> {
 /// Gives a user's runs a slice of their own, with the CPU quotas that are configured for it and the slice of all; and says
 /// where they are.
 fn give_slice(settings: &mut Settings, uid: u32) -> Result<Place, Failure> {
-    let own = slice_of(&settings.cgroup.slice, uid);
+    let own = slice_of_user(&settings.cgroup.slice, uid);
     let all = std::mem::replace(&mut settings.cgroup.slice, own.clone());
     let Ceilings { user, total, .. } = &settings.ceilings;
     let place = find_place(&settings.cgroup)?;
@@ -232,16 +232,6 @@ fn give_slice(settings: &mut Settings, uid: u32) -> Result<Place, Failure> {
         ensure_cpu_quota(&slice, &mount_point.join(slice_path(&slice)), quota)?;
     }
     Ok(place)
-}
-
-/// The slice for a user's runs, in the slice of all: the kernel shares CPU time out among slices, so that a user with many
-/// runs does not get more of it than one with a single run (systemd.slice(5), systemd.resource-control(5), CPUWeight=).
-fn slice_of(slice: &str, uid: u32) -> String {
-    match slice.strip_suffix(".slice") {
-        // The root slice is in front of no name.
-        None | Some("-") => format!("isolate-u{uid}.slice"),
-        Some(stem) => format!("{stem}-u{uid}.slice"),
-    }
 }
 
 /// Sends what is logged (`-v`) to the caller.
@@ -262,13 +252,6 @@ mod tests {
     use crate::broker::protocol::words;
     use crate::broker::server::account;
     use crate::sys::socket::pair;
-
-    #[test]
-    fn the_slice_of_a_user_is_in_the_slice_of_all() {
-        assert_eq!(slice_of("isolate.slice", 7), "isolate-u7.slice");
-        assert_eq!(slice_of("a-b.slice", 7), "a-b-u7.slice");
-        assert_eq!(slice_of("-.slice", 7), "isolate-u7.slice");
-    }
 
     fn called(line: &str) -> Called {
         Called {
