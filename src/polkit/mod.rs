@@ -13,6 +13,7 @@ mod denied;
 #[cfg(test)]
 mod fake_bus;
 mod link;
+mod next;
 #[cfg(test)]
 mod tests;
 mod when_allowed;
@@ -20,17 +21,19 @@ mod when_allowed;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::thread::sleep;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use crate::bus::{self, BusError, Carries};
-use crate::clock::Moment;
+use crate::clock::{Moment, Timer};
 use crate::error::chain;
 use crate::sys::poll::{self, Until, readable};
 pub(crate) use action::Action;
 use call::{Told, Verdict};
 pub(crate) use denied::{Denied, Why};
 pub(crate) use link::Link;
+use next::{Next, may_pass, why_not};
 use when_allowed::WhenAllowed;
 
 /// The process that wants to do something, as the kernel tells who it is: never as it says itself.
@@ -83,6 +86,8 @@ pub(crate) struct Authority {
     /// The connection was lost once already.
     has_lost_bus: bool,
     when_allowed: WhenAllowed,
+    /// Reports when it is time to try once more.
+    pause: Option<Timer>,
 }
 
 /// A busy or emulated machine takes its time to start polkit.
@@ -114,6 +119,7 @@ impl Authority {
             refused: None,
             has_lost_bus: false,
             when_allowed: WhenAllowed::default(),
+            pause: None,
         }
     }
 
@@ -197,15 +203,15 @@ impl Authority {
 
     /// Readable when [`Self::proceed`] has something to do.
     pub(crate) fn ready(&self) -> Option<BorrowedFd<'_>> {
-        match &self.link {
-            Some(Ok(link)) => Some(link.as_fd()),
-            Some(Err(_)) | None => None,
+        match (&self.pause, &self.link) {
+            (Some(pause), _) => Some(pause.as_fd()),
+            (None, Some(Ok(link))) => Some(link.as_fd()),
+            (None, Some(Err(_)) | None) => None,
         }
     }
 
     fn proceed_without_waiting(&mut self) -> Option<Result<(), Denied>> {
         while !self.pending.is_empty() {
-            self.send();
             let next = self.take().transpose()?;
             if let Err(denied) = self.conclude(next) {
                 return Some(Err(denied));
@@ -217,7 +223,6 @@ impl Authority {
     fn wait_for_answers(&mut self) -> Result<(), Denied> {
         let mut since = None;
         while !self.pending.is_empty() {
-            self.send();
             let next = self.next(&mut since);
             if matches!(next, Ok(Next::Allowed)) {
                 since = None;
@@ -252,7 +257,10 @@ impl Authority {
             self.carries = Carries::Bytes;
             return Ok(());
         }
-        sleep(PAUSE);
+        let armed = Timer::new().and_then(|timer| timer.set_after(PAUSE).map(|()| timer));
+        let failed =
+            |errno: Errno| self.denied(action, Why::from_error(BusError::Transfer(errno.into())));
+        self.pause = Some(armed.map_err(failed)?);
         Ok(())
     }
 
@@ -319,7 +327,18 @@ impl Authority {
         }
     }
 
-    /// The next answer that is there.
+    /// Whether it is too early to try once more.
+    fn is_paused(&mut self) -> Result<bool, BusError> {
+        let Some(pause) = &self.pause else {
+            return Ok(false);
+        };
+        let is_over = pause.has_reported();
+        let is_over = is_over.map_err(|errno| BusError::Transfer(errno.into()))?;
+        self.pause.take_if(|_| is_over);
+        Ok(!is_over)
+    }
+
+    /// The next answer that is there, after sending what was not sent yet.
     fn take(&mut self) -> Result<Option<Next>, BusError> {
         if i32::try_from(self.subject.uid).is_err() {
             return Ok(Some(Next::Never(Why::UidTooLarge)));
@@ -327,6 +346,10 @@ impl Authority {
         if self.subject.pid < 1 {
             return Ok(Some(Next::Never(Why::NoPid)));
         }
+        if self.is_paused()? {
+            return Ok(None);
+        }
+        self.send();
         let link = match self.link.take() {
             Some(Ok(link)) => self.link.insert(Ok(link)).as_mut(),
             Some(Err(error)) => return Err(error),
@@ -368,41 +391,4 @@ enum Heard {
     Answer,
     /// The end of the process that asks.
     End,
-}
-
-/// What came of waiting.
-enum Next {
-    /// polkit says yes.
-    Allowed,
-    /// polkit says no.
-    Not(Action, Why),
-    /// There is an error in place of an answer.
-    Failed(Action, BusError),
-    /// There will be no answer to anything.
-    Never(Why),
-}
-
-/// What an answer other than "yes" says.
-fn why_not(verdict: Verdict) -> Option<Why> {
-    match verdict {
-        Verdict::Allowed => None,
-        Verdict::NotAllowed => Some(Why::NotAllowed),
-        Verdict::Challenge { own } => Some(Why::Challenge { own }),
-        Verdict::Dismissed => Some(Why::Dismissed),
-    }
-}
-
-/// Whether the bus or polkit may be there again in a moment: they were being restarted, or polkit took
-/// longer to start than the bus waits for it.
-fn may_pass(error: &BusError) -> bool {
-    match error {
-        BusError::Refused { name, .. } => [
-            "org.freedesktop.DBus.Error.NoReply",
-            "org.freedesktop.DBus.Error.Disconnected",
-            "org.freedesktop.DBus.Error.NameHasNoOwner",
-            "org.freedesktop.DBus.Error.TimedOut",
-        ]
-        .contains(&name.as_str()),
-        _ => error.is_transient(),
-    }
 }
