@@ -37,3 +37,4 @@ mod security;
 mod soak;
 mod time;
 mod units;
+mod bus_strangers;

@@ -1,0 +1,80 @@
+//! Anybody may send messages to a keeper over the system bus, and none of them touches a run.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{slow, source};
+use crate::support::systemd::user_box;
+
+/// Somebody without any rights who sends to everybody who connects to the bus: `hostile/bus_stranger.py`.
+struct Stranger {
+    process: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Stranger {
+    fn start(kind: &str) -> Self {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"]);
+        command
+            .arg("python3")
+            .arg(source("tests/hostile/bus_stranger.py"));
+        command.arg(kind).stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap());
+        let mut new = Self { process, lines };
+        new.wait_until_it_says("ready");
+        new
+    }
+
+    fn wait_until_it_says(&mut self, word: &str) {
+        let mut line = String::new();
+        while !line.starts_with(word) {
+            line.clear();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "it has ended");
+        }
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// The same runs under the eyes of a stranger, each after another keeper that stands by was dealt with.
+#[track_caller]
+fn assert_untouched(kind: &str, done: &str) {
+    // A descriptor of the stranger's lingers for 30 seconds.
+    let longest = Duration::from_secs(if slow() { 20 } else { 5 });
+    let mut stranger = Stranger::start(kind);
+    let test_box = user_box();
+    test_box.init();
+    for _ in 0..3 {
+        stranger.wait_until_it_says(done);
+        let begin = Instant::now();
+        test_box.command(&["/bin/true"]).run().assert_ok();
+        assert!(begin.elapsed() < longest, "{:?}", begin.elapsed());
+    }
+    test_box.cleanup();
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_descriptor_that_lingers_holds_no_run_up() {
+    assert_untouched("descriptors", "lingers");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn signals_of_many_mebibytes_are_skipped() {
+    assert_untouched("long", "sent");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_flood_of_signals_that_nobody_waits_for_is_skipped() {
+    assert_untouched("flood", "sent");
+}
