@@ -9,7 +9,7 @@ use std::fmt;
 pub(crate) enum Restriction {
     /// keyctl(2), add_key(2), request_key(2): keyrings are shared with whoever has the same uid.
     Keyctl,
-    /// socket(2) with `AF_VSOCK`: reaches the hypervisor, which no network namespace holds back.
+    /// socket(2) and socketpair(2) with `AF_VSOCK`: reaches the hypervisor, which no network namespace holds back.
     Vsock,
     /// File locks and leases: fcntl(2) `F_SETLK` and its kin, flock(2).
     FileLocks,
@@ -20,17 +20,27 @@ pub(crate) enum Restriction {
     /// User namespaces: unshare(2), clone(2) with `CLONE_NEWUSER`, clone3(2), setns(2). They would give the program every
     /// capability over parts of the kernel that are for root otherwise.
     UserNamespaces,
+    /// Sockets but those of Unix, the Internet (usual protocols), netlink's routes and `AF_VSOCK`: others have kernel modules
+    /// loaded, kernel threads work, or memory taken that no control group counts.
+    RareSockets,
+    /// inotify_init(2), fanotify_init(2): what others do with files that both see.
+    FileEvents,
+    /// Huge pages that the machine has set apart (`MAP_HUGETLB` and its kin): no limit of memory counts them.
+    HugePages,
 }
 
 impl Restriction {
     /// Every restriction: isolate's in the order of its flags, the first is flag 1, the second 2, …; then the others.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Keyctl,
         Self::Vsock,
         Self::FileLocks,
         Self::IoUring,
         Self::ForeignArch,
         Self::UserNamespaces,
+        Self::RareSockets,
+        Self::FileEvents,
+        Self::HugePages,
     ];
 
     /// The name in `[syscalls] deny`.
@@ -42,6 +52,9 @@ impl Restriction {
             Self::IoUring => "io-uring",
             Self::ForeignArch => "foreign-arch",
             Self::UserNamespaces => "user-namespaces",
+            Self::RareSockets => "rare-sockets",
+            Self::FileEvents => "file-events",
+            Self::HugePages => "huge-pages",
         }
     }
 
@@ -62,6 +75,9 @@ impl Restriction {
             Self::IoUring => 8,
             Self::ForeignArch => 16,
             Self::UserNamespaces => 32,
+            Self::RareSockets => 64,
+            Self::FileEvents => 128,
+            Self::HugePages => 256,
         }
     }
 }
@@ -201,7 +217,8 @@ mod tests {
         let unknown = Restriction::from_name("ptrace").unwrap_err().to_string();
         assert_eq!(
             unknown,
-            "'ptrace' is not a restriction; known are keyctl, vsock, file-locks, io-uring, foreign-arch, user-namespaces"
+            "'ptrace' is not a restriction; known are keyctl, vsock, file-locks, io-uring, foreign-arch, \
+             user-namespaces, rare-sockets, file-events, huge-pages"
         );
         let flags = SyscallSet::EMPTY.with_flags(32).unwrap_err().to_string();
         assert!(flags.contains("0 to 31 (1 keyctl, 2 vsock, "), "{flags}");

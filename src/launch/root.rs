@@ -248,7 +248,8 @@ fn bind_devices(root: BorrowedFd<'_>, dev: &Path) -> io::Result<()> {
     for (name, outside) in DEVICES {
         let device = mount::copy_tree_at(outside)?;
         let change = mount::Change {
-            set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
+            // Read-only holds for the host's node, whose times would tell one box of another, and not for the device.
+            set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY,
             ..mount::Change::default()
         };
         mount::change(device.as_fd(), c"", change)?;

@@ -6,7 +6,11 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -68,6 +72,23 @@ int main(int argc, char **argv) {
   say_apart("clone-user", clone_user);
   say_apart("setns", set_namespace);
   say("clone3", syscall(SYS_clone3, NULL, 0));
+  int pair[2];
+  say("packet", socket(AF_PACKET, SOCK_RAW, 0));
+  say("algorithm", socket(AF_ALG, SOCK_SEQPACKET, 0));
+  say("netlink-user", socket(AF_NETLINK, SOCK_RAW, 2));
+  say("netlink-route", socket(AF_NETLINK, SOCK_RAW, 0));
+  say("sctp", socket(AF_INET, SOCK_STREAM, IPPROTO_SCTP));
+  say("tcp6", socket(AF_INET6, SOCK_STREAM, IPPROTO_TCP));
+  say("udp", socket(AF_INET, SOCK_DGRAM, 0));
+  say("pair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+  say("vsock-pair", socketpair(AF_VSOCK, SOCK_STREAM, 0, pair));
+  say("inotify", inotify_init1(0));
+  say("fanotify", syscall(SYS_fanotify_init, 0xffffffff, 0));
+  say("huge-memfd", memfd_create("m", MFD_HUGETLB | 0x100));
+  say("btrfs", ioctl(file, 0x5000940e, 0));
+  say("discipline", ioctl(0, TIOCSETD, NULL));
+  say("null-times", utimensat(AT_FDCWD, "/dev/null", NULL, 0));
+  say("null", open("/dev/null", O_RDWR));
   say("chmod", fchmod(file, 01755));
   return 0;
 }

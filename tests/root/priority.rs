@@ -51,7 +51,8 @@ fn a_caller_of_real_time_does_not_lift_the_limits() {
         let cpu = "exec timeout -s KILL 20 chrt --fifo 10 taskset -c \"$(taskset -cp $$ | sed 's/.*[ ,-]//')\" \"$@\"";
         let run = job.options(&[limit]).through(cpu).run();
         assert_eq!(run.meta.get("status"), Some(word), "{run:?}");
-        let used = run.meta.number("time-wall");
-        assert!(used < 0.6, "{run:?}");
+        // The program would go on for 5 s; the kernel's own limit of CPU time ends it after 2 s.
+        let (cpu, wall) = (run.meta.number("time"), run.meta.number("time-wall"));
+        assert!(cpu < 1.0 && wall < 3.0, "{run:?}");
     }
 }

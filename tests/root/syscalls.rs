@@ -18,7 +18,14 @@ fn results(job: Job) -> BTreeMap<String, String> {
 /// What is denied by each flag, and how.
 const DENIED: &[(u32, &[(&str, &str)])] = &[
     (1, &[("keyctl", "ENOSYS")]),
-    (2, &[("vsock", "EAFNOSUPPORT"), ("vsock64", "EAFNOSUPPORT")]),
+    (
+        2,
+        &[
+            ("vsock", "EAFNOSUPPORT"),
+            ("vsock64", "EAFNOSUPPORT"),
+            ("vsock-pair", "EAFNOSUPPORT"),
+        ],
+    ),
     (
         4,
         &[
@@ -98,15 +105,25 @@ fn all_of_them_are_denied_by_default() {
 }
 
 /// What isolate has no flag for, and how it is denied.
-const DENIED_BY_NAME: &[(&str, &[(&str, &str)])] = &[(
-    "user-namespaces",
-    &[
-        ("unshare-user", "EPERM"),
-        ("clone-user", "EPERM"),
-        ("setns", "EPERM"),
-        ("clone3", "ENOSYS"),
-    ],
-)];
+const DENIED_BY_NAME: &[(&str, &[(&str, &str)])] = &[
+    (
+        "user-namespaces",
+        &[
+            ("unshare-user", "EPERM"),
+            ("clone-user", "EPERM"),
+            ("setns", "EPERM"),
+            ("clone3", "ENOSYS"),
+        ],
+    ),
+    (
+        "rare-sockets",
+        &[("packet", "EAFNOSUPPORT"), ("netlink-user", "EAFNOSUPPORT")],
+    ),
+    (
+        "file-events",
+        &[("inotify", "ENOSYS"), ("fanotify", "ENOSYS")],
+    ),
+];
 
 #[test]
 #[ignore = "needs root: tests/run"]
@@ -125,7 +142,24 @@ fn what_isolate_has_no_flag_for_is_denied_by_name_whatever_the_flags_are() {
             assert_eq!(flags[*call], *result, "{call}");
             assert_ne!(free[*call], *result, "{call}");
         }
+        // Whether the machine has these is not known.
+        for call in ["algorithm", "sctp", "vsock-pair", "huge-memfd"] {
+            expected.insert(call.to_owned(), found[call].clone());
+        }
         assert_eq!(found, expected, "{name}");
+    }
+    for call in ["netlink-route", "tcp6", "udp", "pair", "null"] {
+        assert_eq!(flags[call], "done", "{call}");
+    }
+    for (call, result) in [
+        ("algorithm", "EAFNOSUPPORT"),
+        ("sctp", "EAFNOSUPPORT"),
+        ("huge-memfd", "ENOMEM"),
+        ("btrfs", "ENOTTY"),
+        ("discipline", "EPERM"),
+        ("null-times", "EROFS"),
+    ] {
+        assert_eq!(flags[call], result, "{call}");
     }
 }
 

@@ -7,9 +7,34 @@ use libseccomp::error::SeccompError;
 
 use super::rules::{has, is, refuse};
 
-/// Requests of ioctl(2) that put input into a terminal, which may be the one of a root shell. TIOCLINUX pastes on
-/// consoles.
-const TERMINAL_INPUT: [libc::c_ulong; 2] = [libc::TIOCSTI, libc::TIOCLINUX];
+/// Requests of ioctl(2) that put input into a terminal, which may be the one of a root shell (TIOCLINUX pastes on
+/// consoles), or that make it useless for whoever has it after the program.
+const TERMINAL: [libc::c_ulong; 7] = [
+    libc::TIOCSTI,
+    libc::TIOCLINUX,
+    libc::TIOCSETD,
+    libc::TIOCEXCL,
+    libc::TIOCCONS,
+    libc::TIOCSLCKTRMIOS,
+    libc::TIOCVHANGUP,
+];
+
+/// Requests of ioctl(2) that make files which root cannot give back to the owner of the box, or remove: subvolumes and
+/// snapshots of btrfs (linux/btrfs.h), immutable files, those of another project quota (linux/fs.h), and those with
+/// fs-verity. A file system that has none of these says ENOTTY.
+const FILE_STATES: [libc::c_ulong; 11] = [
+    0x5000_940e, // BTRFS_IOC_SUBVOL_CREATE
+    0x5000_9418, // BTRFS_IOC_SUBVOL_CREATE_V2
+    0x5000_9401, // BTRFS_IOC_SNAP_CREATE
+    0x5000_9417, // BTRFS_IOC_SNAP_CREATE_V2
+    0x5000_940f, // BTRFS_IOC_SNAP_DESTROY
+    0x5000_943f, // BTRFS_IOC_SNAP_DESTROY_V2
+    0x4008_941a, // BTRFS_IOC_SUBVOL_SETFLAGS
+    0x4008_6602, // FS_IOC_SETFLAGS
+    0x4004_6602, // FS_IOC32_SETFLAGS
+    0x401c_5820, // FS_IOC_FSSETXATTR
+    0x4080_6685, // FS_IOC_ENABLE_VERITY
+];
 
 /// A file with one of these bits, on a mount of the host's that is not `nosuid`, makes whoever executes it the box user,
 /// outside and for good. systemd's RestrictSUIDSGID= refuses the same calls.
@@ -34,8 +59,11 @@ const MAKES_FILE: [libc::c_int; 2] = [libc::O_CREAT, libc::O_TMPFILE & !libc::O_
 
 /// Adds the rules.
 pub(super) fn add(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
-    for request in TERMINAL_INPUT {
+    for request in TERMINAL {
         refuse(context, libc::EPERM, "ioctl", &[is(1, request)])?;
+    }
+    for request in FILE_STATES {
+        refuse(context, libc::ENOTTY, "ioctl", &[is(1, request)])?;
     }
     for bit in ID_BITS {
         for (call, mode) in MODE_CALLS {

@@ -30,6 +30,37 @@ const LOCKING_COMMANDS: [i32; 8] = [
     14,
 ];
 
+/// Calls that make sockets; both look for the kernel module of a family first of all.
+const SOCKET_CALLS: [&str; 2] = ["socket", "socketpair"];
+
+/// Families that programs use; AF_VSOCK has a restriction of its own.
+const FAMILIES: [u32; 5] = [
+    libc::AF_UNIX as u32,
+    libc::AF_INET as u32,
+    libc::AF_INET6 as u32,
+    libc::AF_NETLINK as u32,
+    libc::AF_VSOCK as u32,
+];
+/// In so many bits: the kernel knows no greater ones (AF_MAX).
+const FAMILY_BITS: u32 = 6;
+
+/// Of netlink's protocols the kernel knows no greater ones (MAX_LINKS).
+const NETLINK_BITS: u32 = 5;
+
+/// Protocols of the Internet's families that every kernel has; others are modules. 0 is whatever fits the type.
+const INET_PROTOCOLS: [u32; 6] = [
+    libc::IPPROTO_IP as u32,
+    libc::IPPROTO_ICMP as u32,
+    libc::IPPROTO_TCP as u32,
+    libc::IPPROTO_UDP as u32,
+    libc::IPPROTO_ICMPV6 as u32,
+    libc::IPPROTO_MPTCP as u32,
+];
+/// Greater ones than these are refused (IPPROTO_MAX).
+const INET_BITS: u32 = 9;
+/// In what the two families differ.
+const INET_DIFFERENCE: u32 = (libc::AF_INET ^ libc::AF_INET6) as u32;
+
 /// The place of the flags among the arguments of clone(2).
 const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
 
@@ -101,8 +132,10 @@ fn add(context: &mut ScmpFilterContext, restriction: Restriction) -> Result<(), 
             }
         }
         Restriction::Vsock => {
-            let family = is(0, libc::AF_VSOCK as u64);
-            refuse(context, libc::EAFNOSUPPORT, "socket", &[family])?;
+            for call in SOCKET_CALLS {
+                let family = is(0, libc::AF_VSOCK as u64);
+                refuse(context, libc::EAFNOSUPPORT, call, &[family])?;
+            }
         }
         Restriction::FileLocks => {
             for call in ["fcntl", "fcntl64"] {
@@ -123,8 +156,89 @@ fn add(context: &mut ScmpFilterContext, restriction: Restriction) -> Result<(), 
             refuse(context, libc::ENOSYS, "clone3", &[])?;
             refuse(context, libc::EPERM, "setns", &[])?;
         }
+        Restriction::RareSockets => rare_sockets(context)?,
+        Restriction::FileEvents => {
+            for call in ["inotify_init", "inotify_init1", "fanotify_init"] {
+                refuse(context, libc::ENOSYS, call, &[])?;
+            }
+        }
+        // As on a machine that has set none apart.
+        Restriction::HugePages => {
+            for call in ["mmap", "mmap2"] {
+                let pages = has(3, libc::MAP_HUGETLB as u32);
+                refuse(context, libc::ENOMEM, call, &[pages])?;
+            }
+            let pages = has(1, libc::MFD_HUGETLB);
+            refuse(context, libc::ENOMEM, "memfd_create", &[pages])?;
+            let pages = has(2, libc::SHM_HUGETLB as u32);
+            refuse(context, libc::ENOMEM, "shmget", &[pages])?;
+        }
     }
     Ok(())
+}
+
+/// Refuses every socket but the usual ones. 32-bit programs that make theirs by socketcall(2), whose arguments are in
+/// memory, where no filter looks, get none at all.
+fn rare_sockets(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
+    let mut refuse_where = |when: &[ScmpArgCompare]| {
+        SOCKET_CALLS
+            .into_iter()
+            .try_for_each(|call| refuse(context, libc::EAFNOSUPPORT, call, when))
+    };
+    for family in all_but(&FAMILIES, FAMILY_BITS) {
+        refuse_where(&[family.at(0)])?;
+    }
+    let netlink = is(0, libc::AF_NETLINK as u64);
+    for protocol in all_but(&[libc::NETLINK_ROUTE as u32], NETLINK_BITS) {
+        refuse_where(&[netlink, protocol.at(2)])?;
+    }
+    // Both families at once: they differ in one bit.
+    let internet = Pattern {
+        mask: LOW_32_BITS as u32 & !INET_DIFFERENCE,
+        bits: libc::AF_INET as u32 & !INET_DIFFERENCE,
+    };
+    for protocol in all_but(&INET_PROTOCOLS, INET_BITS) {
+        refuse_where(&[internet.at(0), protocol.at(2)])?;
+    }
+    // An old name of AF_PACKET's.
+    let packet = Pattern {
+        mask: 0xf,
+        bits: libc::SOCK_PACKET as u32,
+    };
+    refuse_where(&[internet.at(0), packet.at(1)])
+}
+
+/// Numbers that have these bits where the mask has ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pattern {
+    mask: u32,
+    bits: u32,
+}
+
+impl Pattern {
+    /// Whether an argument is such a number.
+    fn at(self, argument: u32) -> ScmpArgCompare {
+        let equal = ScmpCompareOp::MaskedEqual(self.mask.into());
+        ScmpArgCompare::new(argument, equal, self.bits.into())
+    }
+}
+
+/// Patterns for all numbers of so many bits but these.
+fn all_but(numbers: &[u32], length: u32) -> Vec<Pattern> {
+    let mut found = Vec::new();
+    let mut open = vec![(Pattern { mask: 0, bits: 0 }, length)];
+    while let Some((Pattern { mask, bits }, left)) = open.pop() {
+        if !numbers.iter().any(|number| number & mask == bits) {
+            found.push(Pattern { mask, bits });
+        } else if left > 0 {
+            let next = 1 << (left - 1);
+            let mask = mask | next;
+            for bits in [bits, bits | next] {
+                open.push((Pattern { mask, bits }, left - 1));
+            }
+        }
+    }
+    found
 }
 
 /// libseccomp writes the filter to a descriptor, as the array of instructions that seccomp(2) takes.

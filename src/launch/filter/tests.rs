@@ -147,3 +147,120 @@ fn user_namespaces_are_refused_and_threads_and_other_processes_are_not() {
     #[cfg(target_arch = "x86_64")]
     assert_eq!(says_to(&filter, I386, 120, &[new]), errno(libc::EPERM));
 }
+
+#[test]
+fn the_sockets_that_programs_use_are_allowed_and_no_others() {
+    let filter = only(Restriction::RareSockets);
+    let refused = errno(libc::EAFNOSUPPORT);
+    for call in [libc::SYS_socket, libc::SYS_socketpair] {
+        for family in 0..64 {
+            let usual = [1, 2, 10, 16, libc::AF_VSOCK as u64].contains(&family);
+            let expected = if usual { ALLOW } else { refused };
+            for upper in [0, 0xffff_ffff_0000_0000] {
+                let made = [family | upper, 1, 0];
+                assert_eq!(says(&filter, call, &made), expected, "{made:x?}");
+            }
+        }
+        for protocol in 1..32 {
+            assert_eq!(
+                says(&filter, call, &[16, 3, protocol]),
+                refused,
+                "netlink {protocol}"
+            );
+        }
+        for family in [2, 10] {
+            for protocol in 0..263 {
+                let usual = [0, 1, 6, 17, 58, 262].contains(&protocol);
+                let expected = if usual { ALLOW } else { refused };
+                let made = [family, 1, protocol];
+                assert_eq!(says(&filter, call, &made), expected, "{made:?}");
+            }
+            let packet = [family, (libc::SOCK_PACKET | libc::SOCK_CLOEXEC) as u64, 0];
+            assert_eq!(says(&filter, call, &packet), refused);
+        }
+        let vsock = [libc::AF_VSOCK as u64, 1, 0];
+        assert_eq!(says(&only(Restriction::Vsock), call, &vsock), refused);
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn files_are_not_watched_and_huge_pages_not_taken() {
+    let events = only(Restriction::FileEvents);
+    for call in [
+        libc::SYS_inotify_init,
+        libc::SYS_inotify_init1,
+        libc::SYS_fanotify_init,
+    ] {
+        assert_eq!(says(&events, call, &[]), errno(libc::ENOSYS));
+        assert_eq!(says(&none(), call, &[]), ALLOW);
+    }
+    let pages = only(Restriction::HugePages);
+    let refused = errno(libc::ENOMEM);
+    let (map, usual) = (libc::MAP_HUGETLB as u64, libc::MAP_PRIVATE as u64);
+    assert_eq!(
+        says(&pages, libc::SYS_mmap, &[0, 1 << 21, 3, map | usual]),
+        refused
+    );
+    assert_eq!(says(&pages, libc::SYS_mmap, &[0, 1 << 21, 3, usual]), ALLOW);
+    assert_eq!(says(&pages, libc::SYS_memfd_create, &[0, 4]), refused);
+    assert_eq!(says(&pages, libc::SYS_memfd_create, &[0, 3]), ALLOW);
+    assert_eq!(says(&pages, libc::SYS_shmget, &[0, 1, 0o5600]), refused);
+    assert_eq!(says(&pages, libc::SYS_shmget, &[0, 1, 0o1600]), ALLOW);
+}
+
+#[test]
+fn nothing_spoils_a_terminal_or_the_files_of_a_box() {
+    for filter in [none(), of(SyscallSet::default()).unwrap()] {
+        for request in [
+            0x5412,
+            0x541c,
+            0x5423,
+            0x540c,
+            0x541d,
+            0x5457,
+            0xffff_ffff_0000_5423,
+        ] {
+            assert_eq!(
+                says(&filter, libc::SYS_ioctl, &[0, request]),
+                errno(libc::EPERM)
+            );
+        }
+        for request in [0x5000_940e, 0x5000_9417, 0x4008_6602, 0x401c_5820] {
+            assert_eq!(
+                says(&filter, libc::SYS_ioctl, &[3, request]),
+                errno(libc::ENOTTY)
+            );
+        }
+        // TCGETS, TCSETS, FICLONE, FS_IOC_GETFLAGS.
+        for request in [0x5401, 0x5402, 0x4004_9409, 0x8008_6601] {
+            assert_eq!(
+                says(&filter, libc::SYS_ioctl, &[3, request]),
+                ALLOW,
+                "{request:x}"
+            );
+        }
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn most_calls_take_a_few_instructions() {
+    let filter = of(SyscallSet::default()).unwrap();
+    for call in [
+        libc::SYS_read,
+        libc::SYS_getppid,
+        libc::SYS_futex,
+        libc::SYS_openat,
+    ] {
+        let call = Call {
+            arch: NATIVE,
+            number: u32::try_from(call).unwrap(),
+            arguments: [0; 6],
+        };
+        let (said, steps) = run(&filter, call);
+        assert_eq!(said, ALLOW);
+        assert!(steps < 32, "{steps} of {}", filter.len());
+    }
+    assert!(filter.len() < 700, "{}", filter.len());
+}
