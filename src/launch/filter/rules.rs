@@ -44,6 +44,9 @@ const FAMILIES: [u32; 5] = [
 /// In so many bits: the kernel knows no greater ones (AF_MAX).
 const FAMILY_BITS: u32 = 6;
 
+/// An old type of AF_INET sockets that stands for AF_PACKET (packet(7)).
+const SOCK_PACKET: u32 = 10;
+
 /// Of netlink's protocols the kernel knows no greater ones (MAX_LINKS).
 const NETLINK_BITS: u32 = 5;
 
@@ -200,10 +203,9 @@ fn rare_sockets(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
     for protocol in all_but(&INET_PROTOCOLS, INET_BITS) {
         refuse_where(&[internet.at(0), protocol.at(2)])?;
     }
-    // An old name of AF_PACKET's.
     let packet = Pattern {
         mask: 0xf,
-        bits: libc::SOCK_PACKET as u32,
+        bits: SOCK_PACKET,
     };
     refuse_where(&[internet.at(0), packet.at(1)])
 }
