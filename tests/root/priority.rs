@@ -25,7 +25,9 @@ const ORDINARY: [&str; 7] = ["SCHED_OTHER", "none", "0", "50000", "0", "0", "0"]
 fn what_a_caller_has_beyond_an_ordinary_process_is_not_the_programs() {
     for script in [
         "exec \"$@\"",
-        "exec chrt --fifo 10 ionice -c1 -n0 choom -n -900 -- \"$@\"",
+        // A container may not let root have such a score.
+        "{ echo -900 >/proc/self/oom_score_adj; } 2>/dev/null
+        exec chrt --fifo 10 ionice -c1 -n0 \"$@\"",
         "exec chrt --reset-on-fork --rr 3 prlimit --rtprio=5 --nice=30 \"$@\"",
     ] {
         assert_eq!(seen(script), ORDINARY, "{script}");
