@@ -1,5 +1,6 @@
 //! What a key may hold: its type and range, how a value is read and how it is printed.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +10,6 @@ use toml::Value as Toml;
 use super::error::ConfigError;
 use super::lists;
 use super::settings::{Manager, Pin};
-use super::table::Key;
 use super::value::{self, Located, UNLIMITED, Value};
 use crate::dir_rule::DirRule;
 use crate::quantity::Bytes;
@@ -52,7 +52,7 @@ pub(super) enum Field<'s> {
 
 impl Field<'_> {
     /// Reads the value of the key into its place.
-    pub(super) fn read(self, key: Key, at: &Located) -> Result<(), ConfigError> {
+    pub(super) fn read(self, key: &dyn Display, at: &Located) -> Result<(), ConfigError> {
         let value = &at.value;
         let read = match self {
             Self::Path(field) => value::path(value).map(|read| *field = read),

@@ -8,7 +8,8 @@ use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::error::{ConfigError, Place, one_line};
-use super::table::{Key, Table, unknown_key, unknown_top_level};
+use super::spelling::unknown_key;
+use super::table::{Key, Table, unknown_top_level};
 use super::value::{Located, Value, excerpt};
 
 /// What one file sets, in no particular order.

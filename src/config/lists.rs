@@ -1,18 +1,26 @@
 //! Readers of the keys that hold a list, which are directory rules, denied system calls, pins.
 
 use std::ffi::OsStr;
+use std::fmt::Display;
 
 use super::box_set::BoxSet;
 use super::error::ConfigError;
 use super::settings::Pin;
-use super::table::{Key, unknown_key};
+use super::spelling::unknown_key;
 use super::value::{self, COUNT_MAX, Located, Value};
 use crate::dir_rule::{DirRequest, DirRule};
 use crate::quantity::CpuList;
 use crate::syscall_set::{Restriction, SyscallSet};
 
+/// The keys of an entry of `[[pin]]`.
+pub(super) const PIN_KEYS: [&str; 3] = ["boxes", "cpus", "mems"];
+
 /// The items of a list; `allowed` says what it holds.
-fn items<'v>(key: Key, at: &'v Located, allowed: &str) -> Result<&'v [Located], ConfigError> {
+fn items<'v>(
+    key: &dyn Display,
+    at: &'v Located,
+    allowed: &str,
+) -> Result<&'v [Located], ConfigError> {
     match &at.value {
         Value::List(items) => Ok(items),
         other => {
@@ -23,7 +31,7 @@ fn items<'v>(key: Key, at: &'v Located, allowed: &str) -> Result<&'v [Located], 
 }
 
 /// Reads `[directories] rules`.
-pub(super) fn directories(key: Key, at: &Located) -> Result<Vec<DirRule>, ConfigError> {
+pub(super) fn directories(key: &dyn Display, at: &Located) -> Result<Vec<DirRule>, ConfigError> {
     let allowed = "rules such as \"usr\" or \"box=./box:rw\" are allowed";
     let mut rules: Vec<DirRule> = Vec::new();
     for item in items(key, at, allowed)? {
@@ -51,7 +59,7 @@ fn directory_rule(value: &Value, before: &[DirRule], allowed: &str) -> Result<Di
 }
 
 /// Reads `[syscalls] deny`.
-pub(super) fn syscalls(key: Key, at: &Located) -> Result<SyscallSet, ConfigError> {
+pub(super) fn syscalls(key: &dyn Display, at: &Located) -> Result<SyscallSet, ConfigError> {
     let allowed = format!(
         "{} are allowed",
         Restriction::ALL.map(Restriction::name).join(", ")
@@ -67,7 +75,7 @@ pub(super) fn syscalls(key: Key, at: &Located) -> Result<SyscallSet, ConfigError
 }
 
 /// Reads `[[pin]]`.
-pub(super) fn pins(key: Key, at: &Located) -> Result<Vec<Pin>, ConfigError> {
+pub(super) fn pins(key: &dyn Display, at: &Located) -> Result<Vec<Pin>, ConfigError> {
     let allowed = "tables [[pin]] are allowed";
     let items = items(key, at, allowed)?;
     items.iter().map(|item| pin(item, allowed)).collect()
@@ -78,7 +86,7 @@ fn pin(item: &Located, allowed: &str) -> Result<Pin, ConfigError> {
         let shown = item.value.shown();
         return Err(item
             .place
-            .key_error(Key::PIN, format_args!("{shown} is no pin; {allowed}")));
+            .key_error("pin", format_args!("{shown} is no pin; {allowed}")));
     };
     let (mut boxes, mut cpus, mut mems) = (None, None, None);
     for (name, at) in entries {
@@ -87,18 +95,17 @@ fn pin(item: &Located, allowed: &str) -> Result<Pin, ConfigError> {
             "boxes" => boxes = Some(box_set(&at.value).map_err(refused)?),
             "cpus" => cpus = Some(cpu_list(&at.value).map_err(refused)?),
             "mems" => mems = Some(cpu_list(&at.value).map_err(refused)?),
-            _ => return Err(unknown_key("pin", name, &Key::OF_PIN, &at.place)),
+            _ => return Err(unknown_key("pin", name, &PIN_KEYS, &at.place)),
         }
     }
     match boxes {
         Some(boxes) if cpus.is_some() || mems.is_some() => Ok(Pin { boxes, cpus, mems }),
-        Some(_) => Err(item.place.key_error(
-            Key::PIN,
-            "pins to nothing; cpus, mems or both must be given",
-        )),
+        Some(_) => Err(item
+            .place
+            .key_error("pin", "pins to nothing; cpus, mems or both must be given")),
         None => Err(item
             .place
-            .key_error(Key::PIN, "names no box; boxes = \"0-3\" must be given")),
+            .key_error("pin", "names no box; boxes = \"0-3\" must be given")),
     }
 }
 

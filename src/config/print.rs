@@ -9,6 +9,7 @@ use toml::Value;
 use super::Loaded;
 use super::error::{Place, one_line};
 use super::field::Field;
+use super::lists::PIN_KEYS;
 use super::settings::DIRECTORIES;
 use super::table::{Key, Table};
 
@@ -99,7 +100,7 @@ impl Loaded {
             let cpus = pin.cpus.as_ref().map(|list| list.as_str().to_owned());
             let mems = pin.mems.as_ref().map(|list| list.as_str().to_owned());
             let values = [Some(pin.boxes.to_string()), cpus, mems];
-            for (name, value) in Key::OF_PIN.into_iter().zip(values) {
+            for (name, value) in PIN_KEYS.into_iter().zip(values) {
                 if let Some(value) = value {
                     let entries = at.value.entries().iter();
                     let own = entries.into_iter().find(|(other, _)| other == name);

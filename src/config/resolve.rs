@@ -16,7 +16,7 @@ pub(super) fn resolve(
     look_up: impl FnOnce(&str) -> Result<SubIds, ConfigError>,
 ) -> Result<Settings, ConfigError> {
     let mut settings = Settings::default();
-    let read = |settings: &mut Settings, (key, at)| Key::field(key, settings).read(key, at);
+    let read = |settings: &mut Settings, (key, at)| Key::field(key, settings).read(&key, at);
     let (exec, others) = inputs
         .iter()
         .partition::<Vec<_>, _>(|(key, _)| key.table() == Table::Exec);

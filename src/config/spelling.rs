@@ -1,4 +1,31 @@
-//! What a misspelt name was probably meant to be.
+//! Names that no table has: how an error shows them, and what was probably meant.
+
+use super::error::{ConfigError, Place};
+use super::value::excerpt;
+
+/// The error for a key that a table does not have.
+pub(super) fn unknown_key(
+    table: &str,
+    name: &str,
+    known: &[&'static str],
+    place: &Place,
+) -> ConfigError {
+    let guess = nearest(name, known).map_or(String::new(), |key| format!("did you mean {key}? "));
+    place.key_error(
+        format_args!("{table}.{}", shown_key(name)),
+        format_args!("unknown key; {guess}known here are {}", known.join(", ")),
+    )
+}
+
+/// A key's name as an error shows it: as it stands when it is a word, quoted otherwise.
+pub(super) fn shown_key(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !name.is_empty() && name.chars().all(is_bare) {
+        excerpt(name)
+    } else {
+        format!("\"{}\"", excerpt(name))
+    }
+}
 
 /// The known name that was probably meant: at most two letters off, and not a different word.
 pub(super) fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {

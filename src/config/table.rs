@@ -11,8 +11,8 @@ use super::ceilings::Ceilings;
 use super::error::{ConfigError, Place};
 use super::field::Field;
 use super::settings::{BoxSettings, CgroupSettings, Limits, Settings};
-use super::spelling::nearest;
-use super::value::{COUNT_MAX, excerpt};
+use super::spelling::{nearest, shown_key};
+use super::value::COUNT_MAX;
 
 /// The largest id of a user or a group: 2^32-1 means "leave it" to chown(2), and one is kept in between.
 const ID_MAX: u32 = u32::MAX - 2;
@@ -187,9 +187,6 @@ impl Key {
     /// `[[pin]]`.
     pub(super) const PIN: Self = Self::of(Table::Pin, "pin");
 
-    /// The keys of an entry of `[[pin]]`.
-    pub(super) const OF_PIN: [&'static str; 3] = ["boxes", "cpus", "mems"];
-
     /// The key of this name, for constants: a name that is none does not compile.
     pub(super) const fn of(table: Table, name: &str) -> Self {
         let mut key = Self { table, row: 0 };
@@ -265,20 +262,6 @@ impl fmt::Display for Key {
     }
 }
 
-/// The error for a key that a table does not have.
-pub(super) fn unknown_key(
-    table: &str,
-    name: &str,
-    known: &[&'static str],
-    place: &Place,
-) -> ConfigError {
-    let guess = nearest(name, known).map_or(String::new(), |key| format!("did you mean {key}? "));
-    place.key_error(
-        format_args!("{table}.{}", shown_key(name)),
-        format_args!("unknown key; {guess}known here are {}", known.join(", ")),
-    )
-}
-
 /// The error for a name outside of all tables.
 pub(super) fn unknown_top_level(name: &str, place: &Place) -> ConfigError {
     let tables = Table::SINGLE.map(Table::name);
@@ -297,16 +280,6 @@ pub(super) fn unknown_top_level(name: &str, place: &Place) -> ConfigError {
             tables.join("], [")
         ),
     )
-}
-
-/// A key's name as an error shows it: as it stands when it is a word, quoted otherwise.
-pub(super) fn shown_key(name: &str) -> String {
-    let is_bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    if !name.is_empty() && name.chars().all(is_bare) {
-        excerpt(name)
-    } else {
-        format!("\"{}\"", excerpt(name))
-    }
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{slow, source};
 use crate::support::systemd::user_box;
+use crate::support::{slow, source};
 
 /// Somebody without any rights who sends to everybody who connects to the bus: `hostile/bus_stranger.py`.
 struct Stranger {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use crate::config::error::{ConfigError, Place};
 use crate::config::settings::Manager;
-use crate::config::spelling::nearest;
-use crate::config::table::{Key, Table, shown_key, unknown_key};
+use crate::config::spelling::{nearest, shown_key, unknown_key};
+use crate::config::table::{Key, Table};
 use crate::config::value::{self, COUNT_MAX, Located, Value, excerpt};
 use crate::syscall_set::SyscallSet;
 
