@@ -6,6 +6,8 @@ use std::{env, fs};
 
 #[path = "src/launch/filter/always.rs"]
 mod always;
+#[path = "src/launch/filter/refusal.rs"]
+mod refusal;
 #[allow(dead_code, reason = "the program uses the rest")]
 #[path = "src/launch/filter/rules.rs"]
 mod rules;
@@ -17,6 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     for file in [
         "build.rs",
         "src/launch/filter/always.rs",
+        "src/launch/filter/refusal.rs",
         "src/launch/filter/rules.rs",
         "src/syscall_set.rs",
     ] {

@@ -148,7 +148,7 @@ fn commands(flags: &CommandFlags) -> Vec<(Command, &'static str)> {
 
 /// What to say when there is no command: most likely a verb was meant, or `--run` forgotten.
 fn no_command(first: Option<OsString>, program: &[OsString]) -> String {
-    let verbs = Verb::names();
+    let verbs = super::verb_names();
     match program.first() {
         None => {
             format!("no command given: use --init, --run, --cleanup, or one of the verbs {verbs}")

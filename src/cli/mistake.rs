@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use super::getopt::{self, Words};
 use super::spelling::Table;
-use super::verb::Verb;
 
 /// What the meta file is, if it was named before the mistake in a command line: nobody shall take the results of an
 /// earlier run for those of this call. Not where root may be acting for somebody, whose rights would be needed to
@@ -22,7 +21,7 @@ pub(crate) fn meta_before_mistake(argv: impl IntoIterator<Item = OsString>) -> O
         return None;
     }
     let mut argv = argv.into_iter().peekable();
-    let (command, operands) = Verb::take(&mut argv).results?;
+    let (command, operands) = super::take_verb(&mut argv).results?;
     let command = command();
     let mut words = Words::default();
     // Where the mistake is matters no more.

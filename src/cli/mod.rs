@@ -7,6 +7,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::iter::Peekable;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
@@ -78,8 +79,29 @@ pub(crate) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Call, Cl
     let mut argv = argv.into_iter();
     let name = argv.next().unwrap_or_default();
     let mut argv = argv.peekable();
-    let verb = Verb::take(&mut argv);
+    let verb = take_verb(&mut argv);
     (verb.read)(&mut argv).map_err(|mistake| verb.explain(mistake, &name))
+}
+
+/// Takes the verb off the rest of a line, if that begins with one.
+fn take_verb(argv: &mut Peekable<impl Iterator<Item = OsString>>) -> Verb {
+    let verb = VERBS
+        .into_iter()
+        .find(|verb| argv.next_if(|word| word == verb.name).is_some());
+    verb.unwrap_or(isolate::VERB)
+}
+
+/// The verbs for people, as in "exec and config".
+fn verb_names() -> String {
+    let names: Vec<_> = VERBS
+        .iter()
+        .filter(|verb| verb.is_for_people)
+        .map(|verb| verb.name)
+        .collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 impl Call {

@@ -1,11 +1,10 @@
 //! The first word of a command line, and how a mistake in what follows it is told.
 
 use std::ffi::{OsStr, OsString};
-use std::iter::Peekable;
 use std::path::Path;
 
 use super::getopt::Operands;
-use super::{Call, CliError, VERBS, isolate};
+use super::{Call, CliError};
 use crate::error::printable;
 
 /// One spelling of the command line.
@@ -24,27 +23,6 @@ pub(super) struct Verb {
 }
 
 impl Verb {
-    /// Takes the verb off the rest of a line, if that begins with one.
-    pub(super) fn take(argv: &mut Peekable<impl Iterator<Item = OsString>>) -> Self {
-        let verb = VERBS
-            .into_iter()
-            .find(|verb| argv.next_if(|word| word == verb.name).is_some());
-        verb.unwrap_or(isolate::VERB)
-    }
-
-    /// Those for people, as in "exec and config".
-    pub(super) fn names() -> String {
-        let names: Vec<_> = VERBS
-            .iter()
-            .filter(|verb| verb.is_for_people)
-            .map(|verb| verb.name)
-            .collect();
-        match names.split_last() {
-            Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-            _ => names.concat(),
-        }
-    }
-
     /// Makes a mistake presentable. `called` is `argv[0]`: the hint names what the caller can type.
     pub(super) fn explain(self, mistake: Mistake, called: &OsStr) -> CliError {
         let message = match mistake {

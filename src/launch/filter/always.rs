@@ -5,7 +5,7 @@ use libc::sock_filter;
 use libseccomp::ScmpFilterContext;
 use libseccomp::error::SeccompError;
 
-use super::rules::{has, is, refuse};
+use super::refusal::{has, is, refuse};
 
 /// Requests of ioctl(2) that put input into a terminal, which may be the one of a root shell (TIOCLINUX pastes on
 /// consoles), or that make it useless for whoever has it after the program.

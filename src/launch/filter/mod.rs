@@ -3,6 +3,7 @@
 mod always;
 #[cfg(test)]
 mod machine;
+mod refusal;
 mod rules;
 
 use std::borrow::Cow;

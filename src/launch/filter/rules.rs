@@ -9,12 +9,11 @@ use std::os::fd::AsFd;
 
 use libc::sock_filter;
 use libseccomp::error::SeccompError;
-use libseccomp::{
-    ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext, ScmpSyscall,
-};
+use libseccomp::{ScmpAction, ScmpArch, ScmpArgCompare, ScmpCompareOp, ScmpFilterContext};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::always;
+use super::refusal::{LOW_32_BITS, has, is, refuse};
 use crate::syscall_set::{Restriction, SyscallSet};
 
 /// fcntl(2) commands that lock or notify: a file that two boxes see becomes a side channel. 13 and 14
@@ -66,33 +65,6 @@ const INET_DIFFERENCE: u32 = (libc::AF_INET ^ libc::AF_INET6) as u32;
 
 /// The place of the flags among the arguments of clone(2).
 const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
-
-/// The kernel reads 32 bits of these arguments and ignores the rest: comparing all 64 would let a
-/// program set one of the others and pass.
-const LOW_32_BITS: u64 = 0xffff_ffff;
-
-/// Whether an argument, by its low 32 bits, has this value.
-pub(super) fn is(argument: u32, value: u64) -> ScmpArgCompare {
-    ScmpArgCompare::new(argument, ScmpCompareOp::MaskedEqual(LOW_32_BITS), value)
-}
-
-/// Whether an argument has all of these bits.
-pub(super) fn has(argument: u32, bits: u32) -> ScmpArgCompare {
-    let bits = u64::from(bits);
-    ScmpArgCompare::new(argument, ScmpCompareOp::MaskedEqual(bits), bits)
-}
-
-/// Refuses a call where all of the conditions hold. Architectures that do not have the call go without.
-pub(super) fn refuse(
-    context: &mut ScmpFilterContext,
-    errno: i32,
-    call: &str,
-    when: &[ScmpArgCompare],
-) -> Result<(), SeccompError> {
-    let call = ScmpSyscall::from_name(call)?;
-    context.add_rule_conditional(ScmpAction::Errno(errno), call, when)?;
-    Ok(())
-}
 
 /// Compiles the filter for a set of restrictions: what seccomp(2) takes.
 pub(crate) fn compile(restrictions: SyscallSet) -> io::Result<Vec<sock_filter>> {
