@@ -50,6 +50,7 @@ mod logging;
 mod output;
 mod plan;
 mod polkit;
+mod pool;
 mod quantity;
 mod report;
 mod request;

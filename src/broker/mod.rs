@@ -7,7 +7,7 @@
 //!                                    └─ clones ─────────────▶ who is it? (kernel)      [`server::peer`]
 //!      ───── announcement, request, descriptors ────────────▶ what is wanted?          [`protocol`]
 //!                                                             may they? (polkit)       [`crate::polkit`]
-//!                                  ◀─ may they have so much? ─ (ceilings)              [`server::account`]
+//!                                  ◀─ may they have so much? ─ (ceilings)              [`crate::pool`]
 //!                                                             the same way as root's   [`crate::commands`]
 //!      ───── signals ───────────────────────────────────────▶
 //!      ◀──── log lines, then the answer ─────────────────────

@@ -5,7 +5,6 @@
 pub(crate) mod ceilings;
 mod environment;
 mod granted;
-pub(crate) mod ledger;
 mod limits;
 mod program;
 mod run;

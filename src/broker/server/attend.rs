@@ -9,11 +9,10 @@ use nix::sys::signal::SigSet;
 use nix::sys::socket::{setsockopt, sockopt::SendTimeout};
 use nix::sys::time::TimeVal;
 
-use super::account::Account;
 use super::adopt::adopt;
 use super::authorise;
 use super::peer::Peer;
-use super::spare::{Beginning, Prepared};
+use super::prepared::Prepared;
 use crate::broker::of_root;
 use crate::broker::protocol::{Called, Reply};
 use crate::broker::wire::{receive_request, send_reply};
@@ -33,6 +32,7 @@ use crate::keeper::Signals;
 use crate::logging;
 use crate::plan::grant;
 use crate::polkit::Authority;
+use crate::pool::{Account, Beginning};
 use crate::request::{BoxCall, BoxCommand};
 use crate::sys::socket::die_when_heard;
 use crate::systemd::{ensure_cpu_quota, slice_of_user, slice_path};
@@ -47,10 +47,10 @@ const MOST_RULES: usize = 1024;
 const REPLY_PATIENCE: i64 = 10;
 
 /// Serves one connection.
-pub(super) fn attend(beginning: Beginning, config: Option<&Path>) {
+pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
     let Beginning {
         account,
-        mut connection,
+        channel: mut connection,
         prepared,
     } = beginning;
     let (done, kept) = match admit(&mut connection, account, prepared, config) {
@@ -250,8 +250,7 @@ fn log_to(connection: BorrowedFd<'_>, verbosity: u8) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::broker::protocol::words;
-    use crate::broker::server::account;
-    use crate::sys::socket::pair;
+    use crate::sys::socket::{pair, send};
 
     fn called(line: &str) -> Called {
         Called {
@@ -277,7 +276,8 @@ mod tests {
             "cannot hear the broker's own process: Socket operation on non-socket"
         );
         let (ours, theirs) = pair().unwrap();
-        account::begin(theirs.as_fd()).unwrap();
+        // It may begin.
+        send(theirs.as_fd(), &[0], None).unwrap();
         assert_eq!(
             refused(ours, null()),
             "cannot bound the time for the answer on the caller's connection: Socket operation on non-socket"

@@ -1,4 +1,4 @@
-//! What a keeper tells the broker's own process: how long its request is and what its user asks for, which are answered;
+//! What a keeper tells the pool's own process: how long its request is and what its user asks for, which are answered;
 //! that this is authorised; and what scope a run had.
 
 use std::io;
@@ -46,13 +46,13 @@ pub(super) struct Question {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Answer(pub(super) Result<(), String>);
 
-/// At the broker: lets a new keeper begin, which has its connection to itself now.
+/// At the pool: lets a new keeper begin, which has what was handed over to itself now.
 pub(super) fn begin(account: BorrowedFd<'_>) -> io::Result<()> {
     send_packet(account, &[0], &[], MsgFlags::empty())
 }
 
 impl Told {
-    /// At the broker: what was said; `None` when the keeper has ended, or sent what cannot be understood.
+    /// At the pool: what was said; `None` when the keeper has ended, or sent what cannot be understood.
     pub(super) fn receive(account: BorrowedFd<'_>) -> Option<Self> {
         receive(account, MsgFlags::MSG_DONTWAIT).ok()?
     }
@@ -67,11 +67,11 @@ impl Answer {
 
 /// The keeper's side. What it was given is given back when the keeper has ended.
 #[derive(Debug)]
-pub(super) struct Account(OwnedFd);
+pub(crate) struct Account(OwnedFd);
 
 impl Account {
     /// The account over this channel; waits until the broker lets this keeper begin.
-    pub(super) fn new(channel: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(channel: OwnedFd) -> io::Result<Self> {
         let mut nothing = [0];
         // A broker that has ended in the meantime has no descriptors, either.
         receive_packet(channel.as_fd(), &mut nothing, 0, MsgFlags::empty())?;
@@ -79,12 +79,12 @@ impl Account {
     }
 
     /// The channel, to be moved to another number.
-    pub(super) fn channel(&mut self) -> &mut OwnedFd {
+    pub(crate) fn channel(&mut self) -> &mut OwnedFd {
         &mut self.0
     }
 
     /// Asks whether a request of this length may be received, and waits for the answer.
-    pub(super) fn ask_length(&self, length: usize) -> Result<(), Failure> {
+    pub(crate) fn ask_length(&self, length: usize) -> Result<(), Failure> {
         if length <= SHORT {
             return Ok(());
         }
@@ -93,25 +93,25 @@ impl Account {
     }
 
     /// What tells that the request is authorised, when it is called.
-    pub(super) fn authorised(&self) -> io::Result<impl FnOnce() + use<>> {
+    pub(crate) fn authorised(&self) -> io::Result<impl FnOnce() + use<>> {
         let channel = self.0.try_clone()?;
         // A broker that has ended need not know.
         Ok(move || drop(send(channel.as_fd(), &Told::Authorised)))
     }
 
     /// Asks for what the request takes, once.
-    pub(super) fn ask(&self, amounts: Amounts, ceilings: Ceilings) -> Result<(), Failure> {
+    pub(crate) fn ask(&self, amounts: Amounts, ceilings: Ceilings) -> Result<(), Failure> {
         let question = Question { amounts, ceilings };
         send(self.0.as_fd(), &Told::Question(Box::new(question))).map_err(|_| gone())
     }
 
     /// Tells what scope a run had that is over: another one like it may follow. A broker that has ended need not know.
-    pub(super) fn tell_scope(&self, scope: ScopeSpec) {
+    pub(crate) fn tell_scope(&self, scope: ScopeSpec) {
         send(self.0.as_fd(), &Told::Scope(scope)).ok();
     }
 
     /// Waits for the answer.
-    pub(super) fn wait(&self) -> Result<(), Failure> {
+    pub(crate) fn wait(&self) -> Result<(), Failure> {
         let answer: Option<Answer> = receive(self.0.as_fd(), MsgFlags::empty())
             .map_err(Failure::at("cannot ask the broker's own process"))?;
         answer.ok_or_else(gone)?.0.map_err(Failure::new)

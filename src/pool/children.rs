@@ -1,28 +1,28 @@
-//! The keepers of all requests, as the broker's own process sees them, and connections that wait for one.
+//! The keepers of all requests, as the pool's own process sees them, and what waits for one.
 //!
 //! Until a keeper knows who may do what, it has cost its caller nothing: so few of each user's are at that point at
-//! the same time, and the user's other connections wait. Nobody waits for another user, and a crowd keeps nobody out: when
+//! the same time, and the user's other requests wait. Nobody waits for another user, and a crowd keeps nobody out: when
 //! there are too many, somebody goes whose request has not been authorised ([`super::crowd`]).
 //!
 //! A user is here whoever answers for a uid ([`super::owners`]); what runs take is counted for each uid.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::account::{Answer, Question, Told, begin};
 use super::crowd::{Guest, Regulars, who_makes_room};
 use super::foresight::Foresight;
+use super::ledger::Ledger;
 use super::owners::Owners;
 use crate::failure::Failure;
 use crate::plan::ceilings::Amounts;
-use crate::plan::ledger::Ledger;
 use crate::sys::process;
 use crate::systemd::ScopeSpec;
 
 /// How many keepers of one user may be receiving or examining a request.
 const MOST_ARRIVING: usize = 32;
 /// How many requests of one user may be there at all. What runs are allowed to take is the administrator's to say
-/// (`[limits]`); this keeps one user's connections from using up descriptors and processes before that is asked.
+/// (`[limits]`); this keeps one user's requests from using up descriptors and processes before that is asked.
 const MOST_OF_A_USER: usize = 256;
 /// The same for all users together.
 const MOST: usize = 2048;
@@ -55,30 +55,30 @@ struct Child {
     scope: Option<ScopeSpec>,
 }
 
-/// A connection without a keeper.
+/// A request without a keeper.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// Who connected,
+    /// Whose it is,
     uid: u32,
     /// who answers for them,
     owner: u32,
-    /// and when: this rises.
+    /// and when it came: this rises.
     serial: u64,
-    /// The connection.
-    pub(super) connection: OwnedFd,
+    /// What a keeper is handed.
+    pub(super) channel: OwnedFd,
 }
 
-/// A connection that nobody will serve, and why.
+/// What came and is given to no keeper, and why.
 pub(super) type Refused = (Failure, OwnedFd);
 
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Children {
     keepers: Vec<Child>,
-    /// Processes that turn connections away.
+    /// Processes that turn requests away.
     ushers: Vec<OwnedFd>,
     waiting: VecDeque<Waiting>,
-    /// How many connections there have been.
+    /// How many requests there have been.
     serial: u64,
     owners: Owners,
     regulars: Regulars,
@@ -87,20 +87,20 @@ pub(super) struct Children {
 }
 
 impl Children {
-    /// Looks who answers for whom. To be called before connections are enqueued.
+    /// Looks who answers for whom. To be called before requests are enqueued.
     pub(super) fn look_at_owners(&mut self) {
         self.owners.refresh();
     }
 
-    /// Lets a connection wait for a keeper. When there are too many, one comes back: this one, or another that waited. A
-    /// keeper that goes in its place takes its connection with it.
-    pub(super) fn enqueue(&mut self, uid: u32, connection: OwnedFd) -> Option<Refused> {
+    /// Lets a request wait for a keeper. When there are too many, one comes back: this one, or another that waited. A
+    /// keeper that goes in its place takes its channel with it.
+    pub(super) fn enqueue(&mut self, uid: u32, channel: OwnedFd) -> Option<Refused> {
         self.serial += 1;
         let waiting = Waiting {
             uid,
             owner: self.owners.of(uid),
             serial: self.serial,
-            connection,
+            channel,
         };
         let keepers = self.staying().map(|child| child.owner);
         let theirs = keepers
@@ -110,15 +110,15 @@ impl Children {
         if theirs >= MOST_OF_A_USER {
             let whose = format!("user {} has", waiting.owner);
             let refusal = refusal(&whose, theirs, MOST_OF_A_USER);
-            return Some((refusal, waiting.connection));
+            return Some((refusal, waiting.channel));
         }
         let all = self.staying().count() + self.waiting.len();
         let refused = if all >= MOST {
             let refusal = refusal("all users together have", all, MOST);
             match self.make_room(&waiting) {
-                Room::None => return Some((refusal, waiting.connection)),
+                Room::None => return Some((refusal, waiting.channel)),
                 Room::OfKeeper => None,
-                Room::Of(other) => Some((refusal, other.connection)),
+                Room::Of(other) => Some((refusal, other.channel)),
             }
         } else {
             None
@@ -181,30 +181,28 @@ impl Children {
         true
     }
 
-    /// Takes the first connection whose user may have another keeper.
+    /// Takes the first request whose user may have another keeper.
     pub(super) fn next(&mut self) -> Option<Waiting> {
-        let may_have_another = |owner: u32| {
-            let arriving = self
-                .staying()
-                .filter(|child| child.owner == owner && child.given.is_none());
-            arriving.count() < MOST_ARRIVING
+        let mut arriving: HashMap<u32, usize> = HashMap::new();
+        for child in self.staying().filter(|child| child.given.is_none()) {
+            *arriving.entry(child.owner).or_default() += 1;
+        }
+        let may_have_another = |waiting: &Waiting| {
+            arriving.get(&waiting.owner).copied().unwrap_or_default() < MOST_ARRIVING
         };
-        let first = self
-            .waiting
-            .iter()
-            .position(|waiting| may_have_another(waiting.owner))?;
+        let first = self.waiting.iter().position(may_have_another)?;
         self.waiting.remove(first)
     }
 
-    /// Takes note of a new keeper, and lets it begin when it has the connection to itself.
+    /// Takes note of a new keeper, and lets it begin when it has its channel to itself.
     pub(super) fn add(&mut self, waiting: Waiting, pidfd: OwnedFd, account: OwnedFd) {
         let Waiting {
             uid,
             owner,
             serial,
-            connection,
+            channel,
         } = waiting;
-        drop(connection);
+        drop(channel);
         // One that is gone is heard by its end.
         begin(account.as_fd()).ok();
         self.keepers.push(Child {
@@ -221,7 +219,7 @@ impl Children {
         });
     }
 
-    /// Takes note of a process that turns connections away.
+    /// Takes note of a process that turns requests away.
     pub(super) fn add_usher(&mut self, pidfd: OwnedFd) {
         self.ushers.push(pidfd);
     }
@@ -325,7 +323,7 @@ impl Children {
 enum Room {
     /// Nobody.
     None,
-    /// A connection that waited.
+    /// A request that waited.
     Of(Waiting),
     /// A keeper.
     OfKeeper,

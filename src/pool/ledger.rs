@@ -2,26 +2,26 @@
 
 use std::collections::HashMap;
 
-use super::Refusal;
-use super::ceilings::Amounts;
 use crate::config::ceilings::{Ceilings, Shares};
+use crate::failure::Failure;
+use crate::plan::ceilings::Amounts;
 use crate::quantity::Bytes;
 
 /// The sums.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(super) struct Ledger {
     users: HashMap<u32, Amounts>,
     total: Amounts,
 }
 
 impl Ledger {
     /// Adds what a user asks for, unless that is too much. Root has no ceilings.
-    pub(crate) fn reserve(
+    pub(super) fn reserve(
         &mut self,
         uid: u32,
         asked: Amounts,
         ceilings: &Ceilings,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Failure> {
         let theirs = self.users.get(&uid).copied().unwrap_or_default();
         if uid != 0 {
             let whose = format!("user {uid} has");
@@ -35,7 +35,7 @@ impl Ledger {
     }
 
     /// Takes off what was added.
-    pub(crate) fn release(&mut self, uid: u32, given: Amounts) {
+    pub(super) fn release(&mut self, uid: u32, given: Amounts) {
         if uid != 0 {
             self.total = minus(self.total, given);
         }
@@ -70,21 +70,21 @@ fn check(
     most: &Shares,
     whose: &str,
     keys: &str,
-) -> Result<(), Refusal> {
+) -> Result<(), Failure> {
     let after = plus(now, asked);
     let wait = "wait until some have ended";
     match (most.runs, most.memory, most.processes) {
-        (Some(most), _, _) if after.runs > most => Err(Refusal(format!(
+        (Some(most), _, _) if after.runs > most => Err(Failure::new(format!(
             "{whose} {} runs under way, of at most {most} ({keys}runs): {wait}",
             now.runs
         ))),
-        (_, Some(Bytes(most)), _) if after.memory > most => Err(Refusal(format!(
+        (_, Some(Bytes(most)), _) if after.memory > most => Err(Failure::new(format!(
             "{whose} runs with {} of memory under way, of at most {} ({keys}memory), and this one asks for {}: {wait}",
             Bytes(now.memory),
             Bytes(most),
             Bytes(asked.memory)
         ))),
-        (_, _, Some(most)) if after.processes > most => Err(Refusal(format!(
+        (_, _, Some(most)) if after.processes > most => Err(Failure::new(format!(
             "{whose} runs with {} processes under way, of at most {most} ({keys}processes), and this one asks for {}: \
              {wait}",
             now.processes, asked.processes

@@ -1,0 +1,177 @@
+//! Many keepers, each with one request and a process of its own: standing by, handing over, counting, reserving, making room
+//! and reaping.
+//!
+//! The pool owns the processes and what they were given, and nothing else. Where requests come from, what they are and who
+//! may make them is the business of a [`Front`], which is handed in: a request is a descriptor and a uid here. The pool's own
+//! process reads nothing that comes over that descriptor, and never waits for anybody.
+//!
+//! Nor does it close a descriptor that nobody else has open: that closes what was sent over it and not received, and whoever
+//! sent that decides how long it takes (socket(7), SO_LINGER). The end of a process does not linger.
+
+mod account;
+mod children;
+mod crowd;
+mod foresight;
+mod ledger;
+mod owners;
+mod spare;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::failure::Failure;
+use crate::sys::process::{self, Cloned};
+use crate::sys::socket;
+use crate::systemd::ScopeSpec;
+pub(crate) use account::Account;
+use children::{Children, Refused, Waiting};
+pub(crate) use spare::{Beginning, Prepared};
+use spare::{Meanwhile, Spare};
+
+/// Where requests come from, and how they are carried out.
+pub(crate) trait Front {
+    /// What a keeper makes before there is a request.
+    type Prepared: Prepared;
+
+    /// In a keeper that stands by: makes it, with the scope that the next request will probably need.
+    fn prepare(&self, scope: Option<&ScopeSpec>) -> io::Result<Self::Prepared>;
+
+    /// In a keeper that was handed a request: carries it out. The process ends after that.
+    fn attend(&self, beginning: Beginning<Self::Prepared>);
+
+    /// In a process of its own: tells whoever made the request that there will be no keeper.
+    fn refuse(&self, channel: BorrowedFd<'_>, refusal: &Failure);
+}
+
+/// The keepers of one front.
+#[derive(Debug)]
+pub(crate) struct Pool<F> {
+    front: F,
+    children: Children,
+    spare: Option<Spare>,
+    /// A request was carried out since keepers were heard before, or there has been none.
+    has_ended: bool,
+    refused: Vec<Refused>,
+}
+
+impl<F: Front> Pool<F> {
+    /// One without keepers.
+    pub(crate) fn new(front: F) -> Self {
+        Self {
+            front,
+            children: Children::default(),
+            spare: None,
+            has_ended: true,
+            refused: Vec::new(),
+        }
+    }
+
+    /// Has a keeper stand by, when it is time for one. Not while somebody's run is made ready: it would take time from that.
+    /// Nor in place of one that was used up by what is no request: whoever floods the front does not flood the bus.
+    pub(crate) fn stand_by(&mut self) -> io::Result<()> {
+        if self.has_ended && self.spare.is_none() {
+            let scope = self.children.foresight().next_scope();
+            self.spare = Some(make_spare(&self.front, Meanwhile::Prepare(scope))?);
+        }
+        Ok(())
+    }
+
+    /// What is readable when there is something to hear; the place of each is told to [`Self::hear`].
+    pub(crate) fn heard_at(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.children.heard_at()
+    }
+
+    /// Hears the children at these places, which rise.
+    pub(crate) fn hear(&mut self, places: &[usize]) {
+        self.has_ended = self.children.hear(places);
+    }
+
+    /// Looks who answers for whom. To be called before requests are taken.
+    pub(crate) fn look_at_owners(&mut self) {
+        self.children.look_at_owners();
+    }
+
+    /// Takes a request of this user, which waits for [`Self::serve`] or for [`Self::turn_away`].
+    pub(crate) fn take(&mut self, uid: u32, channel: OwnedFd) {
+        let refused = self.children.enqueue(uid, channel);
+        self.refused.extend(refused);
+    }
+
+    /// Gives the next request that may have one a keeper: the one that stands by, or a new one. `None`: there is none.
+    pub(crate) fn serve(&mut self) -> Option<io::Result<()>> {
+        let waiting = self.children.next()?;
+        Some(self.give_keeper(waiting))
+    }
+
+    fn give_keeper(&mut self, waiting: Waiting) -> io::Result<()> {
+        let channel = waiting.channel.as_fd();
+        let handed_over = self
+            .spare
+            .take()
+            .and_then(|spare| match spare.hand_over(channel) {
+                Ok(()) => Some(spare),
+                Err(_) => {
+                    // It has died.
+                    process::wait_for(spare.pidfd.as_fd()).ok();
+                    None
+                }
+            });
+        let Spare { pidfd, account } = match handed_over {
+            Some(spare) => spare,
+            None => {
+                let spare = make_spare(&self.front, Meanwhile::Nothing)?;
+                spare.hand_over(channel)?;
+                spare
+            }
+        };
+        self.children.add(waiting, pidfd, account);
+        Ok(())
+    }
+
+    /// Tells those who were refused, and hangs up, in a process that ends with that.
+    pub(crate) fn turn_away(&mut self) -> io::Result<()> {
+        let refused = std::mem::take(&mut self.refused);
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let (ours, theirs) = socket::pair()?;
+        match process::clone(0, None)? {
+            Cloned::Child => {
+                drop(ours);
+                for (refusal, channel) in &refused {
+                    self.front.refuse(channel.as_fd(), refusal);
+                }
+                wait_for_end(theirs.as_fd());
+                process::exit_now(0)
+            }
+            Cloned::Parent { pidfd, .. } => {
+                drop(refused);
+                drop(ours);
+                self.children.add_usher(pidfd);
+                Ok(())
+            }
+        }
+    }
+
+    /// Leaves everything to the end of this process: keepers go on, and what waits is hung up on.
+    pub(crate) fn leave(self) {
+        std::mem::forget(self);
+    }
+}
+
+/// Waits until the pool has closed its side of a pair, and before it the channels that it does not have to itself.
+fn wait_for_end(pair: BorrowedFd<'_>) {
+    let mut nothing = [0];
+    while socket::receive(pair, &mut nothing).is_ok_and(|(length, _)| length > 0) {}
+}
+
+/// Clones a keeper that stands by. In its own process this returns only when it has nothing more to do.
+fn make_spare<F: Front>(front: &F, meanwhile: Meanwhile<'_>) -> io::Result<Spare> {
+    match Spare::make(front, meanwhile)? {
+        Ok(spare) => Ok(spare),
+        Err(beginning) => {
+            front.attend(beginning);
+            process::exit_now(0)
+        }
+    }
+}

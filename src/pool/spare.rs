@@ -1,0 +1,130 @@
+//! A keeper that stands by for the next request, so that what takes longest and does not depend on it is done before.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
+
+use nix::sys::prctl;
+use nix::sys::socket::MsgFlags;
+
+use super::Front;
+use crate::sys::poll::{self, Until};
+use crate::sys::process::{self, Cloned};
+use crate::sys::socket::{self, receive_packet, send_packet};
+use crate::systemd::ScopeSpec;
+
+/// What a keeper is called,
+const NAME: &CStr = c"isolate-run";
+/// and what while it stands by.
+const NAME_IN_WAITING: &CStr = c"isolate-spare";
+
+/// One that stands by, as the pool's own process sees it.
+#[derive(Debug)]
+pub(super) struct Spare {
+    /// Its process.
+    pub(super) pidfd: OwnedFd,
+    /// Where it hears, and will ask.
+    pub(super) account: OwnedFd,
+}
+
+/// What a keeper does before there is a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Meanwhile<'a> {
+    /// It prepares for one, with the scope that it will need, if it is a run like the one before.
+    Prepare(Option<&'a ScopeSpec>),
+    /// Nothing: its request is there already, and may be none.
+    Nothing,
+}
+
+/// What a keeper has that has stood by. The default is still to be made.
+pub(crate) trait Prepared: Default {
+    /// What is readable when there is something to go on with.
+    fn ready(&self) -> Vec<BorrowedFd<'_>>;
+    /// When there is something to go on with in any case.
+    fn until(&self) -> Option<Instant>;
+    /// Goes on, without waiting for anybody.
+    fn go_on(&mut self);
+}
+
+/// What a keeper that was cloned has to begin with.
+#[derive(Debug)]
+pub(crate) struct Beginning<P> {
+    /// Where it asks.
+    pub(crate) account: OwnedFd,
+    /// What it was handed: its request, or the way to it.
+    pub(crate) channel: OwnedFd,
+    /// What was made before.
+    pub(crate) prepared: P,
+}
+
+impl Spare {
+    /// Clones one. Twice returns: in the pool with the spare, in the spare with what it begins with as soon as there is
+    /// a request; a spare that is not needed any more ends.
+    ///
+    /// One that is given a request at once prepares nothing before it knows what for: strangers who connect and say
+    /// nothing would fill the queue of the bus with them.
+    pub(super) fn make<F: Front>(
+        front: &F,
+        meanwhile: Meanwhile<'_>,
+    ) -> io::Result<Result<Self, Beginning<F::Prepared>>> {
+        let (ours, theirs) = socket::pair()?;
+        match process::clone(0, None)? {
+            Cloned::Parent { pidfd, .. } => Ok(Ok(Self {
+                pidfd,
+                account: ours,
+            })),
+            Cloned::Child => {
+                drop(ours);
+                // Nothing of the pool's is a keeper's: neither where requests come from nor its fellows' accounts.
+                let closed = process::close_all_but(&[], theirs.as_fd());
+                match closed.and_then(|()| stand_by(front, &theirs, meanwhile)) {
+                    Ok(Some((channel, prepared))) => Ok(Err(Beginning {
+                        account: theirs,
+                        channel,
+                        prepared,
+                    })),
+                    Ok(None) | Err(_) => process::exit_now(0),
+                }
+            }
+        }
+    }
+
+    /// Hands a request over.
+    pub(super) fn hand_over(&self, channel: BorrowedFd<'_>) -> io::Result<()> {
+        let flags = MsgFlags::MSG_DONTWAIT;
+        send_packet(self.account.as_fd(), &[0], &[channel], flags)
+    }
+}
+
+/// Waits for a request; `None` when there will be none.
+fn stand_by<F: Front>(
+    front: &F,
+    account: &OwnedFd,
+    meanwhile: Meanwhile<'_>,
+) -> io::Result<Option<(OwnedFd, F::Prepared)>> {
+    // So that whoever looks at the service sees which process serves nobody (prctl(2), PR_SET_NAME).
+    prctl::set_name(NAME_IN_WAITING)?;
+    let mut prepared = match meanwhile {
+        Meanwhile::Nothing => F::Prepared::default(),
+        Meanwhile::Prepare(scope) => front.prepare(scope)?,
+    };
+    while !wait(account.as_fd(), &prepared)? {
+        prepared.go_on();
+    }
+    let mut packet = receive_packet(account.as_fd(), &mut [0; 1], 1, MsgFlags::empty())?;
+    let channel = packet.descriptors.pop();
+    prctl::set_name(NAME)?;
+    Ok(channel.map(|channel| (channel, prepared)))
+}
+
+/// Waits: whether somebody has called on the account. Otherwise there is something to go on with.
+fn wait(account: BorrowedFd<'_>, prepared: &impl Prepared) -> io::Result<bool> {
+    let awaited = [account]
+        .into_iter()
+        .chain(prepared.ready())
+        .map(poll::readable);
+    let until = prepared.until().map_or(Until::Forever, Until::At);
+    let ready = poll::each(awaited, until)?;
+    Ok(ready.first().is_some_and(|account| *account))
+}
