@@ -70,15 +70,16 @@ def deaf():
 @kind
 def crowds():
     """Many users, from the last argument on, each with as many silent connections as one may have; whoever is
-    hung up on connects again. Needs root."""
+    hung up on connects again. With one more argument, they announce long requests. Needs root."""
     first = int(sys.argv[4])
+    first_words = [announcement(4 << 20), b"x" * 1000] if len(sys.argv) > 5 else []
     children = []
     for uid in range(first, first + 9):
         child = os.fork()
         if child == 0:
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
-            connect_again_and_again()
+            connect_again_and_again(first_words)
         children.append(child)
     time.sleep(3)
     try:
@@ -89,7 +90,7 @@ def crowds():
             os.waitpid(child, 0)
 
 
-def connect_again_and_again():
+def connect_again_and_again(first_words):
     poll = select.poll()
     held = {}
     while True:
@@ -97,6 +98,8 @@ def connect_again_and_again():
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             try:
                 connection.connect(PATH)
+                for packet in first_words:
+                    connection.send(packet)
             except OSError:
                 break
             held[connection.fileno()] = connection

@@ -39,12 +39,21 @@ fn conversations_that_do_not_go_on_hold_nobody_else_up() {
 fn crowds_of_many_users_keep_nobody_out() {
     let _ranges = Ranges::with("bob:2000000000:65536\n");
     let arena = arena();
-    for first_uid in [2_000_000_000, 1_900_000_000_u32] {
-        let more = ["1".to_owned(), first_uid.to_string()];
+    // More than a request may have that comes without asking.
+    let word = "x".repeat(100_000);
+    for (first_uid, long) in [
+        (2_000_000_000_u32, None),
+        (1_900_000_000, None),
+        (1_900_000_000, Some("long")),
+    ] {
+        let mut more = vec!["1".to_owned(), first_uid.to_string()];
+        more.extend(long.map(str::to_owned));
         let mut hostile = arena.start_on(0, "crowds", arena.their_box(), &more);
         hostile.wait_until_holding();
         for _ in 0..5 {
             arena.assert_served();
+            let long = arena.test_box.exec(&["--", "/bin/true", &word]);
+            assert_eq!(long.code, 0, "{long:?}");
         }
         let keepers = arena.test_box.broker().keepers().len();
         // 32 of one user, and a few that are on their way out.
