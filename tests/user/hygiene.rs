@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["cgroup"],
     &["systemd"],
     &["plan"],
-    &["report"],
+    &["pool", "report"],
     &["caller"],
     &["launch"],
     &["keeper"],
