@@ -13,15 +13,11 @@ use super::adopt::adopt;
 use super::authorise;
 use super::peer::Peer;
 use super::prepared::Prepared;
-use crate::broker::of_root;
+use super::read::read;
 use crate::broker::protocol::{Called, Reply};
 use crate::broker::wire::{receive_request, send_reply};
-use crate::caller::Caller;
-use crate::caller::Inheritance;
-use crate::caller::Line;
-use crate::caller::OpenedDirs;
+use crate::caller::{Caller, Inheritance, Line, OpenedDirs};
 use crate::cgroup::{Place, find_place};
-use crate::cli::{self, Call};
 use crate::clock::Moment;
 use crate::commands::{Ahead, Asked, Brokered, Rights, carry_out};
 use crate::config::ceilings::Ceilings;
@@ -33,7 +29,7 @@ use crate::logging;
 use crate::plan::grant;
 use crate::polkit::Authority;
 use crate::pool::{Account, Beginning};
-use crate::request::{BoxCall, BoxCommand};
+use crate::request::BoxCommand;
 use crate::sys::socket::die_when_heard;
 use crate::systemd::{ensure_cpu_quota, slice_of_user, slice_path};
 
@@ -41,8 +37,6 @@ use crate::systemd::{ensure_cpu_quota, slice_of_user, slice_path};
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 /// The longest message that a failure has, in characters: those of 4 bytes fit in a packet, too.
 const LONGEST_MESSAGE: usize = 16 << 10;
-/// The most rules for directories. Each is compared with every other one.
-const MOST_RULES: usize = 1024;
 /// How long the caller's process may take to read the last word.
 const REPLY_PATIENCE: i64 = 10;
 
@@ -195,24 +189,6 @@ fn admit(
     })
 }
 
-/// Reads the command line as the caller's own process did. What is root's is not for those who come this way.
-pub(super) fn read(called: &Called) -> Result<BoxCall, Failure> {
-    let Call::Box(call) = cli::parse(called.argv())? else {
-        return Err(Failure::new(
-            "the broker carries out commands about boxes alone",
-        ));
-    };
-    if let Some(refusal) = of_root(&call.common) {
-        return Err(refusal);
-    }
-    if call.command.dirs().len() > MOST_RULES {
-        return Err(Failure::new(format!(
-            "at most {MOST_RULES} directory rules (--dir) are allowed"
-        )));
-    }
-    Ok(*call)
-}
-
 /// Gives a user's runs a slice of their own, with the CPU quotas that are configured for it and the slice of all; and says
 /// where they are.
 fn give_slice(settings: &mut Settings, uid: u32) -> Result<Place, Failure> {
@@ -249,20 +225,7 @@ fn log_to(connection: BorrowedFd<'_>, verbosity: u8) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::protocol::words;
     use crate::sys::socket::{pair, send};
-
-    fn called(line: &str) -> Called {
-        Called {
-            argv: words(line.split(' ').map(Into::into)),
-            environment: Vec::new(),
-            asked: 0,
-            inherited: Vec::new(),
-            directories: Vec::new(),
-            inheritance: Inheritance::of_process().unwrap(),
-            interactive: false,
-        }
-    }
 
     #[test]
     fn what_fails_before_there_is_a_request_is_named() {
@@ -282,31 +245,5 @@ mod tests {
             refused(ours, null()),
             "cannot bound the time for the answer on the caller's connection: Socket operation on non-socket"
         );
-    }
-
-    #[test]
-    fn only_commands_about_boxes_are_read_and_what_is_roots_is_refused() {
-        for line in ["i --init", "i --run a", "i --cleanup", "i exec a"] {
-            assert!(read(&called(line)).is_ok(), "{line}");
-        }
-        for (line, reason) in [
-            ("i --version", "commands about boxes"),
-            ("i --check-config", "commands about boxes"),
-            ("i --print-cg-root", "commands about boxes"),
-            ("i config import /etc/shadow", "commands about boxes"),
-            ("i broker", "commands about boxes"),
-            ("i --what", "what"),
-            ("", "no command"),
-            ("i --help", ""),
-            ("i --as-uid=0 --as-gid=0 --init", "Only root"),
-            ("i --config=/etc/shadow --init", "Only root"),
-            (
-                &format!("i{} --run a", " -da=".repeat(MOST_RULES + 1)),
-                "at most 1024 directory rules",
-            ),
-        ] {
-            let refused = read(&called(line)).unwrap_err().to_string();
-            assert!(refused.contains(reason), "{line}: {refused}");
-        }
     }
 }

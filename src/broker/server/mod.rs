@@ -9,6 +9,7 @@ mod authorise;
 mod listener;
 mod peer;
 mod prepared;
+mod read;
 mod rehearsal;
 
 use std::io;

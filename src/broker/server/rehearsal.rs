@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use super::attend::read;
 use super::authorise;
+use super::read::read;
 use crate::broker::protocol::{Called, STANDARD, words};
 use crate::caller::Inheritance;
 use crate::caller::OpenedDirs;
