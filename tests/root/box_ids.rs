@@ -24,7 +24,7 @@ impl Pool {
              [cgroup]\nmanager = 'none'\n",
             test_box.root().display(),
             test_box.locks().display(),
-            uid = test_box.uid(),
+            uid = test_box.first_uid(),
         );
         fs::write(test_box.config_file(), text).unwrap();
         Self { test_box, count }
@@ -50,7 +50,7 @@ impl Pool {
         let output = self.isolate(id, &["--silent", "--run", "--", "/usr/bin/id", "-u"]);
         output.assert_success();
         let uid = output.stdout.trim_end().parse().unwrap();
-        let ids = self.test_box.uid()..self.test_box.uid() + self.count;
+        let ids = self.test_box.first_uid()..self.test_box.first_uid() + self.count;
         assert!(ids.contains(&uid), "{uid}");
         uid
     }
@@ -164,12 +164,12 @@ fn boxes_that_were_never_finished_give_up_their_ids_and_are_chosen_again() {
                 .arg(pool.test_box.config_file());
             let mut exec = command.args(["--", "/bin/sleep", "1000"]).spawn().unwrap();
             wait_until("the program runs", || {
-                let uids = pool.test_box.uid()..pool.test_box.uid() + pool.count;
+                let uids = pool.test_box.first_uid()..pool.test_box.first_uid() + pool.count;
                 uids.clone().any(|uid| !processes_of(uid).is_empty())
             });
             exec.kill().unwrap();
             exec.wait().unwrap();
-            let uids = pool.test_box.uid()..pool.test_box.uid() + pool.count;
+            let uids = pool.test_box.first_uid()..pool.test_box.first_uid() + pool.count;
             wait_until("the program is dead", || {
                 uids.clone().all(|uid| processes_of(uid).is_empty())
             });
@@ -226,7 +226,7 @@ fn a_box_whose_lease_was_lost_is_not_run_in() {
     let lease = pool
         .test_box
         .locks()
-        .join(format!("uid-{}", pool.test_box.uid() + 1));
+        .join(format!("uid-{}", pool.test_box.first_uid() + 1));
     fs::remove_file(lease).unwrap();
     let run = pool.isolate(1, &["--run", "--", "/bin/true"]);
     run.assert_refused(2, "make it anew by --init");

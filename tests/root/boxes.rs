@@ -1,12 +1,11 @@
 //! Boxes come, are made anew, and go, whatever was left in them.
 
-use crate::support;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{TestBox, finish, processes_of, slow, wait_until};
+use crate::support::{TestBox, finish, slow, wait_until};
 use nix::sys::signal::Signal;
 
 const BUSY: &str = "This box is currently in use by another process";
@@ -67,14 +66,10 @@ fn a_box_that_was_only_half_made_is_refused_and_can_be_removed() {
     let number = test_box.id().to_string();
     let sleep = ["--box-id", &number, "--", "/bin/sleep", "1000"];
     let mut exec = test_box.exec_command(&sleep).spawn().unwrap();
-    wait_until("the program runs", || {
-        !processes_of(test_box.uid()).is_empty()
-    });
+    wait_until("the program runs", || !test_box.processes().is_empty());
     exec.kill().unwrap();
     exec.wait().unwrap();
-    wait_until("the program is dead", || {
-        processes_of(test_box.uid()).is_empty()
-    });
+    wait_until("the program is dead", || test_box.processes().is_empty());
     let run = test_box.isolate(&["--run", "--", "/bin/true"]);
     run.assert_refused(2, "This box was not initialized properly");
     test_box.cleanup();
@@ -428,6 +423,6 @@ fn a_box_is_handed_on_when_the_last_process_of_a_killed_keeper_is_dead() {
         running.signal(nix::sys::signal::Signal::SIGKILL);
         drop(running.finish());
         test_box.isolate(&["--cleanup"]).assert_silent_success();
-        assert_eq!(support::processes_of(test_box.uid()), [] as [i32; 0]);
+        assert_eq!(test_box.processes(), [] as [i32; 0]);
     }
 }

@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use crate::support::{
-    BOXES, Meta, Output, TestBox, finish, finish_with_input, processes_of, wait_until,
-};
+use crate::support::{BOXES, Meta, Output, TestBox, finish, finish_with_input, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -233,12 +231,10 @@ fn a_signal_ends_the_program_and_gives_the_box_back() {
         command.stdout(std::process::Stdio::null());
         command.stderr(std::process::Stdio::null());
         let mut child = command.spawn().unwrap();
-        wait_until("the program runs", || {
-            processes_of(test_box.uid()).len() >= 2
-        });
+        wait_until("the program runs", || test_box.processes().len() >= 2);
         kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(code));
-        assert!(processes_of(test_box.uid()).is_empty());
+        assert!(test_box.processes().is_empty());
         test_box.assert_gone();
     }
 }
@@ -250,9 +246,7 @@ fn the_box_of_a_killed_exec_is_free_again() {
     let id = test_box.id().to_string();
     let mut child = test_box.exec_command(&["--box-id", &id, "/bin/sleep", "1000"]);
     let mut child = child.spawn().unwrap();
-    wait_until("the program runs", || {
-        !processes_of(test_box.uid()).is_empty()
-    });
+    wait_until("the program runs", || !test_box.processes().is_empty());
     child.kill().unwrap();
     child.wait().unwrap();
     let again = shell(&test_box, &["--wait", "-s", "--box-id", &id], "echo *");

@@ -4,7 +4,7 @@ use crate::support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{TestBox, processes_of, wait_until};
+use crate::support::{TestBox, wait_until};
 use nix::sys::signal::Signal;
 
 /// The fields of `/proc/PID/status` inside, for the program itself or another process.
@@ -185,7 +185,7 @@ fn what_a_program_leaves_running_ends_with_it() {
     let test_box = TestBox::new();
     let job = test_box.program("leave_daemons").args(&["5"]);
     job.options(&["--processes"]).run().assert_ok();
-    assert_eq!(processes_of(test_box.uid()), [] as [i32; 0]);
+    assert_eq!(test_box.processes(), [] as [i32; 0]);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn daemons_of_a_killed_program_end_with_it() {
     let job = test_box.program("burn_daemon").args(&["0"]);
     let run = job.options(&["--processes", "--wall-time=0.5"]).run();
     run.assert_verdict(1, "TO", "Time limit exceeded (wall clock)");
-    assert_eq!(processes_of(test_box.uid()), [] as [i32; 0]);
+    assert_eq!(test_box.processes(), [] as [i32; 0]);
 }
 
 #[test]
@@ -253,9 +253,7 @@ fn when_the_keeper_is_killed_daemons_die_too() {
         .spawn();
     running.wait_for_file("ready");
     running.signal(Signal::SIGKILL);
-    wait_until("everything is dead", || {
-        processes_of(test_box.uid()).is_empty()
-    });
+    wait_until("everything is dead", || test_box.processes().is_empty());
     assert_eq!(running.finish().code, -9);
 }
 

@@ -427,7 +427,7 @@ fn a_keeper_that_is_sent_a_fatal_signal_says_so_and_takes_everything_along() {
         running.wait_for_file("started");
         running.signal(signal);
         running.finish().assert_failed("received fatal signal");
-        assert_eq!(support::processes_of(test_box.uid()), [] as [i32; 0]);
+        assert_eq!(test_box.processes(), [] as [i32; 0]);
         test_box.command(&["/bin/true"]).run().assert_ok();
     }
 }

@@ -48,7 +48,7 @@ fn old_text(test_box: &TestBox) -> String {
         test_box.root().display(),
         test_box.locks().display(),
         test_box.id() + support::BOXES,
-        uid = test_box.uid() - test_box.id(),
+        uid = test_box.first_uid() - test_box.id(),
     )
 }
 

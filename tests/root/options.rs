@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::support::{TestBox, processes_of, slow};
+use crate::support::{TestBox, slow};
 
 /// More CPU time than any test waits for.
 const FOR_EVER: &[&str] = &["100000000"];
@@ -216,7 +216,7 @@ fn a_fork_bomb_stays_within_its_processes_and_ends_with_its_run() {
         .finish()
         .assert_verdict(1, "TO", "Time limit exceeded (wall clock)");
     assert!((2..=10).contains(&most), "{most} processes");
-    assert_eq!(processes_of(test_box.uid()), [] as [i32; 0]);
+    assert_eq!(test_box.processes(), [] as [i32; 0]);
 }
 
 #[test]

@@ -160,7 +160,7 @@ impl Running {
 
     /// The PIDs of all processes with the box's uid, as this machine counts them.
     pub(crate) fn processes(&self) -> Vec<i32> {
-        super::processes_of(self.test_box.uid())
+        self.test_box.processes()
     }
 
     /// Waits for the end.

@@ -139,7 +139,7 @@ impl TestBox {
             config: String::new(),
             common: Vec::new(),
             first_id,
-            first_uid: (1 << 20) + slot * BOXES - first_id,
+            first_uid: (1 << 20) + slot * BOXES,
             caller: None,
             broker: OnceLock::new(),
             made: OnceLock::new(),
@@ -160,6 +160,9 @@ impl TestBox {
 
     /// Lets this user of the machine give all commands, by a broker with this configuration.
     pub(crate) fn called_by(self, uid: u32) -> Self {
+        // Users' boxes get the ids in turn: here those that are this test's own come first.
+        fs::create_dir(self.locks()).unwrap();
+        fs::write(self.locks().join("turn"), self.id().to_string()).unwrap();
         self.change(|inner| inner.caller = Some(uid))
     }
 
@@ -193,7 +196,7 @@ impl TestBox {
             self.0.first_id + BOXES,
             self.0.manager,
             self.0.config,
-            uid = self.0.first_uid,
+            uid = self.0.first_uid - self.0.first_id,
         );
         fs::write(self.config_file(), text).unwrap();
     }
@@ -228,9 +231,27 @@ impl TestBox {
         self.0.first_id
     }
 
-    /// The uid, and the gid, that programs in the box have.
+    /// The uid, and the gid, that programs in the box have. Where there is no box, that of a box of root's.
     pub(crate) fn uid(&self) -> u32 {
-        self.0.first_uid + self.0.first_id
+        let number = self.id().to_string();
+        let leased = |path: PathBuf| {
+            let uid = path.file_name()?.to_str()?.strip_prefix("uid-")?.parse();
+            let holder = fs::read_link(&path).ok()?;
+            (holder == Path::new(&number)).then_some(uid.unwrap())
+        };
+        let own = entries(&self.locks()).find_map(leased);
+        own.unwrap_or(self.first_uid())
+    }
+
+    /// The first uid, and gid, that boxes of this test can have; there are [`BOXES`] of them.
+    pub(crate) fn first_uid(&self) -> u32 {
+        self.0.first_uid
+    }
+
+    /// The processes of all boxes of this test.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let uids = self.first_uid()..self.first_uid() + BOXES;
+        uids.flat_map(processes_of).collect()
     }
 
     /// `<root>/<id>`, as `--init` prints it.

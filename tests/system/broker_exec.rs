@@ -3,9 +3,7 @@
 use std::fs;
 
 use crate::support::systemd::{same_for_both, user_box};
-use crate::support::{
-    ALICE, BOXES, Meta, Started, entries, finish, finish_with_input, processes_of, wait_until,
-};
+use crate::support::{ALICE, BOXES, Meta, Started, entries, finish, finish_with_input, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -158,7 +156,7 @@ fn a_signal_ends_it_and_a_kill_of_the_callers_process_does_too_and_the_box_is_fr
         let id = format!("--box-id={}", test_box.id());
         let command = test_box.exec_command(&[&*id, "sleep", "600"]);
         let running = Started::new(command, Some(b""));
-        let is_there = || !processes_of(test_box.uid()).is_empty();
+        let is_there = || !test_box.processes().is_empty();
         wait_until("the program runs", is_there);
         kill(Pid::from_raw(running.pid()), signal).unwrap();
         let output = running.finish();

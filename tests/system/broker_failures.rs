@@ -58,7 +58,7 @@ fn the_box_of_an_exec_whose_keeper_was_killed_is_free_again() {
     let id = format!("--box-id={}", test_box.id());
     let command = test_box.exec_command(&[&*id, "sleep", "600"]);
     let running = support::Started::new(command, Some(b""));
-    let is_there = || !support::processes_of(test_box.uid()).is_empty();
+    let is_there = || !test_box.processes().is_empty();
     wait_until("the program runs", is_there);
     kill(keeper(&test_box), Signal::SIGKILL).unwrap();
     let output = running.finish();

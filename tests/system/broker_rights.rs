@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::support::systemd::{Rules, must};
-use crate::support::{ALICE, BOB, TestBox, finish, processes_of, wait_until};
+use crate::support::{ALICE, BOB, TestBox, finish, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -205,7 +205,7 @@ fn a_program_begins_when_polkit_has_answered_and_its_limits_count_from_there() {
         let command = [limit, "--run", "--", "/bin/touch", "ran"];
         let waiting = support::Started::new(test_box.isolate_command(&command), Some(b""));
         wait_until("the program's process is there", || {
-            !processes_of(test_box.uid()).is_empty()
+            !test_box.processes().is_empty()
         });
         (silent, waiting)
     };
@@ -231,5 +231,5 @@ fn a_program_begins_when_polkit_has_answered_and_its_limits_count_from_there() {
     let output = waiting.finish();
     output.assert_refused(2, "io.github.isolate_run.use-box");
     assert!(!ran.exists());
-    assert!(processes_of(test_box.uid()).is_empty());
+    assert!(test_box.processes().is_empty());
 }

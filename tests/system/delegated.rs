@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::systemd::{CGROUPS, must, private_mounts, read_cgroup};
-use crate::support::{Run, TestBox, binary, entries, finish, processes_of, wait_until};
+use crate::support::{Run, TestBox, binary, entries, finish, wait_until};
 use nix::sys::signal::Signal;
 
 /// A control group as an administrator makes it beforehand.
@@ -161,9 +161,7 @@ fn what_a_killed_keeper_left_is_removed_by_the_next_run_and_by_cleanup() {
         running.wait_for_file("started");
         running.signal(Signal::SIGKILL);
         assert_eq!(running.finish().code, -9);
-        wait_until("the program is dead", || {
-            processes_of(test_box.uid()).is_empty()
-        });
+        wait_until("the program is dead", || test_box.processes().is_empty());
         assert!(
             delegated.group(&test_box).exists(),
             "nobody was left to remove it"

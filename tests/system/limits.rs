@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::support::systemd::{assert_nothing_left, cg_box, only_scope, read_cgroup};
-use crate::support::{TestBox, processes_of, wait_until};
+use crate::support::{TestBox, wait_until};
 
 /// The figures of a run in control-group mode, in their order.
 const FIGURES: [&str; 6] = [
@@ -244,7 +244,7 @@ fn cpus_that_this_machine_does_not_have_are_refused_by_name() {
     assert!(run.stderr.contains("77"), "{run:?}");
     run.assert_keys(&["status", "message"]);
     assert_nothing_left(&test_box);
-    assert!(processes_of(test_box.uid()).is_empty());
+    assert!(test_box.processes().is_empty());
 
     fs::write(test_box.config_file(), config).unwrap();
     test_box.command(&["/bin/true"]).run().assert_ok();

@@ -7,7 +7,7 @@ use crate::support::systemd::{
     CGROUPS, assert_nothing_left, cg_box, let_go, members, must, only_scope, property, scopes,
     scopes_in, start,
 };
-use crate::support::{TestBox, processes_of, slow, wait_until};
+use crate::support::{TestBox, slow, wait_until};
 use nix::sys::signal::Signal;
 
 #[test]
@@ -193,9 +193,7 @@ fn a_killed_keeper_takes_everything_along_and_the_box_can_be_used_again() {
     let running = start(&test_box);
     running.signal(Signal::SIGKILL);
     assert_eq!(running.finish().code, -9);
-    wait_until("the program is dead", || {
-        processes_of(test_box.uid()).is_empty()
-    });
+    wait_until("the program is dead", || test_box.processes().is_empty());
     let_go(&test_box);
     test_box.command(&["/bin/true"]).run().assert_ok();
     assert_nothing_left(&test_box);

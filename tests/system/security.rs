@@ -1,6 +1,5 @@
 //! Hostile programs: they do not get out, do not disturb anybody outside, and do not survive.
 
-use crate::support;
 use std::process::{Child, Command};
 
 use crate::support::systemd::{assert_nothing_left, cg_box, must};
@@ -207,9 +206,7 @@ fn a_fork_bomb_ends_whoever_ends_it() {
             if signal == Signal::SIGKILL { -9 } else { 1 },
             "{run:?}"
         );
-        wait_until("the bomb is dead", || {
-            support::processes_of(test_box.uid()).len() == 1
-        });
+        wait_until("the bomb is dead", || test_box.processes().len() == 1);
     }
     drop(neighbor);
     assert_nothing_left(&test_box);

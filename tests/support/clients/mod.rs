@@ -68,7 +68,9 @@ impl Client {
     fn keep_to_own_uids(&self) {
         let config = self.test_box.config_file();
         let change = |line: &str| match line.split(' ').next() {
-            Some(key @ ("first_uid" | "first_gid")) => format!("{key} = {}\n", self.test_box.uid()),
+            Some(key @ ("first_uid" | "first_gid")) => {
+                format!("{key} = {}\n", self.test_box.first_uid())
+            }
             Some("count") => format!("count = {BOXES}\n"),
             _ => format!("{line}\n"),
         };

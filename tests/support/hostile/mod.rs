@@ -182,7 +182,7 @@ impl Arena {
         let test_box = &self.test_box;
         let before = &self.before;
         wait_until_as_before(test_box, before);
-        let uids = test_box.uid()..test_box.uid() + BOXES;
+        let uids = test_box.first_uid()..test_box.first_uid() + BOXES;
         wait_until("no process is left", || {
             uids.clone().all(|uid| processes_of(uid).is_empty())
         });

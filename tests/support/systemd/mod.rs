@@ -131,12 +131,15 @@ pub(crate) fn only_scope(test_box: &TestBox) -> (PathBuf, String) {
 
 /// Fails unless the box's processes and scopes are gone, or go soon.
 pub(crate) fn assert_nothing_left(test_box: &TestBox) {
-    nothing_is_left(test_box.id(), test_box.uid()..test_box.uid() + 1);
+    nothing_is_left(
+        test_box.id(),
+        test_box.first_uid()..test_box.first_uid() + BOXES,
+    );
 }
 
 /// The same for a box of this number, with any of the uids that belong to the test box.
 pub(crate) fn assert_nothing_left_of(test_box: &TestBox, id: u32) {
-    nothing_is_left(id, test_box.uid()..test_box.uid() + BOXES);
+    nothing_is_left(id, test_box.first_uid()..test_box.first_uid() + BOXES);
 }
 
 fn nothing_is_left(id: u32, uids: Range<u32>) {
