@@ -35,10 +35,10 @@ pub(crate) fn check_boxes(
 ) -> Result<(), Refusal> {
     match (ceilings.user.boxes, ceilings.total.boxes) {
         (Some(most), _) if theirs >= most => Err(Refusal(format!(
-            "user {uid} has {theirs} boxes, of at most {most} (limits.boxes): remove unused ones by --cleanup"
+            "user {uid} has {theirs} boxes, of at most {most} (ceilings.boxes): remove unused ones by --cleanup"
         ))),
         (_, Some(most)) if all >= most => Err(Refusal(format!(
-            "all users together have {all} boxes, of at most {most} (limits.total_boxes)"
+            "all users together have {all} boxes, of at most {most} (ceilings.total_boxes)"
         ))),
         _ => Ok(()),
     }
@@ -87,7 +87,7 @@ pub(super) fn of_run(ceilings: &Ceilings) -> RunCeilings {
         wall_time: ceilings.wall_time.map(|most| Ceiling {
             option: "--wall-time",
             most,
-            key: "limits.wall_time".to_owned(),
+            key: "ceilings.wall_time".to_owned(),
             shown: |time| format!("{} s", time.as_secs_f64()),
         }),
         memory: memory.map(|(most, key)| Ceiling {
@@ -114,7 +114,7 @@ pub(super) fn quota(
 ) -> Result<Option<DiskQuota>, Refusal> {
     let blocks = u32::try_from(most.0 >> 10).unwrap_or(u32::MAX).max(1);
     let inodes = (blocks / KIB_PER_FILE).max(LEAST_FILES);
-    let (option, key) = ("--quota", "limits.disk");
+    let (option, key) = ("--quota", "ceilings.disk");
     match asked {
         Some(asked) if asked.blocks > blocks => {
             let asked = Bytes(u64::from(asked.blocks) << 10);
@@ -136,8 +136,8 @@ fn lower<T: Copy + PartialOrd>(
     of: impl Fn(&Shares) -> Option<T>,
     name: &str,
 ) -> Option<(T, String)> {
-    let user = of(&ceilings.user).map(|most| (most, format!("limits.{name}")));
-    let total = of(&ceilings.total).map(|most| (most, format!("limits.total_{name}")));
+    let user = of(&ceilings.user).map(|most| (most, format!("ceilings.{name}")));
+    let total = of(&ceilings.total).map(|most| (most, format!("ceilings.total_{name}")));
     match (user, total) {
         (Some(user), Some(total)) => Some(if total.0 < user.0 { total } else { user }),
         (user, total) => user.or(total),
@@ -170,6 +170,6 @@ mod tests {
             "{refusal}"
         );
         let refusal = check_boxes(7, 1, 120, &ceilings).unwrap_err().to_string();
-        assert!(refusal.contains("limits.total_boxes"), "{refusal}");
+        assert!(refusal.contains("ceilings.total_boxes"), "{refusal}");
     }
 }

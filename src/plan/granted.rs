@@ -189,23 +189,23 @@ mod tests {
             (
                 "--cg -w 11 --run a",
                 "--wall-time: 11 s",
-                "10 s (limits.wall_time)",
+                "10 s (ceilings.wall_time)",
             ),
             ("--cg -w 0 --run a", "--wall-time: unlimited", "10 s"),
             (
                 "--cg --cg-mem=101M --run a",
                 "--cg-mem: 101M",
-                "100M (limits.memory)",
+                "100M (ceilings.memory)",
             ),
             ("--cg --cg-mem=0 --run a", "--cg-mem: unlimited", "100M"),
             (
                 "--cg -p201 --run a",
                 "--processes: 201",
-                "200 (limits.total_processes)",
+                "200 (ceilings.total_processes)",
             ),
             ("--cg -p --run a", "--processes: unlimited", "200"),
             ("--run a", "memory is limited to 100M", "use --cg"),
-            ("--quota=65537,9 --init", "--quota: ", "64M (limits.disk)"),
+            ("--quota=65537,9 --init", "--quota: ", "64M (ceilings.disk)"),
             ("--quota=5,20000 --init", "--quota: 20000 files", "16384"),
         ] {
             let refusal = granted(line).unwrap_err();

@@ -25,9 +25,9 @@ impl Ledger {
         let theirs = self.users.get(&uid).copied().unwrap_or_default();
         if uid != 0 {
             let whose = format!("user {uid} has");
-            check(theirs, asked, &ceilings.user, &whose, "limits.")?;
+            check(theirs, asked, &ceilings.user, &whose, "ceilings.")?;
             let whose = "all users together have";
-            check(self.total, asked, &ceilings.total, whose, "limits.total_")?;
+            check(self.total, asked, &ceilings.total, whose, "ceilings.total_")?;
             self.total = plus(self.total, asked);
         }
         self.users.insert(uid, plus(theirs, asked));
@@ -131,15 +131,15 @@ mod tests {
         for (amounts, reason) in [
             (
                 asked(2, 0, 0),
-                "user 7 has 1 runs under way, of at most 2 (limits.runs)",
+                "user 7 has 1 runs under way, of at most 2 (ceilings.runs)",
             ),
             (
                 asked(1, 41, 0),
-                "60B of memory under way, of at most 100B (limits.memory)",
+                "60B of memory under way, of at most 100B (ceilings.memory)",
             ),
             (
                 asked(1, 0, 6),
-                "5 processes under way, of at most 10 (limits.processes)",
+                "5 processes under way, of at most 10 (ceilings.processes)",
             ),
         ] {
             let refusal = reserve(&mut ledger, 7, amounts).unwrap_err();

@@ -19,9 +19,9 @@ fn a_limit_above_the_ceiling_is_refused_and_one_that_is_left_open_is_the_ceiling
     let test_box = limited("wall_time = '1s'\nprocesses = 3");
     test_box.init();
     for (option, reason) in [
-        ("--wall-time=2", "1 s (limits.wall_time)"),
+        ("--wall-time=2", "1 s (ceilings.wall_time)"),
         ("--wall-time=0", "unlimited"),
-        ("--processes=4", "3 (limits.processes)"),
+        ("--processes=4", "3 (ceilings.processes)"),
         ("--processes", "unlimited"),
     ] {
         let refused = test_box.isolate(&[&[option], &RUN[..]].concat());
@@ -50,16 +50,16 @@ fn boxes_and_runs_are_counted_for_each_user() {
     let id = test_box.id();
     other(id + 1, &["--init"]).assert_success();
     let refused = other(id + 2, &["--init"]);
-    refused.assert_refused(2, "user 1000 has 2 boxes, of at most 2 (limits.boxes)");
+    refused.assert_refused(2, "user 1000 has 2 boxes, of at most 2 (ceilings.boxes)");
     // One of those that there are may be made anew.
     other(id + 1, &["--init"]).assert_success();
     let exec = test_box.exec(&["/bin/true"]);
-    exec.assert_refused(125, "limits.boxes");
+    exec.assert_refused(125, "ceilings.boxes");
 
     let running = systemd::start(&test_box);
     other(id + 1, &RUN).assert_refused(
         2,
-        "user 1000 has 1 runs under way, of at most 1 (limits.runs)",
+        "user 1000 has 1 runs under way, of at most 1 (ceilings.runs)",
     );
     systemd::let_go(&test_box);
     let run = running.finish();
@@ -80,7 +80,7 @@ fn memory_is_added_up_and_needs_a_control_group() {
     test_box.isolate(&RUN).assert_refused(2, "use --cg");
     test_box
         .isolate(&["--cg", "--cg-mem=101M", "--run", "--", "/bin/true"])
-        .assert_refused(2, "100M (limits.memory)");
+        .assert_refused(2, "100M (ceilings.memory)");
     test_box.isolate(&["--cleanup"]).assert_silent_success();
 }
 

@@ -200,7 +200,7 @@ fn give_slice(settings: &mut Settings, uid: u32) -> Result<Place, Failure> {
         return match user.cpu_quota.or(total.cpu_quota) {
             None => Ok(place),
             Some(_) => Err(Failure::new(
-                "a CPU quota (limits.cpu_quota) needs systemd, and here the runs are not in its hands",
+                "a CPU quota (ceilings.cpu_quota) needs systemd, and here the runs are not in its hands",
             )),
         };
     };
