@@ -5,25 +5,21 @@
 //! and begins anew; otherwise it would believe to have the box.
 
 use std::fmt;
-use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::sys::stat::fstat;
 
 use super::lease_link::Link;
-use super::place::{check_owner, errno, make_place, open_place};
+use super::lock_file::LockFile;
+use super::place::errno;
 use super::{BoxDirError, Record};
 use crate::quantity::BoxId;
 use crate::sys::file::{IfLocked, lock_exclusively};
-
-/// The mode of lock files. Not readable for others, who could lock what they may read.
-const MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
 /// What to do when there is no lock file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,83 +68,6 @@ impl fmt::Display for LockError {
 }
 
 impl std::error::Error for LockError {}
-
-/// A box's lock file, open.
-#[derive(Debug)]
-struct LockFile {
-    file: File,
-    /// The directory `locks`, opened.
-    place: OwnedFd,
-    locks: PathBuf,
-    id: BoxId,
-}
-
-impl LockFile {
-    /// None when there is none and none is to be made.
-    fn open(locks: &Path, id: BoxId, absent: Absent) -> Result<Option<Self>, BoxDirError> {
-        let (place, create) = match absent {
-            Absent::Create => (Some(make_place(locks)?), OFlag::O_CREAT),
-            Absent::Report => (open_place(locks)?, OFlag::empty()),
-        };
-        let Some(place) = place else {
-            return Ok(None);
-        };
-        let path = locks.join(id.to_string());
-        // O_NONBLOCK: not to wait for the other end, should it be a FIFO.
-        let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let file = match openat(&place, id.to_string().as_str(), flags | create, MODE) {
-            Ok(file) => File::from(file),
-            Err(Errno::ENOENT) => return Ok(None),
-            Err(errno) => return Err(BoxDirError::at("open the lock file", &path)(errno)),
-        };
-        let stat = fstat(&file).map_err(BoxDirError::at("examine", &path))?;
-        if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
-            let reason = "is not a regular file";
-            return Err(BoxDirError::Unfit { path, reason });
-        }
-        check_owner(&stat, &path)?;
-        if stat.st_mode & 0o7777 != MODE.bits() {
-            fchmod(&file, MODE).map_err(BoxDirError::at("change the mode of", &path))?;
-        }
-        Ok(Some(Self {
-            file,
-            place,
-            locks: locks.to_owned(),
-            id,
-        }))
-    }
-
-    fn record(&self) -> Result<Option<Record>, LockError> {
-        let mut bytes = [0; 4096];
-        let length = self
-            .file
-            .read_at(&mut bytes, 0)
-            .map_err(|error| self.failed("read the lock file", errno(&error)))?;
-        if length == 0 {
-            return Ok(None);
-        }
-        std::str::from_utf8(&bytes[..length])
-            .ok()
-            .and_then(Record::parse)
-            .map(Some)
-            .ok_or_else(|| LockError::Garbage(self.path()))
-    }
-
-    /// Whether the file was removed after it was opened.
-    fn was_removed(&self) -> Result<bool, LockError> {
-        fstat(&self.file)
-            .map(|stat| stat.st_nlink == 0)
-            .map_err(|errno| self.failed("examine the lock file", errno))
-    }
-
-    fn path(&self) -> PathBuf {
-        self.locks.join(self.id.to_string())
-    }
-
-    fn failed(&self, step: &'static str, errno: Errno) -> LockError {
-        LockError::Failed(BoxDirError::at(step, &self.path())(errno))
-    }
-}
 
 /// A box's lock file, locked. The lock goes with the last copy of the descriptor: a child that inherits
 /// it keeps the box locked.
@@ -260,6 +179,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, symlink};
     use std::time::Instant;
 
+    use nix::sys::stat::Mode;
     use nix::unistd::mkfifo;
 
     use super::super::Owner;

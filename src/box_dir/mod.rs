@@ -14,6 +14,7 @@ mod giving;
 mod lease;
 mod lease_link;
 mod lock;
+mod lock_file;
 mod open;
 mod place;
 mod quota;
