@@ -39,7 +39,7 @@ pub(crate) use lease::{IdPool, LeaseError};
 pub(crate) use lease_link::holders;
 pub(crate) use lock::{Absent, Busy, Lock, LockError};
 pub(crate) use record::Record;
-pub(crate) use stragglers::{Expected, wait_for_stragglers};
+pub(crate) use stragglers::{Expected, check_unused, wait_for_stragglers};
 
 use crate::quantity::{BoxId, Ids as Owner};
 use giving::{To, Whose, give, give_dir, give_dir_to};

@@ -10,7 +10,7 @@ use super::ahead::ScopeAhead;
 use super::run_cgroups::Cgroups;
 use super::{Ahead, Asked, Context, Done, Rights};
 use crate::answer::{Answer, Results};
-use crate::box_dir::{BoxDir, Expected, Lock, Record, wait_for_stragglers};
+use crate::box_dir::{BoxDir, Lock, Record, check_unused};
 use crate::cgroup::{Place, Subtree};
 use crate::failure::Failure;
 use crate::keeper::{self, Outcome, Signals};
@@ -331,7 +331,7 @@ impl BoxRun<'_> {
     /// Makes the files in the box the program's, which the record of the box has to say before.
     fn give_to_program(self, plan: &RunPlan) -> Result<(), Failure> {
         let Record { ids, owner, .. } = self.record;
-        wait_for_stragglers(ids, Expected::Nobody)?;
+        check_unused(ids)?;
         self.lock.write(&Record {
             running: true,
             ..self.record

@@ -283,6 +283,18 @@ pub(crate) fn inheritable_descriptors() -> io::Result<Vec<RawFd>> {
     Ok(found)
 }
 
+/// Whether a process of our PID namespace, or of one below it, has this real uid (getpriority(2)). The kernel knows at once
+/// of a user that has none; otherwise it looks at each thread, some 50 ns.
+pub(crate) fn has_processes(uid: u32) -> io::Result<bool> {
+    // SAFETY: no memory is passed. 0 would be the caller's own uid, which is 0 where that matters.
+    let result = check(unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_USER, uid) });
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Sets the default disposition of SIGCHLD: a caller that ignores it, and passes that on, would have the
 /// kernel take our children away before we can wait for them (waitpid(2), NOTES).
 pub(crate) fn wait_for_children() {
