@@ -1,5 +1,7 @@
-//! How many boxes there are and whose: for ceilings. Whoever counts and then makes a box does so in turn, so that two at
-//! once do not both get the last one that is allowed.
+//! How many boxes there are and whose they are, for ceilings.
+//!
+//! A process that counts and then makes a box does both in its turn, so that two at once do not
+//! both get the last one that is allowed.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,19 +14,20 @@ use super::place::{check_owner, errno, make_place};
 use super::{BoxDirError, Lock, holders};
 use crate::sys::file::{IfLocked, lock_exclusively};
 
-/// The lock file of whose turn it is. Root's alone: who may open a file can lock it.
+/// The file whose lock says whose turn it is. It is root's alone: a user who may open a file can
+/// lock it.
 const TURN: &str = "turn";
 
-/// The owners of all boxes, while nobody else counts.
+/// The owners of all boxes; nobody else counts while this exists.
 #[derive(Debug)]
 pub(crate) struct Census {
     owners: Vec<u32>,
-    /// Our turn.
+    /// The lock of the file `turn`.
     _turn: File,
 }
 
 impl Census {
-    /// Waits for its turn, and counts the boxes whose locks are in this directory.
+    /// Waits for the turn, and counts the boxes whose locks are in this directory.
     pub(crate) fn take(locks: &Path) -> Result<Self, BoxDirError> {
         let place = make_place(locks)?;
         let turn = open_turn(place.as_fd(), locks)?;
@@ -57,7 +60,8 @@ impl Census {
     }
 }
 
-/// Opens the file, or makes it. Its lock says whose turn it is, its content which ids are next.
+/// Opens the file `turn`, or makes it. Its lock says whose turn it is, its content which ids are
+/// next.
 pub(super) fn open_turn(place: BorrowedFd<'_>, locks: &Path) -> Result<OwnedFd, BoxDirError> {
     let path = locks.join(TURN);
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

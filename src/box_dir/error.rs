@@ -21,7 +21,7 @@ pub(crate) enum BoxDirError {
         /// The reason.
         errno: Errno,
     },
-    /// Something is not as it has to be.
+    /// Something is not as it must be.
     Unfit {
         /// What it is.
         path: PathBuf,
@@ -33,16 +33,16 @@ pub(crate) enum BoxDirError {
         /// The mount point.
         path: PathBuf,
     },
-    /// Another process moved directories of the box around, again and again.
+    /// Another process moved directories of the box around again and again.
     Changing {
         /// The top of the tree.
         path: PathBuf,
     },
-    /// Processes of an earlier run do not die.
+    /// Processes of an earlier run are still alive.
     Stragglers {
         /// The user and group of the box.
         ids: Owner,
-        /// Which they are.
+        /// Their process ids.
         left: Vec<i32>,
     },
     /// The disk quota could not be set.
@@ -58,7 +58,8 @@ impl BoxDirError {
     /// The error of `step` on `path`, to be completed by the errno: for `map_err`.
     pub(super) fn at(step: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self {
         move |errno| match errno {
-            // From openat2 with RESOLVE_NO_XDEV, and from the removal of a mount point.
+            // This comes from openat2(2) with RESOLVE_NO_XDEV, and from the removal of a mount
+            // point.
             Errno::EXDEV | Errno::EBUSY => Self::MountPoint { path: path.into() },
             Errno::ELOOP => Self::Unfit {
                 path: path.into(),
@@ -135,13 +136,13 @@ impl Explained for BoxDirError {}
 impl Explained for super::LockError {}
 impl Explained for super::LeaseError {}
 
-/// A path for a message: names that a hostile program chose must not reach a terminal or a log raw,
-/// and a path may be megabytes long.
+/// A path for a message. A hostile program may have chosen its names, which must not reach a
+/// terminal or a log raw, and it may be megabytes long.
 pub(super) struct Shown<'a>(pub(super) &'a Path);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Bytes that are shown of each end of a path.
+        /// How many bytes are shown of each end of a path.
         const END: usize = 200;
         let bytes = self.0.as_os_str().as_bytes();
         if bytes.len() <= 2 * END {
@@ -186,7 +187,7 @@ mod tests {
         assert_eq!(shown(b"/\xff\xfe'"), "/\\xff\\xfe\\'");
         assert_eq!(shown("/\u{202e}".as_bytes()), "/\\u{202e}");
         assert!(shown(&[b'a'; 100_000]).len() < 500);
-        // Cut in the middle of a character.
+        // The cut is in the middle of a character.
         assert!(shown(format!("a{}", "é".repeat(1_000)).as_bytes()).contains("é\\xc3[...]"));
     }
 

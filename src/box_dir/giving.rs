@@ -1,4 +1,4 @@
-//! Gives what is below a directory to another user, without giving away what only seems to be there.
+//! Gives what is below a directory to another user, except files that only seem to be there.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
@@ -21,16 +21,18 @@ use crate::sys::file::remove_acls;
 pub(super) enum Whose {
     /// Everybody's: the caller is root.
     All,
-    /// Those of this user and of the box user: files of others came here in some other way and are left alone.
+    /// Those of this user and of the box user. Files of other users came here in some other way and
+    /// are left alone.
     Of(u32, Owner),
 }
 
-/// To whom what is in a box goes.
+/// Who gets what is in a box.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum To {
-    /// All of it to this user.
+    /// This user gets all of it.
     User(Owner),
-    /// To the box user for a run, without the directories: these it uses by its group, and nobody else enters them.
+    /// The box user gets it for a run, except the directories: the box user reaches these by their
+    /// group, and nobody else can enter them.
     Program(Owner),
 }
 
@@ -49,7 +51,7 @@ impl To {
     }
 }
 
-/// Whose directories are during a run: ours, with the group of the box.
+/// The owner of directories during a run: us, with the group of the box.
 fn sealed_for(box_user: Owner) -> Owner {
     Owner {
         uid: geteuid().as_raw(),
@@ -59,8 +61,8 @@ fn sealed_for(box_user: Owner) -> Owner {
 
 /// Gives everything below `top`, which is at `path`, to `to`.
 ///
-/// A file with several names is given only when all of them are in the tree: if one of them is outside,
-/// it is not the box's file. That takes a second walk, which is made only when there is such a file.
+/// A file with several names is given only when all of them are in the tree: it is not the box's
+/// file if one is outside. Only such a file makes a second walk necessary.
 pub(super) fn give(
     top: BorrowedFd<'_>,
     path: &Path,
@@ -101,12 +103,13 @@ pub(super) fn give_dir(dir: BorrowedFd<'_>, to: Owner) -> Result<(), Errno> {
     )
 }
 
-/// Gives a directory itself. A program that owned it could open it for whoever kept a descriptor of it, which leads past
-/// all directories above.
+/// Gives a directory itself. A program that owned it could let anybody in who kept a descriptor of
+/// it, past all directories above.
 pub(super) fn give_dir_to(dir: BorrowedFd<'_>, to: To, stat: &FileStat) -> Result<(), Fault> {
-    // First the owner, who could change the rest back.
+    // The owner comes first: the old one could undo the rest.
     give_dir(dir, to.directories()).map_err(Fault::at("change the owner of"))?;
-    // Before the mode, of which an access control list makes the group's part its own.
+    // The list comes before the mode: while there is one, the group's bits of the mode are part of
+    // it (acl(5)).
     remove_acls(dir)
         .map_err(|error| Fault::at("remove the access control list of")(errno(&error)))?;
     let mode = match to {
@@ -120,7 +123,7 @@ pub(super) fn give_dir_to(dir: BorrowedFd<'_>, to: To, stat: &FileStat) -> Resul
     Ok(())
 }
 
-/// The mode of a directory whose group gets what its owner had, and others nothing.
+/// The mode of a directory whose group gets what its owner had, while others get nothing.
 fn sealed_mode(mode: u32) -> u32 {
     let owners = mode & libc::S_IRWXU;
     owners | owners >> 3
@@ -130,9 +133,9 @@ struct Giving {
     to: To,
     whose: Whose,
     special: SpecialFiles,
-    /// Files with several names (and how many): how many of them the walk came by.
+    /// For each file with several names (the key has how many): how many of them the walk found.
     names_seen: HashMap<(FileId, u64), u64>,
-    /// Those of which it came by all, on an earlier walk.
+    /// The files whose names were all found by an earlier walk.
     inside: HashSet<(FileId, u64)>,
 }
 
@@ -146,14 +149,14 @@ impl Giving {
         }
     }
 
-    /// Whether it is a directory that was made ready for a run.
+    /// Whether this is a directory that was made ready for a run.
     fn is_sealed(&self, stat: &FileStat, box_user: Owner) -> bool {
         let owner = sealed_for(box_user);
         stat.st_mode & libc::S_IFMT == libc::S_IFDIR
             && (stat.st_uid, stat.st_gid) == (owner.uid, owner.gid)
     }
 
-    /// Whether nothing is left to be done for a file that is no directory.
+    /// Whether a file that is not a directory needs nothing more.
     fn is_given(&self, stat: &FileStat) -> bool {
         let to = self.to.files();
         let owner = (stat.st_uid, stat.st_gid) == (to.uid, to.gid);
@@ -172,7 +175,7 @@ impl Visitor for Giving {
             To::User(_) => {
                 (stat.st_uid, stat.st_gid) == (to.uid, to.gid) && stat.st_mode & 0o7000 == 0
             }
-            // There may be an access control list.
+            // It may have an access control list.
             To::Program(_) => false,
         };
         if self.is_to_be_given(stat) && !is_given {
@@ -181,7 +184,7 @@ impl Visitor for Giving {
         Ok(())
     }
 
-    /// Everything is decided and done on one descriptor, so that it concerns one and the same file.
+    /// Decides and does everything on one descriptor, so that all of it concerns the same file.
     fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault> {
         let file = open_entry(parent, name).map_err(Fault::at("open"))?;
         let stat = fstat(&file).map_err(Fault::at("examine"))?;
@@ -210,10 +213,10 @@ impl Visitor for Giving {
 }
 
 impl Giving {
-    /// Gives a file that is not a directory, and takes its set-user-ID and set-group-ID bits away.
+    /// Gives a file that is not a directory, and clears its set-user-ID and set-group-ID bits.
     fn give_file(&self, file: BorrowedFd<'_>, stat: &FileStat) -> Result<(), Fault> {
-        // The kernel takes the bits away in the same step, also from root (chown(2)): there is no
-        // moment at which a program's set-user-ID file belongs to the caller.
+        // The kernel clears the bits in the same step, for root too (chown(2)): at no moment does a
+        // program's set-user-ID file belong to the caller.
         fchownat(
             file,
             c"",
@@ -222,7 +225,8 @@ impl Giving {
             AtFlags::AT_EMPTY_PATH,
         )
         .map_err(Fault::at("change the owner of"))?;
-        // All but S_ISGID of a file that the group may not execute, which has no effect then.
+        // The exception is S_ISGID of a file that its group may not execute, where it has no
+        // effect.
         if is_regular(stat)
             && stat.st_mode & libc::S_ISGID != 0
             && stat.st_mode & libc::S_IXGRP == 0
@@ -290,7 +294,7 @@ mod tests {
         }
     }
 
-    /// Whether a file is given is seen by its set-user-ID bit, so that this runs as anybody.
+    /// The set-user-ID bit shows whether a file was given, so that this test needs no rights.
     #[test]
     fn a_file_with_a_name_outside_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
@@ -347,7 +351,7 @@ mod tests {
         };
         assert_eq!(owner_and_mode(&open), (sealed, 0o770));
         assert_eq!(owner_and_mode(&closed), (sealed, 0o550));
-        // What the program made.
+        // This is what the program made.
         let made = open.join("made");
         fs::create_dir(&made).unwrap();
         set_permissions(&made, Permissions::from_mode(0o7777)).unwrap();

@@ -1,10 +1,12 @@
-//! The user and group ids that programs run with: few, leased to the boxes that exist.
+//! The user and group ids that programs run with: few, and leased to the boxes that exist.
 //!
-//! A lease is a symbolic link beside the lock files, `uid-<uid>`, whose target is the number of the box:
-//! symlink(2) makes both in one step or fails, so that no two boxes get the same uid. It is taken before the
-//! record of the box says so, and given up after the record is gone and before the lock is; where that did not
-//! happen, because the process was killed in between, the next box that wants the uid notices and takes it.
-//! Ids that any process has are passed over.
+//! A lease is a symbolic link beside the lock files, `uid-<uid>`, whose target is the number of the
+//! box. symlink(2) makes name and target in one step or fails, so that no two boxes get the same
+//! uid.
+//!
+//! A box takes its lease before its record names the ids, and gives it up after the record is gone
+//! and before the lock is. A process that is killed in between leaves the lease over; the next box
+//! that wants the uid notices this and takes it. Ids that any process has are passed over.
 
 use std::fmt;
 
@@ -13,7 +15,7 @@ use super::rotation::{next_slot, set_next_slot};
 use super::stragglers::processes_with;
 use super::{BoxDirError, Lock, LockError, Owner, Record};
 
-/// The ids that are there to be leased: `size` of them from `first` on, uid and gid together.
+/// The ids that can be leased: `size` of them from `first` on, uid and gid together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct IdPool {
     /// The first uid and gid.
@@ -23,7 +25,8 @@ pub(crate) struct IdPool {
 }
 
 impl IdPool {
-    /// The ids to try for a box, in order: those it had before, those of the slot `start`, then all others.
+    /// The ids to try for a box, in order: those that it had before, that of the slot `start`, then
+    /// all others.
     fn candidates(self, start: u32, before: Option<Owner>) -> impl Iterator<Item = Owner> {
         let at = move |slot: u32| Owner {
             uid: self.first.uid + slot,
@@ -41,10 +44,10 @@ impl IdPool {
     }
 }
 
-/// Why a box got no ids, or could not give them up.
+/// Why a box got no ids, or could not give its ids up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LeaseError {
-    /// All are leased to other boxes.
+    /// All of them are leased to other boxes.
     Exhausted(IdPool),
     /// A lease cannot be read or written.
     Failed(BoxDirError),
@@ -70,7 +73,8 @@ impl fmt::Display for LeaseError {
 impl std::error::Error for LeaseError {}
 
 impl Lock {
-    /// Makes the box the owner's, with ids of its own: those that it had `before` if they still are in the pool.
+    /// Makes the box the owner's, with ids of its own. It keeps those that it had `before` if they
+    /// are still in the pool.
     pub(crate) fn claim(
         &self,
         pool: IdPool,
@@ -88,14 +92,15 @@ impl Lock {
             running: false,
         };
         let written = self.write(&record);
-        // Not earlier: whoever is killed in between leaves one lease too many, not one too few.
+        // Not earlier: a process that is killed in between leaves one lease too many, not one too
+        // few.
         let given_up = match (&written, before) {
             (Ok(()), Some(before)) if before != ids => Some(before),
             (Err(_), before) if before != Some(ids) => Some(ids),
             _ => None,
         };
         if written.is_err() && before.is_none() {
-            // A part of a record is none.
+            // A record that is written in part counts as none.
             self.clear().ok();
         }
         if let Some(ids) = given_up {
@@ -104,8 +109,8 @@ impl Lock {
         written.map(|()| record).map_err(LeaseError::Record)
     }
 
-    /// Root's boxes have the ids of their numbers, as isolate has them. Those of users go round, so that nobody chooses
-    /// whose ids they get next, or who gets theirs.
+    /// Leases ids. Root's boxes have the ids of their numbers, as in isolate; those of users go
+    /// round, so that nobody can choose whose ids they get next or who gets theirs.
     fn lease(
         &self,
         pool: IdPool,
@@ -144,8 +149,9 @@ impl Lock {
         Ok(holder.map_err(LeaseError::Failed)? == Some(self.id()))
     }
 
-    /// There is no box any longer: it has neither a record nor ids. Without `ids` the record was lost, and all that
-    /// are leased to the box are meant. The file goes with the lock, so nobody makes the box again in between.
+    /// Ends the box: it has neither record nor ids any more. Without `ids` (the record was lost)
+    /// all leases of the box are meant. The file goes with the lock, so nobody makes the box again
+    /// in between.
     pub(crate) fn give_up(&self, ids: Option<Owner>) -> Result<(), LeaseError> {
         self.clear().map_err(LeaseError::Record)?;
         match ids {
@@ -212,7 +218,7 @@ mod tests {
             .map(|record| record.ids)
     }
 
-    /// Makes a box.
+    /// Makes a box, and returns its ids.
     fn make(locks: &Path, number: u32) -> Owner {
         claim(&lock(locks, number), POOL, None).unwrap()
     }
@@ -262,7 +268,7 @@ mod tests {
             assert_eq!(before.unwrap().ids, ids(slot));
             lock.give_up(Some(ids(slot))).unwrap();
         }
-        // A box that is made anew keeps its own; one of root's is not counted.
+        // A box that is made anew keeps its ids, and one of root's does not move the rotation on.
         let again = lock(dir.path(), 7).claim(POOL, before, owner, false);
         assert_eq!(again.unwrap().ids, ids(0));
         assert_eq!(make(dir.path(), 2), ids(2));
@@ -294,7 +300,7 @@ mod tests {
         assert_eq!(make(locks, 1), ids(1));
         lock(locks, 1).give_up(Some(ids(1))).unwrap();
         assert!(names(locks).is_empty());
-        // Box 1 is gone without having given its ids up; box 4 is being made.
+        // Box 1 is gone without having given its ids up, and box 4 is just being made.
         symlink("1", locks.join("uid-60001")).unwrap();
         symlink("4", locks.join("uid-60002")).unwrap();
         let busy = lock(locks, 4);
@@ -306,7 +312,7 @@ mod tests {
             names(locks),
             ["2", "5", "7", "uid-60000", "uid-60001", "uid-60002"]
         );
-        // The lease of another box is not given up.
+        // The lease of another box stays.
         lock(locks, 2).give_up(Some(ids(1))).unwrap();
         assert!(lock(locks, 7).holds(ids(1)).unwrap());
         lock(locks, 2).give_up(None).unwrap();
@@ -335,7 +341,8 @@ mod tests {
         assert!(claim(&lock(dir.path(), 1), POOL, None).is_err());
     }
 
-    /// Boxes with the same numbers are made and removed all the time; no two that exist share a uid.
+    /// Boxes with the same numbers are made and removed all the time, and no two that exist share a
+    /// uid.
     #[test]
     fn many_at_once_have_different_ids_however_they_come_and_go() {
         let dir = tempfile::tempdir().unwrap();

@@ -16,7 +16,7 @@ use crate::quantity::BoxId;
 /// What the name of a lease begins with.
 const PREFIX: &str = "uid-";
 
-/// The boxes that have ids. One that is just being made or removed may be among them or not.
+/// The boxes that have ids. A box that is just being made or removed may be among them or not.
 pub(crate) fn holders(locks: &Path) -> Result<Vec<BoxId>, BoxDirError> {
     let place = make_place(locks)?;
     let mut holders = Vec::new();
@@ -64,7 +64,8 @@ impl<'a> Link<'a> {
 
     /// Takes the uid for the box `id` unless another box has it.
     pub(super) fn take(&self, id: BoxId) -> Result<bool, BoxDirError> {
-        // Once more when what was in the way turned out to be left over, which somebody else may take, too.
+        // There is a second try when the link in the way was left over and is removed: another box
+        // may take the uid first.
         for _ in 0..2 {
             match symlinkat(id.to_string().as_str(), self.place, self.name.as_str()) {
                 Ok(()) => return Ok(true),
@@ -97,18 +98,19 @@ impl<'a> Link<'a> {
         }
     }
 
-    /// Removes the lease of a box that does not know of it. That box is locked for as long, so that it does not
-    /// just come to be.
+    /// Removes the lease of a box whose record does not have it. That box stays locked meanwhile,
+    /// so that nobody makes it just then.
     fn remove_left_over(&self, holder: BoxId) -> Result<bool, BoxDirError> {
         let knows = |record: Record| record.ids.uid == self.uid;
-        // Nearly always: then the box need not be locked, which might be in somebody's way.
+        // This is nearly always so, and then the box need not be locked, which might be in
+        // somebody's way.
         if Lock::peek(self.locks, holder).is_some_and(knows) {
             return Ok(false);
         }
         let lock = match Lock::acquire(self.locks, holder, Absent::Create, Busy::Refuse) {
             Ok(Some(lock)) => lock,
             Err(LockError::Failed(error)) => return Err(error),
-            // It is being worked on.
+            // Somebody is working on that box.
             Ok(None) | Err(LockError::Busy | LockError::Garbage(_)) => return Ok(false),
         };
         match lock.record() {

@@ -1,8 +1,8 @@
-//! The lock of a box: `<locks>/<id>`, locked by flock(2) while a command works on the box, with a record
-//! of who owns the box.
+//! The lock of a box: `<locks>/<id>`, locked by flock(2) while a command works on the box, with a
+//! record of who owns the box.
 //!
-//! A lock file goes with its box. A process that waited for the lock of a file that has no name any more sees that
-//! and begins anew; otherwise it would believe to have the box.
+//! A lock file goes with its box. A process that waited for the lock, and then has that of a file
+//! without a name, begins anew; otherwise it would believe that it had the box.
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -35,13 +35,13 @@ pub(crate) enum Absent {
 pub(crate) enum Busy {
     /// Wait for it (`--wait`).
     Wait,
-    /// Refuse after 200 ms: the init of a keeper that was killed holds the lock until it is dead too.
+    /// Refuse after 200 ms: the init of a killed keeper holds the lock until it is dead too.
     Grace,
     /// Refuse at once, for the search for a free box.
     Refuse,
 }
 
-/// Why a box could not be locked, or its record not be read or written.
+/// Why a box could not be locked, or its record could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LockError {
     /// Another process has the lock.
@@ -119,7 +119,7 @@ impl Lock {
         self.0.id
     }
 
-    /// What stands for a uid beside the lock file.
+    /// The lease of a uid, beside the lock file.
     pub(super) fn link(&self, uid: u32) -> Link<'_> {
         Link::of(&self.0.place, &self.0.locks, uid)
     }
@@ -144,8 +144,8 @@ impl Lock {
         self.0.record()
     }
 
-    /// Writes the record. All records have the same length, so that one write replaces one by another
-    /// whole.
+    /// Writes the record. All records have the same length, so that one write replaces one by
+    /// another whole.
     pub(crate) fn write(&self, record: &Record) -> Result<(), LockError> {
         let text = record.print();
         let file = &self.0.file;
@@ -164,8 +164,8 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Removes the file of a box that is no longer or never came to be, as long as nobody else can have it: with a
-    /// number for each submission they would pile up.
+    /// Removes the file of a box that is gone or never came to be, while nobody else can have it.
+    /// Otherwise files would pile up where each submission has a number of its own.
     fn drop(&mut self) {
         if matches!(fstat(&self.0.file), Ok(stat) if stat.st_size == 0 && stat.st_nlink > 0) {
             std::fs::remove_file(self.0.path()).ok();

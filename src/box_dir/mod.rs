@@ -1,12 +1,16 @@
-//! The box on disk: `<root>/<id>` with `box`, the program's working directory, and `tmp`, which holds the
-//! directories of `tmp` rules.
+//! The box on disk: `<root>/<id>` with `box`, the program's working directory, and `tmp`, which
+//! holds the directories of `tmp` rules. Also the lock of a box, its record, and the lease of its
+//! ids. Who may have a box, and what runs in it, is decided elsewhere.
 //!
-//! `<root>/<id>` and `tmp` are root's, so that nobody else can replace what is in them; `box` belongs to
-//! the caller, and to the box user during a run. What the box user owns nobody else reaches: `tmp` is
-//! closed, and `<root>/<id>` during a run, and so is each directory that somebody may have kept a descriptor
-//! of, see [`giving::To`]. Otherwise a set-user-ID file there would make any user of the machine the box user. What is inside `box` was written by either of them and
-//! is not trusted: see [`tree`]. Who may use the box is in its [`Lock`], which is taken by the caller of
-//! everything here.
+//! `<root>/<id>` and `tmp` are root's, so that nobody else can replace what is in them. `box`
+//! belongs to the caller, and to the box user during a run.
+//!
+//! Nobody else reaches what the box user owns; a set-user-ID file there would make any user of the
+//! machine the box user. Therefore `tmp` is closed, and so are, during a run, `<root>/<id>` and
+//! each directory of which somebody may have kept a descriptor; see [`giving::To`].
+//!
+//! The content of `box` was written by the caller or by the program and is not trusted; see
+//! [`tree`]. The [`Lock`] says who may use the box: callers of everything here hold it.
 
 mod census;
 mod error;
@@ -59,7 +63,8 @@ pub(crate) enum SpecialFiles {
 
 /// The mode of `<root>/<id>` between runs: the caller passes through it to `box`.
 const OPEN: u32 = 0o755;
-/// Its mode during a run, when it has the group of the box: the program may see it by a directory rule.
+/// The mode of `<root>/<id>` during a run, when the group is the box's: the program may see it by a
+/// directory rule.
 const CLOSED: u32 = 0o750;
 
 /// The directory of a box.
@@ -102,9 +107,9 @@ impl BoxDir {
         self.fd.as_fd()
     }
 
-    /// Before a run: everything in `box` becomes the box user's. In a box that is not root's, the directories become
-    /// root's, and the box user's by their group: their owner, who may have descriptors of them, is locked out, and the
-    /// program cannot let anybody in.
+    /// Before a run: gives everything in `box` to the box user. In a user's box, the directories
+    /// become root's with the group of the box: this locks their owner out, who may have
+    /// descriptors of them, and the program cannot let anybody in.
     pub(crate) fn give_to_program(
         &self,
         box_owner: Owner,
@@ -113,7 +118,8 @@ impl BoxDir {
     ) -> Result<(), BoxDirError> {
         let (inner, path) = self.inner()?;
         self.open_to(Some(box_owner.gid), CLOSED)?;
-        // First the top: from here on the caller gets in no longer, unless they had made it accessible.
+        // The top comes first: from here on the caller cannot get in, even if they had made it
+        // accessible.
         let to = match caller.uid {
             0 => To::User(box_owner),
             _ => To::Program(box_owner),
@@ -124,7 +130,8 @@ impl BoxDir {
         give(inner.as_fd(), &path, to, whose(box_owner, caller), special)
     }
 
-    /// After a run: everything in `box` becomes the caller's, and set-user-ID and set-group-ID bits go.
+    /// After a run: gives everything in `box` to the caller, and clears set-user-ID and
+    /// set-group-ID bits.
     pub(crate) fn give_back(
         &self,
         box_owner: Owner,
@@ -136,8 +143,8 @@ impl BoxDir {
         fchmod(&inner, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
         let whose = whose(box_owner, caller);
         let given = give(inner.as_fd(), &path, To::User(caller), whose, special);
-        // Last the top: until here the caller cannot get in. Also when something below could not be given:
-        // a box that its owner is locked out of helps nobody.
+        // The top comes last: until here the caller cannot get in. It is given even when something
+        // below was not: a box that its owner is locked out of helps nobody.
         give_dir(inner.as_fd(), caller).map_err(BoxDirError::at("change the owner of", &path))?;
         self.open_to(None, OPEN)?;
         given
@@ -152,7 +159,8 @@ impl BoxDir {
             .map_err(BoxDirError::at("change the mode of", &self.path))
     }
 
-    /// Removes the directory of the box `id` and all that is in it. No error when there is none.
+    /// Removes the directory of the box `id` and all that is in it. A missing directory is no
+    /// error.
     pub(crate) fn remove(root: &Path, id: BoxId) -> Result<(), BoxDirError> {
         let Some(place) = open_place(root)? else {
             return Ok(());
@@ -161,7 +169,8 @@ impl BoxDir {
         let Some(dir) = open_own(place.as_fd(), id, &path)? else {
             return Ok(());
         };
-        // So that nobody gets in any more. Who has a directory inside open already can only delay.
+        // From here on nobody gets in. A process that has a directory inside open already can only
+        // delay.
         fchmod(&dir, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
         walk(dir.as_fd(), &path, &mut Removal)?;
         unlinkat(&place, dir_name(id).as_c_str(), UnlinkatFlags::RemoveDir)
@@ -176,7 +185,7 @@ impl BoxDir {
     }
 }
 
-/// Whose files a caller may get or give: root's runs concern all of them.
+/// The users whose files a caller may get or give: all users for root.
 fn whose(box_owner: Owner, caller: Owner) -> Whose {
     match caller.uid {
         0 => Whose::All,
@@ -184,7 +193,8 @@ fn whose(box_owner: Owner, caller: Owner) -> Whose {
     }
 }
 
-/// Opens the directory of the box `id` in the directory of all boxes, if it is one that was made here.
+/// Opens the directory of the box `id` in the directory of all boxes, if it is one that was made
+/// here.
 fn open_own(place: BorrowedFd<'_>, id: BoxId, path: &Path) -> Result<Option<OwnedFd>, BoxDirError> {
     let dir = match open_dir(place, &dir_name(id)) {
         Ok(dir) => dir,
@@ -206,7 +216,7 @@ fn make_dir(
     let mode = Mode::from_bits_truncate(mode);
     mkdirat(parent, name, mode).map_err(BoxDirError::at("make the directory", path))?;
     let dir = open_dir(parent, name).map_err(BoxDirError::at("open", path))?;
-    // Whatever the umask is, and a set-group-ID bit that the parent passed on.
+    // The mode must not depend on the umask, nor on a set-group-ID bit that the parent passed on.
     fchmod(&dir, mode).map_err(BoxDirError::at("change the mode of", path))?;
     Ok(dir)
 }
@@ -234,7 +244,8 @@ mod tests {
         }
     }
 
-    /// Another user for root, who may give files away; the same for others.
+    /// The user to give files to: another one when root runs the tests, who may give files away,
+    /// otherwise the same.
     pub(super) fn box_user() -> Owner {
         match geteuid().is_root() {
             true => Owner {

@@ -1,4 +1,5 @@
-//! The directories that hold the boxes and the locks: nobody but this process's user may change them.
+//! The directories that hold the boxes and the locks: nobody but this process's user may change
+//! them.
 
 use std::fs::{DirBuilder, Permissions, set_permissions};
 use std::io;
@@ -13,8 +14,8 @@ use nix::unistd::{getegid, geteuid};
 
 use super::BoxDirError;
 
-/// Opens the directory at `path` (O_PATH), which the administrator named: symbolic links are followed.
-/// None when there is none.
+/// Opens the directory at `path` (O_PATH); None when there is none. Symbolic links are followed,
+/// since the administrator named the path.
 pub(super) fn open_place(path: &Path) -> Result<Option<OwnedFd>, BoxDirError> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let place = match open(path, flags, Mode::empty()) {
@@ -27,7 +28,7 @@ pub(super) fn open_place(path: &Path) -> Result<Option<OwnedFd>, BoxDirError> {
     Ok(Some(place))
 }
 
-/// Opens the directory at `path`; makes it, 0755, and its parents when there is none.
+/// Opens the directory at `path`; makes it and its parents, 0755, when there is none.
 pub(super) fn make_place(path: &Path) -> Result<OwnedFd, BoxDirError> {
     if let Some(place) = open_place(path)? {
         return Ok(place);
@@ -38,12 +39,12 @@ pub(super) fn make_place(path: &Path) -> Result<OwnedFd, BoxDirError> {
         .mode(0o755)
         .create(path)
         .map_err(at("make the directory"))?;
-    // Whatever the umask is.
+    // The mode must not depend on the umask.
     set_permissions(path, Permissions::from_mode(0o755)).map_err(at("change the mode of"))?;
     open_place(path)?.ok_or_else(|| BoxDirError::at("open", path)(Errno::ENOENT))
 }
 
-/// Refuses what another user owns or may write to.
+/// Refuses a file that another user owns or may write to.
 pub(super) fn check_owner(stat: &FileStat, path: &Path) -> Result<(), BoxDirError> {
     let unfit = |reason| {
         Err(BoxDirError::Unfit {

@@ -8,7 +8,7 @@ use crate::quantity::DiskQuota;
 use crate::sys::quota::set_user_quota;
 
 impl BoxDir {
-    /// Sets what the user `uid` may use on the file system of the box. None takes the limits away that an
+    /// Sets what the user `uid` may use on the file system of the box. With None, limits go that an
     /// earlier box of this user may have left, where there are quotas at all.
     pub(crate) fn set_quota(&self, quota: Option<DiskQuota>, uid: u32) -> Result<(), BoxDirError> {
         let (blocks, inodes) = quota.map_or((0, 0), |quota| (quota.blocks, quota.inodes));
@@ -23,8 +23,8 @@ impl BoxDir {
     }
 }
 
-/// Whether the failure to take a limit away says that none can have been set: there are no quotas, or this
-/// process may not set any.
+/// Whether the failure to take a limit away shows that none can have been set: there are no quotas,
+/// or this process may not set any.
 fn has_no_quotas(errno: Errno) -> bool {
     matches!(
         errno,

@@ -12,17 +12,18 @@ pub(crate) struct Record {
     pub(crate) owner: Owner,
     /// The ids that its programs run with, which are leased to it.
     pub(crate) ids: Owner,
-    /// Whether with `--cg`.
+    /// Whether it was initialized with `--cg`.
     pub(crate) cg: bool,
-    /// Whether that came to its end.
+    /// Whether the initialization was completed.
     pub(crate) ready: bool,
-    /// Whether a run goes on. When nobody has the lock, its keeper was killed, and what it left may still
-    /// be dying.
+    /// Whether a run goes on. If nobody has the lock then, the keeper was killed, and what it left
+    /// may still be dying.
     pub(crate) running: bool,
 }
 
 impl Record {
-    /// The text of the record. All have the same length, so that one write replaces one by another whole.
+    /// The text of the record. All texts have the same length, so that one write replaces one by
+    /// another whole.
     pub(super) fn print(&self) -> String {
         let Record {
             owner,
@@ -61,7 +62,7 @@ impl Record {
             ready: field("ready")? == 1,
             running: field("running")? == 1,
         };
-        // Which leaves no room for another version, a line too many or a number in another form.
+        // This rejects another version, a line too many and a number in another form.
         (version == VERSION && record.print() == text).then_some(record)
     }
 }

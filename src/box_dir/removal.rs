@@ -8,7 +8,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::tree::{Fault, Found, Visitor};
 
-/// Removes everything that a walk comes by.
+/// Removes everything that a walk finds.
 pub(super) struct Removal;
 
 impl Visitor for Removal {

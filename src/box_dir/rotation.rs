@@ -1,9 +1,9 @@
-//! Where the ids of users' boxes go on: a number in the file `turn` beside the locks, which is there anyway as soon as
-//! a user has a box. An id that was given up comes again when all others that are free had their turn, and nothing need
-//! be kept for each id.
+//! Where the ids of users' boxes go on: a number in the file `turn` beside the locks, which exists
+//! anyway as soon as a user has a box.
 //!
-//! Two boxes that are made at once may begin at the same number: the leases keep them apart. What is lost or not
-//! understood begins anew at 0.
+//! An id that was given up is leased again only after all other free ones, and nothing need be kept
+//! for each id. Two boxes that are made at once may begin at the same number: the leases keep them
+//! apart. A number that is lost or not understood counts as 0.
 
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -14,7 +14,7 @@ use super::BoxDirError;
 use super::census::open_turn;
 use super::place::errno;
 
-/// The number is padded to this length, so that one write replaces another one whole.
+/// The length that the number is padded to, so that one write replaces another one whole.
 const LENGTH: usize = 10;
 
 /// The slot in the pool to try first.

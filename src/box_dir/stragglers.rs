@@ -1,9 +1,12 @@
 //! Processes that have the ids of a box while nothing of the box runs.
 //!
-//! The kernel closes the files of a killed init, and with them the lock of the box, before it kills the rest
-//! of the PID namespace (do_exit: exit_files comes before exit_notify): the box is free a moment too early.
-//! Others got the ids in some way of their own, as by a set-user-ID file that a program once made: they could read,
-//! change and kill what runs in the box. Seen are the processes of our PID namespace and those below it.
+//! The kernel closes the files of a killed init, and with them the lock of the box, before it kills
+//! the rest of the PID namespace (do_exit: exit_files comes before exit_notify): the box is free a
+//! moment too early.
+//!
+//! Other processes got the ids in some way of their own, such as a set-user-ID file that a program
+//! once made: they could read, change and kill what runs in the box. Only processes of our PID
+//! namespace and those below it are seen.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -14,12 +17,12 @@ use super::place::errno;
 use super::{BoxDirError, Owner};
 use crate::sys::process::has_processes;
 
-/// What may have the ids of a box.
+/// Which processes may have the ids of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// What a killed keeper left: a process with much memory takes its time to die.
+    /// Those that a killed keeper left: a process with much memory takes its time to die.
     Dying,
-    /// None at all: what has them came by them in another way, and is there to stay.
+    /// None: a process that has them came by them in another way, and is there to stay.
     Nobody,
 }
 
@@ -83,8 +86,8 @@ pub(super) fn processes_with(ids: Owner) -> Result<Vec<i32>, BoxDirError> {
     Ok(found)
 }
 
-/// Whether a status tells of the user or the group: real, effective, saved, of the file system, or one of its groups
-/// (proc_pid_status(5)).
+/// Whether a status names the user or the group: as real, effective, saved or file system id, or
+/// among the supplementary groups (proc_pid_status(5)).
 fn has(status: &str, ids: Owner) -> bool {
     status.lines().any(|line| {
         let (numbers, id) = match line.split_once(':') {

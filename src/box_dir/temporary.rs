@@ -13,8 +13,8 @@ use super::open::{open_dir, open_entry};
 use super::{BoxDir, BoxDirError, Owner, SpecialFiles, make_dir};
 
 impl BoxDir {
-    /// The directory of the `tmp` rule for the path `inside`: made when missing, with all that is in it the
-    /// box user's. It is never given to the caller.
+    /// The directory of the `tmp` rule for the path `inside`. It is made when missing, and all that
+    /// is in it becomes the box user's; the caller never gets it.
     pub(crate) fn temporary(
         &self,
         inside: &Path,
@@ -34,8 +34,8 @@ impl BoxDir {
         };
         let stat = fstat(&dir).map_err(BoxDirError::at("examine", &path))?;
         if (stat.st_uid, stat.st_gid) != (box_owner.uid, box_owner.gid) {
-            // Empty, or the box's uid was changed in the configuration since. The top last: an
-            // interrupted change is taken up again by the next run.
+            // The directory is empty, or the box's uid was changed in the configuration. The top
+            // comes last, so that the next run takes an interrupted change up again.
             let special = SpecialFiles::Keep;
             give(dir.as_fd(), &path, To::User(box_owner), Whose::All, special)?;
             give_dir(dir.as_fd(), box_owner)
@@ -48,7 +48,8 @@ impl BoxDir {
     }
 }
 
-/// One name for a path: `a/b` is `a:b`, which no other rule can mean, since it cannot contain a colon.
+/// One name for a path. `a/b` becomes `a:b`, which no other rule can mean: a path in a rule cannot
+/// contain a colon.
 fn flat_name(inside: &Path) -> CString {
     let path = inside.strip_prefix("/").unwrap_or(inside);
     let bytes = path.as_os_str().as_bytes();

@@ -1,8 +1,8 @@
 //! Walks a directory tree that a hostile program wrote and that others may be changing meanwhile.
 //!
-//! There is no recursion and there are at most three open descriptors, however deep the tree: the way
-//! up is `..`, checked against the identity of the directory that the walk came from. What is
-//! remembered is one small record per level and the names of the directories still to be visited.
+//! There is no recursion, and at most three descriptors are open, however deep the tree is: the way
+//! up is `..`, checked against the identity of the directory that the walk came from. The walk
+//! remembers one small record per level, and the names of the directories still to be visited.
 
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,7 +19,7 @@ use crate::sys::file::{dir_entries, read_dir_entries};
 
 /// How often a walk starts over because directories were moved under its feet.
 const ATTEMPTS: usize = 16;
-/// How often a directory that was emptied turns out not to be empty before the walk gives up.
+/// How often a directory may be refilled after it was emptied before the walk gives up.
 const RESCANS: usize = 1_000;
 /// Room for a few hundred directory entries.
 const BUFFER: usize = 32 << 10;
@@ -38,16 +38,17 @@ impl Fault {
     }
 }
 
-/// What a visitor found an entry to be.
+/// What a visitor recognizes an entry as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Found {
     /// A directory, which the walk has to enter.
     Directory,
-    /// Anything else; it is dealt with.
+    /// Anything else; the visitor has dealt with it.
     Other,
 }
 
-/// What is done on a walk. ENOENT from any step means that somebody else removed the entry: it is skipped.
+/// What is done on a walk. ENOENT from any step means that somebody else removed the entry, which
+/// is then skipped.
 pub(super) trait Visitor {
     /// The walk begins, or begins again.
     fn begin(&mut self) {}
@@ -57,13 +58,13 @@ pub(super) trait Visitor {
     }
     /// An entry that does not seem to be a directory.
     fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault>;
-    /// All that was in the directory was visited. ENOTEMPTY sends the walk into it again.
+    /// Everything in the directory was visited. ENOTEMPTY sends the walk into it again.
     fn leave(&mut self, _parent: BorrowedFd<'_>, _name: &CStr) -> Result<(), Fault> {
         Ok(())
     }
 }
 
-/// Walks over everything below `top`, which is at `path`, not `top` itself.
+/// Walks over everything below `top`, which is at `path`, but not over `top` itself.
 pub(super) fn walk(
     top: BorrowedFd<'_>,
     path: &Path,
@@ -102,8 +103,8 @@ struct Level {
     id: FileId,
     /// Where its name begins in `Walk::names`.
     name: usize,
-    /// Where the names of its subdirectories begin that are still to be visited. The last one of them is
-    /// the one being visited, if there is a deeper level.
+    /// Where the names of its subdirectories that are still to be visited begin. If there is a
+    /// deeper level, the last of these is the one being visited.
     pending: usize,
 }
 
@@ -164,8 +165,8 @@ impl Walk<'_> {
         Ok(Some(child))
     }
 
-    /// Adds a level for the directory whose name is the last on the stack, visits what is in it and puts
-    /// its subdirectories on the stack.
+    /// Adds a level for the directory whose name is the last on the stack, visits its entries, and
+    /// puts its subdirectories on the stack.
     fn scan(
         &mut self,
         dir: BorrowedFd<'_>,
@@ -209,7 +210,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Back in the parent of the directory whose name begins at `name`: finishes that directory.
+    /// Finishes the directory whose name begins at `name`; the walk is back in its parent.
     fn leave(
         &mut self,
         parent: BorrowedFd<'_>,
@@ -271,7 +272,7 @@ mod tests {
 
     use super::*;
 
-    /// Notes what it comes by, and moves a directory away when it enters it.
+    /// Notes every entry that it finds, and moves a directory away when it enters it.
     #[derive(Default)]
     struct Witness {
         begun: usize,
@@ -335,7 +336,8 @@ mod tests {
         let top = dir.path().join("top");
         fs::create_dir_all(top.join("a/b")).unwrap();
         fs::create_dir_all(dir.path().join("outside/secret")).unwrap();
-        // On entering b (the second directory), b is moved out of the tree; and in the next attempt a.
+        // On entering b (the second directory), b is moved out of the tree; in the next attempt it
+        // is a.
         let mut witness = Witness {
             moves: vec![
                 (top.join("a"), dir.path().join("outside/a")),
@@ -383,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_mount_point_ends_the_walk_and_is_named() {
-        // The directory at hand that has one, for /dev/pts, in a container too.
+        // /dev/pts is a mount point that every machine has, also in a container.
         let error = walk_over(Path::new("/dev"), &mut Witness::default()).unwrap_err();
         assert!(matches!(error, BoxDirError::MountPoint { .. }), "{error}");
     }
