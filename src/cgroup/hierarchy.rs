@@ -9,10 +9,11 @@ use nix::sys::statfs::{CGROUP2_SUPER_MAGIC, statfs};
 /// Where cgroup2 is mounted on a machine that has no cgroup v1 beside it.
 const USUAL: &str = "/sys/fs/cgroup";
 
-/// The mount point of the (first) cgroup2 file system that this process sees: `/sys/fs/cgroup`, or, from
-/// `/proc/self/mountinfo` (proc_pid_mountinfo(5)), `/sys/fs/cgroup/unified` on a machine in hybrid mode.
+/// The mount point of the (first) cgroup2 file system that this process sees. It is
+/// `/sys/fs/cgroup`, or, on a machine in hybrid mode, `/sys/fs/cgroup/unified` by
+/// `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 pub(crate) fn mount_point() -> io::Result<Option<PathBuf>> {
-    // The list of all mounts takes ten times as long to read as this answer.
+    // Reading the list of all mounts takes ten times as long as this.
     if statfs(USUAL).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC) {
         return Ok(Some(PathBuf::from(USUAL)));
     }
@@ -31,7 +32,7 @@ fn find_mount(mountinfo: &str) -> Option<PathBuf> {
 /// leading slash, from the line `0::/…` of `/proc/PID/cgroup`; `None` without cgroup v2.
 pub(crate) fn cgroup_of(process: &str) -> io::Result<Option<PathBuf>> {
     let path = Path::new("/proc").join(process).join("cgroup");
-    // A file of /proc does not tell its length: with room for all of it, it is read at once.
+    // Files of /proc do not tell their length: with room for all of it, one read is enough.
     let mut text = String::with_capacity(4096);
     fs::File::open(path)?.read_to_string(&mut text)?;
     Ok(find_v2(&text))

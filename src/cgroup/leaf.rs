@@ -1,5 +1,5 @@
-//! The leaf: the cgroup that holds the program and nothing else, made anew for every run. Its limits,
-//! its figures, its end.
+//! The leaf: the cgroup that holds the program and nothing else, made anew for every run, with its
+//! limits, its figures and its end.
 
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::{Cgroup, CgroupError, value_of};
 use crate::quantity::{Bytes, CpuList};
 
-/// What the leaf is to enforce.
+/// What the leaf has to enforce.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LeafLimits {
-    /// `--cg`: memory and processes are accounted and limited here. Without it the leaf serves only
-    /// to kill and to count CPU time.
+    /// `--cg`: the leaf accounts for memory and processes and limits them. Without it, the leaf
+    /// serves only to kill and to count CPU time.
     pub(crate) controlled: bool,
     /// memory.max; `None` is no limit.
     pub(crate) memory: Option<Bytes>,
@@ -25,12 +25,12 @@ pub(crate) struct LeafLimits {
     pub(crate) mems: Option<CpuList>,
 }
 
-/// The controller without which these limits can be kept, too: an rlimit takes its place.
+/// The one controller that these limits can do without: an rlimit takes its place.
 const OPTIONAL: &str = "pids";
 
 impl LeafLimits {
-    /// The controllers that keep these limits. All but those that can be done without
-    /// ([`Self::requires`]) have to be there.
+    /// The controllers that keep these limits. All that are required ([`Self::requires`]) must be
+    /// there.
     pub(crate) fn controllers(&self) -> Vec<&'static str> {
         let mut controllers = Vec::new();
         if self.controlled {
@@ -51,7 +51,7 @@ impl LeafLimits {
     }
 }
 
-/// CPU time of all processes of a leaf, dead ones included.
+/// CPU time of all processes of a leaf, including dead ones.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct CpuTime {
     /// User and system time together.
@@ -63,8 +63,9 @@ pub(crate) struct CpuTime {
 }
 
 impl CpuTime {
-    /// What came on top of `earlier`. The total is exact, and its parts add up to it; how it is split
-    /// the kernel only estimates (proc_stat(5)), and may see otherwise for a process than for its cgroup.
+    /// What came on top of `earlier`. The total is exact, and its parts add up to it. The kernel
+    /// only estimates the split (proc_stat(5)), perhaps differently for a process than for its
+    /// cgroup.
     pub(crate) fn since(self, earlier: Self) -> Self {
         let total = self.total.saturating_sub(earlier.total);
         let system = self.system.saturating_sub(earlier.system).min(total);
@@ -76,15 +77,15 @@ impl CpuTime {
     }
 }
 
-/// What a run used, as far as only its cgroup knows. `None` where this kernel or mode has no figure.
+/// What only the cgroup knows of a run's usage. `None` where this kernel or mode has no figure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct LeafUsage {
     /// memory.peak (Linux 5.19).
     pub(crate) memory_peak: Option<Bytes>,
-    /// How many processes the kernel killed for memory, by memory.events.local.
+    /// How many processes the kernel killed for lack of memory, by memory.events.local.
     pub(crate) oom_kills: Option<u64>,
-    /// How often the leaf reached its own limit and could not help itself (`oom`). With kills and without
-    /// these, it was the machine or the slice that ran out of memory.
+    /// How often the leaf was out of memory by its own limit (`oom`). If this is zero although
+    /// there were kills, the machine or the slice ran out of memory.
     pub(crate) oom_events: Option<u64>,
     /// pids.peak (Linux 6.1): processes and threads.
     pub(crate) processes_peak: Option<u64>,
@@ -96,16 +97,18 @@ impl LeafUsage {
         self.oom_kills.is_some_and(|kills| kills > 0) && !self.was_oom_outside()
     }
 
-    /// Whether the kernel killed any process because others, or all together, had used up the memory.
+    /// Whether the kernel killed any process because others, or all together, had used the memory
+    /// up.
     pub(crate) fn was_oom_outside(&self) -> bool {
         self.oom_kills.is_some_and(|kills| kills > 0) && self.oom_events == Some(0)
     }
 }
 
-/// The kernel has no more PIDs than this (PID_MAX_LIMIT), and refuses such a pids.max.
+/// The kernel's largest number of PIDs (PID_MAX_LIMIT); it refuses a pids.max above.
 const PIDS_MAX: u64 = 1 << 22;
 
-/// systemd-oomd counts its decisions to kill here, before it kills (systemd: src/oom/oomd-util.c, oomd_cgroup_kill).
+/// The attribute in which systemd-oomd counts its decisions to kill, before it kills (systemd:
+/// src/oom/oomd-util.c, oomd_cgroup_kill).
 const OOMD_DECISIONS: &str = "user.oomd_ooms";
 
 /// The name of the leaf below the run's cgroup.
@@ -120,16 +123,16 @@ pub(crate) struct Leaf {
 }
 
 impl Leaf {
-    /// Makes the leaf and sets its limits, every one of them or none.
+    /// Makes the leaf and sets all its limits; one that cannot be set is an error.
     pub(crate) fn create(parent: &Cgroup, limits: &LeafLimits) -> Result<Self, CgroupError> {
         let cgroup = parent.create(NAME)?;
         let or_max =
             |limit: Option<u64>| limit.map_or_else(|| "max".to_owned(), |value| value.to_string());
         if limits.controlled {
             cgroup.write("memory.max", &or_max(limits.memory.map(|bytes| bytes.0)))?;
-            // All die together: half a process tree gives a verdict that nobody can explain.
+            // All die together: nobody can explain a verdict on half a process tree.
             cgroup.write("memory.oom.group", "1")?;
-            // Absent without swap accounting; then there is no swap for a cgroup to use either.
+            // The file is absent without swap accounting; a cgroup cannot use swap then either.
             if limits.memory.is_some() && cgroup.has("memory.swap.max") {
                 cgroup.write("memory.swap.max", "0")?;
             }
@@ -167,12 +170,12 @@ impl Leaf {
         self.cgroup.as_fd()
     }
 
-    /// Whether systemd-oomd has killed the leaf, for lack of memory outside of it. In doubt it has not.
+    /// Whether systemd-oomd has killed the leaf for lack of memory outside of it; no when in doubt.
     pub(crate) fn was_killed_by_oomd(&self) -> bool {
         matches!(xattr::get(self.cgroup.path(), OOMD_DECISIONS), Ok(Some(_)))
     }
 
-    /// Kills everything in the leaf; one that is gone holds nothing.
+    /// Kills everything in the leaf. A leaf that is gone holds nothing, which is no error.
     pub(crate) fn kill(&self) -> Result<(), CgroupError> {
         match self.cgroup.kill() {
             Err(_) if !self.is_there() => Ok(()),
@@ -180,13 +183,13 @@ impl Leaf {
         }
     }
 
-    /// Whether the leaf still exists: systemd removes it together with its scope when the last process of the
-    /// scope, which is init, is gone.
+    /// Whether the leaf still exists. systemd removes it together with its scope when init, the
+    /// last process of the scope, is gone.
     pub(crate) fn is_there(&self) -> bool {
         self.cgroup.has("cgroup.procs")
     }
 
-    /// The threads in the leaf, as numbers of this process's PID namespace.
+    /// The threads in the leaf, by their numbers in this process's PID namespace.
     pub(crate) fn threads(&self) -> Result<Vec<i32>, CgroupError> {
         Ok(self
             .cgroup
@@ -196,7 +199,8 @@ impl Leaf {
             .collect())
     }
 
-    /// CPU time since the leaf was made. cpu.stat has these three without the cpu controller.
+    /// CPU time since the leaf was made. cpu.stat has these three figures even without the cpu
+    /// controller.
     pub(crate) fn cpu_time(&self) -> Result<CpuTime, CgroupError> {
         let error = |error| {
             CgroupError::new(
@@ -237,7 +241,7 @@ impl Leaf {
                 )
             })
         };
-        // The local file: memory.events would count what happened in cgroups below, too.
+        // This is the local file: memory.events also counts what happened in cgroups below.
         let events = self.cgroup.read("memory.events.local")?;
         Ok(LeafUsage {
             memory_peak: number("memory.peak")?.map(Bytes),
@@ -265,9 +269,9 @@ mod tests {
     fn the_parts_of_a_cpu_time_add_up_to_it() {
         let before = cpu_time(1000, 300, 700);
         for (now, since) in [
-            // As cpu.stat has it: each number is rounded down by itself.
+            // cpu.stat rounds each number down by itself.
             (cpu_time(5001, 2000, 3000), cpu_time(4001, 1701, 2300)),
-            // The kernel thinks less of the system's part than it did.
+            // The kernel's estimate of the system's part has become lower.
             (cpu_time(1500, 1400, 100), cpu_time(500, 500, 0)),
             (cpu_time(1100, 100, 1000), cpu_time(100, 0, 100)),
         ] {

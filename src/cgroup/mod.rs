@@ -1,7 +1,9 @@
-//! Control groups, version 2: one directory by descriptor, and everything below it by name.
+//! Control groups, version 2: one cgroup by its descriptor, where it comes from on this machine,
+//! and the cgroups of a run with their limits and figures. Asking systemd for a scope is not done
+//! here.
 //!
-//! Nothing here reaches above its descriptor. Facts about the files: the kernel's
-//! Documentation/admin-guide/cgroup-v2.rst.
+//! A [`Cgroup`] reaches everything below its descriptor by name, and nothing above. Facts about the
+//! files are from the kernel's Documentation/admin-guide/cgroup-v2.rst.
 
 pub(crate) mod hierarchy;
 mod leaf;
@@ -24,7 +26,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::failure::Explained;
 
-/// What could not be done to a cgroup, on which, and why.
+/// What could not be done, to which cgroup, and why.
 #[derive(Debug)]
 pub(crate) struct CgroupError {
     what: String,
@@ -54,7 +56,7 @@ impl std::error::Error for CgroupError {
 
 impl Explained for CgroupError {}
 
-/// One cgroup, held by its directory: a name that is reused later cannot be mistaken for it.
+/// One cgroup, held by its directory: a name that is used again later cannot be mistaken for it.
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     directory: OwnedFd,
@@ -81,7 +83,7 @@ impl Cgroup {
         })
     }
 
-    /// Makes a child and opens it; EEXIST is an error, as a leaf must be fresh.
+    /// Makes a child and opens it. EEXIST is an error, since a leaf must be fresh.
     pub(crate) fn create(&self, name: &str) -> Result<Self, CgroupError> {
         let path = self.path.join(name);
         let error = |errno| {
@@ -108,7 +110,7 @@ impl Cgroup {
         }
     }
 
-    /// Opens a child, or makes it: another process may do so at the same time.
+    /// Opens a child or makes it; another process may make it at the same time.
     pub(crate) fn child_or_create(&self, name: &str) -> Result<Self, CgroupError> {
         if let Some(child) = self.child(name)? {
             return Ok(child);
@@ -155,7 +157,7 @@ impl Cgroup {
         )?))
     }
 
-    /// Whether the cgroup has a file: controllers and kernels differ.
+    /// Whether the cgroup has a file, which depends on controllers and kernel.
     pub(crate) fn has(&self, name: &str) -> bool {
         nix::unistd::faccessat(
             &self.directory,
@@ -209,8 +211,8 @@ impl Cgroup {
             .collect())
     }
 
-    /// Enables controllers for the children. The cgroup itself must hold no process then
-    /// (the "no internal process" rule), unless it is the root of all.
+    /// Enables controllers for the children. The cgroup itself must hold no process (the "no
+    /// internal process" rule), unless it is the root of all.
     pub(crate) fn enable(&self, controllers: &[&str]) -> Result<(), CgroupError> {
         let enabled = self.read("cgroup.subtree_control")?;
         let missing: Vec<_> = controllers
@@ -230,7 +232,7 @@ impl Cgroup {
         self.write("cgroup.procs", &pid.to_string())
     }
 
-    /// The processes in this very cgroup, as numbers of the reader's PID namespace.
+    /// The processes in this cgroup itself, by their numbers in the reader's PID namespace.
     pub(crate) fn processes(&self) -> Result<Vec<i32>, CgroupError> {
         Ok(self
             .read("cgroup.procs")?
@@ -239,7 +241,8 @@ impl Cgroup {
             .collect())
     }
 
-    /// Kills everything in the cgroup and below, whatever forks meanwhile (cgroup.kill, Linux 5.14).
+    /// Kills everything in the cgroup and below, including what is forked meanwhile (cgroup.kill,
+    /// Linux 5.14).
     pub(crate) fn kill(&self) -> Result<(), CgroupError> {
         self.write("cgroup.kill", "1")
     }

@@ -1,8 +1,8 @@
-//! The cgroups of one run: `TOP/init` with init, `TOP/box` (the leaf) with the program.
+//! The cgroups of one run: `TOP/init` with init, and `TOP/box` (the leaf) with the program.
 //!
-//! TOP is the cgroup of the systemd scope, or a directory that we make in a delegated cgroup. Processes
-//! are in its children only, so that controllers can be enabled in it; where none is needed, the init of a
-//! scope stays in TOP.
+//! TOP is the cgroup of the systemd scope, or a directory that we make in a delegated cgroup.
+//! Processes are only in its children, so that controllers can be enabled in it. Where no
+//! controller is needed, init stays in the TOP of a scope.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -15,7 +15,7 @@ use crate::quantity::BoxId;
 /// The name of init's cgroup below the run's.
 const INIT: &str = "init";
 
-/// How long a killed left-over may take to go away.
+/// How long a killed left-over may take to disappear.
 const STALE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The cgroups of one run.
@@ -24,16 +24,16 @@ pub(crate) struct Subtree {
     path: PathBuf,
     init: Cgroup,
     leaf: Leaf,
-    /// What we made ourselves and have to remove.
+    /// What we made ourselves and must remove.
     made: Option<Made>,
 }
 
-/// Processes of a scope that is set up for a run.
+/// The processes of a scope that is set up for a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ScopeProcesses {
-    /// One that systemd has put there.
+    /// The one that systemd has put there.
     pub(crate) inside: Option<i32>,
-    /// An init that is to come in.
+    /// An init that is still to come in.
     pub(crate) outside: Option<i32>,
 }
 
@@ -67,7 +67,7 @@ impl Subtree {
         let needed = available(&top, limits)?;
         let ScopeProcesses { inside, outside } = processes;
         if needed.is_empty() {
-            // Without controllers init may be where systemd puts processes, beside the leaf.
+            // Without controllers, init may stay beside the leaf, where systemd puts processes.
             outside.map_or(Ok(()), |pid| top.adopt(pid))?;
             let leaf = Leaf::create(&top, limits)?;
             return Ok(Self {
@@ -78,7 +78,8 @@ impl Subtree {
             });
         }
         let init = top.child_or_create(INIT)?;
-        // As a rule systemd has just moved one, and these do not wait for a grace period again.
+        // systemd has usually just moved a process, and further ones need not wait for another
+        // grace period.
         let mut moved = inside.into_iter().chain(outside);
         moved.try_for_each(|pid| init.adopt(pid))?;
         top.enable(&needed)?;
@@ -91,8 +92,8 @@ impl Subtree {
         })
     }
 
-    /// Does as much of [`Self::in_scope`] as can be done before it is known for what run, in a scope with these controllers
-    /// whose one process this is.
+    /// Does the part of [`Self::in_scope`] that needs no knowledge of the run. The scope has these
+    /// controllers, and this is its only process.
     pub(crate) fn arrange_scope(
         scope: &Path,
         controllers: &[String],
@@ -108,8 +109,8 @@ impl Subtree {
         top.enable(&to_enable.map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// Makes the cgroups of a run below a delegated cgroup; init is cloned straight into its own. What
-    /// an earlier run in this box left there, because its keeper was killed, is killed and removed.
+    /// Makes the cgroups of a run below a delegated cgroup; init is cloned straight into its own.
+    /// Kills and removes what an earlier run in this box left there because its keeper was killed.
     pub(crate) fn delegated(
         root: &Path,
         id: BoxId,
@@ -133,7 +134,8 @@ impl Subtree {
                 made: Some(made),
             }),
             Err(error) => {
-                // The first error is the one to tell; what cannot be removed now is stale next time.
+                // The first error is the one to report; what cannot be removed now is removed by
+                // the next run.
                 drop(made.remove());
                 Err(error)
             }
@@ -160,14 +162,15 @@ impl Subtree {
         &self.path
     }
 
-    /// The unit whose cgroup it is, if it is one's.
+    /// The unit whose cgroup this is, if there is one.
     pub(crate) fn unit(&self) -> Option<String> {
         let name = self.path.file_name()?.to_str()?;
         self.made.is_none().then(|| name.to_owned())
     }
 
-    /// Gives the cgroups back when init is gone. Those of a scope are systemd's to remove: it learns that a
-    /// scope has ended from the directory, and would keep the unit for ever if that went before.
+    /// Gives the cgroups back when init is gone. Those of a scope are left to systemd: it learns
+    /// from the directory that the scope has ended, and would keep the unit for ever if we removed
+    /// it first.
     pub(crate) fn finish(mut self) -> Result<(), CgroupError> {
         match self.made.take() {
             Some(made) => made.remove(),
@@ -177,7 +180,7 @@ impl Subtree {
 }
 
 impl Drop for Subtree {
-    /// For a run that was given up on the way; [`Subtree::finish`] is what tells of an error.
+    /// Removes the cgroups of a run that was given up; only [`Subtree::finish`] reports errors.
     fn drop(&mut self) {
         if let Some(Err(error)) = self.made.take().map(Made::remove) {
             log::warn!("{error}; the next command on this box removes it");
@@ -194,8 +197,7 @@ fn make_leaf(top: &Cgroup, limits: &LeafLimits) -> Result<Leaf, CgroupError> {
     Leaf::create(top, limits)
 }
 
-/// The controllers to enable: those that the limits need, as far as they can be done without only
-/// where they are to be had.
+/// The controllers that the limits need; the optional one only where it can be had.
 fn available(cgroup: &Cgroup, limits: &LeafLimits) -> Result<Vec<&'static str>, CgroupError> {
     let mut wanted = limits.controllers();
     if wanted.is_empty() {
@@ -216,18 +218,19 @@ fn available(cgroup: &Cgroup, limits: &LeafLimits) -> Result<Vec<&'static str>, 
     }
 }
 
-/// Enables controllers in a cgroup that was given to us but may hold processes: in a container, the
-/// shell and its children. They move to a child, since the kernel lets only the leaves have processes.
+/// Enables controllers in a cgroup that was given to us but may hold processes, such as the shell
+/// in a container. They move to a child, since the kernel allows processes only in the leaves.
 fn enable_in_delegated(root: &Cgroup, controllers: &[&str]) -> Result<(), CgroupError> {
     let busy = match root.enable(controllers) {
         Err(error) if error.source.raw_os_error() == Some(libc::EBUSY) => error,
         other => return other,
     };
     let rest = root.child_or_create("isolate-rest")?;
-    // A process that forks meanwhile leaves a child behind, hence more than one round.
+    // A process that forks meanwhile leaves a child behind, therefore there is more than one round.
     for _ in 0..10 {
         for pid in root.processes()? {
-            // 0 stands for a process outside of our PID namespace; one that is gone needs no move.
+            // 0 stands for a process outside of our PID namespace, and one that is gone need not
+            // move.
             if pid != 0 {
                 match rest.adopt(pid) {
                     Err(error) if error.source.raw_os_error() != Some(libc::ESRCH) => {
