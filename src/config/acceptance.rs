@@ -1,4 +1,5 @@
-//! Tests of the whole: what is said about files that cannot be used, and the shipped `isolate.toml`.
+//! Tests of the whole: what the errors say about files that cannot be used, and the shipped
+//! `isolate.toml`.
 
 use std::path::Path;
 
@@ -148,7 +149,7 @@ fn hostile_files_are_refused_in_one_line() {
     }
 }
 
-/// The shipped file with its commented lines taken in: those of defaults, or those of examples.
+/// The shipped file with its commented-out lines included: those of defaults, or those of examples.
 fn shipped(defaults: bool, examples: bool) -> String {
     let mut is_example = false;
     include_str!("../../isolate.toml")
@@ -207,7 +208,7 @@ fn the_shipped_file_shows_every_key() {
         assert!(is_told || shown.contains(&key), "{key} is not shown");
     }
     assert!(shown.contains(&Key::PIN));
-    // What has a default is shown with it, what has none is not among the defaults.
+    // A key with a default is shown with it, and a key without one is not among the defaults.
     let built_in = Machine::new().load().unwrap().to_string();
     for key in keys_of(&defaults) {
         assert!(

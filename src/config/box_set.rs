@@ -10,7 +10,7 @@ use crate::quantity::{BoxId, parse_count};
 pub(crate) struct BoxSet(Vec<RangeInclusive<u32>>);
 
 impl BoxSet {
-    /// Parses ids and ranges, 0 ..= 2^31-1, separated by commas; None when any part is off or a
+    /// Parses ids and ranges, 0 ..= 2^31-1, separated by commas. None when any part is wrong or a
     /// range goes backwards.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let id = |part: &str| parse_count(part).ok();

@@ -1,4 +1,4 @@
-//! `[boxes]`: the ids of a subid user, and that the values fit each other.
+//! `[boxes]`: the ids of a subid user, and the check that the values fit each other.
 
 use super::error::{ConfigError, Place};
 use super::inputs::Inputs;
@@ -14,7 +14,8 @@ const FIRST_UID: Key = Key::of(Table::Boxes, "first_uid");
 const FIRST_GID: Key = Key::of(Table::Boxes, "first_gid");
 const SUBID_USER: Key = Key::of(Table::Boxes, "subid_user");
 
-/// Ids end below this: 2^32-1 means "leave it" to chown(2) and setresuid(2), and one id is kept in between.
+/// All ids are below this: 2^32-1 means "leave it" to chown(2) and setresuid(2), and one id is kept
+/// in between.
 const ID_END: u64 = u32::MAX as u64 - 1;
 
 /// Takes the ids of the subid user, if there is one. `look_up` finds them.
@@ -45,7 +46,7 @@ pub(super) fn take_subids(
     Ok(())
 }
 
-/// The subid user takes the place of the first ids and is refused beside them.
+/// Refuses the first ids beside a subid user, who takes their place.
 fn refuse_both(inputs: &Inputs, place: &Place) -> Result<(), ConfigError> {
     let beside = [FIRST_UID, FIRST_GID]
         .into_iter()
@@ -59,9 +60,9 @@ fn refuse_both(inputs: &Inputs, place: &Place) -> Result<(), ConfigError> {
     Err(place.key_error(SUBID_USER, text))
 }
 
-/// Checks what holds between the values, whichever files they are from.
+/// Checks what must hold between the values, whichever files they are from.
 pub(super) fn check(boxes: &BoxSettings, inputs: &Inputs) -> Result<(), ConfigError> {
-    // The defaults fit each other, so one of the keys is set.
+    // The defaults fit each other, so one of the keys was set.
     let blame = |keys: &[Key], text: String| {
         let found = keys.iter().find_map(|key| Some((key, inputs.place(*key)?)));
         found.map_or(Ok(()), |(key, place)| Err(place.key_error(key, text)))

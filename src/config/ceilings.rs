@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::quantity::Bytes;
 
-/// All ceilings. `None` is none.
+/// All ceilings. `None` is no ceiling.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ceilings {
     /// What each user may have.
@@ -19,7 +19,7 @@ pub(crate) struct Ceilings {
     pub(crate) disk: Option<Bytes>,
 }
 
-/// What adds up. No figure is ever zero.
+/// The ceilings of what adds up. No figure is ever zero.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Shares {
     /// Boxes that exist.
@@ -30,7 +30,7 @@ pub(crate) struct Shares {
     pub(crate) memory: Option<Bytes>,
     /// Processes that these runs may have, by their limits.
     pub(crate) processes: Option<u32>,
-    /// CPU time that these runs may use in a time, in percent of one CPU.
+    /// CPU time that these runs may use per unit of time, in percent of one CPU.
     pub(crate) cpu_quota: Option<u32>,
 }
 

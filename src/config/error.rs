@@ -1,4 +1,4 @@
-//! Where a value came from, and what is said about one that cannot be used.
+//! Where a value came from, and the error about one that cannot be used.
 
 use std::error::Error;
 use std::fmt;
@@ -12,9 +12,9 @@ use crate::failure::Explained;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     file: Arc<Path>,
-    /// Counted from 1; `None` is the file as a whole.
+    /// The line, counted from 1; `None` is the file as a whole.
     line: Option<usize>,
-    /// What the file calls the key that stands there, when that is not our own name for it.
+    /// What the file calls the key in this line, when that is not our own name for it.
     key: Option<Arc<str>>,
 }
 
@@ -37,7 +37,7 @@ impl Place {
         }
     }
 
-    /// The same line, whose key has a name of its own in this file: errors about it use that name.
+    /// The same line, with the file's own name for the key: errors about the key use that name.
     pub(super) fn of_key(&self, key: impl Into<Arc<str>>) -> Self {
         Self {
             key: Some(key.into()),
@@ -67,7 +67,7 @@ impl Place {
         }
     }
 
-    /// An error here about the key.
+    /// An error here about one key.
     pub(super) fn key_error(&self, key: impl fmt::Display, text: impl fmt::Display) -> ConfigError {
         let own = self.key.as_deref().map(one_line);
         ConfigError {
@@ -76,7 +76,7 @@ impl Place {
         }
     }
 
-    /// An error here of the operating system's.
+    /// An error of the operating system's here.
     pub(super) fn os_error(&self, text: impl fmt::Display, source: io::Error) -> ConfigError {
         ConfigError {
             source: Some(source),
@@ -86,16 +86,17 @@ impl Place {
 }
 
 impl fmt::Display for Place {
-    /// `FILE:LINE` or `FILE`. On one line whatever the file is called: this goes into a TOML comment.
+    /// Writes `FILE:LINE` or `FILE`, always on one line, whatever the file is called: it goes into
+    /// a TOML comment.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&one_line(&self.file.to_string_lossy()))?;
         self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
     }
 }
 
-/// Why the configuration cannot be used: `FILE:LINE: KEY: what is wrong; what is allowed`, one line.
-///
-/// The operating system's reason, where there is one, is not in that line: it is the `source`.
+/// Why the configuration cannot be used: `FILE:LINE: KEY: what is wrong; what is allowed`, one
+/// line. The operating system's reason, where there is one, is the `source` and not part of that
+/// line.
 #[derive(Debug)]
 pub(crate) struct ConfigError {
     place: Place,

@@ -32,7 +32,7 @@ pub(super) enum Field<'s> {
     Manager(&'s mut Manager),
     /// The name of a slice.
     Slice(&'s mut String),
-    /// A time, or no limit.
+    /// A time or no limit.
     Time(&'s mut Option<Duration>),
     /// A size, or no limit.
     Size(&'s mut Option<Bytes>),
@@ -67,7 +67,7 @@ impl Field<'_> {
             Self::ExactSize(field) => value::size(value).map(|read| *field = read),
             Self::Count(field) => value::count_limit(value).map(|read| *field = read),
             Self::Percent(field) => percent(value).map(|read| *field = read),
-            // The items of a list stand on lines of their own.
+            // Each item of a list has a line of its own.
             Self::Rules(field) => return lists::directories(key, at).map(|read| *field = read),
             Self::Denied(field) => return lists::syscalls(key, at).map(|read| *field = read),
             Self::Pins(field) => return lists::pins(key, at).map(|read| *field = read),
@@ -75,7 +75,7 @@ impl Field<'_> {
         read.map_err(|reason| at.place.key_error(key, reason))
     }
 
-    /// The value as TOML; `None`: there is none, or it is printed as the file has it.
+    /// The value as TOML. `None`: there is none, or it is printed as the file has it.
     pub(super) fn shown(self) -> Option<Toml> {
         Some(match self {
             Self::Path(field) => path(field),
@@ -95,7 +95,7 @@ impl Field<'_> {
         })
     }
 
-    /// Where in memory it is.
+    /// Its address in memory.
     #[cfg(test)]
     pub(super) fn address(self) -> *const u8 {
         use std::ptr::from_ref;
@@ -137,8 +137,8 @@ fn manager(value: &Value) -> Result<Manager, String> {
         .ok_or_else(|| format!("'{}' is no manager; {allowed}", value::excerpt(name)))
 }
 
-/// A slice's unit name, as systemd takes it: dashes are levels of the tree, so none may be empty.
-/// See systemd.slice(5) and systemd.unit(5), "Description" (255 characters).
+/// Reads a slice's unit name. systemd takes dashes as levels of the tree, so none may be empty:
+/// systemd.slice(5) and systemd.unit(5), "Description" (255 characters).
 fn slice(value: &Value) -> Result<String, String> {
     let allowed = "NAME.slice of at most 255 letters, digits, ':', '_', '.', '-' is allowed, \
                    with single dashes inside of NAME";

@@ -1,5 +1,5 @@
-//! Finds and reads the files: which there are, and in which order. Who may write them is the business of
-//! whoever keeps /etc.
+//! Finds and reads the files: which of them exist, and in which order they count. Who may write
+//! them is left to the administrator of /etc.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConfigError, Place};
 
-/// The largest file that is read, in bytes. A real one has a few thousand.
+/// The size of the largest file that is read, in bytes. A real one has a few thousand.
 const SIZE_MAX: u64 = 1 << 20;
 
 /// Reads a file's text. `None`: there is no such file, or one of the directories in its path is a
@@ -27,7 +27,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     text(read_bytes(path)?, &Place::file(path))
 }
 
-/// Reads a file as it is; `None` as with [`read_if_present`].
+/// Reads a file as bytes; `None` as in [`read_if_present`].
 pub(super) fn read_bytes_if_present(path: &Path) -> Result<Option<Vec<u8>>, ConfigError> {
     let place = Place::file(path);
     match open(path) {
@@ -37,7 +37,7 @@ pub(super) fn read_bytes_if_present(path: &Path) -> Result<Option<Vec<u8>>, Conf
     }
 }
 
-/// Reads a file that must be there as it is.
+/// Reads a file that must be there, as bytes.
 pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let place = Place::file(path);
     match open(path) {
@@ -46,7 +46,7 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
     }
 }
 
-/// Reads to the end, unless that is too far away.
+/// Reads to the end, but no more than [`SIZE_MAX`].
 pub(super) fn read_all(from: impl Read, place: &Place) -> Result<Vec<u8>, ConfigError> {
     let mut bytes = Vec::new();
     from.take(SIZE_MAX + 1)
@@ -58,7 +58,8 @@ pub(super) fn read_all(from: impl Read, place: &Place) -> Result<Vec<u8>, Config
     Ok(bytes)
 }
 
-/// The drop-ins in the order in which they count: `*.toml`, not hidden, by the bytes of their names.
+/// The drop-ins in the order in which they count: `*.toml`, not hidden, sorted by the bytes of
+/// their names.
 pub(super) fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let place = Place::file(directory);
     let refusal = |error| place.os_error("cannot read the directory of drop-ins", error);
@@ -82,8 +83,8 @@ fn is_drop_in(name: &OsStr) -> bool {
     name.as_bytes().ends_with(b".toml") && !name.as_bytes().starts_with(b".")
 }
 
-/// Whether an open failed because there is nothing of that name. A link to nowhere is something, and
-/// so is a file where a directory should be: an administrator meant them to be read.
+/// Whether an open failed because nothing has that name. A link to nowhere is something, and so is
+/// a file in the place of a directory: an administrator meant them to be read.
 fn is_absent(path: &Path, error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -91,7 +92,8 @@ fn is_absent(path: &Path, error: &io::Error) -> bool {
     ) && fs::symlink_metadata(path).is_err()
 }
 
-/// Opens without waiting: a FIFO in place of the file must not hang us before it is found out.
+/// Opens without waiting: a FIFO in the place of the file must not block us before it is
+/// recognized.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)

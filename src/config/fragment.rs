@@ -1,8 +1,8 @@
-//! One file: TOML text to keys and values with the line that each stands on. Nothing is checked yet
-//! but the syntax and that every key is known.
+//! One file: TOML text to keys and values, with the line of each. Only the syntax and the names of
+//! the keys are checked here.
 //!
-//! The text is walked by hand instead of through serde: serde's errors name neither the key's full
-//! name nor what is allowed, and its values have forgotten their line once they are merged.
+//! The text is walked by hand and not through serde: serde's errors name neither the key's full
+//! name nor what is allowed, and its values have lost their lines when they are merged.
 
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
@@ -43,7 +43,7 @@ pub(super) fn parse(text: &str, file: &Place) -> Result<Fragment, ConfigError> {
     Ok(fragment)
 }
 
-/// A table with two names may stand in a file under both, but no key of it.
+/// Refuses a key that stands under both names of a table; the table itself may have both.
 fn refuse_twice(fragment: &Fragment) -> Result<(), ConfigError> {
     for (index, (key, at)) in fragment.iter().enumerate() {
         if let Some((_, first)) = fragment[..index].iter().find(|(other, _)| other == key) {
@@ -81,7 +81,7 @@ fn parse_table(
     Ok(())
 }
 
-/// The parser's reason, on one line, with the text that it stumbled over.
+/// The parser's reason on one line, with the text that it could not read.
 fn syntax_error(error: &toml::de::Error, text: &str, lines: &Lines<'_>) -> ConfigError {
     let span = error.span().unwrap_or_default();
     let found = match text.get(span.clone()) {
@@ -117,7 +117,7 @@ impl<'f> Lines<'f> {
         self.file.at_line(line)
     }
 
-    /// A value with its place; the parser has bounded the depth.
+    /// A value with its place. The parser has limited the depth.
     fn locate(&self, value: &Spanned<DeValue<'_>>) -> Located {
         Located {
             place: self.place(value.span().start),
@@ -144,7 +144,8 @@ impl<'f> Lines<'f> {
     }
 }
 
-/// An integer in decimal; one that no 64 bits hold stays as it was written, and no reader takes it.
+/// An integer in decimal. One that does not fit in 64 bits stays as it was written, and every
+/// reader refuses it.
 fn decimal(number: &DeInteger<'_>) -> String {
     match i64::from_str_radix(number.as_str(), number.radix()) {
         Ok(value) => value.to_string(),

@@ -1,4 +1,5 @@
-//! All files merged key by key, nothing checked: for each key the last file's value and its place.
+//! All files merged key by key and not yet checked: for each key the last file's value and its
+//! place.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use super::value::Located;
 pub(super) struct Inputs(BTreeMap<Key, Located>);
 
 impl Inputs {
-    /// Takes over what the file sets; what earlier files said of the same keys is forgotten.
+    /// Takes over what the file sets, in the place of what earlier files said of the same keys.
     pub(super) fn override_with(&mut self, fragment: Fragment) {
         self.0.extend(fragment);
     }
@@ -27,7 +28,7 @@ impl Inputs {
         self.0.iter().map(|(key, at)| (*key, at))
     }
 
-    /// Where a key's value stands; `None`: no file sets it.
+    /// Where a key's value stands. `None`: no file sets it.
     pub(super) fn place(&self, key: Key) -> Option<&Place> {
         self.get(key).map(|at| &at.place)
     }

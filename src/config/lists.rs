@@ -1,4 +1,4 @@
-//! Readers of the keys that hold a list, which are directory rules, denied system calls, pins.
+//! Readers of the keys that hold a list: directory rules, denied system calls, pins.
 
 use std::ffi::OsStr;
 use std::fmt::Display;

@@ -55,7 +55,7 @@ impl Machine {
         }
     }
 
-    /// Loads; an error has `DIR` in the place of the directory, and the system's reason behind.
+    /// Loads. An error has `DIR` in the place of the directory, and the system's reason at its end.
     pub(super) fn load(&self) -> Result<Loaded, String> {
         self.load_files(ConfigFiles::Installed {
             main: self.path().join("isolate.toml"),

@@ -1,12 +1,13 @@
-//! The configuration: `isolate.toml` and its drop-ins, or else the file of isolate, in three stages.
+//! The configuration: `isolate.toml` and its drop-ins, or else the file of isolate, in three
+//! stages. What the settings mean for a run is decided by others.
 //!
-//! * a *fragment* is what one file says: keys, values, lines (`fragment.rs`, or `isolate/format.rs` when it is
-//!   isolate's, from `files.rs`);
-//! * the *inputs* are all fragments merged key by key, the later file wins (`inputs.rs`);
-//! * the *settings* are read, checked and complete (`resolve.rs`, `boxes.rs`, `lists.rs`); nothing else
-//!   of all this is seen by the rest of the program, but for the text of `--check-config` (`print.rs`).
+//! * a *fragment* is what one file says: keys, values, lines (`fragment.rs`, or `isolate/format.rs`
+//!   for isolate's file; read by `files.rs`);
+//! * the *inputs* are all fragments merged key by key, where the later file wins (`inputs.rs`);
+//! * the *settings* are read, checked and complete (`resolve.rs`, `boxes.rs`, `lists.rs`). The rest
+//!   of the program sees only these, and the text of `--check-config` (`print.rs`).
 //!
-//! Nothing is parsed when there is no file: then the settings are their `Default`.
+//! Without a file nothing is parsed: then the settings are their `Default`.
 
 #[cfg(test)]
 mod acceptance;
@@ -59,7 +60,8 @@ pub(crate) enum ConfigFiles {
         main: PathBuf,
         /// `/etc/isolate/isolate.toml.d`.
         drop_ins: PathBuf,
-        /// Where isolate has its configuration. The first that is there is read where no TOML file is.
+        /// Where isolate has its configuration. The first file that exists is read if there is no
+        /// TOML file.
         old: Vec<PathBuf>,
     },
     /// One file that must exist (`--config`), and no drop-ins.
@@ -84,14 +86,14 @@ impl ConfigSource {
     }
 }
 
-/// A configuration that was read and is in order.
+/// A configuration that was read and is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Loaded {
-    /// What holds.
+    /// The settings that hold.
     pub(crate) settings: Settings,
     /// The files that were read, in order.
     files: Vec<PathBuf>,
-    /// Where it is from.
+    /// Where each value is from.
     inputs: Inputs,
 }
 

@@ -1,6 +1,7 @@
-//! The text of `--check-config`: what holds, as valid TOML, and where each value is from.
+//! The text of `--check-config`: the values that hold, as valid TOML, and where each is from.
 //!
-//! Reading the text gives the same settings again. Every value has a comment `# FILE:LINE` or `# default`.
+//! Reading the text gives the same settings again. Every value has a comment `# FILE:LINE` or `#
+//! default`.
 
 use std::fmt::{self, Display};
 
@@ -39,7 +40,7 @@ impl Loaded {
         let Some(value) = self.shown(key) else {
             return writeln!(f, "# {name} is not set");
         };
-        // What follows from subid_user would be refused beside it, so it is a comment only.
+        // A value that follows from subid_user would be refused beside it, so it is only a comment.
         let hidden = if self.follows_from_subid_user(key) {
             "# "
         } else {
@@ -51,13 +52,13 @@ impl Loaded {
         }
     }
 
-    /// Where the value that holds for the key was set; `None`: nowhere, it is the default.
+    /// Where the value that holds for the key was set. `None`: nowhere, it is the default.
     fn origin(&self, key: Key) -> Option<&Place> {
         if self.follows_from_subid_user(key) {
             return self.inputs.place(SUBID_USER);
         }
         let own = self.inputs.place(key);
-        // `exec` has a default of its own for this one, which [defaults] does not reach.
+        // `exec` has its own default for this key, which [defaults] does not reach.
         if key.table() != Table::Exec || key.name() == "processes" {
             return own;
         }
@@ -72,7 +73,7 @@ impl Loaded {
             && self.inputs.place(key).is_none()
     }
 
-    /// The value that holds for a key, as TOML; `None`: there is none.
+    /// The value that holds for a key, as TOML. `None`: there is none.
     fn shown(&self, key: Key) -> Option<Value> {
         let mut settings = self.settings.clone();
         let field = key.field(&mut settings);
@@ -82,7 +83,7 @@ impl Loaded {
         }
     }
 
-    /// Rules for directories as the file has them.
+    /// Directory rules as the file has them.
     fn rules(&self, key: Key) -> Value {
         match self.inputs.get(key) {
             Some(at) => list(at.value.items().iter().map(|item| item.value.as_written())),

@@ -1,4 +1,5 @@
-//! Inputs to settings: each value is read into its field, and what has to hold between keys is checked.
+//! From inputs to settings: reads each value into its field, and checks what must hold between
+//! keys.
 
 use super::boxes;
 use super::error::ConfigError;
@@ -23,7 +24,7 @@ pub(super) fn resolve(
     others
         .into_iter()
         .try_for_each(|set| read(&mut settings, set))?;
-    // What [exec] leaves open is as in [defaults], but for its own default.
+    // What [exec] leaves open is as in [defaults], except for its own default.
     settings.exec = Limits {
         processes: settings.exec.processes,
         ..settings.defaults.clone()
@@ -36,7 +37,7 @@ pub(super) fn resolve(
     Ok(settings)
 }
 
-/// A root is of use to the managers alone that do not make one themselves.
+/// Refuses a root for managers that make one themselves.
 fn check_cgroup(cgroup: &CgroupSettings, inputs: &Inputs) -> Result<(), ConfigError> {
     if let (Manager::Systemd | Manager::None, Some(place)) = (cgroup.manager, inputs.place(ROOT)) {
         let chosen = inputs.place(MANAGER);
@@ -50,7 +51,7 @@ fn check_cgroup(cgroup: &CgroupSettings, inputs: &Inputs) -> Result<(), ConfigEr
     Ok(())
 }
 
-/// Settings of one text, in which the subid user `isolate` has 5000 uids from 200000 and 3000 gids
+/// The settings of one text. The subid user `isolate` has 5000 uids from 200000 on and 3000 gids
 /// from 300000 on.
 #[cfg(test)]
 pub(super) fn resolve_text(text: &str) -> Result<Settings, String> {
@@ -108,7 +109,7 @@ mod tests {
             (run.address_space, exec.address_space),
             (Some(Bytes(64 << 20)), Some(Bytes(1 << 20)))
         );
-        // Not 3: the built-in value of `exec` is a value of `exec`.
+        // The number is not 3: the built-in value of `exec` counts as one that `exec` has.
         assert_eq!((run.processes, exec.processes), (Some(3), Some(256)));
     }
 

@@ -1,4 +1,4 @@
-//! The configuration as the rest of the program sees it: complete, checked, and nothing else.
+//! The configuration as the rest of the program sees it: only complete and checked values.
 //!
 //! `Default` is what holds where no file says otherwise; `isolate.toml` shows the same values.
 
@@ -21,7 +21,8 @@ pub(crate) struct Settings {
     pub(crate) cgroup: CgroupSettings,
     /// `[defaults]`: limits of `--run` that the command line leaves open.
     pub(crate) defaults: Limits,
-    /// `[exec]`: limits of `exec` that the command line leaves open; `[defaults]` is merged in already.
+    /// `[exec]`: limits of `exec` that the command line leaves open, with `[defaults]` already
+    /// merged in.
     pub(crate) exec: Limits,
     /// `[ceilings]`: what users who are not root may have.
     pub(crate) ceilings: Ceilings,
@@ -33,20 +34,20 @@ pub(crate) struct Settings {
     pub(crate) pins: Vec<Pin>,
 }
 
-/// Which boxes there are, where they live and whose they are.
+/// Which boxes there are, where they are, and which ids they have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BoxSettings {
     /// The directory that holds the boxes' directories: absolute, without `..`.
     pub(crate) root: PathBuf,
     /// The directory that holds the boxes' lock files: absolute, without `..`, not `root`.
     pub(crate) locks: PathBuf,
-    /// How many boxes there may be at the same time, 1 ..= 2^31-1: the number of ids that they have.
+    /// How many boxes can exist at the same time, 1 ..= 2^31-1: the number of ids for them.
     pub(crate) count: u32,
     /// The first of the uids, above 0; the last one stays below 2^32-2.
     pub(crate) first_uid: u32,
     /// The first of the gids, above 0; the last one stays below 2^32-2.
     pub(crate) first_gid: u32,
-    /// `subid_user`: whose subordinate ids those above are.
+    /// `subid_user`: the user whose subordinate ids those above are.
     pub(crate) subid_user: Option<String>,
     /// Whether only root may make a box (isolate's `restricted_init`).
     pub(crate) only_root_inits: bool,
@@ -57,7 +58,8 @@ pub(crate) struct BoxSettings {
 pub(crate) struct CgroupSettings {
     /// Who is asked for it.
     pub(crate) manager: Manager,
-    /// The delegated subtree: absolute, without `..`; only with [`Manager::Auto`] and [`Manager::Delegated`].
+    /// The delegated subtree: absolute, without `..`. Only with [`Manager::Auto`] and
+    /// [`Manager::Delegated`].
     pub(crate) root: Option<PathBuf>,
     /// The slice that holds the scopes: a valid unit name, `….slice`.
     pub(crate) slice: String,
@@ -72,7 +74,7 @@ pub(crate) enum Manager {
     Systemd,
     /// Nobody: the subtree was given to us beforehand.
     Delegated,
-    /// There is none: rlimits and rusage only.
+    /// There is no cgroup: rlimits and rusage only.
     None,
 }
 
@@ -91,12 +93,12 @@ impl Manager {
     }
 }
 
-/// The limits of a run. `None` is no limit; no limit is ever zero, except `core`.
+/// The limits of a run. `None` is no limit, and no limit is ever zero, except `core`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Limits {
     /// `time`: CPU time.
     pub(crate) time: Option<Duration>,
-    /// `extra_time`: CPU time at which the program is killed, when later than `time`.
+    /// `extra_time`: CPU time at which the program is killed, when this is more than `time`.
     pub(crate) extra_time: Option<Duration>,
     /// `wall_time`.
     pub(crate) wall_time: Option<Duration>,
@@ -116,7 +118,7 @@ pub(crate) struct Limits {
     pub(crate) processes: Option<u32>,
 }
 
-/// Which CPUs and memory nodes some boxes are bound to; at least one of the two is there.
+/// The CPUs and memory nodes that some boxes are bound to; at least one of the two is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pin {
     /// The boxes.
@@ -141,7 +143,7 @@ pub(super) const DIRECTORIES: [&str; 9] = [
 ];
 
 impl Settings {
-    /// Where the box is bound to; when several pins name it, the last one counts.
+    /// What the box is bound to. When several pins name it, the last one counts.
     pub(crate) fn pin_of(&self, id: BoxId) -> Option<&Pin> {
         self.pins.iter().rev().find(|pin| pin.boxes.contains(id))
     }
@@ -191,8 +193,8 @@ impl Default for CgroupSettings {
 }
 
 impl Limits {
-    /// How many processes `exec` allows where nothing else is configured: it is for people, and a
-    /// compiler or a shell needs more than the one of `--run`.
+    /// How many processes `exec` allows by default: it is for people, and a compiler or a shell
+    /// needs more than the one of `--run`.
     pub(crate) const EXEC_PROCESSES: u32 = 256;
 }
 

@@ -1,4 +1,4 @@
-//! Names that no table has: how an error shows them, and what was probably meant.
+//! The name that a misspelt one was probably meant to be.
 
 use super::error::{ConfigError, Place};
 use super::value::excerpt;

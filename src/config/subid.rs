@@ -1,6 +1,7 @@
-//! `[boxes] subid_user`: the box uids and gids from that user's ranges in `/etc/subuid` and `/etc/subgid`.
+//! `[boxes] subid_user`: the box uids and gids, from that user's ranges in `/etc/subuid` and
+//! `/etc/subgid`.
 //!
-//! Format of both: `USER:FIRST:COUNT` on each line, USER by name or by number; see subuid(5).
+//! Each line of both files is `USER:FIRST:COUNT`, with USER by name or by number; see subuid(5).
 
 use super::error::{ConfigError, Place};
 use super::value::excerpt;

@@ -1,7 +1,8 @@
 //! The schema: one row for each key that a file may set, with its table, its name and its field.
 //!
-//! A field says type and range, and knows how to read and to print a value ([`field`]). What holds where no
-//! file says otherwise is the `Default` of [`super::settings`]. What has to hold between keys is in `resolve.rs`.
+//! A field has the type and the range of a key, and can read and print its value ([`field`]). The
+//! defaults are the `Default` of [`super::settings`], and what must hold between keys is in
+//! `resolve.rs`.
 //!
 //! [`field`]: super::field
 
@@ -14,7 +15,8 @@ use super::settings::{BoxSettings, CgroupSettings, Limits, Settings};
 use super::spelling::{nearest, shown_key};
 use super::value::COUNT_MAX;
 
-/// The largest id of a user or a group: 2^32-1 means "leave it" to chown(2), and one is kept in between.
+/// The largest id of a user or a group: 2^32-1 means "leave it" to chown(2), and one is kept in
+/// between.
 const ID_MAX: u32 = u32::MAX - 2;
 
 /// `[boxes]`.
@@ -152,7 +154,8 @@ impl Table {
     /// The table with this name, today's or an earlier one's.
     pub(super) fn named(name: &str) -> Option<Self> {
         match name {
-            // Of version 0.1.0. Everything else that is called a limit is one of a run.
+            // This is the name in version 0.1.0. Everything else that is called a limit is one of a
+            // run.
             "limits" => Some(Self::Ceilings),
             _ => Self::SINGLE.into_iter().find(|table| table.name() == name),
         }

@@ -1,6 +1,6 @@
 //! A value as a file gives it, and the readers that turn it into a quantity, a path or a choice.
 //!
-//! A reader's error is the text after `FILE:LINE: KEY: `; whoever calls it knows those.
+//! The error of a reader is the text after `FILE:LINE: KEY: `, which its caller puts before it.
 
 use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
@@ -18,7 +18,8 @@ pub(super) struct Located {
     pub(super) place: Place,
 }
 
-/// A TOML value. Numbers stay text: the parsers of quantities are exact, binary fractions are not.
+/// A TOML value. Numbers stay text: the parsers of quantities are exact, while binary fractions are
+/// not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Value {
     /// A string.
@@ -37,17 +38,17 @@ pub(super) enum Value {
     Table(Vec<(String, Located)>),
 }
 
-/// What stands for "no limit".
+/// The word for "no limit".
 pub(super) const UNLIMITED: &str = "unlimited";
 
-/// The largest count or number of boxes: that of isolate, 2^31-1.
+/// The largest count or number of boxes: 2^31-1 as in isolate.
 pub(super) const COUNT_MAX: u32 = i32::MAX as u32;
 
-/// The longest string that is looked at, in bytes: `PATH_MAX` of Linux.
+/// The length of the longest string that is read, in bytes: `PATH_MAX` of Linux.
 const TEXT_MAX: usize = 4096;
 
 impl Value {
-    /// What an error calls it.
+    /// What an error calls the value.
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Text(text) => format!("'{}'", excerpt(text)),
@@ -92,7 +93,7 @@ impl Value {
     }
 }
 
-/// A text that can be printed and has a sane length.
+/// Refuses a text that cannot be printed or is too long.
 fn plain(text: &str) -> Result<&str, String> {
     if text.len() > TEXT_MAX {
         return Err(format!(
@@ -109,7 +110,7 @@ fn plain(text: &str) -> Result<&str, String> {
     Ok(text)
 }
 
-/// The text, fit to stand in a line of an error message: escaped, not longer than 60 characters.
+/// The text for a line of an error message: escaped and at most 60 characters long.
 pub(super) fn excerpt(text: &str) -> String {
     match text.char_indices().nth(60) {
         Some((at, _)) => format!("{}…", one_line(&text[..at])),

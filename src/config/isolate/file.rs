@@ -1,4 +1,5 @@
-//! Reads configuration files of isolate: which there is, and whether the cgroup that it names can be used.
+//! Reads configuration files of isolate: which of them exists, and whether the cgroup that it names
+//! can be used.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,8 @@ use crate::config::files;
 use crate::config::fragment::Fragment;
 use crate::request::ImportSource;
 
-/// Reads the first of the files that is there. A directory of that name is none: `/etc/isolate` is isolate's
-/// file, or else the directory of our own.
+/// Reads the first of the files that exists. A directory does not count: `/etc/isolate` is either
+/// isolate's file or the directory of our own.
 pub(in crate::config) fn read_installed(
     paths: &[PathBuf],
 ) -> Result<Option<(PathBuf, Fragment)>, ConfigError> {
@@ -26,7 +27,7 @@ pub(in crate::config) fn read_installed(
     Ok(None)
 }
 
-/// Reads the file that somebody named, and how errors call it.
+/// Reads the file that somebody named, and says how errors call it.
 pub(super) fn read(source: &ImportSource) -> Result<(IsolateFile, Place), ConfigError> {
     let (place, text) = match source {
         ImportSource::Stdin => {
@@ -46,8 +47,9 @@ const MACHINE: Cgroups<'_> = Cgroups {
     named_in: &|path| files::read_if_present(path).ok().flatten(),
 };
 
-/// Whether this is a cgroup (v2) that somebody made for runs. The root of a hierarchy is not: isolate 1.x has
-/// `/sys/fs/cgroup` in its configuration wherever it runs, also where that belongs to systemd.
+/// Whether this is a cgroup (v2) that somebody made for runs. The root of a hierarchy is not:
+/// isolate 1.x has `/sys/fs/cgroup` in its configuration on every machine, even where that is
+/// systemd's.
 fn is_cgroup(path: &Path) -> bool {
     let is_cgroup2 = |path: &Path| {
         statfs(path).is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC)

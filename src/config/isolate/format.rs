@@ -1,9 +1,10 @@
-//! The configuration file of isolate, `key = value` on each line, as a fragment like that of a TOML file.
-//! Pure: what a `cg_root` is on this machine is asked of the caller.
+//! The configuration file of isolate, `key = value` on each line, as a fragment like that of a TOML
+//! file. Pure: the caller says what a `cg_root` is on this machine.
 //!
-//! Read as isolate reads it: only a whole line is a comment, the later of two lines for one key counts, and a
-//! number is at most 2^31-1. Milder in what has but one meaning: blanks around a line, no newline at the end,
-//! and keys that are missing, which have their default.
+//! The file is read as isolate reads it: only a whole line can be a comment, the later of two lines
+//! for one key counts, and a number is at most 2^31-1. Accepted beyond isolate, where there is only
+//! one meaning: blanks around a line, no newline at the end, and missing keys, which have their
+//! defaults.
 
 use std::collections::BTreeMap;
 
@@ -77,7 +78,7 @@ pub(super) fn parse(
     Ok(IsolateFile { fragment, left_out })
 }
 
-/// A line's key and value; `None`: an empty line or a comment.
+/// A line's key and value. `None`: the line is empty or a comment.
 fn setting<'t>(line: &'t [u8], place: &Place) -> Result<Option<(&'t str, &'t str)>, ConfigError> {
     let line = line.trim_ascii();
     if line.is_empty() || line.starts_with(b"#") {
@@ -94,7 +95,7 @@ fn setting<'t>(line: &'t [u8], place: &Place) -> Result<Option<(&'t str, &'t str
     Ok(Some((name.trim_ascii_end(), value.trim_ascii_start())))
 }
 
-/// `[[pin]]` of what is said about each box; nothing when nothing is.
+/// `[[pin]]` with what the file says about each box; `None` if it says nothing.
 fn pin_list(pins: BTreeMap<u32, Vec<(String, Located)>>) -> Option<(Key, Located)> {
     let pins = pins.into_iter().filter_map(|(id, mut entries)| {
         let place = entries.first()?.1.place.clone();
@@ -133,7 +134,7 @@ mod tests {
         .map_err(|error| error.to_string())
     }
 
-    /// What a text sets: `KEY VALUE LINE` each; a value that is no single one is empty.
+    /// What a text sets, each as `KEY VALUE LINE`. A value that is not a single one is empty.
     fn set(text: impl AsRef<[u8]>) -> Vec<String> {
         let mut set: Vec<String> = parse_text(text)
             .unwrap()

@@ -28,8 +28,8 @@ pub(crate) fn import(source: &ImportSource) -> Result<Imported, ConfigError> {
 }
 
 impl Imported {
-    /// Checks the values as if they were to hold here. But for one thing: whether the subid user has ids, and
-    /// how many, is seen where the result is read.
+    /// Checks the values as if they were to hold here, with one exception: whether the subid user
+    /// has ids, and how many, is checked where the result is read.
     fn new(mut file: IsolateFile, from: Place) -> Result<Self, ConfigError> {
         let mut inputs = Inputs::default();
         inputs.override_with(file.fragment.clone());
@@ -183,7 +183,8 @@ mems = \"1\" # line 13, box3.mems
         assert_eq!(import(FULL).unwrap(), expected);
     }
 
-    /// The settings of a file of isolate's as it is, and of the TOML that `import` makes of it.
+    /// The settings of a file of isolate's as it is, and those of the TOML that `import` makes of
+    /// it.
     fn both_ways(text: &str) -> [Result<crate::config::settings::Settings, String>; 2] {
         let settings = |inputs: &Inputs| {
             let range = |first| IdRange { first, count: 3000 };
@@ -242,7 +243,8 @@ mems = \"1\" # line 13, box3.mems
             &["", "cg_parent = boxes\n"],
             &["", "# note\n\n \t\r\n"],
         ];
-        // Every choice meets every other one: the steps have no factor in common with the numbers of choices.
+        // Every choice meets every other one: the steps and the numbers of choices have no common
+        // factor.
         for round in 0..1000_usize {
             let steps = [1, 5, 7, 11, 13, 17, 19, 23, 29, 31];
             let lines = CHOICES.iter().zip(steps);

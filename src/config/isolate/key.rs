@@ -10,11 +10,11 @@ use crate::config::table::{Key, Table};
 use crate::config::value::{self, COUNT_MAX, Located, Value, excerpt};
 use crate::syscall_set::SyscallSet;
 
-/// What is asked of the machine for the sake of `cg_root`.
+/// What has to be known of the machine for `cg_root`.
 pub(super) struct Cgroups<'a> {
     /// Whether this is a cgroup that runs may be put into.
     pub(super) is_there: &'a dyn Fn(&Path) -> bool,
-    /// The text of a file, which names one.
+    /// The text of a file that names one.
     pub(super) named_in: &'a dyn Fn(&Path) -> Option<String>,
 }
 
@@ -52,7 +52,7 @@ pub(super) enum IsolateKey {
 pub(super) enum Meaning {
     /// It sets these keys.
     Sets(Vec<(Key, Value)>),
-    /// It binds a box: its number, the key of `[[pin]]`, the list.
+    /// It binds a box: the box's number, the key of `[[pin]]`, the list.
     Pins(u32, &'static str, Value),
     /// It sets nothing, for this reason.
     Nothing(String),
@@ -116,7 +116,7 @@ impl IsolateKey {
         }
     }
 
-    /// The name, but for the number of a box.
+    /// The name, without the number of a box.
     fn name(self) -> &'static str {
         match self {
             Self::BoxRoot => "box_root",
@@ -134,7 +134,8 @@ impl IsolateKey {
         }
     }
 
-    /// What the key means with this value. What is not checked here is checked with the other settings.
+    /// What the key means with this value. What is not checked here is checked with the other
+    /// settings.
     pub(super) fn meaning(
         self,
         text: &str,
@@ -216,11 +217,9 @@ fn names(set: SyscallSet, place: &Place) -> Value {
     Value::List(set.names().map(name).collect())
 }
 
-/// `cg_root` is the place of the runs when it is a cgroup that was made for them. It is no demand for one:
-/// isolate cannot do without the line, whoever makes the cgroup.
-///
-/// With `auto:FILE` the path is in a file, of isolate's service or of whoever starts a container. systemd, where it
-/// runs, goes before it.
+/// `cg_root` is the place of the runs if it is a cgroup that was made for them. It does not demand
+/// one: isolate needs the line whoever makes the cgroup, and a systemd that runs comes first. With
+/// `auto:FILE` the path is in a file, written by isolate's service or by a container's start.
 fn cg_root(written: Value, machine: &Cgroups<'_>) -> Result<Meaning, String> {
     let stays = "so [cgroup] manager stays \"auto\"";
     let shown = written.shown();

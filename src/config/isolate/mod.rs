@@ -1,6 +1,8 @@
-//! The configuration file of isolate: read in the place of a TOML file, or turned into one (`config import`).
+//! The configuration file of isolate: read in the place of a TOML file, or turned into one (`config
+//! import`). What the settings mean for a run is not decided here.
 //!
-//! What its keys mean here is in `key.rs`, its lines are read in `format.rs`; `file.rs` knows where the file is.
+//! `key.rs` knows what its keys mean here, `format.rs` reads its lines, and `file.rs` finds the
+//! file.
 
 mod file;
 mod format;
