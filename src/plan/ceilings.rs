@@ -1,4 +1,5 @@
-//! What users who are not root may ask for: requests above are refused before anything starts, with the figures. Pure.
+//! What users who are not root may ask for: a request above a ceiling is refused before anything
+//! starts, with the figures. Pure.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::Refusal;
 use crate::config::ceilings::{Ceilings, Shares};
 use crate::quantity::{Bytes, DiskQuota};
 
-/// What a request takes as long as it is under way.
+/// What a request takes while it is under way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Amounts {
     /// Runs.
@@ -20,13 +21,13 @@ pub(crate) struct Amounts {
     pub(crate) processes: u32,
 }
 
-/// The fewest files that a ceiling of disk space leaves.
+/// The fewest files that a ceiling of disk space allows.
 const LEAST_FILES: u32 = 1000;
-/// How many KiB of such a ceiling there are for each file otherwise: mke2fs(8) makes an inode for
+/// Above that there is a file for every so many KiB of the ceiling; mke2fs(8) makes an inode for
 /// four times as much.
 const KIB_PER_FILE: u32 = 4;
 
-/// Whether a user with so many boxes may have another one, when all users but root have so many.
+/// Refuses another box to a user who has `theirs`, while all users but root have `all`.
 pub(crate) fn check_boxes(
     uid: u32,
     theirs: u32,
@@ -54,7 +55,7 @@ pub(super) struct Ceiling<T> {
     shown: fn(T) -> String,
 }
 
-/// Those of one run.
+/// The ceilings of one run.
 #[derive(Debug, Default)]
 pub(super) struct RunCeilings {
     pub(super) wall_time: Option<Ceiling<Duration>>,
@@ -63,13 +64,13 @@ pub(super) struct RunCeilings {
 }
 
 impl<T: Copy> Ceiling<T> {
-    /// Why this cannot be had; `None`: no limit.
+    /// The refusal of this; `None` asks for no limit.
     pub(super) fn refusal(&self, asked: Option<T>) -> Refusal {
         let asked = asked.map_or_else(|| "unlimited".to_owned(), self.shown);
         above(self.option, asked, (self.shown)(self.most), &self.key)
     }
 
-    /// Why a run without a control group cannot be had.
+    /// The refusal of a run without a control group.
     pub(super) fn needs_cg(&self) -> Refusal {
         let most = (self.shown)(self.most);
         Refusal(format!(
@@ -79,7 +80,7 @@ impl<T: Copy> Ceiling<T> {
     }
 }
 
-/// The ceilings of one run, of a user and of all.
+/// The ceilings of one run: the lower ones of a user's and of all users'.
 pub(super) fn of_run(ceilings: &Ceilings) -> RunCeilings {
     let memory = lower(ceilings, |shares| shares.memory, "memory");
     let processes = lower(ceilings, |shares| shares.processes, "processes");
@@ -105,8 +106,8 @@ pub(super) fn of_run(ceilings: &Ceilings) -> RunCeilings {
     }
 }
 
-/// The disk quota of a box that may have so much: what was asked for, if that is not above; of a
-/// box that is made, all.
+/// The disk quota of a box with this ceiling: what was asked for, if it is not above, and the whole
+/// ceiling for a box that is made.
 pub(super) fn quota(
     asked: Option<DiskQuota>,
     most: Bytes,
@@ -130,7 +131,7 @@ pub(super) fn quota(
     }
 }
 
-/// The lower of the ceilings of a user and of all, with its key.
+/// The lower one of the ceilings of a user and of all users, with its key.
 fn lower<T: Copy + PartialOrd>(
     ceilings: &Ceilings,
     of: impl Fn(&Shares) -> Option<T>,

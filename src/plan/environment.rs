@@ -1,4 +1,4 @@
-//! The program's environment: empty but for what rules put there. Pure.
+//! The program's environment: empty except for what rules put there. Pure.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,7 +10,7 @@ use crate::request::EnvRule;
 pub(crate) struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {
-    /// Starts from all of the caller's variables.
+    /// Starts with all of the caller's variables.
     pub(crate) fn full(caller: &[(OsString, OsString)]) -> Self {
         Self(caller.to_vec())
     }
@@ -37,7 +37,7 @@ impl Environment {
             match rule {
                 EnvRule::Set(name, value) => self.set(name, value),
                 EnvRule::Remove(name) => self.0.retain(|(known, _)| known != name),
-                // As the caller has it, which may be not at all.
+                // A variable that the caller does not have is taken away.
                 EnvRule::Inherit(name) => match caller.iter().find(|(known, _)| known == name) {
                     Some((_, value)) => self.set(name, value),
                     None => self.0.retain(|(known, _)| known != name),
@@ -46,8 +46,8 @@ impl Environment {
         }
     }
 
-    /// `NAME=value` strings for execve. One with a NUL byte cannot have come from any process, and is
-    /// left out.
+    /// The `NAME=value` strings for execve(2). One with a NUL byte cannot have come from any
+    /// process and is left out.
     pub(crate) fn into_strings(self) -> Vec<CString> {
         self.0
             .into_iter()

@@ -1,5 +1,5 @@
-//! Which limits hold: what was asked for, over what is configured, below the ceilings of those who
-//! have any. Decided once for each call, before there is a box.
+//! Which limits hold: what was asked for, otherwise what is configured, below the ceilings of a
+//! caller who has any. This is decided once for each call, before there is a box.
 
 use super::Refusal;
 use super::ceilings::{self, Amounts, Ceiling};
@@ -11,19 +11,19 @@ use crate::request::{BoxCall, BoxCommand, RunKind};
 /// What a call is granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Granted {
-    /// The limits of the run; those that are configured where there is none.
+    /// The limits of the run; those that are configured if the call has no run.
     pub(super) limits: Limits,
     quota: Option<DiskQuota>,
     amounts: Amounts,
 }
 
 impl Granted {
-    /// The disk quota of the box; `None`: none was asked for, or is needed.
+    /// The disk quota of the box. `None`: none was asked for, and none is needed.
     pub(crate) fn quota(&self) -> Option<DiskQuota> {
         self.quota
     }
 
-    /// What the call takes as long as it is under way, of what has ceilings.
+    /// What the call takes of everything that has a ceiling, while it is under way.
     pub(crate) fn amounts(&self) -> Amounts {
         self.amounts
     }
@@ -94,13 +94,13 @@ pub(crate) fn grant(
     })
 }
 
-/// What was asked for, over what is configured. Zero is no limit, as in isolate.
+/// What was asked for, otherwise what is configured. Zero is no limit, as in isolate.
 fn over<T: Copy + PartialEq + Default>(asked: Option<T>, configured: Option<T>) -> Option<T> {
     asked.map_or(configured, |value| (value != T::default()).then_some(value))
 }
 
-/// The same below a ceiling, if there is one: what would be above is refused if it was asked for,
-/// and else gets the ceiling.
+/// The same below a ceiling, if there is one. A value above it is refused if it was asked for, and
+/// otherwise replaced by the ceiling.
 fn below<T: Copy + PartialOrd + Default>(
     ceiling: Option<&Ceiling<T>>,
     asked: Option<T>,
@@ -175,7 +175,7 @@ mod tests {
             (asked.amounts.memory, asked.amounts.processes),
             (5 << 20, 7)
         );
-        // The configured number of processes of exec is above.
+        // The configured number of processes of exec is above the ceiling.
         let exec = granted("exec a").unwrap();
         assert_eq!(
             (exec.limits.processes, exec.amounts.processes),

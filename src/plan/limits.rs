@@ -1,5 +1,4 @@
-//! Who keeps which limit: the keeper, and behind it others who are slower, should it have been
-//! stopped.
+//! Who keeps which limit: the keeper, and in case it was stopped, others that are slower.
 
 use std::time::Duration;
 
@@ -9,10 +8,10 @@ use crate::config::settings::Limits;
 
 /// How much later than the keeper init kills the program.
 const INIT_PATIENCE: Duration = Duration::from_secs(1);
-/// How much later than the keeper systemd does: the set-up is in its time as well, and the age of a
+/// How much later than the keeper systemd kills it: its clock includes the set-up, and the age of a
 /// scope that was made ahead.
 const SCOPE_PATIENCE: Duration = Duration::from_secs(60);
-/// By how many seconds a process may overrun the CPU limit before the kernel kills it.
+/// By how many seconds a process may exceed the CPU limit before the kernel kills it.
 const CPU_PATIENCE: u64 = 2;
 
 /// Limits that the keeper watches. `None` is no limit.
@@ -27,7 +26,7 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
-    /// Those among all limits.
+    /// The deadlines among all limits.
     pub(super) fn of(limits: &Limits) -> Self {
         Self {
             cpu: limits.time,
@@ -41,12 +40,12 @@ impl Deadlines {
         self.wall
     }
 
-    /// The wall time above which init does: a keeper that was stopped watches no clock.
+    /// The wall time above which init kills it: a keeper that was stopped watches no clock.
     pub(crate) fn init(&self) -> Option<Duration> {
         self.wall.map(|wall| wall.saturating_add(INIT_PATIENCE))
     }
 
-    /// The age of the scope at which systemd does, should both have been stopped.
+    /// The age of the scope at which systemd kills it, in case both were stopped.
     pub(crate) fn scope(&self) -> Option<Duration> {
         self.wall.map(|wall| wall.saturating_add(SCOPE_PATIENCE))
     }
@@ -57,7 +56,8 @@ impl Deadlines {
     }
 }
 
-/// Limits that are not asked for stay as the caller has them; the stack's is lifted, as in isolate.
+/// The rlimits to set. Limits that nobody asked for stay as the caller has them; only the stack's
+/// is lifted, as in isolate.
 pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
     let mut all = vec![
         (
@@ -65,14 +65,14 @@ pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
             limits.stack.map_or(RLIM_INFINITY, |bytes| bytes.0),
         ),
         (Resource::RLIMIT_MEMLOCK, 0),
-        // One byte is less than any dump, like none, and also keeps the kernel from piping the program's memory
-        // to a handler on the host: core(5), "Piping core dumps to a program".
+        // One byte is less than any dump, so there is none. It also keeps the kernel from piping
+        // the program's memory to a handler on the host: core(5), "Piping core dumps to a program".
         (Resource::RLIMIT_CORE, limits.core.0.max(1)),
-        // No program goes before its keeper, or gets back what niceness its caller gave away.
+        // No program runs before its keeper, or takes back the niceness that its caller gave up.
         (Resource::RLIMIT_RTPRIO, 0),
         (Resource::RLIMIT_NICE, 0),
     ];
-    // The keeper is to kill the program long before this; but a keeper may have been stopped.
+    // The keeper kills the program long before this, unless it was stopped.
     let cpu_kill = Deadlines::of(limits).cpu_kill();
     let backstop = cpu_kill.map(|limit| limit.as_secs().saturating_add(CPU_PATIENCE));
     let optional = [

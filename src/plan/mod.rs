@@ -1,6 +1,6 @@
-//! From what was asked, configured and found to what will be done. [`grant`] decides how much a
-//! call may have, [`resolve`] all the rest: the only way to a [`RunPlan`]. Pure; whoever holds a
-//! plan need not check again.
+//! From what was asked, configured and found to what will be done; the doing is left to others.
+//! [`grant`] decides how much a call may have, and [`resolve`] everything else: it is the only way
+//! to a [`RunPlan`]. Pure; the owner of a plan need not check anything again.
 
 pub(crate) mod ceilings;
 mod environment;
@@ -22,7 +22,7 @@ pub(crate) use granted::{Granted, grant};
 pub(crate) use limits::Deadlines;
 pub(crate) use run::{Decided, RunInputs, RunPlan, StderrPlan, resolve};
 
-/// What is not allowed or not possible, and what to do instead.
+/// Why something is not allowed or not possible, and what to do instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal(String);
 
@@ -36,7 +36,7 @@ impl std::error::Error for Refusal {}
 
 impl Explained for Refusal {}
 
-/// One box: which, and where.
+/// One box: its number and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BoxPlan {
     /// Its number.
@@ -67,7 +67,7 @@ impl BoxPlan {
     }
 }
 
-/// Refuses control-group mode where it is not to be had.
+/// Refuses control-group mode where there is none.
 pub(crate) fn require_cg(place: &Place) -> Result<(), Refusal> {
     let refusal = |reason| Refusal(format!("--cg is not possible: {reason}"));
     place.require_memory().map_err(refusal)

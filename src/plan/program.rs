@@ -1,4 +1,4 @@
-//! What is executed, and in which environment.
+//! Which program is executed, and in which environment.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -25,13 +25,15 @@ pub(super) fn environment(
         environment.set(OsStr::new("PATH"), OsStr::new(EXEC_PATH));
         environment.set(OsStr::new("HOME"), OsStr::new("/box"));
     }
-    // The C library's last words go to stderr instead of a terminal that the program does not have.
+    // The C library writes its last words to stderr and not to a terminal, which the program does
+    // not have.
     environment.set(OsStr::new("LIBC_FATAL_STDERR_"), OsStr::new("1"));
     environment.apply(&request.env, caller);
     environment
 }
 
-/// The paths to try: the program itself, or, with a search path and no slash, its place in each part.
+/// The paths to try: the program itself, or, with a search path and no slash in the program, its
+/// place in each part.
 pub(super) fn candidates(program: &OsStr, search: Option<&OsStr>) -> Vec<PathBuf> {
     match search {
         Some(search) if !program.as_bytes().contains(&b'/') => std::env::split_paths(search)

@@ -20,7 +20,7 @@ use crate::request::{ProgramRequest, RunKind, StderrRequest};
 use crate::syscall_set::SyscallSet;
 use crate::systemd::ScopeSpec;
 
-/// One run, decided. All of it can be read and nothing changed; [`resolve`] alone makes one.
+/// One run, decided. It can be read but not changed; only [`resolve`] makes one.
 #[derive(Debug)]
 pub(crate) struct RunPlan(Decided);
 
@@ -37,9 +37,9 @@ impl Deref for RunPlan {
 pub(crate) struct Decided {
     /// Where the run's cgroup comes from.
     pub(crate) place: Place,
-    /// The scope that it needs, if its cgroup is systemd's.
+    /// The scope that it needs, if systemd makes its cgroup.
     pub(crate) scope: Option<ScopeSpec>,
-    /// CPU time is read from the cgroup, not from the main process.
+    /// CPU time is that of the cgroup and not that of the main process.
     pub(crate) cg_timing: bool,
     /// Limits that the keeper watches.
     pub(crate) deadlines: Deadlines,
@@ -59,19 +59,19 @@ pub(crate) struct Decided {
     pub(crate) inherit_fds: bool,
     /// Become the terminal's foreground process group.
     pub(crate) tty_hack: bool,
-    /// What becomes of symlinks, devices, FIFOs and sockets in the box.
+    /// What becomes of symbolic links, devices, FIFOs and sockets in the box.
     pub(crate) special_files: SpecialFiles,
-    /// Redirections, opened inside.
+    /// The file that standard input is redirected from, opened inside.
     pub(crate) stdin: Option<CString>,
-    /// The same.
+    /// The file that standard output is redirected to, opened inside.
     pub(crate) stdout: Option<CString>,
-    /// The same.
+    /// Where standard error goes, opened inside.
     pub(crate) stderr: StderrPlan,
     /// Where the program starts, relative to `/box`.
     pub(crate) chdir: Option<CString>,
-    /// The paths to execute, each tried when the one before does not exist.
+    /// The paths to execute: each is tried if the one before does not exist.
     pub(crate) candidates: Vec<CString>,
-    /// The program's arguments, its name first.
+    /// The program's arguments, with its name first.
     pub(crate) arguments: Vec<CString>,
     /// The program's environment.
     pub(crate) environment: Vec<CString>,
@@ -91,13 +91,13 @@ pub(crate) enum StderrPlan {
 /// What a run depends on.
 #[derive(Debug)]
 pub(crate) struct RunInputs<'a> {
-    /// For whom it is.
+    /// What is run.
     pub(crate) kind: RunKind,
     /// Whether control-group mode was asked for.
     pub(crate) cg: bool,
-    /// What was asked for otherwise.
+    /// The rest of the request.
     pub(crate) request: &'a ProgramRequest,
-    /// What of it is granted.
+    /// The part of it that is granted.
     pub(crate) granted: &'a Granted,
     /// What is configured.
     pub(crate) settings: &'a Settings,
@@ -105,9 +105,9 @@ pub(crate) struct RunInputs<'a> {
     pub(crate) place: Place,
     /// Its box.
     pub(crate) box_id: BoxId,
-    /// Whose it is.
+    /// The user whose run it is.
     pub(crate) uid: u32,
-    /// What `--env` and `--full-env` take from.
+    /// The variables that `--env` and `--full-env` take from.
     pub(crate) environment: &'a [(OsString, OsString)],
 }
 
@@ -126,7 +126,7 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
     } = inputs;
     let limits = &granted.limits;
     let is_exec = kind == RunKind::Exec;
-    // exec is for people, who did not choose a mode: the better one where it is to be had.
+    // exec is for people who did not choose a mode: they get the better one where there is one.
     let cg = asks_for_cg || (is_exec && place.require_memory().is_ok());
     if asks_for_cg || (limits.cg_mem.is_some() && is_exec) {
         require_cg(&place)?;
@@ -219,12 +219,12 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
 }
 
 impl RunPlan {
-    /// All of it, when the run is over.
+    /// All of it, once the run is over.
     pub(crate) fn into_parts(self) -> Decided {
         self.0
     }
 
-    /// How many CPUs the program can keep busy at once, at most; `available` are those that the
+    /// How many CPUs the program can keep busy at once, at most. `available` is the number that the
     /// caller may use.
     pub(crate) fn parallel(&self, available: usize) -> u32 {
         let cpus = self.leaf.cpus.as_ref().map_or(available, CpuList::count);

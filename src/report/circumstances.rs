@@ -1,4 +1,5 @@
-//! How a run was held, and what was in force: what the report says besides the verdict and the figures.
+//! How a run was held, and what was in force: what the report says beside the verdict and the
+//! figures.
 
 use std::path::PathBuf;
 
@@ -35,7 +36,7 @@ pub(crate) struct Circumstances {
     pub(crate) share_net: bool,
     /// When the run was asked for.
     pub(crate) asked: Moment,
-    /// When what was reached.
+    /// When each stage was reached.
     pub(crate) stages: Stages,
 }
 

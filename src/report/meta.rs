@@ -1,5 +1,5 @@
-//! The meta file, byte for byte as isolate writes it: the keys, their order, their formats. Nothing may
-//! be added here: clients fail on keys that they do not know.
+//! The meta file, byte for byte as isolate writes it: the keys, their order, their formats. Nothing
+//! may be added, since clients fail on keys that they do not know.
 
 use super::{Ending, KillReason, Report, Verdict, seconds};
 use crate::sys::process::Exit;
@@ -74,7 +74,8 @@ fn line(text: &mut String, key: &str, value: impl std::fmt::Display) {
     text.push_str(&format!("{key}:{value}\n"));
 }
 
-/// A message on one line and without a colon: many clients split lines there and take the second part.
+/// A message on one line and without a colon: many clients split lines at colons and take the
+/// second part.
 fn one_field(message: &str) -> String {
     message
         .replace(": ", " - ")

@@ -1,5 +1,5 @@
 //! How a run ended and what is said about it: [`Ending`] and [`Usage`] in, status and message out.
-//! Pure; [`meta`], [`json`] and [`summary`] only format.
+//! Pure: [`meta`], [`json`] and [`summary`] only format, and the writing is done elsewhere.
 
 mod circumstances;
 pub(crate) mod json;
@@ -14,7 +14,7 @@ use crate::cgroup::{CpuTime, LeafUsage};
 use crate::plan::Deadlines;
 use crate::sys::process::{Exit, ResourceUsage};
 
-/// Why a run is over: the first cause, whatever followed from it.
+/// Why a run is over: the first cause, whatever followed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// The program ended by itself, or a signal of its own making ended it.
@@ -43,8 +43,8 @@ pub(crate) struct Usage {
     pub(crate) cpu: CpuTime,
     /// Time from the start of the program to its end.
     pub(crate) wall: Duration,
-    /// What init's getrusage(2) says of all processes that were waited for; `None` when init was gone
-    /// before it could tell.
+    /// The usage of all processes that were waited for, by init's getrusage(2); `None` when init
+    /// was gone before it could report.
     pub(crate) processes: Option<ResourceUsage>,
     /// What only the cgroup knows.
     pub(crate) leaf: LeafUsage,
@@ -70,8 +70,8 @@ pub(crate) enum Verdict {
     ExitCode(i32),
     /// `SG`: a signal.
     Signal(i32),
-    /// `SG`: the kernel killed it for memory, and a time limit is exceeded as well, be it by what it
-    /// used before or while it was dying: which of the two came first is not known.
+    /// `SG`: the kernel killed it for memory, and a time limit is exceeded as well, either before
+    /// that or while it was dying. Nobody knows which of the two came first.
     MemoryAndTime(i32),
     /// `SG`: the sandbox was told to stop.
     Interrupted(i32),
@@ -84,7 +84,8 @@ pub(crate) enum Verdict {
 }
 
 impl Report {
-    /// The verdict: a limit that was exceeded counts even when the program ended before the kill.
+    /// The verdict. A limit that was exceeded counts even if the program ended before it was
+    /// killed.
     pub(crate) fn verdict(&self) -> Verdict {
         let exit = match &self.ending {
             Ending::Failed(message) => return Verdict::Internal(message.clone()),
@@ -127,7 +128,7 @@ impl Report {
 }
 
 impl Verdict {
-    /// isolate's two letters; none for success.
+    /// isolate's two letters; `None` for success.
     pub(crate) fn status(&self) -> Option<&'static str> {
         match self {
             Self::Ok => None,
@@ -164,8 +165,8 @@ impl Verdict {
     }
 }
 
-/// Seconds with three digits, as in the meta file and the status line. Rounded up: a time above its
-/// limit never reads as one within it.
+/// Seconds with three digits, as in the meta file and the status line. They are rounded up: a time
+/// above its limit never reads as one within it.
 pub(crate) fn seconds(time: Duration) -> String {
     let millis = time.as_micros().div_ceil(1000);
     format!("{}.{:03}", millis / 1000, millis % 1000)

@@ -1,4 +1,4 @@
-//! The form of the report, as types. It is explained in `docs/report.schema.json`.
+//! The form of the report, as types; `docs/report.schema.json` explains it.
 
 use serde::Serialize;
 
@@ -106,14 +106,14 @@ pub(super) struct LimitFacts {
     pub(super) memory_nodes: Option<String>,
 }
 
-/// What was enforced besides limits. What is not listed there holds for every run.
+/// What was enforced besides limits. Whatever is not listed here holds for every run.
 #[derive(Serialize)]
 pub(super) struct RestrictionFacts {
     pub(super) network: &'static str,
     pub(super) system_calls_denied: Vec<&'static str>,
 }
 
-/// When what was reached, from the moment at which the run was asked for.
+/// When each stage was reached, counted from the moment at which the run was asked for.
 #[derive(Serialize)]
 pub(super) struct StageFacts {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
-//! The report (`--report`): one JSON object with everything that is known of a run. Its form is
-//! `docs/report.schema.json`. Units are in the names; what is not known is left out, never 0.
+//! The report (`--report`): one JSON object with everything that is known of a run, in the form of
+//! `docs/report.schema.json`. Units are in the names; a figure that is not known is left out, never
+//! 0.
 
 mod document;
 
@@ -13,7 +14,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource};
 use super::{Circumstances, Ending, Report, Usage, Verdict};
 use crate::clock::Moment;
 
-/// The number of this form of the report: it grows when a reader has to change.
+/// The number of this form of the report. It grows when readers have to change.
 const FORMAT: u32 = 1;
 
 /// The report of a run.
@@ -69,7 +70,7 @@ fn document(verdict: &Verdict) -> Document {
 }
 
 fn text(document: &Document) -> String {
-    // Strings and numbers alone: this cannot fail.
+    // The document has only strings and numbers, so this cannot fail.
     let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
     text.push('\n');
     text
@@ -217,7 +218,7 @@ mod tests {
         }
     }
 
-    /// Parses the text and holds it against the schema.
+    /// Parses the text and checks it against the schema.
     fn valid(text: &str) -> Value {
         let schema = include_str!("../../../docs/report.schema.json");
         let value: Value = serde_json::from_str(text).unwrap();
