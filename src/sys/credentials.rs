@@ -6,22 +6,22 @@ use libc::{gid_t, uid_t};
 
 use super::check;
 
-/// Whether this process has rights that its file gave it: set-user-ID, set-group-ID, capabilities (getauxval(3),
-/// AT_SECURE).
+/// Whether this process has rights from its file: set-user-ID, set-group-ID, capabilities
+/// (getauxval(3), AT_SECURE).
 pub(crate) fn has_rights_of_its_file() -> bool {
-    // SAFETY: reads a number from the auxiliary vector of the process.
+    // SAFETY: this reads a number from the auxiliary vector of the process.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// The last capability that any kernel of today knows is CAP_CHECKPOINT_RESTORE (40); asking about
-/// one that it does not know fails with EINVAL, which ends the loop in [`drop_bounding_set`].
+/// A number above all capabilities: CAP_CHECKPOINT_RESTORE (40) is today's last one. The question
+/// about one that the kernel does not know fails with EINVAL, which ends [`drop_bounding_set`].
 const HIGHEST_CAPABILITY: i32 = 63;
 
 /// Runs `action` with the file-system identity of another user: fsuid, fsgid, no supplementary
-/// groups, and no effective capability but those to come back. A root without CAP_DAC_OVERRIDE could still
-/// walk through other users' `/proc/PID/cwd` by CAP_SYS_PTRACE.
+/// groups, and no effective capabilities but those to come back. CAP_SYS_PTRACE alone would let a
+/// root without CAP_DAC_OVERRIDE walk through other users' `/proc/PID/cwd`.
 ///
-/// Only for a process with one thread. If root's identity cannot be taken back, the process aborts.
+/// The process must have one thread. It aborts if root's identity cannot be taken back.
 pub(crate) fn act_as<T>(uid: uid_t, gid: gid_t, action: impl FnOnce() -> T) -> io::Result<T> {
     const CAP_SETGID: u32 = 6;
     const CAP_SETUID: u32 = 7;
@@ -40,19 +40,19 @@ pub(crate) fn act_as<T>(uid: uid_t, gid: gid_t, action: impl FnOnce() -> T) -> i
     set_fsgid(0);
     let restored = set_capabilities(&before);
     if fsuid() != 0 || restored.is_err() || nix::unistd::setgroups(&groups).is_err() {
-        // Going on with half an identity would open root's files for the caller or the reverse.
+        // A process with half an identity would open root's files for the caller, or the reverse.
         std::process::abort();
     }
     result.ok_or_else(|| io::Error::from_raw_os_error(libc::EPERM))
 }
 
 fn set_fsuid(uid: uid_t) -> uid_t {
-    // SAFETY: takes and returns integers; it has no error, hence the check by fsuid().
+    // SAFETY: this takes and returns integers. It reports no error, therefore fsuid() is checked.
     (unsafe { libc::setfsuid(uid) }) as uid_t
 }
 
 fn set_fsgid(gid: gid_t) -> gid_t {
-    // SAFETY: takes and returns integers; it has no error, hence the check by fsgid().
+    // SAFETY: this takes and returns integers. It reports no error, therefore fsgid() is checked.
     (unsafe { libc::setfsgid(gid) }) as gid_t
 }
 
@@ -65,7 +65,7 @@ fn fsgid() -> gid_t {
     set_fsgid(gid_t::MAX)
 }
 
-/// Empties the capability bounding set. Needs CAP_SETPCAP, so it comes before the uid changes.
+/// Empties the capability bounding set. This needs CAP_SETPCAP, so it comes before the uid changes.
 pub(crate) fn drop_bounding_set() -> io::Result<()> {
     for capability in 0..=HIGHEST_CAPABILITY {
         // SAFETY: all arguments are integers.
@@ -95,7 +95,7 @@ pub(crate) fn keep_only_kill() -> io::Result<()> {
     })
 }
 
-/// The three sets of a thread; each has the capabilities up to 31 and those from 32 in a word.
+/// The three sets of a thread, each as two words: the capabilities up to 31, and those from 32 on.
 #[derive(Clone, Copy, Default)]
 struct Capabilities {
     effective: [u32; 2],
@@ -151,8 +151,8 @@ fn set_capabilities(sets: &Capabilities) -> io::Result<()> {
 }
 
 /// Makes an empty session keyring for the calling process and its descendants (keyctl(2),
-/// KEYCTL_JOIN_SESSION_KEYRING): the caller's would be shared by all boxes, and survives every run. Where
-/// the kernel has no keyrings, or the container forbids them to all its processes, there is nothing to do.
+/// KEYCTL_JOIN_SESSION_KEYRING): all boxes would share the caller's, which outlives every run. Does
+/// nothing where the kernel has no keyrings, or a container forbids them to all its processes.
 pub(crate) fn leave_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
     // SAFETY: a null name asks for an anonymous keyring; nothing is read or written.
@@ -169,14 +169,15 @@ pub(crate) fn leave_session_keyring() -> io::Result<()> {
     }
 }
 
-/// Installs a system call filter for the calling thread and all its descendants (seccomp(2)). Needs
-/// no_new_privs or CAP_SYS_ADMIN.
+/// Installs a system call filter for the calling thread and all its descendants (seccomp(2)). This
+/// needs no_new_privs or CAP_SYS_ADMIN.
 pub(crate) fn install_filter(program: &[libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?,
         filter: program.as_ptr().cast_mut(),
     };
-    // SAFETY: the kernel only reads the program, which has `len` instructions and outlives the call.
+    // SAFETY: the kernel only reads the program, which has `len` instructions and outlives the
+    // call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_seccomp,

@@ -5,14 +5,14 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::check;
 
-/// Takes a descriptor that was handed down by whoever started this process: a copy of it, closed on exec. EBADF when
-/// there is none.
+/// Takes a copy, closed on exec, of a descriptor that the parent of this process handed down. EBADF
+/// when there is none.
 pub(crate) fn handed_down(number: RawFd) -> io::Result<OwnedFd> {
     copy(number, 3)
 }
 
-/// The same without a copy: closed on exec from here on, and when this is dropped. The caller vouches that nobody in this
-/// process owns the number.
+/// Takes such a descriptor without a copy: it is closed on exec from here on, and when this is
+/// dropped. The caller vouches that nobody in this process owns the number.
 pub(crate) fn take_over(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: F_SETFD takes integers and touches no memory; a number that is not open is an error.
     check(unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) }.into())?;
@@ -26,15 +26,16 @@ pub(crate) fn copy_from(lowest: RawFd, descriptor: BorrowedFd<'_>) -> io::Result
 }
 
 fn copy(number: RawFd, lowest: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: F_DUPFD_CLOEXEC takes integers and touches no memory; a number that is not open is an error.
+    // SAFETY: F_DUPFD_CLOEXEC takes integers and touches no memory; a number that is not open is an
+    // error.
     let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, lowest) }.into())?;
     let copy = RawFd::try_from(copy).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
     // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Makes this number a copy that stays open across exec (dup2(2)). Whatever had the number is closed: the caller
-/// vouches that nobody owns it.
+/// Makes this number a copy that stays open across exec (dup2(2)), and closes what had the number.
+/// The caller vouches that nobody owns it.
 pub(crate) fn put_at(number: RawFd, descriptor: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: both are integers; the caller vouches for the number.
     check(unsafe { libc::dup2(descriptor.as_raw_fd(), number) }.into()).map(drop)

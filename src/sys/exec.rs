@@ -1,4 +1,4 @@
-//! execve(2) from memory that was laid out beforehand.
+//! execve(2) with memory that was laid out beforehand.
 
 use std::ffi::CString;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::io;
 
 use libc::c_char;
 
-/// Everything that execve(2) needs, as the arrays that it takes. Made before the clone, so that the
-/// process that is about to become the program allocates nothing: its address space may be limited.
+/// Everything that execve(2) needs, as the arrays that it takes. It is made before the clone: the
+/// process that becomes the program may have little address space, and must allocate nothing.
 pub(crate) struct Image<'a> {
     candidates: &'a [CString],
     arguments: Strings<'a>,
@@ -44,7 +44,7 @@ impl fmt::Debug for Image<'_> {
 }
 
 impl<'a> Image<'a> {
-    /// `candidates` are tried in order while the one before does not exist; there must be one at least.
+    /// Takes at least one of `candidates`; each is tried if the one before does not exist.
     pub(crate) fn new(
         candidates: &'a [CString],
         arguments: &'a [CString],
@@ -57,7 +57,7 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// Becomes the program; returns only when that failed, with the reason.
+    /// Becomes the program. Returns only when that failed, with the reason.
     pub(crate) fn execute(&self) -> io::Error {
         let mut reason = libc::ENOENT;
         let searches = self.candidates.len() > 1;
@@ -73,7 +73,8 @@ impl<'a> Image<'a> {
             let errno = io::Error::last_os_error()
                 .raw_os_error()
                 .unwrap_or(libc::EINVAL);
-            // On a search, a part of the path that is not there says less than what another part says.
+            // On a search, a part of the path that does not exist says less than another part's
+            // error.
             if !(searches && matches!(errno, libc::ENOENT | libc::ENOTDIR)) {
                 reason = errno;
             }

@@ -1,4 +1,5 @@
-//! getdents64(2), flock(2) and statx(2), which nix has not or not in the form that is needed here.
+//! getdents64(2), flock(2), statx(2) and extended attributes, which nix lacks or has in a form that
+//! does not fit.
 
 use std::ffi::CStr;
 use std::io;
@@ -6,13 +7,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::check;
 
-/// Reads the next entries of a directory into `buffer`, to be taken apart by [`dir_entries`].
-/// 0 at the end of the directory.
-///
-/// nix's `Dir` is not used: its iterator keeps the directory borrowed, so nothing could be opened
-/// or removed in it without first holding every name in memory.
+/// Reads the next entries of a directory into `buffer`, for [`dir_entries`]; returns 0 at the end.
+/// nix's iterator keeps the directory borrowed: to open or remove something in it, one would first
+/// have to hold every name in memory.
 pub(crate) fn read_dir_entries(dir: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`, which is borrowed mutably.
+    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`, which is borrowed
+    // mutably.
     let length = unsafe {
         libc::syscall(
             libc::SYS_getdents64,
@@ -29,11 +29,11 @@ pub(crate) fn read_dir_entries(dir: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Re
 pub(crate) struct DirEntry<'a> {
     /// Its name.
     pub(crate) name: &'a CStr,
-    /// `DT_DIR` and so on; `DT_UNKNOWN` from file systems that do not say.
+    /// `DT_DIR` and so on; `DT_UNKNOWN` from file systems that do not tell.
     pub(crate) kind: u8,
 }
 
-/// Takes apart what [`read_dir_entries`] read (`struct linux_dirent64`). `.` and `..` are left out.
+/// The entries in what [`read_dir_entries`] read (`struct linux_dirent64`), without `.` and `..`.
 pub(crate) fn dir_entries(mut buffer: &[u8]) -> impl Iterator<Item = DirEntry<'_>> {
     const LENGTH: usize = 16;
     const KIND: usize = 18;
@@ -53,7 +53,7 @@ pub(crate) fn dir_entries(mut buffer: &[u8]) -> impl Iterator<Item = DirEntry<'_
     })
 }
 
-/// What to do about a lock that another has.
+/// What to do about a lock that somebody else has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IfLocked {
     /// Wait for it.
@@ -62,10 +62,9 @@ pub(crate) enum IfLocked {
     Refuse,
 }
 
-/// Takes the exclusive flock(2) of `file`.
-///
-/// nix's `Flock` is not used: it unlocks when it is dropped, in whichever process. This lock goes
-/// when the last copy of the descriptor is closed, so a child that inherits it keeps it.
+/// Takes the exclusive flock(2) of `file`. It goes when the last copy of the descriptor is closed,
+/// so a child that inherits one keeps it; nix's `Flock` is unlocked when it is dropped in any
+/// process.
 pub(crate) fn lock_exclusively(file: BorrowedFd<'_>, if_locked: IfLocked) -> io::Result<()> {
     let operation = match if_locked {
         IfLocked::Wait => libc::LOCK_EX,
@@ -81,12 +80,13 @@ pub(crate) fn lock_exclusively(file: BorrowedFd<'_>, if_locked: IfLocked) -> io:
     }
 }
 
-/// Whether a file is a directory, without asking whoever serves its file system: a caller's own (FUSE) need never
-/// answer (statx(2), AT_STATX_DONT_SYNC).
+/// Whether a file is a directory. Its file system is not asked (statx(2), AT_STATX_DONT_SYNC): a
+/// caller's own (FUSE) might never answer.
 pub(crate) fn is_directory(file: BorrowedFd<'_>) -> io::Result<bool> {
     // SAFETY: statx is plain integers, for which all zeroes is a value.
     let mut found: libc::statx = unsafe { std::mem::zeroed() };
-    // SAFETY: the path is an empty C string, and the kernel writes a statx, which outlives the call.
+    // SAFETY: the path is an empty C string, and the kernel writes a statx, which outlives the
+    // call.
     let result = unsafe {
         libc::statx(
             file.as_raw_fd(),
@@ -100,8 +100,8 @@ pub(crate) fn is_directory(file: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(u32::from(found.stx_mode) & libc::S_IFMT == libc::S_IFDIR)
 }
 
-/// Takes the POSIX access control lists of an open file away, also what a directory passes on to new files
-/// (acl(5), removexattr(2)); no error where there are none, or no such thing.
+/// Removes the POSIX access control lists of an open file, including those that a directory passes
+/// on to new files (acl(5), removexattr(2)). No error where there are none, or no support for them.
 pub(crate) fn remove_acls(file: BorrowedFd<'_>) -> io::Result<()> {
     for name in [c"system.posix_acl_access", c"system.posix_acl_default"] {
         // SAFETY: the name is a C string that outlives the call.

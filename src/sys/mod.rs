@@ -1,7 +1,7 @@
 //! System calls that libc or nix do not wrap, or wrap too widely: the only place with `unsafe`.
 //!
-//! Each function makes one call, takes and gives descriptors as owned or borrowed types, and returns
-//! the errno as an [`io::Error`]; what the call was *for* is said by its caller.
+//! Each function makes one call, takes and returns descriptors as owned or borrowed types, and
+//! returns the errno as an [`io::Error`]. Its caller says what the call was *for*.
 #![allow(unsafe_code)]
 
 pub(crate) mod credentials;

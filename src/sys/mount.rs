@@ -26,13 +26,13 @@ fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw as c_int) })
 }
 
-/// Copies the mount at the directory or file behind `at`, with (`recursive`) or without what is
-/// mounted below it, as a detached tree. The mount must be in the caller's mount namespace.
+/// Copies the mount at the directory or file `at` as a detached tree, if `recursive` with what is
+/// mounted below it. The mount must be in the caller's mount namespace.
 pub(crate) fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> io::Result<OwnedFd> {
     open_tree(at.as_raw_fd(), c"", libc::AT_EMPTY_PATH, recursive)
 }
 
-/// The same for an absolute path that nobody untrusted chose.
+/// Copies the mount at an absolute path that nobody untrusted chose, without what is mounted below.
 pub(crate) fn copy_tree_at(path: &CStr) -> io::Result<OwnedFd> {
     open_tree(libc::AT_FDCWD, path, libc::AT_SYMLINK_NOFOLLOW, false)
 }
@@ -46,8 +46,8 @@ fn open_tree(dir: c_int, path: &CStr, flags: c_int, recursive: bool) -> io::Resu
     owned(unsafe { libc::syscall(libc::SYS_open_tree, dir, path.as_ptr(), flags) })
 }
 
-/// Attaches a detached mount on the directory or file `path` below `dir`, or on `dir` itself when `path`
-/// is empty.
+/// Attaches a detached mount on the directory or file `path` below `dir`, or on `dir` itself when
+/// `path` is empty.
 pub(crate) fn attach(mount: BorrowedFd<'_>, dir: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
     // SAFETY: both paths are null-terminated and outlive the call.
     let result = unsafe {
@@ -63,7 +63,7 @@ pub(crate) fn attach(mount: BorrowedFd<'_>, dir: BorrowedFd<'_>, path: &CStr) ->
     check(result).map(drop)
 }
 
-/// Makes a file system of the kernel's with the given options, as a detached mount.
+/// Makes a file system of the kernel with these options, as a detached mount.
 pub(crate) fn new_file_system(
     kind: &CStr,
     options: &[(&CStr, &CStr)],
@@ -91,15 +91,16 @@ pub(crate) fn new_file_system(
     })
 }
 
-/// fsconfig(2). Takes pointers because two of its forms have no strings; private for that reason.
+/// fsconfig(2). It takes pointers because two of its forms have no strings, and is private for that
+/// reason.
 fn configure(
     context: &OwnedFd,
     command: c_uint,
     key: *const libc::c_char,
     value: *const libc::c_char,
 ) -> io::Result<()> {
-    // SAFETY: the two callers above pass null-terminated strings that outlive the call, or null where
-    // the command takes none.
+    // SAFETY: the two callers above pass null-terminated strings that outlive the call, or null
+    // where the command takes none.
     let result = unsafe {
         libc::syscall(
             libc::SYS_fsconfig,
@@ -113,20 +114,20 @@ fn configure(
     check(result).map(drop)
 }
 
-/// What to change of a mount.
+/// What to change about a mount.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Change {
     /// Attributes to set.
     pub(crate) set: Attributes,
     /// Attributes to clear.
     pub(crate) clear: Attributes,
-    /// Whether the mounts below change too: all of them, or none when one cannot.
+    /// Whether the mounts below change too: all of them, or none if one of them cannot.
     pub(crate) recursive: bool,
 }
 
-/// Changes the attributes of the mount that `path` below `dir` is the root of, and cuts it off from
-/// propagation in both directions (`MS_PRIVATE`): nothing that is mounted outside later shows up
-/// inside, or the other way.
+/// Changes the attributes of the mount whose root is `path` below `dir`, and cuts it off from
+/// propagation in both directions (`MS_PRIVATE`): what is mounted outside later does not show up
+/// inside, nor the reverse.
 pub(crate) fn change(dir: BorrowedFd<'_>, path: &CStr, change: Change) -> io::Result<()> {
     let attributes = libc::mount_attr {
         attr_set: change.set,

@@ -25,7 +25,7 @@ impl Until {
             .map_or(Self::Forever, Self::At)
     }
 
-    /// What is left of the wait; `None` for one without end.
+    /// What is left of the wait; `None` if it has no end.
     fn left(self) -> Option<Duration> {
         match self {
             Self::Now => Some(Duration::ZERO),
@@ -35,7 +35,7 @@ impl Until {
     }
 }
 
-/// What is waited for on one descriptor. An error or the end of the other side counts as well.
+/// What is awaited on one descriptor. An error or the end of the other side counts as well.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Awaited<'a> {
     fd: Option<BorrowedFd<'a>>,
@@ -45,7 +45,7 @@ pub(crate) struct Awaited<'a> {
 impl<'a> Awaited<'a> {
     fn to_raw(self) -> pollfd {
         pollfd {
-            // The kernel passes over negative numbers.
+            // The kernel ignores negative numbers.
             fd: self.fd.map_or(-1, |fd| fd.as_raw_fd()),
             events: self.events,
             revents: 0,
@@ -77,8 +77,8 @@ pub(crate) fn closed(fd: BorrowedFd<'_>) -> Awaited<'_> {
     }
 }
 
-/// Waits until one of the sources is ready and says which: the first in their order where several
-/// are. `None` when the time is over. Allocates nothing.
+/// Waits until one of the sources is ready, and returns the first of those that are, in their
+/// order; `None` when the time is over. Allocates nothing.
 pub(crate) fn first<S: Copy, const N: usize>(
     sources: [(S, Awaited<'_>); N],
     until: Until,
@@ -89,8 +89,8 @@ pub(crate) fn first<S: Copy, const N: usize>(
     Ok(ready.map(|at| sources[at].0))
 }
 
-/// Waits until one of any number of descriptors is ready: for each of them whether it is. None of
-/// them is when the time is over.
+/// Waits until one of any number of descriptors is ready, and says of each whether it is. When the
+/// time is over, none of them is.
 pub(crate) fn each<'a>(
     awaited: impl IntoIterator<Item = Awaited<'a>>,
     until: Until,
@@ -100,12 +100,12 @@ pub(crate) fn each<'a>(
     Ok(polled.iter().map(|polled| polled.revents != 0).collect())
 }
 
-/// Looks whether this is so now, without waiting.
+/// Whether this is so now, without waiting.
 pub(crate) fn is_so(awaited: Awaited<'_>) -> io::Result<bool> {
     Ok(first([((), awaited)], Until::Now)?.is_some())
 }
 
-/// Goes on after a signal, with what is then left of the time.
+/// Waits, and after a signal goes on with what is left of the time.
 fn wait(polled: &mut [pollfd], until: Until) -> io::Result<()> {
     loop {
         let left = until.left().map(|left| timespec {

@@ -9,26 +9,26 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::check;
 
-/// How long an urgent thread may run without waiting for anything. What it does takes a tenth of that.
+/// How long an urgent thread may run without waiting for anything. Its work takes a tenth of that.
 const LONGEST: Duration = Duration::from_millis(200);
-/// After which time of that kind the kernel kills it.
+/// The same time after which the kernel kills it.
 const AT_MOST: Duration = Duration::from_secs(1);
 
-/// The calling thread runs before every ordinary one, on whatever CPU it is, until this is dropped.
+/// Lets the calling thread run before every ordinary one, on whatever CPU it is, until it is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Urgent {
-    /// The policy before.
+    /// The policy to go back to.
     policy: c_int,
 }
 
 impl Urgent {
-    /// Goes from an ordinary policy to SCHED_FIFO with the lowest priority; `None` when the caller has given this
-    /// thread a special one already. Children that the thread makes meanwhile have an ordinary policy.
+    /// Goes from an ordinary policy to SCHED_FIFO with the lowest priority; `None` if the thread
+    /// has a special policy already. Children that it makes have an ordinary one. EPERM without
+    /// CAP_SYS_NICE, and where the thread's cgroup has no real-time budget.
     ///
-    /// A thread that then runs for [`LONGEST`] without waiting for anything is sent SIGXCPU, and killed
-    /// after [`AT_MOST`]: nobody else could stop it where it has the only CPU.
-    ///
-    /// EPERM without CAP_SYS_NICE, and where the thread's cgroup has no real-time budget.
+    /// A thread that runs for [`LONGEST`] without waiting gets SIGXCPU, and is killed after
+    /// [`AT_MOST`]: nobody else could stop it on the only CPU.
     pub(crate) fn begin() -> io::Result<Option<Self>> {
         let policy = policy()?;
         if !is_ordinary(policy) {
@@ -42,13 +42,13 @@ impl Urgent {
 
 impl Drop for Urgent {
     fn drop(&mut self) {
-        // Less is always allowed. The nice value was never gone.
+        // Going lower is always allowed, and the nice value has not changed.
         drop(set(self.policy, 0));
     }
 }
 
-/// Gives up a real-time or deadline policy of the calling thread for the ordinary one; any other one stays, and so does
-/// the nice value. Its children do not have such a policy again.
+/// Replaces a real-time or deadline policy of the calling thread by the ordinary one. Any other
+/// policy and the nice value stay. Its children do not have such a policy again.
 pub(crate) fn leave_real_time() -> io::Result<()> {
     if is_ordinary(policy()?) {
         return Ok(());
@@ -58,13 +58,13 @@ pub(crate) fn leave_real_time() -> io::Result<()> {
 
 /// ioprio_set(2): the calling thread.
 const IOPRIO_WHO_PROCESS: c_int = 1;
-/// By how many bits the class is above the rest.
+/// By how many bits the class is shifted above the rest.
 const IOPRIO_CLASS_SHIFT: u32 = 13;
-/// Before everybody else. The default is 0, no class: what the nice value says.
+/// The class before all others. The default is 0, no class, which goes by the nice value.
 const IOPRIO_CLASS_RT: c_long = 1;
 
-/// Gives up the real-time I/O class of the calling thread; any other one stays. Where the kernel has no I/O priorities
-/// there is nothing to do.
+/// Gives up the real-time I/O class of the calling thread; any other one stays. Does nothing where
+/// the kernel has no I/O priorities.
 pub(crate) fn leave_real_time_io() -> io::Result<()> {
     // SAFETY: no memory is passed; 0 is the calling thread.
     let result = check(unsafe { libc::syscall(libc::SYS_ioprio_get, IOPRIO_WHO_PROCESS, 0) });
@@ -79,10 +79,11 @@ pub(crate) fn leave_real_time_io() -> io::Result<()> {
     }
 }
 
-/// By how many nanoseconds timers may be late that nobody asked to be exact: what every process has from the kernel.
+/// By how many nanoseconds timers may be late unless somebody asks for exact ones: the kernel's
+/// default.
 const USUAL_TIMER_SLACK: libc::c_ulong = 50_000;
 
-/// Gives that to the calling thread, and to its children.
+/// Gives the usual timer slack to the calling thread, and to its children.
 pub(crate) fn set_usual_timer_slack() -> io::Result<()> {
     // SAFETY: no memory is passed.
     let result = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, USUAL_TIMER_SLACK) };
@@ -91,20 +92,20 @@ pub(crate) fn set_usual_timer_slack() -> io::Result<()> {
 
 /// How nice the calling process is, -20 to 19 (getpriority(2)).
 pub(crate) fn niceness() -> io::Result<i32> {
-    // SAFETY: no memory is passed; 0 is the calling process. The kernel's own call, unlike libc's, never returns a
-    // negative value for a success: it is 20 less the niceness.
+    // SAFETY: no memory is passed; 0 is the calling process. Unlike libc's function, the kernel's
+    // own call never returns a negative value for a success: it returns 20 minus the niceness.
     let result = check(unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_PROCESS, 0) })?;
     Ok(20 - i32::try_from(result).unwrap_or(20))
 }
 
-/// Makes the calling process so nice. EACCES for less than it is, without CAP_SYS_NICE.
+/// Makes the calling process this nice. EACCES for a lower value than it has, without CAP_SYS_NICE.
 pub(crate) fn set_niceness(niceness: i32) -> io::Result<()> {
     // SAFETY: no memory is passed; 0 is the calling process.
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) };
     check(c_long::from(result)).map(drop)
 }
 
-/// Sets RLIMIT_RTTIME, or leaves one that is lower as it is.
+/// Sets RLIMIT_RTTIME, unless it is lower already.
 fn limit_runtime() -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_RTTIME)?;
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
@@ -112,14 +113,15 @@ fn limit_runtime() -> io::Result<()> {
     Ok(setrlimit(Resource::RLIMIT_RTTIME, soft, hard)?)
 }
 
-/// That of the calling thread, with SCHED_RESET_ON_FORK where it is set.
+/// The policy of the calling thread, with SCHED_RESET_ON_FORK where it is set.
 fn policy() -> io::Result<c_int> {
     // SAFETY: no memory is passed; 0 is the calling thread.
     let policy = check(c_long::from(unsafe { libc::sched_getscheduler(0) }))?;
     Ok(policy as c_int)
 }
 
-/// Whether a thread with this policy runs only when none with a real-time or deadline policy wants to.
+/// Whether a thread with this policy runs only while none with a real-time or deadline policy wants
+/// to.
 fn is_ordinary(policy: c_int) -> bool {
     [libc::SCHED_OTHER, libc::SCHED_BATCH, libc::SCHED_IDLE]
         .contains(&(policy & !libc::SCHED_RESET_ON_FORK))

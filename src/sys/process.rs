@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::check;
 use super::poll::{self, readable};
 
-/// linux/sched.h; libc's constant of this name does not fit its type.
+/// From linux/sched.h; libc's constant of this name has the wrong type.
 pub(super) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// The two sides of a [`clone`].
@@ -28,12 +28,12 @@ pub(crate) enum Cloned {
     },
 }
 
-/// Clones the calling process, with these flags of clone(2), as `CLONE_NEW…`, and, if given, straight into
-/// a cgroup (`CLONE_INTO_CGROUP`, Linux 5.7): nothing is charged elsewhere first, and no grace period
-/// is waited for, as a write to `cgroup.procs` would.
+/// Clones the calling process with these `CLONE_NEW…` flags (clone(2)), straight into a cgroup if
+/// one is given (`CLONE_INTO_CGROUP`, Linux 5.7): nothing is charged elsewhere first, and unlike a
+/// write to `cgroup.procs` it waits for no grace period.
 ///
-/// Like fork(2), the child has a copy of everything. The caller must have one thread only: another
-/// thread's locks would stay taken in the child for ever.
+/// The child has a copy of everything, as with fork(2). The caller must have one thread: the locks
+/// of another one would stay taken in the child for ever.
 pub(crate) fn clone(flags: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Cloned> {
     let mut pidfd: c_int = -1;
     // SAFETY: clone_args is plain integers, for which all zeroes is a value.
@@ -46,7 +46,7 @@ pub(crate) fn clone(flags: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: without CLONE_VM the child runs on its own copy of this stack, as after fork(2); args
-    // and the pidfd it points to live until the call returns.
+    // and the pidfd that it points to live until the call returns.
     let pid = check(unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of_val(&args)) })?;
     if pid == 0 {
         return Ok(Cloned::Child);
@@ -59,7 +59,8 @@ pub(crate) fn clone(flags: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<
     })
 }
 
-/// A descriptor of a process (pidfd_open(2), Linux 5.3). The number may be another process's by now.
+/// A descriptor of a process (pidfd_open(2), Linux 5.3). Another process may have the number by
+/// now.
 pub(crate) fn pidfd_of(pid: pid_t) -> io::Result<OwnedFd> {
     // SAFETY: all arguments are integers.
     let pidfd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
@@ -68,7 +69,8 @@ pub(crate) fn pidfd_of(pid: pid_t) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
 }
 
-/// Sends a signal to exactly the process behind `pidfd`; ESRCH when it is gone (pidfd_send_signal(2)).
+/// Sends a signal to exactly the process behind `pidfd`; ESRCH when it is gone
+/// (pidfd_send_signal(2)).
 pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()> {
     // SAFETY: all arguments are integers; a null siginfo means that of kill(2).
     let result = unsafe {
@@ -83,12 +85,12 @@ pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: c_int) -> io::Result<()
     check(result).map(drop)
 }
 
-/// Waits for the end of a child, and takes leave of it, so that it is no zombie (waitid(2), P_PIDFD).
+/// Waits for the end of a child and reaps it (waitid(2), P_PIDFD).
 pub(crate) fn wait_for(pidfd: BorrowedFd<'_>) -> io::Result<Exit> {
     match waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED)? {
         WaitStatus::Exited(_, code) => Ok(Exit::Code(code)),
         WaitStatus::Signaled(_, signal, _) => Ok(Exit::Signal(signal as i32)),
-        // Not asked for.
+        // The call did not ask for anything else.
         _ => Err(io::Error::from_raw_os_error(libc::EINVAL)),
     }
 }
@@ -98,7 +100,7 @@ pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
     poll::is_so(readable(pidfd))
 }
 
-/// Whether a child has ended; if so, takes leave of it as [`wait_for`] does, unless that was done before.
+/// Whether a child has ended. Reaps it then as [`wait_for`] does, unless that was done before.
 pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> bool {
     let has_ended = has_ended(pidfd).unwrap_or(false);
     if has_ended {
@@ -143,18 +145,18 @@ pub(crate) enum Wait {
     Look,
 }
 
-/// What came of waiting for any child.
+/// The result of waiting for any child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// This one ended, like this.
     Ended(pid_t, Exit),
-    /// There are some, and none of them has ended.
+    /// There are children, and none of them has ended.
     NotYet,
     /// There is none left.
     NoChild,
 }
 
-/// Waits for any child, and takes leave of it (waitpid(2)).
+/// Waits for any child and reaps it (waitpid(2)).
 pub(crate) fn wait_any(wait: Wait) -> io::Result<Waited> {
     let options = match wait {
         Wait::Block => 0,
@@ -184,7 +186,7 @@ pub(crate) fn wait_any(wait: Wait) -> io::Result<Waited> {
     }
 }
 
-/// What getrusage(2) tells, as far as we use it.
+/// The figures of getrusage(2) that are used here.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ResourceUsage {
     /// CPU time in user mode.
@@ -232,8 +234,9 @@ pub(crate) fn resource_usage(of: UsageOf) -> io::Result<ResourceUsage> {
     })
 }
 
-/// Closes every descriptor from 3 up but those in `kept` and `one_more` (close_range(2), Linux 5.9). Only
-/// for a process that then uses none of the others: their owners do not learn of it. Allocates nothing.
+/// Closes every descriptor from 3 up except those in `kept` and `one_more` (close_range(2), Linux
+/// 5.9). Their owners do not learn of it: the process must not use the others afterwards. Allocates
+/// nothing.
 pub(crate) fn close_all_but(kept: &[RawFd], one_more: BorrowedFd<'_>) -> io::Result<()> {
     let mut first = 3_u32;
     loop {
@@ -256,14 +259,15 @@ pub(crate) fn close_all_but(kept: &[RawFd], one_more: BorrowedFd<'_>) -> io::Res
     }
 }
 
-/// Makes a terminal that no session has the controlling terminal of the calling process's session, which it leads
-/// (ioctl_tty(2), TIOCSCTTY); EPERM when another session has it.
+/// Makes a terminal that no session has the controlling terminal of the session that the calling
+/// process leads (ioctl_tty(2), TIOCSCTTY). EPERM when another session has it.
 pub(crate) fn take_terminal(terminal: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: TIOCSCTTY takes an integer and touches no memory; 0 means not to steal it.
     check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) }.into()).map(drop)
 }
 
-/// The descriptors above 2 that a program started by this process would inherit: those without FD_CLOEXEC.
+/// The descriptors above 2 that a program started by this process would inherit: those without
+/// FD_CLOEXEC.
 pub(crate) fn inheritable_descriptors() -> io::Result<Vec<RawFd>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
@@ -274,7 +278,8 @@ pub(crate) fn inheritable_descriptors() -> io::Result<Vec<RawFd>> {
         else {
             continue;
         };
-        // SAFETY: F_GETFD takes an integer and touches no memory; a number that is not open is an error.
+        // SAFETY: F_GETFD takes an integer and touches no memory; a number that is not open is an
+        // error.
         let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
         if number > 2 && flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
             found.push(number);
@@ -295,21 +300,22 @@ pub(crate) fn has_processes(uid: u32) -> io::Result<bool> {
     }
 }
 
-/// Sets the default disposition of SIGCHLD: a caller that ignores it, and passes that on, would have the
-/// kernel take our children away before we can wait for them (waitpid(2), NOTES).
+/// Sets the default disposition of SIGCHLD. If a caller ignores the signal and passes that on, the
+/// kernel takes our children away before we can wait for them (waitpid(2), NOTES).
 pub(crate) fn wait_for_children() {
     // SAFETY: SIG_DFL runs no code of ours, and SIGCHLD may have any disposition.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// Sets the default disposition of every signal of the calling process that can have another one. By the
-/// raw system call: libc refuses its own two signals, which a caller may have left ignored.
+/// Sets the default disposition of every signal of the calling process that can have another one.
+/// This needs the raw system call: libc refuses its own two signals, which a caller may have left
+/// ignored.
 pub(crate) fn reset_signal_dispositions() {
-    // struct sigaction of the kernel: handler SIG_DFL, no flags, no restorer, an empty mask.
+    // The kernel's struct sigaction: handler SIG_DFL, no flags, no restorer, an empty mask.
     let default = [0_u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL runs no code; the array has the kernel's layout and outlives the call. KILL
-        // and STOP are refused, and have the default disposition anyway.
+        // SAFETY: SIG_DFL runs no code; the array has the kernel's layout and outlives the call.
+        // KILL and STOP are refused, and have the default disposition anyway.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -322,7 +328,8 @@ pub(crate) fn reset_signal_dispositions() {
     }
 }
 
-/// Ends the calling process at once, without running what the process it was cloned from registered.
+/// Ends the calling process at once, without running anything that the process it was cloned from
+/// registered for its exit.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit(2) does not return and touches no memory.
     unsafe { libc::_exit(code) }

@@ -1,4 +1,5 @@
-//! quotactl_fd(2): disk quotas of the file system that a descriptor lies on, without knowing its device.
+//! quotactl_fd(2): disk quotas of the file system that a descriptor lies on, without knowing its
+//! device.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -6,11 +7,11 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::check;
 
-/// Quotas of users; `libc` has the commands, not this.
+/// Quotas of users. `libc` has the commands, but not this.
 const USRQUOTA: libc::c_int = 0;
 
 /// Sets the limits of `uid` on the file system of `fd`: blocks of 1 KiB and inodes; 0 is no limit.
-/// Soft and hard limits are the same: there is no time of grace.
+/// Soft and hard limits are the same, so that there is no time of grace.
 pub(crate) fn set_user_quota(
     fd: BorrowedFd<'_>,
     uid: u32,

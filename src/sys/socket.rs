@@ -1,4 +1,5 @@
-//! Messages with descriptors over sockets that keep message boundaries, and who is on the other side.
+//! Messages with descriptors over sockets that keep message boundaries, and who is on the other
+//! side.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -20,8 +21,8 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     )?)
 }
 
-/// Sends one message, with a copy of a descriptor or without. EPIPE when the other side is gone; no
-/// signal then.
+/// Sends one message, with a copy of a descriptor or without. EPIPE, without a signal, when the
+/// other side is gone.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
@@ -60,8 +61,8 @@ pub(crate) fn receive(
             Some(&mut space),
             MsgFlags::MSG_CMSG_CLOEXEC,
         ) {
-            // ECONNRESET: the other side is gone without having read all. It is told once; what it had sent
-            // before, and then its end, come after.
+            // ECONNRESET: the other side is gone without having read everything. The kernel says so
+            // once; what it had sent before, and then its end, come after.
             Err(nix::errno::Errno::EINTR | nix::errno::Errno::ECONNRESET) => {}
             other => break other?,
         }
@@ -78,29 +79,31 @@ pub(crate) fn receive(
     Ok((message.bytes, descriptor))
 }
 
-/// Receives one message of at most `buffer`'s size, without a descriptor; its length is 0 when the other side is gone.
-/// Allocates nothing.
+/// Receives one message of at most `buffer`'s size, without a descriptor. Its length is 0 when the
+/// other side is gone. Allocates nothing.
 pub(crate) fn receive_alone(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match nix::sys::socket::recv(socket.as_raw_fd(), buffer, MsgFlags::empty()) {
-            // As in `receive`.
+            // This is as in `receive`.
             Err(nix::errno::Errno::EINTR | nix::errno::Errno::ECONNRESET) => {}
             other => return Ok(other?),
         }
     }
 }
 
-/// What is there to be read of a stream.
+/// The next bytes of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bytes {
     /// So many bytes were read; 0 when the other side is gone.
     Read(usize),
-    /// So many bytes are in the buffer, and were *not* read: a descriptor lies beside the last of them.
+    /// So many bytes are in the buffer but were *not* taken from the stream: a descriptor lies
+    /// beside the last of them.
     Unread(usize),
 }
 
-/// Reads from a stream without waiting, but never past a descriptor. Reading drops it, the last copy of it closes in
-/// this process, and its sender chooses how long that takes (SO_LINGER, socket(7)).
+/// Reads from a stream without waiting, but never past a descriptor: reading would drop it, its
+/// last copy may close in this process, and its sender chooses how long that takes (SO_LINGER,
+/// socket(7)).
 pub(crate) fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Bytes> {
     let mut parts = [IoSliceMut::new(buffer)];
     let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
@@ -109,7 +112,7 @@ pub(crate) fn receive_bytes(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Re
     if flags.contains(MsgFlags::MSG_CTRUNC) {
         return Ok(Bytes::Unread(length));
     }
-    // What was seen is in front, whatever has come since.
+    // The bytes that were seen are in front, whatever has come since.
     let seen = buffer.get_mut(..length).unwrap_or_default();
     let read = nix::sys::socket::recv(socket.as_raw_fd(), seen, MsgFlags::MSG_DONTWAIT)?;
     Ok(Bytes::Read(read))
@@ -124,7 +127,8 @@ pub(crate) struct Packet {
     pub(crate) descriptors: Vec<OwnedFd>,
 }
 
-/// Sends one message with copies of descriptors; EPIPE when the other side is gone, no signal then.
+/// Sends one message with copies of descriptors. EPIPE, without a signal, when the other side is
+/// gone.
 pub(crate) fn send_packet(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
@@ -146,8 +150,8 @@ pub(crate) fn send_packet(
     }
 }
 
-/// Receives one message and up to `most` descriptors. EMSGSIZE for one that does not fit in the buffer or has more
-/// descriptors; those that came are closed then.
+/// Receives one message and up to `most` descriptors. EMSGSIZE for one that does not fit in the
+/// buffer or has more descriptors; those that came are closed then.
 pub(crate) fn receive_packet(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -160,7 +164,8 @@ pub(crate) fn receive_packet(
     let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = loop {
         match recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags) {
-            // ECONNRESET: the other side is gone without having read all; what it had sent comes after.
+            // ECONNRESET: the other side is gone without having read everything; what it had sent
+            // comes after.
             Err(nix::errno::Errno::EINTR | nix::errno::Errno::ECONNRESET) => {}
             other => break other?,
         }
@@ -168,7 +173,7 @@ pub(crate) fn receive_packet(
     let cut = MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC;
     let (length, is_cut) = (message.bytes, message.flags.intersects(cut));
     let mut descriptors = Vec::new();
-    // What was cut off leaves a list that nix cannot read to its end.
+    // A message that was cut off has a list that nix cannot read to its end.
     for control in message.cmsgs().into_iter().flatten() {
         if let ControlMessageOwned::ScmRights(raw) = control {
             // SAFETY: the kernel has just made these descriptors for us; nobody else has them.
@@ -187,7 +192,7 @@ pub(crate) fn receive_packet(
     })
 }
 
-/// Takes a connection, which is closed on exec (accept4(2)).
+/// Accepts a connection, which is closed on exec (accept4(2)).
 pub(crate) fn accept(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let raw = nix::sys::socket::accept4(socket.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
     // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
@@ -197,7 +202,7 @@ pub(crate) fn accept(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 /// Who connected a Unix socket, as the kernel noted it then (unix(7), SO_PEERCRED).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PeerIds {
-    /// The process, 0 when it is not in our PID namespace.
+    /// The process; 0 when it is not in our PID namespace.
     pub(crate) pid: i32,
     /// Its effective user.
     pub(crate) uid: u32,
@@ -215,10 +220,10 @@ pub(crate) fn peer_ids(socket: BorrowedFd<'_>) -> io::Result<PeerIds> {
     })
 }
 
-/// A descriptor of the process that connected (SO_PEERPIDFD, Linux 6.5): ENOPROTOOPT where the kernel has no such
-/// thing, ESRCH or EINVAL when that process was reaped.
+/// A descriptor of the process that connected (SO_PEERPIDFD, Linux 6.5). ENOPROTOOPT where the
+/// kernel does not have this, ESRCH or EINVAL when that process was reaped.
 pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    /// asm-generic/socket.h, in libc only for some targets.
+    /// From asm-generic/socket.h; libc has it only for some targets.
     const SO_PEERPIDFD: libc::c_int = 77;
     let mut pidfd: libc::c_int = -1;
     let mut length = size_of::<libc::c_int>() as libc::socklen_t;
@@ -237,8 +242,8 @@ pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
 }
 
-/// From now on this process dies, by SIGIO, as soon as something arrives on the socket or its other side goes away
-/// (fcntl(2), O_ASYNC) - while SIGIO is not blocked.
+/// Lets this process die by SIGIO as soon as something arrives on the socket or its other side goes
+/// away (fcntl(2), O_ASYNC), while SIGIO is not blocked.
 pub(crate) fn die_when_heard(socket: BorrowedFd<'_>) -> io::Result<()> {
     let own = nix::unistd::getpid().as_raw();
     // SAFETY: F_SETOWN takes an integer and touches no memory.

@@ -1,8 +1,9 @@
 //! A process that shares its parent's memory until it becomes another program.
 //!
-//! fork(2) copies the page tables, faults at every page that either of the two touches afterwards, and drops the copy
-//! at execve(2): all of that would be in the program's CPU time and in its cgroup's memory, and it takes longer than
-//! everything else between the two. vfork(2) does none of it, but cannot put the child straight into a cgroup.
+//! fork(2) copies the page tables, faults at every page that either process touches afterwards, and
+//! drops the copy at execve(2). All of that would count in the program's CPU time and in its
+//! cgroup's memory, and it takes longer than everything else in between. vfork(2) avoids it, but
+//! cannot put the child straight into a cgroup.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,17 +15,20 @@ use super::process::CLONE_INTO_CGROUP;
 #[cfg(any(test, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 use super::process::{Cloned, clone};
 
-/// What the child does; it must end by execve(2) or `_exit`.
+/// What the child does. It must end by execve(2) or `_exit`.
 type Life<'a> = &'a mut dyn FnMut() -> Infallible;
 
-/// Makes a child, straight in a cgroup if one is given (`CLONE_INTO_CGROUP`, Linux 5.7), and returns when it has become
-/// another program or has ended: its number in the caller's PID namespace.
+/// Makes a child, straight in a cgroup if one is given (`CLONE_INTO_CGROUP`, Linux 5.7). Returns
+/// its number in the caller's PID namespace once it has become another program or has ended. Until
+/// then the caller stands still in the kernel, where only SIGKILL reaches it.
 ///
-/// Until then `life` runs in it, in the caller's memory and on the caller's stack, below what the caller has there, while
-/// the caller stands still in the kernel, where only SIGKILL reaches it. Descriptors, ids, limits, working directory,
-/// signal dispositions and mask are the child's own. What it changes in memory stays changed; what it allocates and does
-/// not free stays allocated. The caller must have one thread only: another one would go on in the same memory, and what
-/// it has locked the child would wait for.
+/// Meanwhile `life` runs in the child, in the caller's memory and on its stack, below what the
+/// caller has there. What it changes in memory stays changed, and what it allocates and does not
+/// free stays allocated. Descriptors, ids, limits, working directory, signal dispositions and mask
+/// are its own.
+///
+/// The caller must have one thread: another one would go on in the same memory, and the child would
+/// wait for its locks.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(crate) fn vfork_into(cgroup: Option<BorrowedFd<'_>>, life: Life<'_>) -> io::Result<pid_t> {
     // SAFETY: clone_args is plain integers, for which all zeroes is a value.
@@ -45,7 +49,8 @@ pub(crate) fn vfork_into(cgroup: Option<BorrowedFd<'_>>, life: Life<'_>) -> io::
     }
 }
 
-/// The same, but the child has a copy of the memory: for machines whose assembly language is not spoken here.
+/// Makes a child with a copy of the memory, on machines for which there is no assembly language
+/// here.
 #[cfg(any(test, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
 fn fork_into(cgroup: Option<BorrowedFd<'_>>, life: Life<'_>) -> io::Result<pid_t> {
     match clone(libc::CLONE_VFORK, cgroup)? {
@@ -57,10 +62,10 @@ fn fork_into(cgroup: Option<BorrowedFd<'_>>, life: Life<'_>) -> io::Result<pid_t
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) use fork_into as vfork_into;
 
-/// In the child.
+/// Runs in the child.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 extern "C" fn live(life: *mut c_void) -> ! {
-    // SAFETY: it is what vfork_into passed on, whose caller stands still.
+    // SAFETY: this is what vfork_into passed on, whose caller stands still.
     live_on(unsafe { &mut *life.cast::<Life<'_>>() })
 }
 
@@ -69,10 +74,12 @@ fn live_on(life: Life<'_>) -> ! {
     match life() {}
 }
 
-/// clone3(2) without a stack for the child: its stack pointer is the caller's. It calls `child(data)` right there, and so
-/// writes to nothing that the caller still has on the stack; were clone3 a function that returns twice, as libc's
-/// `syscall` would be, the child would write over the caller's way back. Returns as the kernel does: -1 to -4095 is an
-/// errno.
+/// clone3(2) without a stack for the child, whose stack pointer is the caller's. It calls
+/// `child(data)` right there, so the child writes to nothing that the caller has on the stack;
+/// after a function that returns twice, like libc's `syscall`, it would overwrite the caller's
+/// return address.
+///
+/// Returns as the kernel does: -1 to -4095 is an errno.
 ///
 /// # Safety
 ///
@@ -84,8 +91,9 @@ unsafe fn raw_clone(
     child: extern "C" fn(*mut c_void) -> !,
 ) -> i64 {
     let result;
-    // SAFETY: the kernel changes rax, rcx and r11 alone. The stack is aligned for a call, and what lies below the stack
-    // pointer is free: without `nostack` the compiler keeps nothing there.
+    // SAFETY: the kernel changes only rax, rcx and r11. The stack is aligned for a call, and
+    // everything below the stack pointer is free: without `nostack` the compiler keeps nothing
+    // there.
     unsafe {
         std::arch::asm!(
             "syscall",
@@ -107,11 +115,11 @@ unsafe fn raw_clone(
     result
 }
 
-/// The same.
+/// As for the other machine.
 ///
 /// # Safety
 ///
-/// The same.
+/// As for the other machine.
 #[cfg(target_arch = "aarch64")]
 unsafe fn raw_clone(
     args: *mut clone_args,
@@ -119,7 +127,7 @@ unsafe fn raw_clone(
     child: extern "C" fn(*mut c_void) -> !,
 ) -> i64 {
     let result;
-    // SAFETY: the kernel changes x0 alone; the rest as above.
+    // SAFETY: the kernel changes only x0; the rest is as for the other machine.
     unsafe {
         std::arch::asm!(
             "svc #0",
@@ -146,7 +154,7 @@ mod tests {
     use super::*;
     use crate::sys::process::exit_now;
 
-    // Other tests go on in other threads; a child that takes no lock of theirs does not mind.
+    // Other tests go on in other threads, which do not harm a child that takes none of their locks.
     #[test]
     fn the_child_lives_in_the_callers_memory_until_it_ends() {
         let mut told = vec![1];
