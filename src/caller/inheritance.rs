@@ -1,5 +1,6 @@
-//! What a process has from its parent and a program may notice: limits, CPUs, niceness. A caller who comes by the broker
-//! is not the parent of their program, so these travel as data and are set in the program's process alone.
+//! What a process has from its parent and a program may notice: limits, CPUs, niceness. A caller
+//! who uses the broker is not the parent of their program, so these travel as data and are set only
+//! in the program's process.
 
 use std::io;
 
@@ -29,7 +30,7 @@ const RESOURCES: [Resource; 15] = [
     Resource::RLIMIT_STACK,
 ];
 
-/// All of it, of one process.
+/// Everything that one process passes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Inheritance {
     /// Soft and hard limit of each of [`RESOURCES`].
@@ -41,7 +42,7 @@ pub(crate) struct Inheritance {
 }
 
 impl Inheritance {
-    /// That of this process.
+    /// What this process passes on.
     pub(crate) fn of_process() -> io::Result<Self> {
         let limits = RESOURCES.map(getrlimit).into_iter();
         let affinity = sched_getaffinity(Pid::from_raw(0))?;
@@ -56,8 +57,8 @@ impl Inheritance {
         })
     }
 
-    /// As much of it as somebody with `own` can pass on: no limit above theirs, and not less nice. `None` when it makes
-    /// no sense.
+    /// The part that somebody with `own` can pass on: no limit above theirs, and no lower niceness.
+    /// `None` when it makes no sense.
     pub(crate) fn within(self, own: &Self) -> Option<Self> {
         let limits = self.limits.iter().zip(&own.limits);
         let bounded = limits.map(|((soft, hard), (_, most))| {
@@ -73,7 +74,7 @@ impl Inheritance {
         })
     }
 
-    /// Gives it to the calling process. CPUs that the control group forbids stay forbidden.
+    /// Gives all of it to the calling process. CPUs that the control group forbids stay forbidden.
     pub(crate) fn apply(&self) -> io::Result<()> {
         for (resource, (soft, hard)) in RESOURCES.into_iter().zip(&self.limits) {
             setrlimit(resource, *soft, *hard)?;
@@ -83,8 +84,8 @@ impl Inheritance {
             affinity.set(usize::from(*cpu))?;
         }
         match sched_setaffinity(Pid::from_raw(0), &affinity) {
-            // None of them is allowed or there: as with a parent whose child is moved to other CPUs, those that are
-            // allowed count.
+            // None of these CPUs is there or allowed. Then the allowed ones count, as for a child
+            // that is moved to other CPUs than its parent.
             Ok(()) | Err(nix::errno::Errno::EINVAL) => {}
             Err(errno) => return Err(errno.into()),
         }

@@ -1,6 +1,6 @@
 //! Who asks, and all that they bring: the user whose permissions count for every path that they
 //! name, the directories that they named, the files for the results, what a program would inherit
-//! from them, and their signals.
+//! from them, and their signals. What they may have is not decided here.
 
 mod inheritance;
 mod opened_dirs;
@@ -45,7 +45,7 @@ impl std::error::Error for CallerError {}
 impl Explained for CallerError {}
 
 impl Caller {
-    /// The user behind the calling process, or the one that root acts for.
+    /// The user of the calling process, or the one that root acts for.
     pub(crate) fn of_process(acts_for: Option<Ids>) -> Result<Self, CallerError> {
         Self::refuse_set_user_id()?;
         let own = Ids {
@@ -64,8 +64,9 @@ impl Caller {
         })
     }
 
-    /// Refuses a process that has rights which its caller has not, from its file. A caller who chooses the configuration,
-    /// the environment and the signals of a process has its rights, too.
+    /// Refuses a process whose file gives it rights that its caller does not have. A caller chooses
+    /// the configuration, the environment and the signals of the process, and so would have these
+    /// rights.
     pub(crate) fn refuse_set_user_id() -> Result<(), CallerError> {
         if !credentials::has_rights_of_its_file() {
             return Ok(());
@@ -84,7 +85,7 @@ impl Caller {
         }
     }
 
-    /// Does something with the caller's rights on files: opens what they named.
+    /// Runs `action`, which opens what the caller named, with the caller's rights on files.
     pub(crate) fn with_rights<T>(self, action: impl FnOnce() -> T) -> io::Result<T> {
         if self.uid == nix::unistd::geteuid().as_raw() {
             Ok(action())

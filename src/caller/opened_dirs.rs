@@ -1,7 +1,7 @@
 //! The directories that the caller named (`--dir`), opened with their rights and nobody else's.
 //!
-//! In the caller's own process that is all there is to it. A caller who comes by the broker opens them on their side,
-//! and the descriptors travel: the privileged side resolves no path of theirs.
+//! Root's own process opens them itself. A caller who uses the broker opens them on their side, and
+//! the descriptors travel: the privileged side resolves no path of theirs.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -14,20 +14,20 @@ use super::Caller;
 use crate::dir_rule::{self, DirRequest, Source};
 use crate::failure::Failure;
 
-/// What came of opening each of them.
+/// The results of opening them.
 #[derive(Debug, Default)]
 pub(crate) struct OpenedDirs(Vec<OpenedDir>);
 
 #[derive(Debug)]
 struct OpenedDir {
-    /// The place inside of the rule that names it.
+    /// The place inside that its rule names.
     inside: PathBuf,
     opened: Result<OwnedFd, Errno>,
 }
 
 impl OpenedDirs {
-    /// Opens everything that the requests name, with the caller's rights. What cannot be opened is no error yet: a rule
-    /// may say `maybe`.
+    /// Opens everything that the requests name, with the caller's rights. A directory that cannot
+    /// be opened is not yet an error: its rule may say `maybe`.
     pub(crate) fn open(requests: &[DirRequest], caller: Caller) -> Result<Self, Failure> {
         let named = named(requests);
         let with_rights = caller.with_rights(|| {
@@ -46,8 +46,8 @@ impl OpenedDirs {
         with_rights.map(Self).map_err(Failure::at(&step))
     }
 
-    /// Puts together what [`Self::into_parts`] took apart on the other side, for the same requests; `None` when the
-    /// numbers do not fit.
+    /// Joins the two lists that [`Self::into_parts`] made on the other side, for the same requests;
+    /// `None` when their numbers do not fit.
     pub(crate) fn from_parts(
         requests: &[DirRequest],
         errors: &[i32],
@@ -69,7 +69,8 @@ impl OpenedDirs {
         (errors.next().is_none() && descriptors.next().is_none()).then_some(Self(opened))
     }
 
-    /// For each directory 0 or the errno of its opening, and the descriptors of those that were opened.
+    /// The two lists that travel: for each directory 0 or the errno of its opening, and the
+    /// descriptors of those that were opened.
     pub(crate) fn into_parts(self) -> (Vec<i32>, Vec<OwnedFd>) {
         let mut descriptors = Vec::new();
         let errors = self.0.into_iter().map(|dir| match dir.opened {
@@ -82,14 +83,14 @@ impl OpenedDirs {
         (errors.collect(), descriptors)
     }
 
-    /// What the caller named for this place inside; `None` when the rule for it is not theirs.
+    /// What the caller named for this place inside; `None` when its rule is not the caller's.
     pub(crate) fn get(&self, inside: &Path) -> Option<Result<BorrowedFd<'_>, Errno>> {
         let dir = self.0.iter().find(|dir| dir.inside == inside)?;
         Some(dir.opened.as_ref().map(AsFd::as_fd).map_err(|errno| *errno))
     }
 }
 
-/// The paths of this machine that the requests name in the end, each with its place inside.
+/// The paths of this machine that the merged requests name, each with its place inside.
 fn named(requests: &[DirRequest]) -> impl Iterator<Item = (PathBuf, PathBuf)> {
     let rules = dir_rule::merge(Vec::new(), requests).into_iter();
     rules.filter_map(|rule| match rule.source {

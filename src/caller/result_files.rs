@@ -1,7 +1,8 @@
-//! The results of a run for programs: the meta file (`--meta`) and the report (`--report`). Both are opened
-//! at the very beginning, as the caller, and written in place at the end. Clients open them beforehand and
-//! read through the same descriptor, or make them in a directory in which nobody but they may write: they
-//! are never replaced.
+//! The results of a run for programs: the meta file (`--meta`) and the report (`--report`).
+//!
+//! Both are opened at the very beginning, as the caller, and written in place at the end. They are
+//! never replaced: clients open them beforehand and read through the same descriptor, or make them
+//! in a directory where only they may write.
 
 use std::fs::File;
 use std::io;
@@ -29,9 +30,9 @@ pub(crate) struct ResultFiles {
 #[derive(Debug)]
 struct Target {
     file: File,
-    /// What the caller called it, and what it is.
+    /// The caller's name for it, and its kind.
     name: String,
-    /// Where it is, for a regular file that is ours to overwrite.
+    /// Its path, if it is a regular file that is ours to overwrite.
     place: Option<PathBuf>,
 }
 
@@ -42,8 +43,8 @@ impl ResultFiles {
         is_file(&common.meta) || is_file(&common.report)
     }
 
-    /// Opens and empties what `--meta` and `--report` name, with the caller's rights. `boxes` is the directory
-    /// of all boxes: programs have written below it.
+    /// Opens and empties what `--meta` and `--report` name, with the caller's rights. `boxes` is
+    /// the directory of all boxes, below which programs may have written.
     pub(crate) fn open(common: &Common, caller: Caller, boxes: &Path) -> Result<Self, Failure> {
         let open = |target: &Option<OutputTarget>, what| match target {
             None => Ok(None),
@@ -76,8 +77,8 @@ impl ResultFiles {
     }
 }
 
-/// Empties a file for results as [`ResultFiles::open`] does, if possible. Anything but a file is left alone: opening a
-/// FIFO would wait for a reader.
+/// Empties a file for results as [`ResultFiles::open`] does, if possible. Leaves anything but a
+/// file alone: opening a FIFO would wait for a reader.
 pub(crate) fn empty(path: &Path, caller: Caller, boxes: &Path) {
     if path.metadata().is_ok_and(|found| !found.is_file()) {
         return;
@@ -115,8 +116,8 @@ impl Target {
         })
     }
 
-    /// Writes the text. In a box the program could reach the file: what it wrote there goes, and a file of
-    /// its own in the place of ours is an error.
+    /// Writes the text. In a box the program could reach the file: what it wrote there is cut off,
+    /// and its own file in the place of ours is an error.
     fn write(self, text: &str) -> Result<(), Failure> {
         let step = format!("cannot write the {}", self.name);
         let failed = Failure::at(&step);
@@ -133,8 +134,8 @@ impl Target {
     }
 }
 
-/// Opens a file for writing, and makes or empties it. Below `boxes` no symbolic link is followed: a program
-/// may have made it, and root would write where it leads.
+/// Opens a file for writing, and makes or empties it. Below `boxes` it follows no symbolic link: a
+/// program may have made one, and root would write where it leads.
 fn create(path: &Path, boxes: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.write(true).create(true).truncate(true);
@@ -145,7 +146,7 @@ fn create(path: &Path, boxes: &Path) -> io::Result<File> {
         true => path.to_owned(),
         false => std::env::current_dir()?.join(path),
     };
-    // As it is written, and as it is after all links on the way to its directory.
+    // The path counts as it is written, and as it is after all links on the way to its directory.
     let real = full
         .parent()
         .zip(full.file_name())

@@ -10,15 +10,15 @@ use nix::sys::socket::{MsgFlags, recvmsg};
 
 use crate::sys::socket::send_packet;
 
-/// They end the run with the verdict "Interrupted".
+/// The signals that end the run with the verdict "Interrupted".
 pub(crate) const INTERRUPT: [Signal; 4] = [
     Signal::SIGHUP,
     Signal::SIGINT,
     Signal::SIGQUIT,
     Signal::SIGTERM,
 ];
-/// They end the run as an internal error. When they come from a fault of the keeper's own and not from
-/// kill(2), the kernel ends the keeper in spite of the block, and init with it.
+/// The signals that end the run as an internal error. If the keeper's own fault causes one, rather
+/// than kill(2), the kernel ends the keeper although it is blocked, and init with it.
 pub(crate) const FATAL: [Signal; 5] = [
     Signal::SIGILL,
     Signal::SIGABRT,
@@ -27,12 +27,12 @@ pub(crate) const FATAL: [Signal; 5] = [
     Signal::SIGBUS,
 ];
 
-/// How many signals a caller may send. All but the first of them change nothing any more.
+/// How many signals a caller may send. Only the first of them has an effect.
 const MOST_SIGNALS: u32 = 64;
 
-/// A connection over which a caller sends the numbers of their signals, 4 bytes each. When it ends, the
-/// caller is gone, as when a terminal is closed. A caller that sends anything else, or too much, is
-/// not listened to any more, and counts as gone.
+/// A connection over which a caller sends the numbers of their signals, 4 bytes each. Its end means
+/// that the caller is gone, as when a terminal is closed; a caller that sends anything else, or too
+/// much, is no longer heard and counts as gone.
 #[derive(Debug)]
 pub(crate) struct Line {
     connection: OwnedFd,
@@ -62,12 +62,12 @@ impl Line {
         (!self.has_ended.get()).then(|| self.connection.as_fd())
     }
 
-    /// Takes what was sent; once the number of a hang-up when the caller is gone.
+    /// Takes what was sent. When the caller is gone, this is once the number of a hang-up.
     pub(crate) fn take(&self) -> io::Result<Option<i32>> {
         if self.has_ended.get() {
             return Ok(None);
         }
-        // One more than a number has, so that what is longer is noticed.
+        // One byte more than a number has shows that something longer was sent.
         let mut bytes = [0; 5];
         let socket = self.connection.as_raw_fd();
         let mut receive = |flags| {
@@ -76,8 +76,8 @@ impl Line {
             Ok((message.bytes, message.flags))
         };
         let taken = match receive(MsgFlags::MSG_PEEK) {
-            // Descriptors beside a signal. They stay where they are: to receive and close them may
-            // take as long as the caller likes (socket(7), SO_LINGER), and nobody would watch the
+            // Descriptors came beside a signal, and stay where they are. To receive and close them
+            // may take as long as the caller likes (socket(7), SO_LINGER), while nobody watches the
             // run.
             Ok((_, flags)) if flags.contains(MsgFlags::MSG_CTRUNC) => Ok((0, flags)),
             Ok(_) => receive(MsgFlags::empty()),
@@ -100,7 +100,7 @@ impl Line {
     }
 }
 
-/// Whether a caller's signal of this number is one that the other side of a line sends.
+/// Whether the other side of a line passes on a signal of this number.
 fn is_passed_on(number: i32) -> bool {
     let passed_on = INTERRUPT.iter().chain(&FATAL);
     passed_on.into_iter().any(|signal| *signal as i32 == number)

@@ -45,8 +45,8 @@ pub(super) struct ExecLine {
     pub(super) options: Options,
 }
 
-/// `--cg-mem` without `--cg` is no mistake here: the box is made for this run, so the plan may
-/// choose the mode that the limit needs.
+/// Reads the line. `--cg-mem` without `--cg` is no mistake here: the box is made for this run, so
+/// the plan may choose the mode that the limit needs.
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
     let (line, program) = read::<ExecLine>(argv, Operands::Last)?;
     if program.is_empty() {

@@ -1,7 +1,7 @@
 //! GNU `getopt_long` in front of clap: every spelling that isolate takes becomes `--option=value`.
 //!
 //! Pure, and on bytes: file names, environment and program arguments need not be UTF-8.
-//! `POSIXLY_CORRECT` is not looked at: what a judge's command line means must not depend on its
+//! `POSIXLY_CORRECT` is ignored: what a judge's command line means must not depend on its
 //! environment.
 
 use std::ffi::{OsStr, OsString};
@@ -9,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::spelling::{Mismatch, Spelling, Table, Takes};
 
-/// Where words that are no options may stand.
+/// Where words that are not options may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Operands {
     /// Anywhere between the options, as in isolate.
@@ -40,8 +40,8 @@ impl Words {
     }
 }
 
-/// Takes a command line apart as `getopt_long` does; up to a mistake, the words are there. `argv` is without the
-/// program's own name.
+/// Takes a command line apart as `getopt_long` does. After a mistake, the words before it are
+/// there. `argv` is without the program's own name.
 pub(super) fn normalize(
     table: &Table<'_>,
     argv: impl IntoIterator<Item = OsString>,
@@ -67,7 +67,7 @@ pub(super) fn normalize(
     Ok(())
 }
 
-/// `name` or `name=value`; the two dashes are gone.
+/// Reads `name` or `name=value`; the two dashes are gone.
 fn read_long(
     table: &Table<'_>,
     text: &[u8],
@@ -107,7 +107,7 @@ fn read_long(
     }
 }
 
-/// Letters after one dash: flags, up to the first letter that takes a value.
+/// Reads letters after one dash: flags, up to the first letter that takes a value.
 fn read_cluster(
     table: &Table<'_>,
     cluster: &[u8],
@@ -139,7 +139,7 @@ fn read_cluster(
     Ok(())
 }
 
-/// The whole character that `bytes` begin with, where getopt would print its first byte.
+/// The whole character that `bytes` begin with; getopt would print its first byte.
 fn first_char(bytes: &[u8]) -> char {
     let start = &bytes[..bytes.len().min(4)];
     String::from_utf8_lossy(start)

@@ -11,7 +11,7 @@ use super::read;
 use super::verb::{Mistake, Verb};
 use crate::request::{BoxCommand, Init, Tell, Topic};
 
-/// Without a verb. Help is as with isolate, an exit code of 2 included.
+/// The spelling without a verb. Help is as in isolate, including its exit code of 2.
 pub(super) const VERB: Verb = Verb {
     name: "",
     is_for_people: false,
@@ -79,7 +79,7 @@ pub(super) struct CommandFlags {
     pub(super) version: bool,
 }
 
-/// Which of them was given.
+/// The command that was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Command {
     Init,
@@ -146,7 +146,7 @@ fn commands(flags: &CommandFlags) -> Vec<(Command, &'static str)> {
     .collect()
 }
 
-/// What to say when there is no command: most likely a verb was meant, or `--run` forgotten.
+/// The error when there is no command: most likely a verb was meant, or `--run` forgotten.
 fn no_command(first: Option<OsString>, program: &[OsString]) -> String {
     let verbs = super::verb_names();
     match program.first() {
@@ -164,7 +164,7 @@ fn no_command(first: Option<OsString>, program: &[OsString]) -> String {
     }
 }
 
-/// `--run` needs a program, no other command takes one.
+/// Checks that `--run` has a program and no other command has one.
 fn check_program(command: Command, name: &str, program: &[OsString]) -> Result<(), String> {
     match (command, program.first()) {
         (Command::Run, None) => Err("--run: no program given".to_owned()),

@@ -1,4 +1,4 @@
-//! What can be known of a command line with a mistake in it.
+//! What is known of a command line with a mistake in it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use super::getopt::{self, Words};
 use super::spelling::Table;
 
-/// What the meta file is, if it was named before the mistake in a command line: nobody shall take the results of an
-/// earlier run for those of this call. Not where root may be acting for somebody, whose rights would be needed to
-/// empty it, nor with a configuration that may say where boxes are: neither before the mistake nor after it, and
-/// not in part, either.
+/// The meta file that was named before a command line's mistake: an earlier run's results there
+/// would be taken for this call's. `None` if the line may have `--as-uid` or `--as-gid` (emptying
+/// it would need that user's rights) or `--config` (it may say where boxes are), even in part.
 pub(crate) fn meta_before_mistake(argv: impl IntoIterator<Item = OsString>) -> Option<PathBuf> {
     let argv: Vec<_> = argv.into_iter().skip(1).collect();
     let is_unclear = |word: &OsString| {
@@ -24,7 +23,7 @@ pub(crate) fn meta_before_mistake(argv: impl IntoIterator<Item = OsString>) -> O
     let (command, operands) = super::take_verb(&mut argv).results?;
     let command = command();
     let mut words = Words::default();
-    // Where the mistake is matters no more.
+    // It no longer matters where the mistake is.
     drop(getopt::normalize(
         &Table::of(&command),
         argv,

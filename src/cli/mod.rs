@@ -1,9 +1,9 @@
-//! The command line: argv to [`Call`]. Pure: nothing is opened, read or printed here.
+//! The command line: argv to [`Call`]. Pure: nothing is opened, read, printed or decided here.
 //!
 //! isolate's spelling has its command among the options (`--init`, `--run -- PROGRAM`). New
-//! commands are verbs, the first word of the line, each in a file of its own that is listed in
-//! [`VERBS`]. `getopt` brings every line to one form, `options` and those files let clap read that
-//! form, and they join it to a call.
+//! commands are verbs, the first word of the line; each has a file of its own and a row in
+//! [`VERBS`]. `getopt` brings every line to one form, which `options` and those files read with
+//! clap and join to a call.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -37,9 +37,9 @@ const VERBS: [Verb; 3] = [exec::VERB, config::VERB, broker::VERB];
 /// What a command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// Tell something, without a box.
+    /// Say something that needs no box.
     Tell(Tell),
-    /// Do something with a box: that depends on who asks, and on what is configured.
+    /// Do something with a box, which depends on who asks and on what is configured.
     Box(Box<BoxCall>),
     /// `config import`: a configuration file of isolate as TOML.
     Import(ImportSource),
@@ -52,12 +52,13 @@ pub(crate) enum Call {
 pub(crate) enum CliError {
     /// Help was asked for.
     Help {
-        /// The whole text, to be printed on standard output.
+        /// The whole text for standard output.
         text: String,
-        /// 2 for isolate's spelling, as with isolate; 0 for a verb.
+        /// 2 for isolate's spelling, as in isolate; 0 for a verb.
         exit_code: u8,
     },
-    /// The command line is wrong: what is wrong and where help is, on two lines. Exit code 2.
+    /// The command line is wrong. The text says what is wrong and where help is, on two lines; the
+    /// exit code is 2.
     Usage(String),
 }
 
@@ -74,7 +75,7 @@ impl std::error::Error for CliError {}
 
 impl Explained for CliError {}
 
-/// Reads a command line, the program's own name included.
+/// Reads a command line, which begins with the program's own name.
 pub(crate) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Call, CliError> {
     let mut argv = argv.into_iter();
     let name = argv.next().unwrap_or_default();
@@ -83,7 +84,7 @@ pub(crate) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Call, Cl
     (verb.read)(&mut argv).map_err(|mistake| verb.explain(mistake, &name))
 }
 
-/// Takes the verb off the rest of a line, if that begins with one.
+/// Takes the verb off the rest of a line, if the line begins with one.
 fn take_verb(argv: &mut Peekable<impl Iterator<Item = OsString>>) -> Verb {
     let verb = VERBS
         .into_iter()
@@ -109,7 +110,7 @@ impl Call {
         Self::Box(Box::new(BoxCall { common, command }))
     }
 
-    /// For tests: the call about a box, which it must be.
+    /// The call about a box that this must be, for tests.
     #[cfg(test)]
     pub(crate) fn into_box_call(self) -> BoxCall {
         match self {
@@ -119,8 +120,8 @@ impl Call {
     }
 }
 
-/// Reads a command line into options and operands. The clap command is made once and serves both
-/// as getopt's table and as the parser: making it is most of the cost of all this.
+/// Reads a command line into options and operands. The clap command is made once, as getopt's table
+/// and as the parser: making it is most of the cost of all this.
 fn read<Line: clap::Parser>(
     argv: impl Iterator<Item = OsString>,
     operands: Operands,
@@ -145,7 +146,7 @@ fn in_own_words(error: clap::Error) -> Mistake {
             let option = arg.split([' ', '[', '=']).next().unwrap_or_default();
             Mistake::Usage(format!("{option}: {reason}"))
         }
-        // Nothing else is left to clap; were it otherwise, its own first line must do.
+        // Nothing else is left to clap. If it were, its own first line must do.
         _ => Mistake::Usage(error.to_string().lines().take(1).collect()),
     }
 }

@@ -1,8 +1,8 @@
 //! The options that commands about a box share, described for clap: names, types, help. The doc
 //! comments are the text of `--help`.
 //!
-//! The name and the letter of an option stand here and nowhere else; `getopt` reads them from the
-//! command that clap derives.
+//! The name and the letter of an option stand only here; `getopt` reads them from the command that
+//! clap derives.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Joins what was read: what every command is told, and how a program is run.
+    /// Joins what was read: the options of every command, and how a program is run.
     pub(super) fn join(self, argv: Vec<OsString>) -> Result<(Common, ProgramRequest), Mistake> {
         let Self {
             box_options,
@@ -85,7 +85,7 @@ impl Options {
                 open_files: limits.open_files,
                 processes: limits.processes,
             },
-            // Without blocks it is none, as in isolate.
+            // A quota without blocks is none, as in isolate.
             quota: box_options.quota.filter(|quota| quota.blocks > 0),
             dirs: files.dirs,
             no_default_dirs: files.no_default_dirs,
@@ -185,7 +185,8 @@ pub(super) struct CgroupOptions {
     /// CPU time is that of all processes, as it always is (isolate 1.x)
     #[arg(long = "cg-timing", overrides_with = "no_cg_timing")]
     _cg_timing: bool,
-    /// CPU time is that of the main process and of those that were waited for, as without control groups (isolate 1.x)
+    /// CPU time is that of the main process and of those that were waited for, as without control
+    /// groups (isolate 1.x)
     #[arg(long, overrides_with = "_cg_timing")]
     pub(super) no_cg_timing: bool,
 }
@@ -213,9 +214,9 @@ pub(super) struct FileOptions {
     /// Start in DIR, seen from /box [default: /box]
     #[arg(short, long, value_name = "DIR", value_parser = value::word(value::path))]
     pub(super) chdir: Option<PathBuf>,
-    /// Show a directory inside: DIR, or IN=OUT to show OUT as IN; IN= takes a rule away.
-    /// Options follow, each after a colon: rw, dev, noexec, maybe (if it exists), norec (without what
-    /// is mounted below), fs (OUT is proc, sysfs, tmpfs, devpts or dev), tmp (an empty one)
+    /// Show a directory inside: DIR, or IN=OUT to show OUT as IN; IN= takes a rule away. Options
+    /// follow, each after a colon: rw, dev, noexec, maybe (if it exists), norec (without what is
+    /// mounted below), fs (OUT is proc, sysfs, tmpfs, devpts or dev), tmp (an empty one)
     #[arg(short, long = "dir", value_name = "RULE", value_parser = value::word(value::dir_rule))]
     pub(super) dirs: Vec<DirRequest>,
     /// Begin without the default rules

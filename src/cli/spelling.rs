@@ -6,14 +6,14 @@
 enum Origin {
     /// isolate 2.x: any prefix that no other option of isolate 2.x has.
     Isolate,
-    /// isolate 1.x, gone in 2.x: a prefix that means nothing in 2.x.
+    /// isolate 1.x, gone in 2.x: any prefix that means nothing in 2.x.
     Isolate1,
-    /// New here: spelled in full, so that no prefix that worked with isolate becomes ambiguous.
+    /// New here: spelled in full, so that every prefix that works with isolate stays unambiguous.
     Own,
 }
 
 impl Origin {
-    /// Whose option `long` is.
+    /// The origin of the option `long`.
     fn of(long: &str) -> Self {
         match long {
             "cg-timing" | "no-cg-timing" => Self::Isolate1,
@@ -34,7 +34,7 @@ pub(super) enum Takes {
     OptionalValue,
 }
 
-/// One option as it may be spelled.
+/// The spellings of one option.
 #[derive(Debug)]
 pub(super) struct Spelling<'a> {
     /// Its name without the dashes.
@@ -47,12 +47,12 @@ pub(super) struct Spelling<'a> {
     origin: Origin,
 }
 
-/// Why a long name is no option.
+/// Why a long name is not an option.
 #[derive(Debug)]
 pub(super) enum Mismatch<'t, 'a> {
     /// No option begins like this.
     Unknown,
-    /// All these do.
+    /// All these options do.
     Ambiguous(Vec<&'t Spelling<'a>>),
 }
 
@@ -94,7 +94,7 @@ impl<'a> Table<'a> {
 }
 
 impl<'a> Spelling<'a> {
-    /// Reads one argument of a clap command; what has no long name is no option.
+    /// Reads one argument of a clap command; one without a long name is not an option.
     fn of(arg: &'a clap::Arg) -> Option<Self> {
         let long = arg.get_long()?;
         let takes = if !arg.get_action().takes_values() {

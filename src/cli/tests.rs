@@ -14,7 +14,7 @@ mod clients;
 mod hostile;
 mod mistakes;
 
-/// A command line that was read, taken apart: what belongs to other commands is as if it had not
+/// A command line that was read, taken apart. The parts of other commands are as if they had not
 /// been given.
 #[derive(Debug, Clone, PartialEq)]
 struct Line {
@@ -34,10 +34,10 @@ enum Command {
     Version,
 }
 
-/// What a line changes in one that asks for nothing.
+/// The change that an option makes to a line without options.
 type Change = fn(&mut Line);
 
-/// A line that asks for nothing but its command.
+/// A line with nothing but its command.
 fn plain(command: Command) -> Line {
     Line {
         command,
@@ -318,7 +318,7 @@ fn every_option_of_a_run_lands_in_its_field() {
         ] {
             assert_eq!(parse_line(&line), Ok(expected.clone()), "{line}");
         }
-        // The same options serve exec; what follows the program is the program's own there.
+        // exec has the same options; everything after the program belongs to the program there.
         expected.command = Command::Exec;
         for line in [
             format!("exec {options} prog -v --time=x"),

@@ -1,4 +1,5 @@
-//! Values of options: how a word becomes a size, a path, a rule. What they mean is decided elsewhere.
+//! Values of options: how a word becomes a size, a path, a rule. What they mean is decided
+//! elsewhere.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
@@ -11,9 +12,8 @@ use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, QuantityError, parse_count};
 use crate::request::{BoxChoice, EnvRule, OutputTarget};
 
-/// A value parser for clap out of a function on words; words need not be UTF-8.
-///
-/// Errors travel as text: the one place that prints them puts the option's name in front.
+/// A value parser for clap from a function on words, which need not be UTF-8. Errors are passed on
+/// as text: the one place that prints them puts the option's name before it.
 pub(super) fn word<T, E>(parse: fn(&OsStr) -> Result<T, E>) -> impl TypedValueParser<Value = T>
 where
     T: Clone + Send + Sync + 'static,
@@ -23,8 +23,8 @@ where
         .try_map(move |word: OsString| parse(&word).map_err(|error| error.to_string()))
 }
 
-/// A value parser for clap out of a function on text. A word that is no UTF-8 is no quantity either,
-/// and the function's own error says so.
+/// A value parser for clap from a function on text. A word that is not UTF-8 is not a quantity
+/// either, and the function's own error says so.
 pub(super) fn text<T>(
     parse: fn(&str) -> Result<T, QuantityError>,
 ) -> impl TypedValueParser<Value = T>

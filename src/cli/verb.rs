@@ -1,4 +1,4 @@
-//! The first word of a command line, and how a mistake in what follows it is told.
+//! The first word of a command line, and the text about a mistake in what follows it.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -12,18 +12,19 @@ use crate::error::printable;
 pub(super) struct Verb {
     /// The first word; empty for isolate's spelling, which has none.
     pub(super) name: &'static str,
-    /// Whether it is named to people who have mistyped one.
+    /// Whether a person who mistyped a verb is told of this one.
     pub(super) is_for_people: bool,
     /// The exit code when help was asked for.
     pub(super) help_exit_code: u8,
     /// Reads the rest of the line.
     pub(super) read: fn(&mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake>,
-    /// The form of a line in which a file for results may be named.
+    /// The options and operands of a line that may name a file for results.
     pub(super) results: Option<(fn() -> clap::Command, Operands)>,
 }
 
 impl Verb {
-    /// Makes a mistake presentable. `called` is `argv[0]`: the hint names what the caller can type.
+    /// Makes a text of a mistake. `called` is `argv[0]`, so that the hint names what the caller can
+    /// type.
     pub(super) fn explain(self, mistake: Mistake, called: &OsStr) -> CliError {
         let message = match mistake {
             Mistake::Help(text) => {
@@ -48,7 +49,7 @@ impl Verb {
     }
 }
 
-/// What keeps a command line from being a call.
+/// Why a command line is not a call.
 pub(super) enum Mistake {
     /// Help was asked for; its text.
     Help(String),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Boxes are made and removed with these.
+/// The lines that make and remove boxes.
 const CEREMONIES: &[(&str, Command)] = &[
     ("--box-id=1000 --cg --cleanup", Command::Cleanup),
     ("--box-id=1000 --cg --init", Command::Init),

@@ -1,4 +1,4 @@
-//! What nobody would type: bytes that are no text, long words, words at random.
+//! Lines that nobody would type: bytes that are not text, long words, random words.
 
 use std::os::unix::ffi::OsStringExt;
 

@@ -1,4 +1,4 @@
-//! What is refused, with which words; and help.
+//! What is refused and in which words, and help.
 
 use super::*;
 
