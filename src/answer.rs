@@ -1,4 +1,4 @@
-//! What a call has to say: texts alone, whatever they are about.
+//! What a call has to say, as texts only, whatever they are about.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Answer {
     /// For standard output.
     pub(crate) stdout: String,
-    /// For standard error; a line without its end.
+    /// For standard error: a line without its end.
     pub(crate) stderr: Option<String>,
     /// The exit code.
     pub(crate) code: u8,
 }
 
 impl Answer {
-    /// Tells something on standard output, and that all is well.
+    /// An answer on standard output, after a success.
     pub(crate) fn tell(stdout: impl Into<String>) -> Self {
         Self {
             stdout: stdout.into(),
@@ -22,7 +22,7 @@ impl Answer {
         }
     }
 
-    /// Tells on standard error why there is nothing else to say.
+    /// An answer on standard error that says why there is no other one.
     pub(crate) fn complain(stderr: impl Into<String>, code: u8) -> Self {
         Self {
             stderr: Some(stderr.into()),
@@ -32,7 +32,7 @@ impl Answer {
     }
 }
 
-/// What a command has to say to programs. Empty where nobody asked for it.
+/// What a command has to say to programs. A text that nobody asked for is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Results {
     /// For the meta file.

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::sys::poll::{self, readable};
 
-/// A moment of CLOCK_MONOTONIC: the same for every process, and not the standard library's, which cannot
-/// be sent to another one. To the nanosecond.
+/// A moment of CLOCK_MONOTONIC, to the nanosecond. It is the same for every process; the standard
+/// library's moment cannot be sent to another one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Moment(Duration);
 
@@ -25,7 +25,7 @@ impl Moment {
         ))
     }
 
-    /// The time from `earlier` to this moment; zero when that is later.
+    /// The time from `earlier` to this moment; zero when `earlier` is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
@@ -35,7 +35,7 @@ impl Moment {
         Self(self.0.saturating_add(time))
     }
 
-    /// As a number that another process understands.
+    /// The moment as a number that another process understands.
     pub(crate) fn to_nanoseconds(self) -> u64 {
         u64::try_from(self.0.as_nanos()).unwrap_or(u64::MAX)
     }
@@ -60,8 +60,8 @@ impl Timer {
         .map(Self)
     }
 
-    /// Arms it to report at this moment, or at once when that has passed. What it had to report before is
-    /// forgotten.
+    /// Arms the timer to report at this moment, or at once when the moment has passed. Any report
+    /// before that is forgotten.
     pub(crate) fn set_at(&self, moment: Moment) -> nix::Result<()> {
         // Zero would disarm it, and the kernel's seconds are signed.
         let bounds = (Duration::from_nanos(1), Duration::from_secs(1 << 40));
@@ -72,7 +72,7 @@ impl Timer {
         )
     }
 
-    /// Arms it to report after this time from now.
+    /// Arms the timer to report after this time from now.
     pub(crate) fn set_after(&self, time: Duration) -> nix::Result<()> {
         self.set_at(Moment::now()?.after(time))
     }
@@ -83,7 +83,7 @@ impl Timer {
         reported.map_err(|error| Errno::try_from(error).unwrap_or(Errno::EIO))
     }
 
-    /// Disarms it. What it had to report before is forgotten.
+    /// Disarms the timer. Any report before that is forgotten.
     pub(crate) fn unset(&self) -> nix::Result<()> {
         self.0.unset()
     }

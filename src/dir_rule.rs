@@ -1,6 +1,7 @@
-//! The grammar of directory rules (`--dir`, `[directories] rules`) and how rules are merged. Pure.
+//! The grammar of directory rules (`--dir`, `[directories] rules`), and how rules are merged. Pure.
 //!
-//! `IN=OUT[:OPTION…]` binds OUT on IN, `DIR[:OPTION…]` binds `/DIR` on `DIR`, `IN=` takes a rule away.
+//! `IN=OUT[:OPTION…]` binds OUT on IN, `DIR[:OPTION…]` binds `/DIR` on `DIR`, `IN=` takes a rule
+//! away.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -21,11 +22,11 @@ pub(crate) struct DirRule {
 /// What a rule shows inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// A path of the caller's, absolute.
+    /// An absolute path of the caller's.
     Host(PathBuf),
     /// A path relative to the box directory (`./…`).
     BoxDir(PathBuf),
-    /// A file system of the kernel's.
+    /// A file system of the kernel.
     FileSystem(FileSystem),
     /// A directory of the box that is writable for the program (`tmp`).
     Temporary,
@@ -40,9 +41,10 @@ pub(crate) enum FileSystem {
     Sysfs,
     /// An empty file system in memory.
     Tmpfs,
-    /// Pseudo-terminals of the sandbox's own.
+    /// Pseudo-terminals of the sandbox alone.
     Devpts,
-    /// A tmpfs with `null`, `zero`, `full`, `random`, `urandom`, `tty` and the links to `/proc/self/fd`.
+    /// A tmpfs with `null`, `zero`, `full`, `random`, `urandom`, `tty` and the links to
+    /// `/proc/self/fd`.
     Dev,
 }
 
@@ -56,7 +58,8 @@ impl FileSystem {
     ];
 }
 
-/// Options of a rule. All off: read-only, nosuid, nodev, with everything mounted below.
+/// Options of a rule. The default is read-only, nosuid, nodev, with everything that is mounted
+/// below.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct DirFlags {
     /// `rw`: writable.
@@ -116,7 +119,8 @@ impl DirRequest {
     }
 }
 
-/// Merges requests into rules, in order: a known `inside` is replaced where it stands.
+/// Merges requests into rules, in order. A rule whose `inside` is known replaces the earlier one at
+/// its position.
 pub(crate) fn merge(mut rules: Vec<DirRule>, requests: &[DirRequest]) -> Vec<DirRule> {
     for request in requests {
         let known = rules
@@ -183,7 +187,8 @@ fn parse_rule(text: &[u8]) -> Result<DirRequest, String> {
     }))
 }
 
-/// The part before `=`: slashes in front are dropped, doubled and trailing ones mean nothing.
+/// The part before `=`: slashes at its beginning are dropped, doubled and trailing ones mean
+/// nothing.
 fn inside_path(bytes: &[u8]) -> Result<PathBuf, String> {
     if bytes.contains(&0) {
         return Err("a path cannot contain a NUL byte".into());
@@ -219,7 +224,7 @@ fn outside(bytes: &[u8]) -> Result<Source, String> {
         {
             return Err("a path in the box directory must not leave it".into());
         }
-        // `./` is that directory itself.
+        // `./` is the box directory itself.
         let below = match below.as_os_str().is_empty() {
             true => Path::new("."),
             false => below,

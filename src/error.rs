@@ -1,4 +1,4 @@
-//! How errors read: what failed, on what, why, each cause after a colon.
+//! The text of errors: what failed, on what, and why, with each cause after a colon.
 
 use std::error::Error;
 
@@ -16,8 +16,7 @@ pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// The words of an error; without the number and the name that others put around those of the
-/// system.
+/// The words of an error; one of the system without the number and name that the libraries add.
 fn reason(error: &(dyn Error + 'static)) -> String {
     let io = error.downcast_ref::<std::io::Error>();
     let errno = io
@@ -27,7 +26,7 @@ fn reason(error: &(dyn Error + 'static)) -> String {
     errno.map_or_else(|| error.to_string(), |errno| errno.desc().to_owned())
 }
 
-/// One line without characters that a terminal obeys: names of files are in messages.
+/// One line without characters that control a terminal: messages have names of files in them.
 pub(crate) fn printable(message: &str) -> String {
     message
         .chars()

@@ -1,12 +1,12 @@
-//! Why a call did not do what it was asked: the end of every error, and what a user reads.
+//! Why a call did not do what it was asked to do: the end of every error, and what a user reads.
 
 use std::error::Error;
 use std::fmt;
 
 use crate::error::{chain, printable};
 
-/// An error of this program's own: it names the step that failed, and on what. Errors of the system
-/// do not, so that they become a [`Failure`] only together with these words ([`Failure::at`]).
+/// An error of this program's own, which names the step that failed, and on what. Errors of the
+/// system do not: they become a [`Failure`] only together with these words ([`Failure::at`]).
 pub(crate) trait Explained: Error {}
 
 /// One line, ready to be printed.
@@ -19,12 +19,12 @@ impl Failure {
         Self(printable(&message.into()))
     }
 
-    /// What could not be done, and the error that says why: for `map_err`.
+    /// What could not be done, with the error that says why: for `map_err`.
     pub(crate) fn at<E: Error + 'static>(what: &str) -> impl Fn(E) -> Self {
         move |error| Self::new(format!("{what}: {}", chain(&error)))
     }
 
-    /// The words.
+    /// The text.
     pub(crate) fn text(&self) -> &str {
         &self.0
     }
@@ -36,7 +36,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// This is the border: what arrives here is told to the caller, not examined.
+/// Takes over the text alone: from here on the error is reported to the caller, and nobody examines
+/// it.
 impl<E: Explained + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::new(chain(&error))

@@ -1,14 +1,15 @@
-//! `-v`: what happens, on stderr or wherever it is sent. Without it, nothing: stderr is the program's.
+//! `-v`: what happens, on stderr or wherever the lines are sent. Without `-v` there are none, since
+//! stderr is the program's.
 
 use std::io::Write;
 use std::time::Instant;
 
 use log::{LevelFilter, Log, Metadata, Record};
 
-/// Takes one line, its end included.
+/// Takes one line with its end.
 type Sink = dyn Fn(String) + Send + Sync;
 
-/// Lines with the time since the start in front: where the set-up takes its time can be seen.
+/// Puts the time since the start before each line, which shows where the set-up takes its time.
 struct Lines {
     start: Instant,
     sink: Box<Sink>,
@@ -16,7 +17,7 @@ struct Lines {
 
 impl Log for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // The bus client logs, too, but speaks of things that no user of ours knows.
+        // The bus client logs, too, but about things that no user of ours knows.
         metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
     }
 
@@ -33,9 +34,9 @@ impl Log for Lines {
     fn flush(&self) {}
 }
 
-/// Starts logging to stderr, at the level that so many `-v` stand for.
+/// Starts logging to stderr, at the level that this many `-v` stand for.
 pub(crate) fn start(verbosity: u8) {
-    // A message that cannot be written cannot be reported, either.
+    // A message that cannot be written cannot be reported either.
     start_to(verbosity, |line| {
         drop(std::io::stderr().write_all(line.as_bytes()));
     });

@@ -8,8 +8,8 @@ use nix::unistd::write;
 
 use crate::sys::poll::{self, Until, writable};
 
-/// Writes all bytes, as to a descriptor that blocks: whoever shares it, the program for one, may have made it
-/// one that does not (O_NONBLOCK belongs to the open file, not to the descriptor).
+/// Writes all bytes, as if the descriptor blocked. Another process that shares it, such as the
+/// program, may have set O_NONBLOCK, which belongs to the open file and not to the descriptor.
 pub(crate) fn write_all(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match write(&to, bytes) {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Why a text is not the quantity that was expected. Reads after `NAME: `, as in
-/// `--time: 'abc' is not a time: use seconds …`.
+/// Why a text is not the quantity that was expected. It is read after `NAME: `, as in `--time:
+/// 'abc' is not a time: use seconds …`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct QuantityError(String);
 
@@ -25,7 +25,7 @@ impl std::error::Error for QuantityError {}
 /// The largest number that isolate takes for a size, a count or an id: 2^31 - 1.
 const NUMBER_MAX: u64 = i32::MAX as u64;
 
-/// A user and a group: whom files belong to, or as whom processes run.
+/// A user and a group that own files, or that processes run as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ids {
     /// The user.
@@ -40,7 +40,8 @@ pub(crate) struct Bytes(pub(crate) u64);
 
 impl Bytes {
     /// Parses a size: a bare number is KiB (0 ..= 2^31-1, as in isolate); `B`, `K`, `M`, `G`, `T`
-    /// (also `KiB` …, in either case) are powers of 1024. Fractions are taken with a suffix (`1.5G`).
+    /// (also `KiB` …, in either case) are powers of 1024. A number with a suffix may have a
+    /// fraction (`1.5G`).
     pub(crate) fn parse(text: &str) -> Result<Self, QuantityError> {
         let refusal = || {
             QuantityError(format!(
@@ -71,7 +72,8 @@ impl Bytes {
     }
 }
 
-/// Refuses what is so small that it was cut to zero: zero means "no limit", which nobody meant.
+/// Refuses a value that was so small that it was cut to zero: zero means "no limit", which nobody
+/// meant.
 fn unless_vanished<T>(text: &str, value: T, is_zero: bool) -> Result<T, QuantityError> {
     let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
     if is_zero && mantissa.bytes().any(|b| matches!(b, b'1'..=b'9')) {
@@ -83,7 +85,7 @@ fn unless_vanished<T>(text: &str, value: T, is_zero: bool) -> Result<T, Quantity
 }
 
 impl fmt::Display for Bytes {
-    /// The largest unit that gives a whole number: `64M`, `1536K`, `100B`.
+    /// Writes the size with the largest unit that gives a whole number: `64M`, `1536K`, `100B`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut value, mut unit) = (self.0, 0);
         while value != 0 && value % 1024 == 0 && unit < 4 {
@@ -94,10 +96,9 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// Parses a time: a bare number is seconds, with fraction and exponent as C's `atof` takes them
-/// (`1`, `0.5`, `1e+06`); `us`, `ms`, `s`, `m`/`min`, `h` are units. Kept to the microsecond.
-///
-/// Where `atof` turns garbage into 0, this is an error: a mistyped limit must not mean "no limit".
+/// Parses a time, to the microsecond: a bare number is seconds, as C's `atof` takes them (`1`,
+/// `0.5`, `1e+06`); `us`, `ms`, `s`, `m`/`min`, `h` are units. Where `atof` turns garbage into 0,
+/// this is an error: a mistyped limit must not mean "no limit".
 pub(crate) fn parse_time(text: &str) -> Result<Duration, QuantityError> {
     let refusal = || {
         QuantityError(format!(
@@ -153,8 +154,8 @@ fn decimal(text: &str) -> Option<u64> {
     text.parse().ok()
 }
 
-/// Multiplies a decimal number, which may have a fraction, by `unit` without a rounding error of
-/// binary fractions: `0.3` s is 300000 us and nothing else.
+/// Multiplies a decimal number, which may have a fraction, by `unit`, without the rounding errors
+/// of binary fractions: `0.3` s is exactly 300000 us.
 fn scaled(number: &str, unit: u64) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if whole.is_empty() && fraction.is_empty() {
@@ -162,7 +163,7 @@ fn scaled(number: &str, unit: u64) -> Option<u64> {
     }
     let whole = if whole.is_empty() { "0" } else { whole };
     let fraction = if fraction.is_empty() { "0" } else { fraction };
-    // Twelve digits carry every unit here exactly; what is finer is cut, as isolate cuts below 1 ms.
+    // Twelve digits are exact for every unit here. Finer ones are cut, as isolate cuts below 1 ms.
     let fraction = &fraction.get(..fraction.len().min(12))?;
     let digits = decimal(fraction)?;
     let power = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
@@ -206,12 +207,13 @@ impl DiskQuota {
     }
 }
 
-/// A list of CPUs or memory nodes in the kernel's list format: `0-3,8`. See cpuset(7), "List format".
+/// A list of CPUs or memory nodes in the kernel's list format: `0-3,8`. See cpuset(7), "List
+/// format".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CpuList(String);
 
 impl CpuList {
-    /// Parses ranges and numbers up to 65535, separated by commas; each range must not go backwards.
+    /// Parses ranges and numbers up to 65535, separated by commas; no range may go backwards.
     pub(crate) fn parse(text: &str) -> Result<Self, QuantityError> {
         ranges(text)
             .map(|_| Self(text.to_owned()))
@@ -223,7 +225,7 @@ impl CpuList {
         &self.0
     }
 
-    /// How many CPUs the list names (each counted once).
+    /// How many CPUs the list names; each counts once.
     pub(crate) fn count(&self) -> usize {
         let mut all: Vec<u32> = ranges(&self.0)
             .unwrap_or_default()
@@ -236,7 +238,7 @@ impl CpuList {
     }
 }
 
-/// Parses `0-3,8` to inclusive ranges; None when any part is off.
+/// Parses `0-3,8` to inclusive ranges; None when any part is wrong.
 pub(crate) fn ranges(text: &str) -> Option<Vec<std::ops::RangeInclusive<u32>>> {
     let number = |part: &str| {
         decimal(part)
