@@ -1,12 +1,12 @@
-//! isolate-run: runs an untrusted program so that it cannot reach out, cannot exceed its limits, cannot
-//! survive its run, and is measured exactly. The successor of the contest sandbox isolate.
+//! isolate-run: runs an untrusted program so that it cannot reach out, cannot exceed its limits,
+//! cannot survive its run, and is measured exactly. The successor of the contest sandbox isolate.
 //!
 //! # The processes of one run
 //!
 //! ```text
-//! keeper    this program: decides, asks systemd for the scope, watches, reports   [keeper]
-//!   └ init      PID 1 of the new namespaces, in SCOPE/init: builds the sandbox    [launch]
-//!       └ program   in SCOPE/box, the leaf: the untrusted program and all its own
+//! keeper          this program: decides, asks for the scope, watches, reports        [keeper]
+//!   └ init        PID 1 of the new namespaces, in SCOPE/init: builds the sandbox     [launch]
+//!       └ program in SCOPE/box, the leaf: the untrusted program and its children
 //! ```
 //!
 //! init dies with the keeper, the PID namespace dies with init, and systemd removes a scope without
@@ -15,21 +15,43 @@
 //! # From words to a run
 //!
 //! ```text
-//! argv ─────────cli──▶ Call ────┐
-//! isolate.toml ─config▶ Settings ├─ plan ─▶ Granted, RunPlan ─ commands ─▶ Ending, Usage ─ report ─▶ Answer, Results
-//! who asks ─────caller▶ Caller ──┘
+//! argv ────────── cli ────▶ Call ─────┐
+//! isolate.toml ── config ─▶ Settings ─┼─ plan ─▶ Granted, RunPlan ─ commands ─▶ Ending, Usage
+//! who asks ────── caller ─▶ Caller ───┘
+//! Ending, Usage ─ report ─▶ Answer, Results
 //! ```
 //!
-//! A `cli::Call` is one of a few things, and `carry_out` decides by it. What is about a box, and
-//! nothing else, goes another way to the same place when the caller is not root: the broker carries
-//! it out (`broker`).
+//! A call about a box is carried out in this process for root, and by the [`broker`] for everybody
+//! else, in the same way ([`commands`]). A new command is a variant of [`Call`], a file in `cli/`
+//! that reads it, and a file in `commands/` that does it.
 //!
-//! A new command is a variant of `Call`, a file in `cli/` that reads it, and a file in `commands/`
-//! that does it.
+//! # The layers
 //!
-//! `plan`, `report`, `keeper::phase` and everything they use are pure; `sys` alone is unsafe.
+//! A module uses only modules below its line.
 //!
-//! This is a library so that what reads other people's bytes can be fuzzed (`fuzz/`); it is of use to nobody else.
+//! ```text
+//! lib               which call is carried out where, and what is written at its end
+//! broker            the service for users who are not root, and their own side of it
+//! cli               argv to a call, in isolate's spelling or with a verb
+//! commands          each command, from its first step to its last
+//! keeper            watches a run, and decides how it ends
+//! launch            makes init, the sandbox and the program
+//! caller            rights, directories, files and signals of the user who asks
+//! pool, report      keepers that stand by and are counted; verdict, meta file, JSON, summary
+//! plan              limits, ceilings and all of a run, decided before anything starts
+//! systemd           the scope of a run
+//! cgroup            the cgroups of a run, and where they are on this machine
+//! config, polkit    isolate.toml and the file of isolate; whether a user may do something
+//! box_dir, bus      boxes on disk with their locks and ids; D-Bus without an event loop
+//! request           what the caller wants
+//! clock, failure, output
+//! answer, dir_rule, error, logging, quantity, sys, syscall_set
+//! ```
+//!
+//! `plan`, `report`, `keeper::phase` and everything they use are pure; only `sys` is unsafe.
+//!
+//! This is a library so that readers of other people's bytes can be fuzzed (`fuzz/`); it is of no
+//! use to anybody else.
 
 mod answer;
 mod box_dir;
@@ -61,7 +83,7 @@ mod systemd;
 use std::process::ExitCode;
 
 use answer::{Answer, Results};
-/// What the fuzz targets call: `cargo fuzz` sets this.
+/// The functions for the fuzz targets; `cargo fuzz` sets this.
 #[cfg(fuzzing)]
 pub use broker::fuzzing;
 use caller::{Caller, OpenedDirs, ResultFiles};
@@ -80,7 +102,7 @@ const EXIT_FAILURE: u8 = 2;
 
 /// What the program does, from its command line to its exit code.
 pub fn main() -> ExitCode {
-    // Whatever the caller's is: directories that programs have to pass through are made here.
+    // The caller's umask must not count: directories that programs pass through are made here.
     umask(Mode::from_bits_truncate(0o022));
     if let Err(errno) = Signals::hold_back_write_errors() {
         log::debug!("cannot block SIGXFSZ: {errno}");
@@ -100,7 +122,7 @@ pub fn main() -> ExitCode {
     print(&answer)
 }
 
-/// Does what was called for.
+/// Does what the call asks for.
 fn carry_out(call: Call) -> Answer {
     let mut code = EXIT_FAILURE;
     let done = match call {
@@ -117,8 +139,8 @@ fn carry_out(call: Call) -> Answer {
     done.unwrap_or_else(|failure| Answer::complain(failure.text(), code))
 }
 
-/// The only place that writes to the standard descriptors. An output that nobody reads is no error, and
-/// neither is a message that cannot be told: what happened is in the exit code.
+/// The only place that writes to the standard descriptors. An output that nobody reads is no error,
+/// and neither is a message that cannot be written: the exit code says what happened.
 fn print(answer: &Answer) -> ExitCode {
     let written = output::write_all(std::io::stdout(), answer.stdout.as_bytes());
     if let Some(line) = &answer.stderr {
@@ -132,7 +154,7 @@ fn print(answer: &Answer) -> ExitCode {
     }
 }
 
-/// Empties the meta file of a command line with a mistake. What does not work there is of no interest.
+/// Empties the meta file of a command line with a mistake, if possible.
 fn forget_old_results() {
     let Some(meta) = cli::meta_before_mistake(std::env::args_os()) else {
         return;
@@ -151,12 +173,12 @@ fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
     logging::start(call.common.verbosity);
     let caller = Caller::of_process(call.common.acts_for)?;
     let asked = Moment::now().map_err(Failure::at("cannot read the clock (CLOCK_MONOTONIC)"))?;
-    // Root's word is enough. Whoever is not root asks the broker, which reads a configuration of its own; here it says
-    // where boxes are, if anything is to be written that may lie in one.
+    // Root needs no broker. The broker reads a configuration of its own; here it only says where
+    // boxes are, if anything is to be written that may lie in one.
     let is_root = nix::unistd::geteuid().is_root();
     let source = ConfigSource::new(call.common.config.as_deref());
     let loaded = (is_root || ResultFiles::are_wanted(&call.common)).then(|| config::load(&source));
-    // The files for the results come first: whatever fails from here on is told there, too.
+    // The files for the results come first: whatever fails from here on is written there, too.
     let boxes = match &loaded {
         Some(Ok(loaded)) => loaded.settings.boxes.root.clone(),
         Some(Err(_)) | None => BoxSettings::default().root,
@@ -175,7 +197,7 @@ fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
             Ok(answer)
         }
         Err(failure) => {
-            // The failure itself is what matters if this does not work either.
+            // If this does not work either, the first failure is the one that matters.
             drop(files.write_failure(&failure));
             Err(failure)
         }

@@ -1,4 +1,4 @@
-//! What the caller wants, as they said it: untrusted, nothing decided, nothing opened.
+//! What the caller wants, in their own words: untrusted, nothing decided, nothing opened.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -16,18 +16,18 @@ pub(crate) enum BoxChoice {
     Auto,
 }
 
-/// Something that is told to everybody, without a box.
+/// Something to say that needs no box.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tell {
-    /// What.
+    /// The topic.
     pub(crate) topic: Topic,
-    /// `--config`: of this file instead of the installed configuration and its drop-ins.
+    /// `--config`: this file instead of the installed configuration and its drop-ins.
     pub(crate) config: Option<PathBuf>,
     /// How often `-v` was given.
     pub(crate) verbosity: u8,
 }
 
-/// What can be told.
+/// What can be said without a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Topic {
     /// `--version`.
@@ -47,19 +47,19 @@ pub(crate) enum ImportSource {
     File(PathBuf),
 }
 
-/// How the broker is to serve.
+/// How the broker has to serve.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BrokerOptions {
-    /// Where to listen, instead of on a socket that systemd hands over.
+    /// The socket to listen on, instead of one that systemd hands over.
     pub(crate) socket: Option<PathBuf>,
-    /// `--config` of everybody who is served.
+    /// `--config` for everybody who is served.
     pub(crate) config: Option<PathBuf>,
 }
 
-/// A call about a box: root's is carried out in its own process, everybody else's by the broker.
+/// A call about a box. Root's own process carries it out, and the broker everybody else's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BoxCall {
-    /// What every one of them is told.
+    /// The options of every command about a box.
     pub(crate) common: Common,
     /// What to do.
     pub(crate) command: BoxCommand,
@@ -112,7 +112,7 @@ impl BoxCommand {
     }
 }
 
-/// What every command about a box is told.
+/// The options of every command about a box.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Common {
     /// The box; `None` is box 0, or any free box for `exec`.
@@ -135,7 +135,7 @@ pub(crate) struct Common {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// What `--init` is told besides.
+/// The further options of `--init`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Init {
     /// `--quota`.
@@ -147,9 +147,9 @@ pub(crate) struct Init {
 pub(crate) struct ProgramRequest {
     /// The program and its arguments.
     pub(crate) argv: Vec<OsString>,
-    /// With `--cg`: CPU time is that of all processes; not with `--no-cg-timing`.
+    /// CPU time with `--cg` is that of all processes; not with `--no-cg-timing`.
     pub(crate) cg_timing: bool,
-    /// Limits; `None` is the configured default.
+    /// Limits; the ones that are `None` are those of the configuration.
     pub(crate) limits: LimitRequest,
     /// `--quota`.
     pub(crate) quota: Option<DiskQuota>,
@@ -165,7 +165,7 @@ pub(crate) struct ProgramRequest {
     pub(crate) stdin: Option<PathBuf>,
     /// `--stdout`.
     pub(crate) stdout: Option<PathBuf>,
-    /// `--stderr` and `--stderr-to-stdout`; the later one won.
+    /// `--stderr` and `--stderr-to-stdout`, of which the later one counts.
     pub(crate) stderr: StderrRequest,
     /// `--chdir`.
     pub(crate) chdir: Option<PathBuf>,
@@ -201,12 +201,13 @@ pub(crate) enum StderrRequest {
     ToStdout,
 }
 
-/// Limits as asked for. `None`: the configured default; zero: no limit, as in isolate.
+/// Limits as they were asked for. `None` is the configured default; zero is no limit, as in
+/// isolate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct LimitRequest {
     /// `--time`, CPU time.
     pub(crate) time: Option<Duration>,
-    /// `--extra-time`, an absolute CPU time too.
+    /// `--extra-time`, also an absolute CPU time.
     pub(crate) extra_time: Option<Duration>,
     /// `--wall-time`.
     pub(crate) wall_time: Option<Duration>,
@@ -222,7 +223,7 @@ pub(crate) struct LimitRequest {
     pub(crate) core: Option<Bytes>,
     /// `--open-files`.
     pub(crate) open_files: Option<u32>,
-    /// `--processes`; without a value 0, which means no limit.
+    /// `--processes`; 0, which it is without a value, is no limit.
     pub(crate) processes: Option<u32>,
 }
 

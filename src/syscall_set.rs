@@ -1,36 +1,41 @@
-//! The system calls that can be denied to the program, by name, and isolate's sum of flags for the same.
+//! The system calls that can be denied to the program, by name, and isolate's sum of flags for the
+//! same.
 //!
-//! What each name does to which system call is in the filter, not here.
+//! The filter, and not this file, knows what each name does to which system call.
 
 use std::fmt;
 
-/// One group of system calls that the program is denied.
+/// One group of system calls that can be denied to the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Restriction {
-    /// keyctl(2), add_key(2), request_key(2): keyrings are shared with whoever has the same uid.
+    /// keyctl(2), add_key(2), request_key(2): all processes with the same uid share keyrings.
     Keyctl,
-    /// socket(2) and socketpair(2) with `AF_VSOCK`: reaches the hypervisor, which no network namespace holds back.
+    /// socket(2) and socketpair(2) with `AF_VSOCK`: they reach the hypervisor, which no network
+    /// namespace prevents.
     Vsock,
     /// File locks and leases: fcntl(2) `F_SETLK` and its kin, flock(2).
     FileLocks,
-    /// io_uring_setup(2): its operations are not seen by seccomp.
+    /// io_uring_setup(2): seccomp does not see its operations.
     IoUring,
     /// System calls of another architecture, such as those of i386 on x86-64.
     ForeignArch,
-    /// User namespaces: unshare(2), clone(2) with `CLONE_NEWUSER`, clone3(2), setns(2). They would give the program every
-    /// capability over parts of the kernel that are for root otherwise.
+    /// User namespaces: unshare(2), clone(2) with `CLONE_NEWUSER`, clone3(2), setns(2). They would
+    /// give the program every capability over parts of the kernel that only root has otherwise.
     UserNamespaces,
-    /// Sockets but those of Unix, the Internet (usual protocols), netlink's routes and `AF_VSOCK`: others have kernel modules
-    /// loaded, kernel threads work, or memory taken that no control group counts.
+    /// All sockets but those of Unix, the Internet (usual protocols), netlink's routes and
+    /// `AF_VSOCK`. The others load kernel modules, let kernel threads work, or take memory that no
+    /// control group counts.
     RareSockets,
-    /// inotify_init(2), fanotify_init(2): what others do with files that both see.
+    /// inotify_init(2), fanotify_init(2): they show what others do with files that both see.
     FileEvents,
-    /// Huge pages that the machine has set apart (`MAP_HUGETLB` and its kin): no limit of memory counts them.
+    /// Huge pages that the machine has set apart (`MAP_HUGETLB` and its kin): no memory limit
+    /// counts them.
     HugePages,
 }
 
 impl Restriction {
-    /// Every restriction: isolate's in the order of its flags, the first is flag 1, the second 2, …; then the others.
+    /// Every restriction: isolate's in the order of its flags (the first is flag 1, the second 2,
+    /// …), then the others.
     pub(crate) const ALL: [Self; 9] = [
         Self::Keyctl,
         Self::Vsock,
@@ -66,7 +71,7 @@ impl Restriction {
             .ok_or_else(|| SyscallSetError::Name(name.to_owned()))
     }
 
-    /// Its bit in a set; where isolate has a flag for it (`--syscalls`), that one.
+    /// Its bit in a set: that of isolate's flag (`--syscalls`) where there is one.
     fn bit(self) -> u32 {
         match self {
             Self::Keyctl => 1,
@@ -82,7 +87,7 @@ impl Restriction {
     }
 }
 
-/// Which restrictions hold. Default: all of them.
+/// The restrictions that hold. Default: all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SyscallSet(u32);
 
@@ -99,8 +104,8 @@ impl SyscallSet {
     /// No restriction at all.
     pub(crate) const EMPTY: Self = Self(0);
 
-    /// This set, but of those restrictions that isolate has flags for the ones that its `--syscalls` stands for: a sum,
-    /// 0 ..= 31. Nobody who gives that option can have meant the others.
+    /// This set, with isolate's restrictions replaced by those in the sum of `--syscalls` (0 ..=
+    /// 31). The others stay: nobody who gives that option can have meant them.
     pub(crate) fn with_flags(self, flags: u32) -> Result<Self, SyscallSetError> {
         if flags > ALL_FLAGS {
             return Err(SyscallSetError::Flags(flags));
@@ -108,13 +113,13 @@ impl SyscallSet {
         Ok(self.with_mask(flags))
     }
 
-    /// The same, where flags that mean nothing here are no mistake: the configuration file of isolate has
-    /// 65535 as "everything".
+    /// The same, but flags without a meaning are no mistake: the configuration file of isolate has
+    /// 65535 for "everything".
     pub(crate) fn with_mask(self, flags: u32) -> Self {
         Self(self.0 & !ALL_FLAGS | flags & ALL_FLAGS)
     }
 
-    /// This set and one restriction more.
+    /// This set and one more restriction.
     #[must_use]
     pub(crate) fn with(self, restriction: Restriction) -> Self {
         Self(self.0 | restriction.bit())
@@ -134,7 +139,7 @@ impl SyscallSet {
     }
 }
 
-/// Why a name or a sum of flags is no restriction. Reads after `NAME: `.
+/// Why a name or a sum of flags is not a restriction. It is read after `NAME: `.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SyscallSetError {
     /// No restriction has this name.

@@ -1,16 +1,16 @@
-//! Lists in messages from strangers. A word of no letters takes one byte on the way and hundreds here, so the length of
-//! a message says little about the memory that it costs. Pure.
+//! Lists in messages from strangers. A word without letters takes one byte in a message and
+//! hundreds here, so the length of a message says little about the memory that it costs. Pure.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-/// The longest list. A command line of more words is of no program that we know; with one-letter words execve(2) takes
-/// three times as many by default.
+/// The length of the longest list. No program that we know has a command line of more words; of
+/// one-letter words, execve(2) takes three times as many by default.
 pub(super) const MOST: usize = 1 << 16;
 
-/// Reads a list of at most [`MOST`] things, for `serde(deserialize_with)`.
+/// Reads a list of at most [`MOST`] items, for `serde(deserialize_with)`.
 pub(super) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,

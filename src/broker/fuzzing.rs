@@ -1,4 +1,4 @@
-//! What strangers' bytes meet, for the fuzz targets in `fuzz/`. A panic is a finding.
+//! What strangers' bytes go through, for the fuzz targets in `fuzz/`. A panic is a finding.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use crate::caller::Inheritance;
 static OWN: LazyLock<Inheritance> =
     LazyLock::new(|| Inheritance::of_process().expect("a process has limits"));
 
-/// What comes from a caller: an announcement, and after it the request that it announces.
+/// Reads what comes from a caller: an announcement, and after it the request that it announces.
 pub fn request(bytes: &[u8]) {
     let (first, rest) = bytes.split_at(bytes.len().min(ANNOUNCEMENT));
     let Ok(announced) = Announcement::from_bytes(first) else {
@@ -22,14 +22,14 @@ pub fn request(bytes: &[u8]) {
     let Ok(called) = Called::from_bytes(rest, announced.descriptors) else {
         return;
     };
-    // A number can be written in several ways, so the bytes need not be the same; the meaning is.
+    // A number can be written in several ways, so the bytes may differ; the meaning may not.
     let again = called.to_bytes().expect("what was read can be sent");
     let same = Called::from_bytes(&again, announced.descriptors);
     assert_eq!(same.as_ref(), Ok(&called));
     server::examine(&called, &OWN);
 }
 
-/// What comes from the broker.
+/// Reads what comes from the broker.
 pub fn reply(bytes: &[u8]) {
     let Ok(reply) = Reply::from_bytes(bytes) else {
         return;

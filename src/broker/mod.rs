@@ -1,21 +1,24 @@
-//! Callers who are not root: the broker, a service with root's rights, and what the caller's own process does.
+//! Callers who are not root: the broker, a service with root's rights, and what the caller's own
+//! process does for it. The broker owns who may ask for what; the carrying out is the same as
+//! root's and is elsewhere.
 //!
 //! ```text
-//! caller's process                 broker                     keeper, one for each request
+//! caller's process: [`client`]     broker: [`server`]      keeper, one for each request
 //! opens all that they named
-//! [`client`] ───── connects ─────▶ accepts, counts [`server`]
-//!                                    └─ clones ─────────────▶ who is it? (kernel)      [`server::peer`]
-//!      ───── announcement, request, descriptors ────────────▶ what is wanted?          [`protocol`]
-//!                                                             may they? (polkit)       [`crate::polkit`]
-//!                                  ◀─ may they have so much? ─ (ceilings)              [`crate::pool`]
-//!                                                             the same way as root's   [`crate::commands`]
-//!      ───── signals ───────────────────────────────────────▶
-//!      ◀──── log lines, then the answer ─────────────────────
+//! ────── connects ───────────────▶ accepts, counts
+//!                                  └─ clones ────────────▶ who is it? (kernel)
+//! ────── announcement, request, descriptors ─────────────▶ what is wanted? [`protocol`]
+//!                                                          may they? [`crate::polkit`]
+//!                                  ◀─ may they have it? ── (ceilings) [`crate::pool`]
+//!                                                          as for root [`crate::commands`]
+//! ────── signals ────────────────────────────────────────▶
+//! ◀───── log lines, then the answer ──────────────────────
 //! writes the meta file, prints, exits
 //! ```
 //!
-//! Nothing that the caller names is resolved on the privileged side, and nothing of their environment, working
-//! directory, umask, limits, signals or terminal is there: what counts of these comes as data or as descriptors.
+//! The privileged side resolves nothing that the caller names. It has nothing of their environment,
+//! working directory, umask, limits, signals or terminal: the parts of these that count come as
+//! data or as descriptors.
 
 use crate::failure::Failure;
 use crate::request::Common;
@@ -28,13 +31,14 @@ mod protocol;
 pub(crate) mod server;
 mod wire;
 
-/// Where the broker listens, unless told otherwise.
+/// Where the broker listens, unless it is told otherwise.
 pub(crate) const SOCKET: &str = "/run/isolate/broker.sock";
 
-/// Names another socket, for callers. Theirs to choose: whoever listens there gets what they would have opened anyway.
+/// The variable that names another socket, for callers. They may choose it: whoever listens there
+/// gets what they could have opened anyway.
 pub(crate) const SOCKET_VARIABLE: &str = "ISOLATE_RUN_BROKER";
 
-/// What root alone may ask for, and why; `None` when nothing is.
+/// Why the call has an option that only root may use; `None` when it has none.
 fn of_root(common: &Common) -> Option<Failure> {
     if common.acts_for.is_some() {
         return Some(Failure::new("Only root may use --as-uid and --as-gid"));

@@ -1,19 +1,22 @@
-//! What a caller's process and the broker say to each other. Pure.
+//! What a caller's process and the broker say to each other. Pure: sending and receiving is in
+//! `wire.rs`.
 //!
 //! The socket is `SOCK_SEQPACKET`; a packet is at most [`LONGEST_PACKET`] bytes.
 //!
 //! ```text
-//! caller ──▶ broker   Announcement                       16 bytes: the version, how long the request is, how many
-//!                                                        descriptors come with it
-//! caller ──▶ broker   the request, in as many packets as it takes, with the descriptors beside them: standard input,
-//!                     output and error, then those to be inherited, then the directories
-//! caller ──▶ broker   signal, any number of times        4 bytes: its number; also the end of the connection is one
+//! caller ──▶ broker   Announcement                  16 bytes: the version, how long the request
+//!                                                   is, how many descriptors come with it
+//! caller ──▶ broker   the request, in as many packets as it takes, with the descriptors beside
+//!                     them: standard input, output and error, then those to be inherited, then
+//!                     the directories
+//! caller ──▶ broker   signal, any number of times   4 bytes: its number; the end of the
+//!                                                   connection counts as a signal
 //! broker ──▶ caller   Reply::Log, any number of times
-//! broker ──▶ caller   Reply::Done or Reply::Failed       the last word
+//! broker ──▶ caller   Reply::Done or Reply::Failed  the last word
 //! ```
 //!
-//! Numbers are in the byte order of this machine, on which both sides are. The request and the replies are in the
-//! format of the crate postcard. A change of anything here is another [`VERSION`].
+//! Numbers are in the byte order of this machine, which both sides run on. The request and the
+//! replies are in the format of the crate postcard. Any change here makes another [`VERSION`].
 
 use std::ffi::OsString;
 use std::fmt;
@@ -26,16 +29,17 @@ use crate::answer::{Answer, Results};
 use crate::caller::Inheritance;
 use crate::failure::Explained;
 
-/// The version of all this. A service that was upgraded and not restarted speaks another one than its callers.
+/// The version of the protocol. A service that was upgraded but not restarted speaks another one
+/// than its callers.
 pub(crate) const VERSION: u32 = 1;
-/// The longest packet in bytes: what a socket takes at once with the kernel's default buffer (socket(7), wmem_default)
-/// is somewhat more.
+/// The longest packet in bytes. A socket with the kernel's default buffer takes somewhat more at
+/// once (socket(7), wmem_default).
 pub(crate) const LONGEST_PACKET: usize = 128 << 10;
-/// The longest request in bytes: more than an execve(2) takes by default.
+/// The longest request in bytes: more than execve(2) takes by default.
 pub(crate) const LONGEST_REQUEST: usize = 4 << 20;
 /// The most descriptors that may come with a request.
 pub(crate) const MOST_DESCRIPTORS: usize = 1024;
-/// The most of them beside one packet: the kernel's own bound (unix(7), SCM_MAX_FD).
+/// The most of them beside one packet: the kernel's own limit (unix(7), SCM_MAX_FD).
 pub(crate) const MOST_DESCRIPTORS_AT_ONCE: usize = 253;
 /// How many of them are the standard ones.
 pub(crate) const STANDARD: usize = 3;
@@ -44,16 +48,16 @@ pub(crate) const HIGHEST_DESCRIPTOR: i32 = 65_535;
 
 const MAGIC: u32 = u32::from_ne_bytes(*b"isol");
 
-/// What makes a message none.
+/// What is wrong with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ProtocolError {
     /// It is not one of ours at all.
     Unintelligible,
-    /// Another version.
+    /// It is of another version.
     Version(u32),
     /// It is longer, or has more descriptors, than is allowed.
     TooLong,
-    /// The descriptors that came are not those that it speaks of.
+    /// The descriptors that came are not those that it names.
     Descriptors,
 }
 
@@ -83,7 +87,7 @@ impl std::error::Error for ProtocolError {}
 
 impl Explained for ProtocolError {}
 
-/// What comes first: how much follows.
+/// The first message: how much follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Announcement {
     /// How many bytes the request has.
@@ -96,7 +100,7 @@ pub(crate) struct Announcement {
 pub(crate) const ANNOUNCEMENT: usize = 16;
 
 impl Announcement {
-    /// Its bytes; an error when it is more than is allowed.
+    /// Its bytes; an error when it announces more than is allowed.
     pub(crate) fn to_bytes(self) -> Result<[u8; ANNOUNCEMENT], ProtocolError> {
         self.check()?;
         let number = |value: usize| u32::try_from(value).map_err(|_| ProtocolError::TooLong);
@@ -113,7 +117,7 @@ impl Announcement {
         Ok(bytes)
     }
 
-    /// Reads it.
+    /// Reads an announcement.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, ProtocolError> {
         let bytes: &[u8; ANNOUNCEMENT] = bytes
             .try_into()
@@ -148,24 +152,27 @@ impl Announcement {
     }
 }
 
-/// What is wanted: the command line, which the broker reads as the caller's process did, and what else counts.
+/// The request: the command line, which the broker reads as the caller's process did, and
+/// everything else that counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Called {
     /// The command line.
     #[serde(deserialize_with = "bounded::list")]
     pub(crate) argv: Vec<Vec<u8>>,
-    /// The part of the environment that the command line speaks of.
+    /// The part of the environment that the command line names.
     #[serde(deserialize_with = "bounded::list")]
     pub(crate) environment: Vec<(Vec<u8>, Vec<u8>)>,
-    /// When they asked, as [`crate::clock::Moment`] has it.
+    /// When the caller asked, as a [`crate::clock::Moment`]'s number.
     pub(crate) asked: u64,
-    /// The numbers of the descriptors to be inherited, which come after the standard ones; rising.
+    /// The numbers of the descriptors to be inherited, in rising order; they come after the
+    /// standard ones.
     pub(crate) inherited: Vec<i32>,
-    /// For each directory that the command line names: 0 when its descriptor comes, else why there is none (errno).
+    /// For each directory that the command line names: 0 if its descriptor comes, otherwise why
+    /// there is none (errno).
     pub(crate) directories: Vec<i32>,
     /// What the caller would pass on to a child.
     pub(crate) inheritance: Inheritance,
-    /// Whether somebody is there who can be asked for a password.
+    /// Whether there is somebody who can be asked for a password.
     pub(crate) interactive: bool,
 }
 
@@ -188,7 +195,7 @@ impl Called {
         postcard::to_stdvec(self).map_err(|_| ProtocolError::TooLong)
     }
 
-    /// Reads a request that came with so many descriptors.
+    /// Reads a request that came with this many descriptors.
     pub(crate) fn from_bytes(bytes: &[u8], descriptors: usize) -> Result<Self, ProtocolError> {
         let (called, rest): (Self, _) =
             postcard::take_from_bytes(bytes).map_err(|error| match error {
@@ -226,7 +233,7 @@ impl Called {
     }
 }
 
-/// What the broker's side says.
+/// What the broker says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Reply {
     /// A line for standard error (`-v`).
@@ -369,7 +376,7 @@ mod tests {
             Called::from_bytes(&longer, 7),
             Err(ProtocolError::Unintelligible)
         );
-        // A length that promises more than there is.
+        // The length promises more than there is.
         assert!(Called::from_bytes(&[0xff; 12], 7).is_err());
     }
 

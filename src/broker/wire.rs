@@ -14,18 +14,18 @@ use crate::failure::Explained;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::socket::{receive_packet, send_packet};
 
-/// Why a message did not go or come.
+/// Why a message was not sent or received.
 #[derive(Debug)]
 pub(crate) enum WireError {
     /// The other side is gone.
     Gone,
-    /// The other side keeps us waiting.
+    /// The other side let us wait for too long.
     Late(Duration),
     /// The socket does not work.
     Socket(io::Error),
-    /// What came is no message.
+    /// What came is not a message.
     Protocol(ProtocolError),
-    /// There is no room for what would come.
+    /// There is no room for what is announced.
     Refused(String),
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn send_request(
     };
     send_packet(socket, &announcement.to_bytes()?, &[], MsgFlags::empty())?;
     let mut descriptors = descriptors.chunks(MOST_DESCRIPTORS_AT_ONCE);
-    // The last descriptors need a byte to go beside.
+    // The last descriptors need a byte that they can go beside.
     let packets = descriptors.len().max(1);
     let longest = LONGEST_PACKET.min((request.len() / packets).max(1));
     for part in request.chunks(longest) {
@@ -97,8 +97,8 @@ pub(crate) fn send_request(
     }
 }
 
-/// Receives a request with its descriptors, all of it within `patience`. `let_in` decides whether one of this length, in
-/// bytes, may come.
+/// Receives a request with its descriptors, all of it within `patience`. `let_in` decides whether
+/// one of this length, in bytes, may come.
 pub(crate) fn receive_request<E: fmt::Display>(
     socket: BorrowedFd<'_>,
     patience: Duration,
@@ -136,7 +136,7 @@ pub(crate) fn receive_request<E: fmt::Display>(
     Ok((request, descriptors))
 }
 
-/// Sends a reply. One that may be lost is not waited for when nobody reads.
+/// Sends a reply. A reply that may be lost does not wait when nobody reads.
 pub(crate) fn send_reply(socket: BorrowedFd<'_>, reply: &Reply) -> Result<(), WireError> {
     let flags = match reply {
         Reply::Log(_) => MsgFlags::MSG_DONTWAIT,
@@ -145,7 +145,7 @@ pub(crate) fn send_reply(socket: BorrowedFd<'_>, reply: &Reply) -> Result<(), Wi
     Ok(send_packet(socket, &reply.to_bytes()?, &[], flags)?)
 }
 
-/// Receives a reply; waits for it. `None` when the other side is gone.
+/// Waits for a reply; `None` when the other side is gone.
 pub(crate) fn receive_reply(socket: BorrowedFd<'_>) -> Result<Option<Reply>, WireError> {
     let mut buffer = vec![0; LONGEST_PACKET];
     let packet = receive_packet(socket, &mut buffer, 0, MsgFlags::empty())?;
@@ -201,7 +201,8 @@ mod tests {
             announcement.to_bytes().unwrap()
         };
         let null = File::open("/dev/null").unwrap();
-        // Too many bytes, too many descriptors, too few, some beside the announcement.
+        // There are too many bytes, too many descriptors, too few, and some beside the
+        // announcement.
         for (first, beside_first, packet, beside) in [
             (announced(3, 3), 0, &b"four"[..], 3),
             (announced(4, 3), 0, b"four", 4),

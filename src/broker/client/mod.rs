@@ -1,4 +1,5 @@
-//! The caller's own process: opens what they named, asks the broker, passes their signals on, and hears how it went.
+//! The caller's own process: it opens what they named, asks the broker, passes their signals on,
+//! and receives the answer.
 
 mod relay;
 mod terminal;
@@ -26,7 +27,7 @@ use crate::sys::process::inheritable_descriptors;
 use relay::Relay;
 use terminal::Terminal;
 
-/// Has a command carried out by the broker.
+/// Lets the broker carry out a command.
 pub(crate) fn ask(
     call: &BoxCall,
     caller: Caller,
@@ -69,12 +70,12 @@ pub(crate) fn ask(
         .chain(inherited.iter().map(|(_, descriptor)| descriptor.as_fd()))
         .chain(opened.iter().map(AsFd::as_fd))
         .collect();
-    // Before anything happens that a signal has to end in good order.
+    // This comes before anything happens that a signal has to end in good order.
     let signals = program.map(|_| relay::take_over_signals());
     let signals = signals.transpose()?;
     let bytes = called.to_bytes()?;
     match send_request(connection.as_fd(), &bytes, &all) {
-        // Who was refused before the request was read is told why.
+        // A caller that is refused before the request was read is told why.
         Ok(()) | Err(WireError::Gone) => {}
         Err(error) => return Err(error.into()),
     }
@@ -84,9 +85,9 @@ pub(crate) fn ask(
     relay.run()
 }
 
-/// The descriptors above 2 that a program inherits: with their numbers, and ours from here on. What this process opens by
-/// itself is closed on exec, so it is not among them. They are not copied: that takes as many again, of which the caller's
-/// limit may leave too few.
+/// The descriptors above 2 that a program inherits, with their numbers; they are ours from here on.
+/// What this process opens itself is closed on exec, and so is not among them. A copy of each could
+/// exceed the caller's limit.
 fn inheritable() -> io::Result<Vec<(i32, OwnedFd)>> {
     let mut numbers = inheritable_descriptors()?;
     numbers.sort_unstable();
@@ -118,7 +119,7 @@ fn connect_to_broker() -> Result<OwnedFd, Failure> {
     })
 }
 
-/// The part of the environment that the command line speaks of.
+/// The part of the environment that the command line names.
 fn needed_environment(program: &ProgramRequest) -> Vec<(OsString, OsString)> {
     let inherits = |name: &OsString| {
         let rules = program.env.iter();
@@ -131,7 +132,8 @@ fn needed_environment(program: &ProgramRequest) -> Vec<(OsString, OsString)> {
         .collect()
 }
 
-/// Whether somebody can be asked for a password: a person at a terminal. A service would wait for ever.
+/// Whether somebody can be asked for a password: a person at a terminal. A service would wait for
+/// ever.
 fn somebody_is_there() -> bool {
     use std::io::IsTerminal;
     io::stdin().is_terminal() && io::stderr().is_terminal()

@@ -1,5 +1,5 @@
-//! While the broker's side works: signals go there, log lines and the answer come back, and a terminal is passed
-//! through.
+//! The time while the broker's side works: signals go there, log lines and the answer come back,
+//! and a terminal's data is passed on.
 
 use std::fs::File;
 use std::io;
@@ -18,7 +18,8 @@ use crate::keeper::watch;
 use crate::output::write_all;
 use crate::sys::poll::{self, Until, readable, writable};
 
-/// Takes over the signals that end a run, and the one that says that a terminal has another size.
+/// Takes over the signals that end a run, and the one that says that a terminal has changed its
+/// size.
 pub(super) fn take_over_signals() -> Result<SignalFd, Failure> {
     watch(&[Signal::SIGWINCH]).map_err(Failure::at("cannot take over the signals of this process"))
 }
@@ -26,14 +27,14 @@ pub(super) fn take_over_signals() -> Result<SignalFd, Failure> {
 /// The conversation after the request.
 pub(super) struct Relay<'a> {
     connection: OwnedFd,
-    /// For a run: other commands end as any program does.
+    /// Those of a run. Without one, signals end this process as they end any program.
     signals: Option<SignalFd>,
     terminal: Option<&'a Terminal>,
     /// The last signal that was passed on.
     passed_on: Option<i32>,
 }
 
-/// What happened.
+/// What there is to attend to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Reply,
@@ -44,14 +45,15 @@ enum Source {
 }
 
 impl<'a> Relay<'a> {
-    /// Begins, with a request that was sent.
+    /// Begins after a request was sent.
     pub(super) fn new(
         connection: OwnedFd,
         signals: Option<SignalFd>,
         terminal: Option<&'a Terminal>,
     ) -> Result<Self, Failure> {
         if signals.is_some() {
-            // Our copies keep pipes open whose end somebody waits for when the program has closed them.
+            // Our copies would keep pipes open, while somebody waits for their end after the
+            // program has closed them.
             let null = File::options().read(true).write(true).open("/dev/null");
             let null = null.map_err(Failure::at("cannot open /dev/null"))?;
             let let_go = Failure::at("cannot put /dev/null in the place of the program's streams");
@@ -75,7 +77,7 @@ impl<'a> Relay<'a> {
                         return Err(self.lost());
                     };
                     match reply {
-                        // What cannot be written cannot be reported, either.
+                        // A message that cannot be written cannot be reported either.
                         Reply::Log(line) => drop(write_all(io::stderr(), line.as_bytes())),
                         Reply::Done(answer, results) => {
                             self.show_rest();
@@ -135,7 +137,7 @@ impl<'a> Relay<'a> {
             return Ok(());
         }
         self.passed_on = Some(number);
-        // A side that is gone is noticed by the end of the connection.
+        // The end of the connection shows that the other side is gone.
         Line::send(self.connection.as_fd(), number).ok();
         Ok(())
     }
@@ -146,20 +148,20 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// What the program printed last may still be on its way when its end is known.
+    /// Shows what the program printed last, which may still be on its way when its end is known.
     fn show_rest(&self) {
         if let Some(terminal) = self.terminal {
             while terminal.show_printed() {}
         }
     }
 
-    /// The connection ended without an answer.
+    /// The failure when the connection ended without an answer.
     fn lost(&self) -> Failure {
         if let Some(signal) = self
             .passed_on
             .and_then(|number| Signal::try_from(number).ok())
         {
-            // The other side was ended before the run began, as this process would have been, were it root's.
+            // The other side was ended before the run began, as root's own process would have been.
             if let Some(terminal) = self.terminal {
                 terminal.give_back();
             }

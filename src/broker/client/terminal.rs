@@ -1,5 +1,6 @@
-//! `--tty-hack` by the broker: the program cannot be in the session of the caller's terminal, so it gets one of its own,
-//! a pseudo-terminal, and the caller's passes through what is typed and printed.
+//! `--tty-hack` with the broker: the program cannot be in the session of the caller's terminal. It
+//! gets a terminal of its own, a pseudo-terminal, and what is typed and printed is passed on
+//! between the two.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -20,24 +21,25 @@ use crate::sys::descriptors::copy_window_size;
 pub(super) struct Terminal {
     /// The caller's.
     outer: OwnedFd,
-    /// How it was set.
+    /// Its settings before.
     before: Termios,
-    /// The side of the pseudo-terminal that is ours.
+    /// Our side of the pseudo-terminal.
     master: PtyMaster,
-    /// The side that is the program's. It stays open here: without any, the master would report a
+    /// The program's side. It stays open here: while nobody has it open, the master reports a
     /// hang-up again and again.
     inner: OwnedFd,
-    /// Whether nothing more is typed.
+    /// Whether nothing more will be typed.
     is_mute: Cell<bool>,
-    /// What was typed and did not fit yet: the program may be slow to read.
+    /// What was typed and has not fitted yet: the program may be slow to read.
     waiting: RefCell<Vec<u8>>,
 }
 
-/// What is passed on at once.
+/// How many bytes are passed on at once.
 const CHUNK: usize = 4096;
 
 impl Terminal {
-    /// Makes a pseudo-terminal that looks like the first terminal among the standard descriptors; `None` without one.
+    /// Makes a pseudo-terminal that looks like the first terminal among the standard descriptors;
+    /// `None` if none of them is one.
     pub(super) fn open() -> io::Result<Option<Self>> {
         use std::io::IsTerminal;
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
@@ -58,7 +60,7 @@ impl Terminal {
         let before = tcgetattr(&outer)?;
         tcsetattr(&inner, SetArg::TCSANOW, &before)?;
         copy_window_size(outer.as_fd(), inner.as_fd())?;
-        // From here on keys that make signals make them inside.
+        // From here on, keys that make signals make them inside.
         let mut raw = before.clone();
         cfmakeraw(&mut raw);
         let new = Self {
@@ -73,7 +75,8 @@ impl Terminal {
         Ok(Some(new))
     }
 
-    /// What the program gets for a standard descriptor: the pseudo-terminal for every terminal.
+    /// The program's standard descriptor in the place of this one: the pseudo-terminal for every
+    /// terminal.
     pub(super) fn instead_of<'a>(&'a self, descriptor: BorrowedFd<'a>) -> BorrowedFd<'a> {
         match nix::unistd::isatty(descriptor) {
             Ok(true) => self.inner.as_fd(),
@@ -86,14 +89,15 @@ impl Terminal {
         self.master.as_fd()
     }
 
-    /// Readable when the caller has typed something; `None` while what they typed before is not passed on yet, so that
-    /// whoever types, or pastes, waits, as at any terminal.
+    /// Readable when the caller has typed something; `None` while something that they typed before
+    /// still waits, which makes a person who types or pastes wait as at any terminal.
     pub(super) fn typed(&self) -> Option<BorrowedFd<'_>> {
         let is_open = !self.is_mute.get() && self.waiting.borrow().is_empty();
         is_open.then(|| self.outer.as_fd())
     }
 
-    /// Writable when the program's side takes more of what was typed; `None` when nothing waits for that.
+    /// Writable when the program's side takes more of what was typed; `None` when nothing is
+    /// waiting.
     pub(super) fn taking(&self) -> Option<BorrowedFd<'_>> {
         (!self.waiting.borrow().is_empty()).then(|| self.master.as_fd())
     }
@@ -116,7 +120,7 @@ impl Terminal {
                 self.pass_rest_on();
             }
             Err(Errno::EINTR | Errno::EAGAIN) => {}
-            // It is gone, or we are in its background.
+            // The terminal is gone, or we are in its background.
             _ => self.is_mute.set(true),
         }
     }
@@ -132,12 +136,12 @@ impl Terminal {
         }
     }
 
-    /// The caller's terminal has another size.
+    /// Takes over the size of the caller's terminal, which has changed.
     pub(super) fn resize(&self) {
         copy_window_size(self.outer.as_fd(), self.master.as_fd()).ok();
     }
 
-    /// Sets the caller's terminal as it was.
+    /// Restores the settings of the caller's terminal.
     pub(super) fn give_back(&self) {
         tcsetattr(&self.outer, SetArg::TCSADRAIN, &self.before).ok();
     }
