@@ -66,6 +66,7 @@ mod config;
 mod dir_rule;
 mod error;
 mod failure;
+mod home;
 mod keeper;
 mod launch;
 mod logging;

@@ -9,10 +9,12 @@ pub(crate) mod hierarchy;
 mod leaf;
 mod place;
 mod subtree;
+mod whereabouts;
 
 pub(crate) use leaf::{CpuTime, Leaf, LeafLimits, LeafUsage};
-pub(crate) use place::{Place, find_place};
-pub(crate) use subtree::{ScopeProcesses, Subtree};
+pub(crate) use place::Place;
+pub(crate) use subtree::Subtree;
+pub(crate) use whereabouts::Whereabouts;
 
 use std::fmt;
 use std::fs::File;

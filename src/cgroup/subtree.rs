@@ -28,15 +28,6 @@ pub(crate) struct Subtree {
     made: Option<Made>,
 }
 
-/// The processes of a scope that is set up for a run.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ScopeProcesses {
-    /// The one that systemd has put there.
-    pub(crate) inside: Option<i32>,
-    /// An init that is still to come in.
-    pub(crate) outside: Option<i32>,
-}
-
 /// The cgroup of a run that we made below a delegated one.
 #[derive(Debug)]
 struct Made {
@@ -57,36 +48,29 @@ impl Made {
 }
 
 impl Subtree {
-    /// Sets up the cgroup of a scope, with these processes and no others.
+    /// Sets up the cgroup of a scope. These of its processes are to be where init is; init itself, which may have to come in,
+    /// is one of them unless it is cloned later.
     pub(crate) fn in_scope(
         scope: &Path,
         limits: &LeafLimits,
-        processes: ScopeProcesses,
+        residents: &[i32],
     ) -> Result<Self, CgroupError> {
         let top = Cgroup::open(scope)?;
         let needed = available(&top, limits)?;
-        let ScopeProcesses { inside, outside } = processes;
-        if needed.is_empty() {
-            // Without controllers, init may stay beside the leaf, where systemd puts processes.
-            outside.map_or(Ok(()), |pid| top.adopt(pid))?;
-            let leaf = Leaf::create(&top, limits)?;
-            return Ok(Self {
-                path: scope.to_owned(),
-                init: top,
-                leaf,
-                made: None,
-            });
+        let init = if needed.is_empty() {
+            // Without controllers init may be where systemd puts processes, beside the leaf.
+            None
+        } else {
+            Some(top.child_or_create(INIT)?)
+        };
+        settle(init.as_ref().unwrap_or(&top), residents)?;
+        if init.is_some() {
+            top.enable(&needed)?;
         }
-        let init = top.child_or_create(INIT)?;
-        // systemd has usually just moved a process, and further ones need not wait for another
-        // grace period.
-        let mut moved = inside.into_iter().chain(outside);
-        moved.try_for_each(|pid| init.adopt(pid))?;
-        top.enable(&needed)?;
         let leaf = Leaf::create(&top, limits)?;
         Ok(Self {
             path: scope.to_owned(),
-            init,
+            init: init.unwrap_or(top),
             leaf,
             made: None,
         })
@@ -186,6 +170,17 @@ impl Drop for Subtree {
             log::warn!("{error}; the next command on this box removes it");
         }
     }
+}
+
+/// Moves those of these processes to a cgroup that are not there. A move may wait for the kernel, also one to where the
+/// process is; but not right after another one, and as a rule systemd has just moved one.
+fn settle(cgroup: &Cgroup, residents: &[i32]) -> Result<(), CgroupError> {
+    if residents.is_empty() {
+        return Ok(());
+    }
+    let there = cgroup.processes()?;
+    let mut outside = residents.iter().filter(|pid| !there.contains(pid));
+    outside.try_for_each(|pid| cgroup.adopt(*pid))
 }
 
 fn name_of(id: BoxId) -> String {

@@ -1,7 +1,6 @@
 //! What is done for each call: one file per command, each the story of what happens, told by calls
 //! to those who know how.
 
-mod ahead;
 mod boxes;
 mod cleanup;
 pub(crate) mod config_import;
@@ -11,20 +10,21 @@ mod init;
 mod one_run;
 mod rights;
 mod run;
-mod run_cgroups;
 pub(crate) mod show;
 
 use std::ffi::OsString;
 
-pub(crate) use ahead::{Ahead, ScopeAhead};
 pub(crate) use rights::Rights;
 
 use crate::answer::{Answer, Results};
+use crate::bus::Bus;
 use crate::caller::{Caller, Inheritance, Line, OpenedDirs};
-use crate::cgroup::{Place, find_place};
+use crate::cgroup::Place;
 use crate::clock::Moment;
 use crate::config::settings::Settings;
 use crate::failure::Failure;
+use crate::home::{ScopeAhead, find_place};
+use crate::launch::Namespaces;
 use crate::plan::Granted;
 use crate::request::{BoxCall, BoxCommand, Common};
 use crate::systemd::ScopeSpec;
@@ -59,6 +59,17 @@ pub(crate) struct Brokered {
     pub(crate) inheritance: Inheritance,
     /// It brings their signals.
     pub(crate) line: Line,
+}
+
+/// What takes long to make and may be of use to the next run. `None` is still to be made.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// A connection to the bus.
+    pub(crate) bus: Option<Bus>,
+    /// Namespaces for a program.
+    pub(crate) namespaces: Option<Namespaces>,
+    /// A scope, for a run like the one before.
+    pub(crate) scope: Option<ScopeAhead>,
 }
 
 /// A command that was carried out.

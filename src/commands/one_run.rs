@@ -3,16 +3,16 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-use super::ahead::ScopeAhead;
-use super::run_cgroups::Cgroups;
 use super::{Ahead, Asked, Context, Done, Rights};
 use crate::answer::{Answer, Results};
 use crate::box_dir::{BoxDir, Lock, Record, check_unused};
-use crate::cgroup::{Place, Subtree};
+use crate::cgroup::Place;
 use crate::failure::Failure;
+use crate::home::Home;
 use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
 use crate::launch::{Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
@@ -141,15 +141,9 @@ impl BoxRun<'_> {
             namespaces,
             scope: mut scope_ahead,
         } = std::mem::take(ahead);
-        let cgroups = match plan.scope.clone() {
-            Some(spec) => Cgroups::in_scope(spec, bus, &mut scope_ahead),
-            None => {
-                ScopeAhead::end_if_ready(&mut scope_ahead);
-                Cgroups::without_systemd(&plan, self.box_plan.id)?
-            }
-        };
+        let home = Home::find(&plan, self.box_plan.id, bus, &mut scope_ahead)?;
         let setup = self.prepare(&plan, namespaces)?;
-        let outcome = self.launch_and_supervise(&plan, setup, cgroups);
+        let outcome = self.launch_and_supervise(&plan, setup, home);
         // Whatever happened: the caller gets the files back.
         let given_back =
             self.box_dir
@@ -159,19 +153,14 @@ impl BoxRun<'_> {
         let Outcome {
             ending,
             usage,
-            unit,
             stages,
-            subtree,
             init,
+            home,
         } = outcome?;
         // It had time to end while the files were given back.
         drop(init);
-        let cgroup = subtree.as_ref().map(|subtree| subtree.path().to_owned());
-        let given_back = given_back.map_err(Failure::from).and(
-            subtree
-                .map_or(Ok(()), Subtree::finish)
-                .map_err(Failure::from),
-        );
+        let (unit, cgroup) = (home.unit(), home.path().map(Path::to_owned));
+        let given_back = given_back.map_err(Failure::from).and(home.finish());
         let Decided {
             scope,
             deadlines,
@@ -281,9 +270,9 @@ impl BoxRun<'_> {
         self,
         plan: &RunPlan,
         setup: InitSetup<'_>,
-        cgroups: Cgroups,
+        home: Home,
     ) -> Result<Outcome, Failure> {
-        let (init, mut cgroups) = cgroups.launch(&setup, &plan.leaf)?;
+        let (init, mut home) = home.move_in(&setup, plan)?;
         // Not before systemd was asked: where all have to share two CPUs, the bus would not hear of it for some time.
         let begun = init.begin();
         let begun = begun.map_err(Failure::at("cannot tell init to begin"));
@@ -293,7 +282,7 @@ impl BoxRun<'_> {
             .and_then(|()| self.let_go_of_streams(&setup));
         if let Err(failure) = ready {
             // First init, which is in the cgroups, then these.
-            cgroups.part_with(&init);
+            home.part_with(&init);
             drop(init);
             return Err(failure);
         }
@@ -304,7 +293,7 @@ impl BoxRun<'_> {
         drop(setup);
         let outcome = {
             let permission = self.context.rights().map(Rights::permission);
-            keeper::supervise(plan, init, cgroups, self.signals, permission)
+            keeper::supervise(plan, init, home, self.signals, permission)
         };
         if let Some(Ok(terminal)) = terminal {
             if let Err(errno) = nix::unistd::tcsetpgrp(&terminal, nix::unistd::getpgrp()) {

@@ -3,9 +3,10 @@
 
 use crate::answer::Answer;
 use crate::caller::Caller;
-use crate::cgroup::{Place, find_place};
+use crate::cgroup::Place;
 use crate::config::{self, ConfigSource};
 use crate::failure::Failure;
+use crate::home::find_place;
 use crate::logging;
 use crate::request::{Tell, Topic};
 use crate::systemd::slice_path;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 use super::phase::{Action, Event, Phase};
-use super::{CgroupState, KILL_PATIENCE, Keeper, KeeperError, SETUP_PATIENCE, cannot};
+use super::{KILL_PATIENCE, Keeper, KeeperError, SETUP_PATIENCE, cannot};
 use crate::cgroup::Leaf;
 use crate::clock::Moment;
 use crate::error::chain;
@@ -31,7 +31,7 @@ impl Keeper<'_> {
             Action::LookForTraces => return Ok(Some(Event::Traced(self.traces()))),
             Action::AskSystemd => return Ok(self.ask_systemd()),
             Action::Go => {
-                let leaf = self.cgroups.leaf().map(Leaf::as_fd);
+                let leaf = self.home.leaf().map(Leaf::as_fd);
                 self.tell(FromKeeper::Go, leaf)
             }
             Action::Permit => self.tell(FromKeeper::Permitted, None),
@@ -54,7 +54,7 @@ impl Keeper<'_> {
     fn watch_limits(&mut self) -> Result<(), String> {
         let timer = |errno| chain(&cannot("set a timer")(errno));
         let program = self.program.as_ref().map(AsFd::as_fd);
-        let timed = self.cgroups.leaf().filter(|_| self.plan.cg_timing);
+        let timed = self.home.leaf().filter(|_| self.plan.cg_timing);
         let begun = self.figures.watch(timed, program)?;
         match self.plan.deadlines.keeper() {
             Some(wall) => self.deadline.set_at(begun.after(wall)),
@@ -88,14 +88,12 @@ impl Keeper<'_> {
     pub(super) fn deadline_passed(&mut self, phase: &Phase) -> Option<Event> {
         match phase {
             Phase::SettingUp { .. } | Phase::Starting => {
-                let what = match self.cgroups {
-                    _ if self.permission.is_some() => {
-                        "polkit did not say whether the caller may run it (is it hung? see systemctl status polkit)"
-                    }
-                    CgroupState::Requested(..) => {
-                        "systemd did not start the scope of the run (is it hung? see systemctl list-jobs)"
-                    }
-                    CgroupState::None | CgroupState::Ready(_) => "the sandbox was not set up",
+                let what = if self.permission.is_some() {
+                    "polkit did not say whether the caller may run it (is it hung? see systemctl status polkit)"
+                } else if !self.home.is_ready() {
+                    "systemd did not start the scope of the run (is it hung? see systemctl list-jobs)"
+                } else {
+                    "the sandbox was not set up"
                 };
                 Some(Event::Failed(format!(
                     "{what} within {} s",
@@ -124,7 +122,7 @@ impl Keeper<'_> {
         let is_late = late.is_some_and(|late| late > LATE);
         // CPU time, not the time on the clock: the keeper may have waited for its turn.
         let before = own_cpu_time();
-        let used = match self.figures.cpu_time_so_far(self.cgroups.leaf()) {
+        let used = match self.figures.cpu_time_so_far(self.home.leaf()) {
             Ok(Some(used)) => used,
             // The process has gone; what it used comes with its end.
             Ok(None) => return None,
@@ -166,7 +164,7 @@ impl Keeper<'_> {
     }
 
     fn kill_processes(&self) -> Result<(), String> {
-        if let Some(leaf) = self.cgroups.leaf() {
+        if let Some(leaf) = self.home.leaf() {
             return leaf.kill().map_err(|error| chain(&error));
         }
         match self
@@ -182,7 +180,7 @@ impl Keeper<'_> {
 
     /// Kills init and everything in its PID namespace, and returns when they are dead.
     fn kill_init(&mut self) -> Result<(), KeeperError> {
-        self.cgroups.part_with(&self.init);
+        self.home.part_with(&self.init);
         match process::send_signal(self.init.pidfd.as_fd(), libc::SIGKILL) {
             Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
                 Err(cannot("kill init")(error))

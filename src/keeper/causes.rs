@@ -10,11 +10,11 @@ use crate::systemd::StateRequest;
 impl Keeper<'_> {
     /// What the cgroups show of the death.
     pub(super) fn traces(&self) -> Traces {
-        let leaf = self.cgroups.leaf();
+        let leaf = self.home.leaf();
         Traces {
             shortage: self.shortage(),
             by_oomd: leaf.is_some_and(Leaf::was_killed_by_oomd),
-            in_scope: self.unit.is_some(),
+            in_scope: self.home.unit().is_some(),
         }
     }
 
@@ -24,7 +24,7 @@ impl Keeper<'_> {
         let reported = self.figures.usage().map(|usage| usage.leaf);
         let usage: LeafUsage = match reported {
             Some(usage) => usage,
-            None => self.cgroups.leaf()?.usage().ok()?,
+            None => self.home.leaf()?.usage().ok()?,
         };
         if usage.was_oom() {
             Some(Shortage::OfTheRun)
@@ -36,8 +36,8 @@ impl Keeper<'_> {
     /// Asks whether systemd is killing the whole scope, of which the program may have died first.
     /// An error means that nothing is known.
     pub(super) fn ask_systemd(&mut self) -> Option<Event> {
-        let unit = self.unit.as_ref()?;
-        match StateRequest::start(unit) {
+        let unit = self.home.unit()?;
+        match StateRequest::start(&unit) {
             Ok(question) => {
                 self.question = Some(question);
                 None

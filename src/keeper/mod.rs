@@ -20,18 +20,19 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use crate::cgroup::{Leaf, Subtree};
+use crate::cgroup::Leaf;
 use crate::clock::{Moment, Timer};
 use crate::failure::Explained;
+use crate::home::Home;
 use crate::launch::failure::describe;
 use crate::launch::message::ToKeeper;
-use crate::launch::{Holder, Init, LEAVE_PATIENCE, online_cpus};
+use crate::launch::{Init, online_cpus};
 use crate::plan::RunPlan;
 use crate::polkit::Authority;
 use crate::report::{Ending, KillReason, Stages, Usage};
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::priority::Urgent;
-use crate::systemd::{ScopeRequest, StateRequest};
+use crate::systemd::StateRequest;
 use figures::Figures;
 use looks::Looks;
 use phase::{Event, Phase};
@@ -74,37 +75,6 @@ fn cannot<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> KeeperError {
     }
 }
 
-/// Where the cgroups of a run stand.
-#[derive(Debug)]
-pub(crate) enum CgroupState {
-    /// The run has none.
-    None,
-    /// The scope was asked for: around init, or ahead, around a holder.
-    Requested(ScopeRequest, Option<Holder>),
-    /// They are set up, and init is in its own.
-    Ready(Subtree),
-}
-
-impl CgroupState {
-    /// Prepares the end of init. A process that systemd is about to move must not be killed, so
-    /// init is told to end by itself, and this waits for it.
-    pub(crate) fn part_with(&mut self, init: &Init) {
-        if let Self::Requested(request, None) = self {
-            if request.is_under_way() {
-                init.let_go();
-                request.give_up(LEAVE_PATIENCE);
-            }
-        }
-    }
-
-    fn leaf(&self) -> Option<&Leaf> {
-        match self {
-            Self::Ready(subtree) => Some(subtree.leaf()),
-            Self::None | Self::Requested(..) => None,
-        }
-    }
-}
-
 /// What the keeper found.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -112,14 +82,12 @@ pub(crate) struct Outcome {
     pub(crate) ending: Ending,
     /// What it used; `None` when the program never ran.
     pub(crate) usage: Option<Usage>,
-    /// The unit of its scope.
-    pub(crate) unit: Option<String>,
     /// When what was reached.
     pub(crate) stages: Stages,
-    /// The cgroups, to be given back when init has ended.
-    pub(crate) subtree: Option<Subtree>,
     /// init: on its way out, and alone in its PID namespace; dropping it waits for its end.
     pub(crate) init: Init,
+    /// Where it lived, to be given back when init has ended.
+    pub(crate) home: Home,
 }
 
 /// One run under supervision.
@@ -130,10 +98,9 @@ struct Keeper<'a> {
     init: Init,
     /// Whether init or the program can still be heard.
     hears_init: bool,
-    cgroups: CgroupState,
-    /// The unit of the run's scope.
-    unit: Option<String>,
-    /// The question whether systemd is stopping that unit.
+    /// Where it lives.
+    home: Home,
+    /// The question whether systemd is stopping the unit of its scope.
     question: Option<StateRequest>,
     stages: Stages,
     signals: &'a Signals<'a>,
@@ -155,30 +122,26 @@ struct Keeper<'a> {
 pub(crate) fn supervise(
     plan: &RunPlan,
     init: Init,
-    cgroups: CgroupState,
+    home: Home,
     signals: &Signals<'_>,
     permission: Option<&RefCell<Authority>>,
 ) -> Result<Outcome, KeeperError> {
-    let has_cgroup = !matches!(cgroups, CgroupState::Requested(..));
-    let unit = match &cgroups {
-        CgroupState::Ready(subtree) => subtree.unit(),
-        CgroupState::None | CgroupState::Requested(..) => None,
-    };
+    let has_cgroup = home.is_ready();
+    let unit = home.unit();
     let mut keeper = Keeper {
         plan,
         // Whatever the caller's affinity is: the program can change its own.
         parallel: plan.parallel(online_cpus().map_err(cannot("count the CPUs"))?),
         init,
         hears_init: true,
-        cgroups,
+        home,
         question: None,
         stages: Stages {
             laid_out: Moment::now().ok(),
             // A scope that was made ahead.
-            cgroup_ready: unit.as_ref().and_then(|_| Moment::now().ok()),
+            cgroup_ready: unit.and_then(|_| Moment::now().ok()),
             ..Stages::default()
         },
-        unit,
         signals,
         permission,
         deadline: Timer::new().map_err(cannot("make a timer"))?,
@@ -211,17 +174,12 @@ pub(crate) fn supervise(
         };
         phase = keeper.step(phase, event);
     };
-    let subtree = match keeper.cgroups {
-        CgroupState::Ready(subtree) => Some(subtree),
-        CgroupState::None | CgroupState::Requested(..) => None,
-    };
     Ok(Outcome {
         ending,
         usage: keeper.figures.usage(),
-        unit: keeper.unit,
         stages: keeper.stages,
-        subtree,
         init: keeper.init,
+        home: keeper.home,
     })
 }
 
@@ -233,7 +191,8 @@ enum Source {
     Init,
     InitEnd,
     Permission,
-    Systemd,
+    Home,
+    Question,
     Deadline,
     CpuLook,
     Signals,
@@ -250,20 +209,15 @@ impl Keeper<'_> {
         let init_end = (!self.hears_init).then(|| self.init.pidfd.as_fd());
         let permission = self.permission.map(RefCell::borrow);
         let permission = permission.as_ref().and_then(|authority| authority.ready());
+        let [bus, timer] = self.home.ready();
         let question = self.question.as_ref().map(StateRequest::ready);
-        let [bus, timer] = match &self.cgroups {
-            CgroupState::Requested(request, _) => {
-                let mut ready = request.ready();
-                [ready.next(), ready.next()]
-            }
-            CgroupState::None | CgroupState::Ready(_) => [question, None],
-        };
         let sources = [
             (Source::Init, readable(init)),
             (Source::InitEnd, readable(init_end)),
             (Source::Permission, readable(permission)),
-            (Source::Systemd, readable(bus)),
-            (Source::Systemd, readable(timer)),
+            (Source::Home, readable(bus)),
+            (Source::Home, readable(timer)),
+            (Source::Question, readable(question)),
             (Source::Deadline, readable(self.deadline.as_fd())),
             (Source::CpuLook, readable(self.cpu_look.as_fd())),
             (Source::Signals, readable(self.signals.as_fd())),
@@ -284,10 +238,7 @@ impl Keeper<'_> {
         if permission.is_some_and(|authority| authority.has_mail()) {
             return Some(Source::Permission);
         }
-        match &self.cgroups {
-            CgroupState::Requested(request, _) if request.has_mail() => Some(Source::Systemd),
-            _ => None,
-        }
+        self.home.has_mail().then_some(Source::Home)
     }
 
     /// Finds out what happened.
@@ -299,8 +250,8 @@ impl Keeper<'_> {
                 Ok(Some(Event::InitGone))
             }
             Source::Permission => Ok(self.take_permission()),
-            Source::Systemd if self.question.is_some() => Ok(self.take_answer()),
-            Source::Systemd => Ok(self.take_scope()),
+            Source::Home => Ok(self.take_home()),
+            Source::Question => Ok(self.take_answer()),
             Source::Deadline => {
                 self.deadline.unset().map_err(cannot("set a timer"))?;
                 Ok(self.deadline_passed(phase))
@@ -369,7 +320,7 @@ impl Keeper<'_> {
                 self.stages.ended = Some(moment);
                 Some(Event::Ended(exit))
             }
-            ToKeeper::Empty(processes) => match self.figures.read(self.cgroups.leaf(), processes) {
+            ToKeeper::Empty(processes) => match self.figures.read(self.home.leaf(), processes) {
                 Err(message) => Some(self.unread(message)),
                 Ok(()) => Some(Event::Empty),
             },
@@ -383,7 +334,7 @@ impl Keeper<'_> {
     /// The event for figures that could not be read. Where the leaf is gone, that is the better
     /// explanation.
     fn unread(&self, message: String) -> Event {
-        if self.cgroups.leaf().is_none_or(Leaf::is_there) {
+        if self.home.leaf().is_none_or(Leaf::is_there) {
             Event::Failed(message)
         } else {
             Event::Failed(phase::INIT_GONE.to_owned())

@@ -22,7 +22,7 @@ use super::ordinary;
 use super::program::{self, Beginning, ProgramSetup};
 use super::root::{self, Mount};
 use super::step::Step;
-use super::whereabouts::Whereabouts;
+use crate::cgroup::Whereabouts;
 use crate::clock::{Moment, Timer};
 use crate::sys::credentials;
 use crate::sys::poll::{self, Until, closed, readable};
@@ -58,24 +58,15 @@ pub(crate) struct InitSetup<'a> {
 /// wait for that.
 const MOVE_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Who may move init into another cgroup besides the keeper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mover {
-    /// systemd, which was asked for a scope around init.
-    Systemd {
-        /// The keeper's number where init comes from.
-        keeper_pid: u32,
-    },
-    /// Nobody.
-    NobodyElse,
-}
-
-/// The life of init, which is on `cpu` until it has built the sandbox.
-pub(super) fn run(setup: &InitSetup<'_>, keeper: &OwnedFd, mover: Mover, cpu: Cpu) -> ! {
-    let mut unmoved = match mover {
-        Mover::Systemd { keeper_pid } => Whereabouts::beside(keeper_pid).ok(),
-        Mover::NobodyElse => None,
-    };
+/// The life of init, which is on `cpu` until it has built the sandbox. If systemd is to move it, it
+/// comes from beside the process with the number `moved_beside`: its keeper.
+pub(super) fn run(
+    setup: &InitSetup<'_>,
+    keeper: &OwnedFd,
+    moved_beside: Option<u32>,
+    cpu: Cpu,
+) -> ! {
+    let mut unmoved = moved_beside.and_then(|keeper_pid| Whereabouts::beside(keeper_pid).ok());
     let code = match live(setup, keeper.as_fd(), &mut unmoved, cpu) {
         Ok(()) => 0,
         Err(failure) => {

@@ -10,7 +10,6 @@
 mod affinity;
 pub(crate) mod failure;
 mod filter;
-mod holder;
 mod init;
 pub(crate) mod message;
 mod namespaces;
@@ -20,12 +19,11 @@ mod root;
 pub(crate) mod sources;
 pub(crate) mod standard;
 pub(crate) mod step;
-mod whereabouts;
 
 pub(crate) use affinity::online_cpus;
-pub(crate) use holder::Holder;
 pub(crate) use init::InitSetup;
 pub(crate) use namespaces::{Namespaces, Network};
+pub(crate) use ordinary::become_ordinary;
 pub(crate) use program::{Foreground, ProgramSetup};
 
 use std::io;
@@ -33,7 +31,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use affinity::Cpu;
-use init::Mover;
 
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
@@ -84,21 +81,19 @@ impl Drop for Init {
     }
 }
 
-/// The control group of a new init.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Home<'a> {
-    /// It exists already, and init is cloned into it.
-    Made(BorrowedFd<'a>),
-    /// systemd will move init into a scope.
-    Scope,
-    /// The keeper will move init, when systemd has made the scope around a [`Holder`].
-    HeldScope,
-    /// init stays where its keeper is.
-    Keepers,
+/// Who moves a new init into another cgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moves {
+    /// Nobody.
+    Never,
+    /// systemd, which is asked for a scope around init.
+    BySystemd,
+    /// The keeper, when a scope is there that systemd was asked for.
+    ByKeeper,
 }
 
-/// Clones init into its namespaces and, where the cgroup exists already, into that. init builds the
-/// sandbox when it is told to ([`Init::begin`]), and then waits for [`message::FromKeeper::Go`].
+/// Clones init into its namespaces and, where its cgroup exists already (`door`), into that. init
+/// builds the sandbox when it is told to ([`Init::begin`]), and then waits for [`message::FromKeeper::Go`].
 ///
 /// The clone makes only the mount and PID namespaces, because the keeper waits for it. init makes
 /// the others itself while the keeper talks to systemd, or enters prepared ones ([`Namespaces`]).
@@ -107,29 +102,26 @@ pub(crate) enum Home<'a> {
 /// clone into a leaf outside of it, and init may move to its scope only later.
 ///
 /// The calling process must have one thread only.
-pub(crate) fn spawn(setup: &InitSetup<'_>, home: Home<'_>) -> io::Result<Init> {
+pub(crate) fn spawn(
+    setup: &InitSetup<'_>,
+    door: Option<BorrowedFd<'_>>,
+    moves: Moves,
+) -> io::Result<Init> {
     let (keeper, init) = socket::pair()?;
     let keeper_pid = std::process::id();
     let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
     // While init builds the sandbox, it stays on the CPU of the keeper, which mostly waits. On
     // another CPU it would be in the way of the bus and systemd: the kernel wakes them where they
     // ran last, even if other CPUs are idle.
-    let cpu = match home {
-        Home::Scope | Home::HeldScope => affinity::stay_on_cpu(),
-        Home::Made(_) | Home::Keepers => Cpu::Any,
+    let cpu = match moves {
+        Moves::BySystemd | Moves::ByKeeper => affinity::stay_on_cpu(),
+        Moves::Never => Cpu::Any,
     };
-    let mover = match home {
-        Home::Scope => Mover::Systemd { keeper_pid },
-        Home::Made(_) | Home::HeldScope | Home::Keepers => Mover::NobodyElse,
-    };
-    let cgroup = match home {
-        Home::Made(cgroup) => Some(cgroup),
-        Home::Scope | Home::HeldScope | Home::Keepers => None,
-    };
-    let spawned = match process::clone(namespaces, cgroup) {
+    let spawned = match process::clone(namespaces, door) {
         Ok(Cloned::Child) => {
             drop(keeper);
-            init::run(setup, &init, mover, cpu)
+            let moved_beside = (moves == Moves::BySystemd).then_some(keeper_pid);
+            init::run(setup, &init, moved_beside, cpu)
         }
         Ok(Cloned::Parent { pid, pidfd }) => Ok(Init {
             pid,

@@ -13,7 +13,7 @@ const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 /// and stays: niceness, SCHED_BATCH, SCHED_IDLE, an idle I/O class, a higher score.
 ///
 /// `/proc` must still be the host's, and writable.
-pub(super) fn become_ordinary() -> io::Result<()> {
+pub(crate) fn become_ordinary() -> io::Result<()> {
     priority::leave_real_time()?;
     priority::leave_real_time_io()?;
     priority::set_usual_timer_slack()?;

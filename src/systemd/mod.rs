@@ -66,15 +66,6 @@ pub(crate) struct Held<'a> {
     pub(crate) pidfd: BorrowedFd<'a>,
 }
 
-/// A scope that holds its process.
-#[derive(Debug, Clone)]
-pub(crate) struct Scope {
-    /// The unit's name.
-    pub(crate) unit: String,
-    /// Its cgroup.
-    pub(crate) path: PathBuf,
-}
-
 /// A scope that was asked for.
 #[derive(Debug)]
 pub(crate) struct ScopeRequest {
@@ -193,9 +184,9 @@ impl ScopeRequest {
         }
     }
 
-    /// Goes on with the request as far as that is possible without waiting; `None` when there is no answer
-    /// yet.
-    pub(crate) fn proceed(&mut self) -> Result<Option<Scope>, ScopeError> {
+    /// Goes on with the request as far as that is possible without waiting: the cgroup of the scope that holds its process,
+    /// `None` when there is no answer yet.
+    pub(crate) fn proceed(&mut self) -> Result<Option<PathBuf>, ScopeError> {
         let held = Held {
             pid: self.held_pid,
             pidfd: self.held_pidfd.as_fd(),
@@ -233,7 +224,7 @@ impl ScopeRequest {
     }
 
     /// When it is time to: whether the process is in the unit although nobody said so.
-    fn look(&mut self, unit: &str) -> Result<Option<Scope>, ScopeError> {
+    fn look(&mut self, unit: &str) -> Result<Option<PathBuf>, ScopeError> {
         if !self.timer.has_reported().map_err(ScopeError::Timer)? {
             return Ok(None);
         }
@@ -253,7 +244,7 @@ impl ScopeRequest {
         &mut self,
         unit: String,
         answer: Result<(), BusError>,
-    ) -> Result<Option<Scope>, ScopeError> {
+    ) -> Result<Option<PathBuf>, ScopeError> {
         match (self.scope_of_held(&unit), answer) {
             (Some(scope), _) => Ok(Some(scope)),
             (None, Ok(())) => {
@@ -271,13 +262,10 @@ impl ScopeRequest {
         hierarchy::cgroup_of(&self.held_pid.to_string()).ok()?
     }
 
-    /// The scope, if the process is in it.
-    fn scope_of_held(&self, unit: &str) -> Option<Scope> {
+    /// The cgroup of the scope, if the process is in it.
+    fn scope_of_held(&self, unit: &str) -> Option<PathBuf> {
         let path = self.cgroup_of_held()?;
-        (path.file_name()? == unit).then(|| Scope {
-            unit: unit.to_owned(),
-            path: self.spec.mount_point.join(path),
-        })
+        (path.file_name()? == unit).then(|| self.spec.mount_point.join(path))
     }
 }
 

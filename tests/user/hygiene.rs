@@ -27,6 +27,7 @@ const LAYERS: &[&[&str]] = &[
     &["pool", "report"],
     &["caller"],
     &["launch"],
+    &["home"],
     &["keeper"],
     &["commands"],
     &["cli"],

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use super::rehearsal::rehearse;
 use crate::bus::{Bus, Carries};
-use crate::commands::{Ahead, ScopeAhead};
+use crate::commands::Ahead;
+use crate::home::ScopeAhead;
 use crate::launch::Namespaces;
 use crate::polkit::Link;
 use crate::pool;

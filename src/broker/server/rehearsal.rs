@@ -8,8 +8,8 @@ use super::read::read;
 use crate::broker::protocol::{Called, STANDARD, words};
 use crate::caller::Inheritance;
 use crate::caller::OpenedDirs;
-use crate::cgroup::find_place;
 use crate::config::{self, ConfigSource};
+use crate::home::find_place;
 use crate::systemd;
 
 /// Puts a request together, takes it in, and puts together what systemd would be asked.

@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// The control group of the calling process, and the one that it was made in.
-pub(super) struct Whereabouts {
+pub(crate) struct Whereabouts {
     /// `/proc/self/cgroup`, which can be read after the root file system is another one.
     file: File,
     before: Vec<u8>,
@@ -20,7 +20,7 @@ pub(super) struct Whereabouts {
 impl Whereabouts {
     /// Notes the cgroup of the keeper, which has this number here and stays where it is. The
     /// calling process itself may have been moved already.
-    pub(super) fn beside(keeper_pid: u32) -> io::Result<Self> {
+    pub(crate) fn beside(keeper_pid: u32) -> io::Result<Self> {
         let file = File::open("/proc/self/cgroup")?;
         let of_keeper = File::open(format!("/proc/{keeper_pid}/cgroup"));
         // A keeper that is gone has no cgroup to read.
@@ -38,7 +38,7 @@ impl Whereabouts {
 
     /// Returns when the cgroup has changed, can no longer be read, or after `patience`: systemd may
     /// hang.
-    pub(super) fn wait_for_another(&self, patience: Duration) {
+    pub(crate) fn wait_for_another(&self, patience: Duration) {
         let begin = Instant::now();
         while begin.elapsed() < patience {
             match Self::read(&self.file) {

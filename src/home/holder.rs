@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use nix::sys::prctl;
 
-use super::ordinary;
-use super::whereabouts::Whereabouts;
+use crate::cgroup::Whereabouts;
+use crate::launch::become_ordinary;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
 
@@ -80,7 +80,7 @@ impl Holder {
 /// The life of a holder, which can tell nobody about its failures.
 fn hold(keeper: BorrowedFd<'_>, keeper_pid: u32) {
     prctl::set_name(NAME).ok();
-    ordinary::become_ordinary().ok();
+    become_ordinary().ok();
     // Otherwise the open descriptors of its keeper would stay open.
     if process::close_all_but(&[], keeper).is_err() {
         return;

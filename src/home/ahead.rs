@@ -1,25 +1,14 @@
-//! What can be made for a run before there is one.
+//! A scope that is made for a run before there is one.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::holder::Holder;
 use crate::bus::Bus;
 use crate::cgroup::Subtree;
-use crate::launch::{Holder, Namespaces};
-use crate::systemd::{Held, Scope, ScopeRequest, ScopeSpec};
-
 use crate::failure::Failure;
-
-/// What takes long to make and may be of use to the next run. `None` is still to be made.
-#[derive(Debug, Default)]
-pub(crate) struct Ahead {
-    /// A connection to the bus.
-    pub(crate) bus: Option<Bus>,
-    /// Namespaces for a program.
-    pub(crate) namespaces: Option<Namespaces>,
-    /// A scope, for a run like the one before.
-    pub(crate) scope: Option<ScopeAhead>,
-}
+use crate::systemd::{Held, ScopeRequest, ScopeSpec};
 
 /// How long a scope is kept for a run that does not come.
 const KEPT: Duration = Duration::from_secs(5);
@@ -34,16 +23,16 @@ pub(crate) struct ScopeAhead {
     spec: ScopeSpec,
     asked: Instant,
     holder: Holder,
-    state: State,
+    stage: Stage,
 }
 
 /// How far systemd is with it.
 #[derive(Debug)]
-pub(super) enum State {
+pub(super) enum Stage {
     /// It has yet to make the scope around its holder.
     Asked(ScopeRequest),
-    /// The scope is there, with nothing but the holder.
-    Ready(Scope),
+    /// The scope is there, with nothing but the holder: its cgroup.
+    Ready(PathBuf),
 }
 
 impl ScopeAhead {
@@ -59,15 +48,15 @@ impl ScopeAhead {
             spec,
             asked: Instant::now(),
             holder,
-            state: State::Asked(request),
+            stage: Stage::Asked(request),
         })
     }
 
     /// One of them is readable when [`Self::proceed`] has something to do, or when the scope was ended by somebody else.
     pub(crate) fn ready(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let request = match &self.state {
-            State::Asked(request) => Some(request.ready()),
-            State::Ready(_) => None,
+        let request = match &self.stage {
+            Stage::Asked(request) => Some(request.ready()),
+            Stage::Ready(_) => None,
         };
         let holder = [self.holder.pidfd()];
         holder.into_iter().chain(request.into_iter().flatten())
@@ -78,21 +67,21 @@ impl ScopeAhead {
         if self.holder.has_ended() {
             return Err(Failure::new("the holder of the scope was killed"));
         }
-        let State::Asked(request) = &mut self.state else {
+        let Stage::Asked(request) = &mut self.stage else {
             return Ok(());
         };
         if let Some(scope) = request.proceed()? {
-            Subtree::arrange_scope(&scope.path, &self.spec.controllers, self.holder.pid())?;
-            self.state = State::Ready(scope);
+            Subtree::arrange_scope(&scope, &self.spec.controllers, self.holder.pid())?;
+            self.stage = Stage::Ready(scope);
         }
         Ok(())
     }
 
     /// When it is to be given up. Not while systemd has yet to make it, should it need so long: it would make it all the same.
     pub(crate) fn kept_until(&self) -> Option<Instant> {
-        match self.state {
-            State::Asked(_) => None,
-            State::Ready(_) => Some(self.asked + KEPT),
+        match self.stage {
+            Stage::Asked(_) => None,
+            Stage::Ready(_) => Some(self.asked + KEPT),
         }
     }
 
@@ -104,7 +93,7 @@ impl ScopeAhead {
 
     /// Takes it, and its holder, for a run that would ask for just such a scope; otherwise ends it. What systemd has yet to
     /// make stays with the caller for a while: the holder has to be there until then.
-    pub(super) fn take_for(ahead: &mut Option<Self>, spec: &ScopeSpec) -> Option<(State, Holder)> {
+    pub(super) fn take_for(ahead: &mut Option<Self>, spec: &ScopeSpec) -> Option<(Stage, Holder)> {
         let fits = |ahead: &mut Self| {
             let is_late = ahead.asked.elapsed() > USED_WITHIN;
             ahead.spec == *spec && !is_late && !ahead.holder.has_ended()
@@ -113,12 +102,12 @@ impl ScopeAhead {
         if fitting.is_none() {
             Self::end_if_ready(ahead);
         }
-        fitting.map(|fitting| (fitting.state, fitting.holder))
+        fitting.map(|fitting| (fitting.stage, fitting.holder))
     }
 
     /// Ends what nobody needs, as [`Self::take_for`] does.
     pub(super) fn end_if_ready(ahead: &mut Option<Self>) {
-        let ready = ahead.take_if(|ahead| matches!(ahead.state, State::Ready(_)));
+        let ready = ahead.take_if(|ahead| matches!(ahead.stage, Stage::Ready(_)));
         drop(ready.map(Self::give_up));
     }
 }

@@ -1,0 +1,239 @@
+//! Who makes the cgroups of runs on this machine: `[cgroup] manager`.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::bus::Bus;
+use crate::cgroup::{Cgroup, Place, hierarchy};
+use crate::config::settings::{CgroupSettings, Manager};
+use crate::error::chain;
+use crate::failure::Explained;
+
+/// A manager that the configuration demands cannot be had.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PlaceError(String);
+
+impl fmt::Display for PlaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for PlaceError {}
+
+impl Explained for PlaceError {}
+
+/// What the choice depends on.
+#[derive(Debug, Clone)]
+struct Surroundings {
+    /// systemd is PID 1 here, and can be asked.
+    has_systemd: bool,
+    /// The mount point of cgroup2, and whether it offers the memory controller.
+    mount: Option<(PathBuf, bool)>,
+    /// The cgroup that this process is in, if we could make children in it.
+    own: Option<OwnCgroup>,
+    /// Whether a cgroup offers the memory controller.
+    offers_memory: fn(&Path) -> bool,
+}
+
+#[derive(Debug, Clone)]
+struct OwnCgroup {
+    path: PathBuf,
+    /// It is all that this process sees: the root of a cgroup namespace, or of the machine.
+    is_root: bool,
+    has_memory: bool,
+}
+
+/// Looks around and chooses.
+pub(crate) fn find_place(settings: &CgroupSettings) -> Result<Place, PlaceError> {
+    let surroundings = look_around(settings.manager).map_err(|error| {
+        PlaceError(format!(
+            "cannot find the cgroup of this process: {}",
+            chain(&error)
+        ))
+    })?;
+    choose(settings, &surroundings)
+}
+
+fn look_around(manager: Manager) -> io::Result<Surroundings> {
+    // sd_booted(3); and without its bus nothing can be asked of it, as in a minimal image without dbus.
+    let has_systemd = Path::new("/run/systemd/system").is_dir() && Bus::is_there();
+    let mount = hierarchy::mount_point()?.map(|path| {
+        let has_memory = offers_memory(&path);
+        (path, has_memory)
+    });
+    // Not looked at where it is not asked for: this runs before every run.
+    let matters = manager == Manager::Delegated || !has_systemd;
+    let own = match &mount {
+        Some((mount_point, _)) if matters => own_cgroup(mount_point)?,
+        _ => None,
+    };
+    Ok(Surroundings {
+        has_systemd,
+        mount,
+        own,
+        offers_memory,
+    })
+}
+
+fn own_cgroup(mount_point: &Path) -> io::Result<Option<OwnCgroup>> {
+    let Some(below) = hierarchy::cgroup_of("self")? else {
+        return Ok(None);
+    };
+    let path = mount_point.join(&below);
+    let writable = nix::unistd::access(&path, nix::unistd::AccessFlags::W_OK).is_ok();
+    if !writable {
+        return Ok(None);
+    }
+    let has_memory = offers_memory(&path);
+    Ok(Some(OwnCgroup {
+        path,
+        is_root: below.as_os_str().is_empty(),
+        has_memory,
+    }))
+}
+
+/// Whether the memory controller can be enabled below a cgroup. One that cannot be read offers nothing;
+/// using it says why.
+fn offers_memory(path: &Path) -> bool {
+    Cgroup::open(path)
+        .and_then(|cgroup| cgroup.controllers())
+        .is_ok_and(|controllers| controllers.iter().any(|name| name == "memory"))
+}
+
+fn choose(settings: &CgroupSettings, here: &Surroundings) -> Result<Place, PlaceError> {
+    let systemd = match &here.mount {
+        Some((mount_point, has_memory)) if here.has_systemd => Some(Place::Systemd {
+            mount_point: mount_point.clone(),
+            has_memory: *has_memory,
+        }),
+        _ => None,
+    };
+    let delegated = |root: &Path| Place::Delegated {
+        root: root.to_owned(),
+        has_memory: (here.offers_memory)(root),
+    };
+    match settings.manager {
+        Manager::Systemd => systemd.ok_or_else(|| {
+            PlaceError(
+                "[cgroup] manager is systemd, but systemd with D-Bus and cgroup v2 does not run here; install dbus, \
+                 or set it to auto, delegated or none"
+                    .into(),
+            )
+        }),
+        Manager::Delegated => match (&settings.root, &here.own) {
+            (Some(root), _) => Ok(delegated(root)),
+            (None, Some(own)) => Ok(delegated(&own.path)),
+            (None, None) => Err(PlaceError(
+                "[cgroup] manager is delegated, but this process is in no cgroup v2 directory that it can write; name \
+                 one in [cgroup] root, or mount /sys/fs/cgroup read-write in this container"
+                    .into(),
+            )),
+        },
+        Manager::None => Ok(Place::Nowhere {
+            reason: "[cgroup] manager is none; set it to auto, or run without --cg".into(),
+        }),
+        Manager::Auto => Ok(match (systemd, &settings.root, &here.own) {
+            (Some(systemd), _, _) => systemd,
+            (None, Some(root), _) => delegated(root),
+            // A cgroup among others is its owner's; only one that is all we see is plainly ours to use.
+            (None, None, Some(own)) if own.is_root && own.has_memory => delegated(&own.path),
+            (None, None, _) => Place::Nowhere {
+                reason: "systemd with D-Bus does not run here, and there is no cgroup v2 directory with the memory controller \
+                         that this process may use; boot with systemd, or name a delegated cgroup in [cgroup] root, \
+                         or run without --cg"
+                    .into(),
+            },
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(manager: Manager, root: Option<&str>) -> CgroupSettings {
+        CgroupSettings {
+            manager,
+            root: root.map(PathBuf::from),
+            ..CgroupSettings::default()
+        }
+    }
+
+    fn own(is_root: bool, has_memory: bool) -> Option<OwnCgroup> {
+        Some(OwnCgroup {
+            path: "/cg/own".into(),
+            is_root,
+            has_memory,
+        })
+    }
+
+    fn here(has_systemd: bool, own: Option<OwnCgroup>) -> Surroundings {
+        Surroundings {
+            has_systemd,
+            mount: Some(("/cg".into(), true)),
+            own,
+            offers_memory: |_| true,
+        }
+    }
+
+    #[test]
+    fn auto_takes_the_first_that_works() {
+        let auto = settings(Manager::Auto, None);
+        let systemd = Place::Systemd {
+            mount_point: "/cg".into(),
+            has_memory: true,
+        };
+        assert_eq!(choose(&auto, &here(true, None)), Ok(systemd.clone()));
+        assert_eq!(
+            choose(&auto, &here(false, own(true, true))),
+            Ok(Place::Delegated {
+                root: "/cg/own".into(),
+                has_memory: true
+            })
+        );
+        let rooted = settings(Manager::Auto, Some("/cg/given"));
+        assert_eq!(choose(&rooted, &here(true, None)), Ok(systemd));
+        assert_eq!(
+            choose(&rooted, &here(false, None)),
+            Ok(Place::Delegated {
+                root: "/cg/given".into(),
+                has_memory: true
+            })
+        );
+    }
+
+    #[test]
+    fn auto_leaves_cgroups_alone_that_are_not_plainly_ours() {
+        for own in [None, own(true, false), own(false, true)] {
+            let place = choose(&settings(Manager::Auto, None), &here(false, own)).unwrap();
+            assert!(matches!(place, Place::Nowhere { reason } if reason.contains("without --cg")));
+        }
+    }
+
+    #[test]
+    fn a_manager_that_is_demanded_is_had_or_refused() {
+        assert!(
+            choose(
+                &settings(Manager::Systemd, None),
+                &here(false, own(true, true))
+            )
+            .is_err()
+        );
+        assert!(choose(&settings(Manager::Delegated, None), &here(false, None)).is_err());
+        let delegated = choose(
+            &settings(Manager::Delegated, None),
+            &here(true, own(false, false)),
+        );
+        assert_eq!(
+            delegated,
+            Ok(Place::Delegated {
+                root: "/cg/own".into(),
+                has_memory: true
+            })
+        );
+        let none = choose(&settings(Manager::None, None), &here(true, own(true, true))).unwrap();
+        assert!(matches!(none, Place::Nowhere { .. }));
+    }
+}
