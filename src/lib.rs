@@ -21,8 +21,8 @@
 //! Ending, Usage ─ report ─▶ Answer, Results
 //! ```
 //!
-//! A call about a box is carried out in this process for root, and by the [`broker`] for everybody
-//! else, in the same way ([`commands`]). A new command is a variant of [`Call`], a file in `cli/`
+//! A call about a box is carried out in this process for root, and by the `broker` for everybody
+//! else, in the same way (`commands`). A new command is a variant of `cli::Call`, a file in `cli/`
 //! that reads it, and a file in `commands/` that does it.
 //!
 //! # The layers

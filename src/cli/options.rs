@@ -256,6 +256,10 @@ pub(super) struct WorldOptions {
     pub(super) tty_hack: bool,
     /// System calls to deny, a sum: 1 keyctl, 2 AF_VSOCK sockets, 4 file locks, 8 io_uring,
     /// 16 foreign architectures [default: all]; what else [syscalls] deny names stays denied
+    #[allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "a table of isolate.toml, in the text of --help"
+    )]
     #[arg(long, value_name = "FLAGS", value_parser = value::text(quantity::parse_count))]
     pub(super) syscalls: Option<u32>,
 }
