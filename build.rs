@@ -1,4 +1,5 @@
-//! Compiles the usual system call filter, by the same rules as the program does for every other one.
+//! Compiles the usual system call filter, by the same rules as the program does for every other
+//! one.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -25,7 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ] {
         println!("cargo::rerun-if-changed={file}");
     }
-    // libseccomp compiles for the kind of machine that it runs on. For another one the program does it.
+    // libseccomp compiles for the kind of machine that it runs on. For another one the program does
+    // it.
     let is_native = env::var("TARGET")? == env::var("HOST")?;
     let filter = is_native.then(|| rules::compile(syscall_set::SyscallSet::default()));
     let filter = filter.transpose().unwrap_or_else(|error| {

@@ -69,8 +69,8 @@ impl fmt::Display for LockError {
 
 impl std::error::Error for LockError {}
 
-/// A box's lock file, locked. The lock goes with the last copy of the descriptor: a child that inherits
-/// it keeps the box locked.
+/// A box's lock file, locked. The lock goes with the last copy of the descriptor: a child that
+/// inherits it keeps the box locked.
 #[derive(Debug)]
 pub(crate) struct Lock(LockFile);
 

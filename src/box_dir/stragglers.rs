@@ -35,10 +35,11 @@ impl Expected {
     }
 }
 
-/// The look before each run, which costs next to nothing. It sees all that a program can have left: without privileges and
-/// set-user-ID files, the real uid of a process is that of the program that it descends from. A process with
-/// another id of the box comes from a file that was made in another way; whoever has one can start it during the run as
-/// well as before. Such files are looked for when ids are leased, in all that runs ([`processes_with`]).
+/// The look before each run, which costs next to nothing. It sees all that a program can have left:
+/// without privileges and set-user-ID files, the real uid of a process is that of the program that
+/// it descends from. A process with another id of the box comes from a file that was made in
+/// another way; whoever has one can start it during the run as well as before. Such files are
+/// looked for when ids are leased, in all that runs ([`processes_with`]).
 pub(crate) fn check_unused(ids: Owner) -> Result<(), BoxDirError> {
     let failed = |error: std::io::Error| {
         let step = "look for the processes of the box user in";

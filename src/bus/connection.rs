@@ -20,7 +20,8 @@ use crate::sys::socket::{Bytes, receive_bytes, send};
 pub(super) struct Connection {
     stream: Rc<UnixStream>,
     carries: Carries,
-    /// A descriptor that nobody asked for lies in front of all that is still to be read: nothing will be.
+    /// A descriptor that nobody asked for lies in front of all that is still to be read: nothing
+    /// will be.
     is_spoilt: bool,
     inbox: Inbox,
     /// What is to be sent once the bus has let us in; `None` from then on.
@@ -31,8 +32,8 @@ impl Connection {
     /// Connects, and begins the handshake: who it is that connects, the bus learns from the kernel.
     pub(super) fn open(path: &Path, carries: Carries) -> Result<Self, BusError> {
         let stream = connect_without_waiting(path).map_err(BusError::Connect)?;
-        // EXTERNAL takes the user id in decimal, each digit in hexadecimal. The rest of the handshake need
-        // not wait for the answer.
+        // EXTERNAL takes the user id in decimal, each digit in hexadecimal. The rest of the
+        // handshake need not wait for the answer.
         let digits = nix::unistd::geteuid().to_string();
         let id: String = digits.bytes().map(|digit| format!("{digit:x}")).collect();
         let negotiation = match carries {
@@ -41,7 +42,8 @@ impl Connection {
         };
         let words = format!("\0AUTH EXTERNAL {id}\r\n{negotiation}BEGIN\r\n");
         send(stream.as_fd(), words.as_bytes(), None).map_err(BusError::Connect)?;
-        // The first message has to be this one; the bus answers with our name, which nobody asks for.
+        // The first message has to be this one; the bus answers with our name, which nobody asks
+        // for.
         let hello = call_of_the_bus("Hello", &()).map_err(BusError::Message)?;
         let_others_run();
         Ok(Self::over(stream, carries, Some(vec![hello])))
@@ -73,8 +75,8 @@ impl Connection {
         &self.stream
     }
 
-    /// Sends a message, or holds it back until the bus has let us in: a descriptor that comes during the
-    /// handshake would be lost.
+    /// Sends a message, or holds it back until the bus has let us in: a descriptor that comes
+    /// during the handshake would be lost.
     pub(super) fn send(&mut self, message: Message) -> Result<(), BusError> {
         match &mut self.held_back {
             Some(held_back) => {
@@ -135,7 +137,8 @@ impl Connection {
         send(self.stream.as_fd(), data.bytes(), descriptor).map_err(BusError::Transfer)
     }
 
-    /// Reads some of what is there; false when that is nothing. After a descriptor nothing is read any more.
+    /// Reads some of what is there; false when that is nothing. After a descriptor nothing is read
+    /// any more.
     pub(super) fn read(&mut self) -> Result<bool, BusError> {
         if self.is_spoilt {
             return Err(BusError::Descriptors);
@@ -156,8 +159,9 @@ impl Connection {
             Bytes::Read(0) => return Err(BusError::Disconnected),
             Bytes::Read(length) => length,
             Bytes::Unread(length) => {
-                // Closing the socket would close what lies in it, as reading would: it stays open for as long as this
-                // process is there. The kernel lingers for no process that ends (inet_release).
+                // Closing the socket would close what lies in it, as reading would: it stays open
+                // for as long as this process is there. The kernel lingers for no process that ends
+                // (inet_release).
                 mem::forget(Rc::clone(&self.stream));
                 self.is_spoilt = true;
                 length
@@ -171,13 +175,14 @@ impl Connection {
 /// How much is read at once, in bytes.
 const AT_ONCE: usize = 4096;
 
-/// The kernel wakes the bus on our own CPU where CPUs share no cache, as in many virtual machines; there it would
-/// wait for us to sleep, while we go on with what is less urgent.
+/// The kernel wakes the bus on our own CPU where CPUs share no cache, as in many virtual machines;
+/// there it would wait for us to sleep, while we go on with what is less urgent.
 fn let_others_run() {
     nix::sched::sched_yield().ok();
 }
 
-/// A socket that does not block at all: with its queue full, a bus that hangs would keep us in connect(2).
+/// A socket that does not block at all: with its queue full, a bus that hangs would keep us in
+/// connect(2).
 fn connect_without_waiting(path: &Path) -> io::Result<UnixStream> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;

@@ -18,7 +18,8 @@ pub(crate) enum BusError {
     Message(zbus::Error),
     /// The bus ended the connection.
     Disconnected,
-    /// Somebody has sent us a descriptor that nobody asked for, and the connection is of no use any more.
+    /// Somebody has sent us a descriptor that nobody asked for, and the connection is of no use any
+    /// more.
     Descriptors,
     /// The call was answered by an error.
     Refused {
@@ -74,8 +75,8 @@ impl BusError {
         }
     }
 
-    /// Whether the same request may well succeed a moment later: the bus or who was asked was being restarted,
-    /// or the name was taken.
+    /// Whether the same request may well succeed a moment later: the bus or who was asked was being
+    /// restarted, or the name was taken.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             // Over another connection, what made no sense may do so.

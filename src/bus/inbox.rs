@@ -1,13 +1,15 @@
 //! What has come over a connection and was not taken yet: a stream of bytes, cut into messages.
 //!
-//! Everybody on the machine may send us signals of up to 128 MiB, which cost us nothing but to skip them.
+//! Everybody on the machine may send us signals of up to 128 MiB, which cost us nothing but to skip
+//! them.
 
 use zbus::zvariant::Endian;
 
 use super::BusError;
 use super::message::{Incoming, unintelligible};
 
-/// Nothing that is asked for here has an answer of more than a few hundred bytes; what is longer than this is skipped.
+/// Nothing that is asked for here has an answer of more than a few hundred bytes; what is longer
+/// than this is skipped.
 const LONGEST_MESSAGE: usize = 64 << 10;
 
 /// The fixed part of a message's header, and the length of the list of fields after it.
@@ -45,8 +47,8 @@ impl Inbox {
         Some(String::from_utf8_lossy(line.get(..end)?).into_owned())
     }
 
-    /// Takes the next message, if all of it is there. What is long, or makes no sense and answers no call, is skipped:
-    /// anybody may have sent it.
+    /// Takes the next message, if all of it is there. What is long, or makes no sense and answers
+    /// no call, is skipped: anybody may have sent it.
     pub(super) fn take(&mut self) -> Result<Option<Incoming>, BusError> {
         while let Some(frame) = self.frame()? {
             if frame.length > LONGEST_MESSAGE {
@@ -69,8 +71,8 @@ impl Inbox {
         Ok(None)
     }
 
-    /// Where the message in front ends. An error for what is in no place where a message begins: then nothing that comes
-    /// after makes sense, either.
+    /// Where the message in front ends. An error for what is in no place where a message begins:
+    /// then nothing that comes after makes sense, either.
     fn frame(&self) -> Result<Option<Frame>, BusError> {
         let Some(fixed) = self.bytes.first_chunk::<FIXED>() else {
             return Ok(None);

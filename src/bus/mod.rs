@@ -1,12 +1,13 @@
 //! The system bus: connections to it, and messages as they come and go.
 //!
-//! One descriptor that never blocks, for the keeper's poll loop. The library's own connection would bring
-//! threads and an executor, which cost a short run more than the whole conversation does; messages are
-//! built and taken apart by the library. The protocol is the D-Bus specification's: "Authentication
-//! Protocol" and "Message Protocol".
+//! One descriptor that never blocks, for the keeper's poll loop. The library's own connection would
+//! bring threads and an executor, which cost a short run more than the whole conversation does;
+//! messages are built and taken apart by the library. The protocol is the D-Bus specification's:
+//! "Authentication Protocol" and "Message Protocol".
 //!
-//! Everybody on the machine may send us messages, and none of them touches a run: see [`Inbox`](inbox::Inbox) for what is
-//! long, [`Carries`] for descriptors, and [`Bus::receive`] for how much is read at once.
+//! Everybody on the machine may send us messages, and none of them touches a run: see
+//! [`Inbox`](inbox::Inbox) for what is long, [`Carries`] for descriptors, and [`Bus::receive`] for
+//! how much is read at once.
 //!
 //! The address is fixed: an environment variable could name a bus of somebody else's.
 
@@ -34,8 +35,9 @@ pub(crate) use pending::Pending;
 /// Where the system bus is.
 pub(crate) const SOCKET: &str = "/run/dbus/system_bus_socket";
 
-/// What messages have beside them on a connection. Where descriptors can be sent, anybody on the machine can send us some.
-/// One of those is never received, and ends the connection: what it was needed for is then done without descriptors.
+/// What messages have beside them on a connection. Where descriptors can be sent, anybody on the
+/// machine can send us some. One of those is never received, and ends the connection: what it was
+/// needed for is then done without descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Carries {
     /// Nothing: the bus lets no descriptor through.
@@ -57,7 +59,8 @@ pub(crate) struct Bus {
 #[derive(Debug)]
 struct Shared {
     connection: Connection,
-    /// `None`: has left. The first is whose the connection was alone; it gets signals, too, of those who have answered it.
+    /// `None`: has left. The first is whose the connection was alone; it gets signals, too, of
+    /// those who have answered it.
     parties: Vec<Option<Party>>,
 }
 
@@ -107,8 +110,8 @@ impl Bus {
         }
     }
 
-    /// The same connection for somebody else, who gets the answers to their own calls and nothing more. Who waits for one
-    /// of them asks [`Self::has_mail`] of all before.
+    /// The same connection for somebody else, who gets the answers to their own calls and nothing
+    /// more. Who waits for one of them asks [`Self::has_mail`] of all before.
     pub(crate) fn share(&self) -> Self {
         let mut shared = self.shared.borrow_mut();
         shared.parties.push(Some(Party::default()));
@@ -119,8 +122,8 @@ impl Bus {
         }
     }
 
-    /// Sends a message, or holds it back until the bus has let us in: a descriptor that comes during the
-    /// handshake would be lost.
+    /// Sends a message, or holds it back until the bus has let us in: a descriptor that comes
+    /// during the handshake would be lost.
     pub(crate) fn send(&mut self, message: Message) -> Result<(), BusError> {
         let mut shared = self.shared.borrow_mut();
         if let Some(party) = &mut shared.parties[self.me] {
@@ -146,8 +149,8 @@ impl Bus {
         party.is_some_and(|party| !party.mail.is_empty())
     }
 
-    /// Takes the next message; `None` when nothing more has come, or when much has come that was for nobody: whoever
-    /// waits has deadlines to look at, and is told at once that there is more.
+    /// Takes the next message; `None` when nothing more has come, or when much has come that was
+    /// for nobody: whoever waits has deadlines to look at, and is told at once that there is more.
     pub(crate) fn receive(&mut self) -> Result<Option<Incoming>, BusError> {
         let mut shared = self.shared.borrow_mut();
         for _ in 0..READS {

@@ -34,8 +34,8 @@ pub(super) fn box_plan(context: Context<'_>) -> Result<BoxPlan, Failure> {
     Ok(BoxPlan::new(id, &context.asked.settings.boxes))
 }
 
-/// Makes a locked box the caller's, with ids of its own: if possible those that it had before. When all ids are in
-/// use, boxes that nobody will come back for give up theirs.
+/// Makes a locked box the caller's, with ids of its own: if possible those that it had before. When
+/// all ids are in use, boxes that nobody will come back for give up theirs.
 pub(super) fn claim(
     context: Context<'_>,
     plan: &BoxPlan,
@@ -59,8 +59,8 @@ pub(super) fn claim(
     }
 }
 
-/// Whether the caller may have another box. Root may; for others, boxes are counted, and are not made by anybody else
-/// before the census is dropped.
+/// Whether the caller may have another box. Root may; for others, boxes are counted, and are not
+/// made by anybody else before the census is dropped.
 fn check_boxes(context: Context<'_>) -> Result<Option<Census>, Failure> {
     let (uid, settings) = (context.asked.caller.uid, &context.asked.settings);
     if context.asked.caller.called_by_root {
@@ -118,7 +118,8 @@ pub(super) fn remove(
     Ok(lock.give_up(ids)?)
 }
 
-/// Removes what a box with these ids consists of: cgroups that a killed keeper left, the quota, the directory.
+/// Removes what a box with these ids consists of: cgroups that a killed keeper left, the quota, the
+/// directory.
 pub(super) fn remove_traces(
     plan: &BoxPlan,
     place: Option<&Place>,
@@ -150,7 +151,8 @@ pub(super) fn settle(record: &Record) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Root may use anybody's box, and whom polkit lets manage boxes; others only their own, also where root acts for them.
+/// Root may use anybody's box, and whom polkit lets manage boxes; others only their own, also where
+/// root acts for them.
 pub(super) fn check_owner(record: &Record, context: Context<'_>) -> Result<(), Failure> {
     let caller = context.asked.caller;
     if caller.uid == 0 || record.owner.uid == caller.uid {
@@ -168,8 +170,8 @@ pub(super) fn check_owner(record: &Record, context: Context<'_>) -> Result<(), F
     }
 }
 
-/// The same before the box is locked: whoever may not use it does not keep its owner waiting, either. What counts is what
-/// its record says when it is locked.
+/// The same before the box is locked: whoever may not use it does not keep its owner waiting,
+/// either. What counts is what its record says when it is locked.
 pub(super) fn check_known_owner(plan: &BoxPlan, context: Context<'_>) -> Result<(), Failure> {
     if context.asked.caller.uid == 0 {
         return Ok(());

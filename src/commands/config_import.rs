@@ -6,7 +6,8 @@ use crate::config::isolate::import;
 use crate::failure::Failure;
 use crate::request::ImportSource;
 
-/// Reads the file and writes what it says. For everybody who can read it: nothing on this machine changes.
+/// Reads the file and writes what it says. For everybody who can read it: nothing on this machine
+/// changes.
 pub(crate) fn import(source: &ImportSource) -> Result<Answer, Failure> {
     Caller::refuse_set_user_id()?;
     let imported = import::import(source)?;

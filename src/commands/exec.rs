@@ -24,7 +24,8 @@ pub(super) fn exec(
     if let Some(before) = &before {
         settle(before)?;
     }
-    // Never marked as ready: if we are killed, the next exec sees that nobody will come back for it.
+    // Never marked as ready: if we are killed, the next exec sees that nobody will come back for
+    // it.
     let record = claim(
         context,
         &box_plan,

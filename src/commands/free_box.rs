@@ -26,7 +26,8 @@ pub(super) fn take_box(context: Context<'_>) -> Result<(BoxPlan, Lock), Failure>
     }
 }
 
-/// Takes a free box, from the highest number down: people and judges who number their boxes begin at 0.
+/// Takes a free box, from the highest number down: people and judges who number their boxes begin
+/// at 0.
 pub(super) fn take_any(context: Context<'_>) -> Result<(BoxPlan, Lock), Failure> {
     let boxes = &context.asked.settings.boxes;
     let mut unusable = None;
@@ -62,7 +63,8 @@ fn try_box(plan: &BoxPlan) -> Result<Option<Lock>, Failure> {
     }
 }
 
-/// Whether somebody has made the box, without locking it: whoever looks for a free one does not keep owners waiting.
+/// Whether somebody has made the box, without locking it: whoever looks for a free one does not
+/// keep owners waiting.
 fn is_made(plan: &BoxPlan) -> bool {
     Lock::peek(&plan.locks, plan.id).is_some_and(|record| record.ready)
 }

@@ -58,8 +58,8 @@ pub(super) fn run(
     Ok(finished.tell(context, line, code))
 }
 
-/// Gives the files of a box back whose keeper was killed. Its owner, with whose rights the directories in it are opened,
-/// could not get in.
+/// Gives the files of a box back whose keeper was killed. Its owner, with whose rights the
+/// directories in it are opened, could not get in.
 fn take_up(box_dir: &BoxDir, record: Record, special: SpecialFiles) -> Result<Record, Failure> {
     if record.running {
         box_dir.give_back(record.ids, record.owner, special)?;

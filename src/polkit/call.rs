@@ -1,4 +1,5 @@
-//! What polkit is asked, and what it says: CheckAuthorization of org.freedesktop.PolicyKit1.Authority.
+//! What polkit is asked, and what it says: CheckAuthorization of
+//! org.freedesktop.PolicyKit1.Authority.
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::AsFd;
@@ -37,14 +38,14 @@ pub(super) enum Verdict {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told<'a> {
     pub(super) pid: u32,
-    /// As an int32: with another type polkit does not see it, and looks for the user in /proc, where that of a
-    /// process may change meanwhile.
+    /// As an int32: with another type polkit does not see it, and looks for the user in /proc,
+    /// where that of a process may change meanwhile.
     pub(super) uid: i32,
     pub(super) subject: &'a Subject,
 }
 
-/// The question. polkit goes by the pidfd and the uid (since 124), or by the pid, the start time and the uid
-/// before that or where it gets no pidfd, and does not mind the rest.
+/// The question. polkit goes by the pidfd and the uid (since 124), or by the pid, the start time
+/// and the uid before that or where it gets no pidfd, and does not mind the rest.
 pub(super) fn check(
     told: Told<'_>,
     question: &Question,
@@ -90,7 +91,8 @@ fn call(member: &str) -> zbus::Result<zbus::message::Builder<'_>> {
         .interface(AUTHORITY)
 }
 
-/// Reads the answer. Its one argument is a structure, which the library does not tell from its members.
+/// Reads the answer. Its one argument is a structure, which the library does not tell from its
+/// members.
 pub(super) fn verdict(answer: &Incoming) -> Result<Verdict, BusError> {
     let (is_authorized, is_challenge, details): (bool, bool, BTreeMap<String, String>) =
         answer.body()?;

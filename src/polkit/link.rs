@@ -78,7 +78,8 @@ impl Link {
         self.bus.carries() == Carries::Descriptors
     }
 
-    /// Takes what has come while nothing was asked; false when the connection is of no use any more.
+    /// Takes what has come while nothing was asked; false when the connection is of no use any
+    /// more.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.next().is_ok()
     }
@@ -178,8 +179,8 @@ impl Link {
         Ok(())
     }
 
-    /// An answer that polkit has given. The bus lets nobody answer a call that is not theirs, unless its
-    /// configuration has been loosened.
+    /// An answer that polkit has given. The bus lets nobody answer a call that is not theirs,
+    /// unless its configuration has been loosened.
     fn settle(&mut self) -> Result<Option<Answer>, BusError> {
         if self.lookup.is_some() {
             return Ok(None);

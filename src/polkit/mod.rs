@@ -1,11 +1,12 @@
-//! Asks polkit whether a process may do something, for the broker: the subject is who called it, as the
-//! kernel tells.
+//! Asks polkit whether a process may do something, for the broker: the subject is who called it, as
+//! the kernel tells.
 //!
-//! Asking and waiting are apart: [`Authority::connect`] begins the handshake with the bus, [`Authority::ask`]
-//! sends a question, [`Authority::wait`] takes the answers. One descriptor, no threads. Only root may ask
-//! for others and tell details (polkit(8)).
+//! Asking and waiting are apart: [`Authority::connect`] begins the handshake with the bus,
+//! [`Authority::ask`] sends a question, [`Authority::wait`] takes the answers. One descriptor, no
+//! threads. Only root may ask for others and tell details (polkit(8)).
 //!
-//! Whatever goes wrong is a "no": without a bus, without polkit, without an answer that is understood.
+//! Whatever goes wrong is a "no": without a bus, without polkit, without an answer that is
+//! understood.
 
 mod action;
 mod call;
@@ -65,8 +66,8 @@ struct Pending {
     sent: Option<u32>,
 }
 
-/// polkit, for one connection of a caller: what it answered is remembered for as long, and for the same
-/// details only.
+/// polkit, for one connection of a caller: what it answered is remembered for as long, and for the
+/// same details only.
 #[derive(Debug)]
 pub(crate) struct Authority {
     subject: Subject,
@@ -100,8 +101,8 @@ const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Authority {
-    /// Asks nothing yet. `interactive` is whether somebody may be asked for a password; `link` is a connection that was
-    /// made ahead.
+    /// Asks nothing yet. `interactive` is whether somebody may be asked for a password; `link` is a
+    /// connection that was made ahead.
     pub(crate) fn new(subject: Subject, interactive: bool, link: Option<Link>) -> Self {
         Self {
             subject,
@@ -128,7 +129,8 @@ impl Authority {
         self.when_allowed.set(then);
     }
 
-    /// Begins to connect to the bus, if that was not done yet. What fails is told by [`Self::wait`].
+    /// Begins to connect to the bus, if that was not done yet. What fails is told by
+    /// [`Self::wait`].
     pub(crate) fn connect(&mut self) {
         if self.link.is_none() {
             self.link = Some(Link::connect(&self.bus, self.carries));
@@ -164,8 +166,8 @@ impl Authority {
         }
     }
 
-    /// Waits for the answers to all that was asked, or for the first "no". What is not answered then is
-    /// withdrawn.
+    /// Waits for the answers to all that was asked, or for the first "no". What is not answered
+    /// then is withdrawn.
     pub(crate) fn wait(&mut self) -> Result<(), Denied> {
         let answered = match self.refused.take() {
             Some(denied) => Err(denied),
@@ -186,8 +188,8 @@ impl Authority {
         self.wait()
     }
 
-    /// Goes on as far as that is possible without waiting: whether all is allowed, or `None` when answers are still to
-    /// come. The time is the caller's to watch.
+    /// Goes on as far as that is possible without waiting: whether all is allowed, or `None` when
+    /// answers are still to come. The time is the caller's to watch.
     pub(crate) fn proceed(&mut self) -> Option<Result<(), Denied>> {
         let answered = match self.refused.take() {
             Some(denied) => Err(denied),
@@ -271,8 +273,8 @@ impl Authority {
         }
     }
 
-    /// Sends what was not sent yet. Somebody who sits there is asked one thing at a time: their agent has
-    /// one dialog.
+    /// Sends what was not sent yet. Somebody who sits there is asked one thing at a time: their
+    /// agent has one dialog.
     fn send(&mut self) {
         let (Ok(pid), Ok(uid)) = (
             u32::try_from(self.subject.pid),

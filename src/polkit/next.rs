@@ -27,8 +27,8 @@ pub(super) fn why_not(verdict: Verdict) -> Option<Why> {
     }
 }
 
-/// Whether the bus or polkit may be there again in a moment: they were being restarted, or polkit took
-/// longer to start than the bus waits for it.
+/// Whether the bus or polkit may be there again in a moment: they were being restarted, or polkit
+/// took longer to start than the bus waits for it.
 pub(super) fn may_pass(error: &BusError) -> bool {
     match error {
         BusError::Refused { name, .. } => [

@@ -1,5 +1,5 @@
-//! What a keeper tells the pool's own process: how long its request is and what its user asks for, which are answered;
-//! that this is authorised; and what scope a run had.
+//! What a keeper tells the pool's own process: how long its request is and what its user asks for,
+//! which are answered; that this is authorised; and what scope a run had.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -52,7 +52,8 @@ pub(super) fn begin(account: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 impl Told {
-    /// At the pool: what was said; `None` when the keeper has ended, or sent what cannot be understood.
+    /// At the pool: what was said; `None` when the keeper has ended, or sent what cannot be
+    /// understood.
     pub(super) fn receive(account: BorrowedFd<'_>) -> Option<Self> {
         receive(account, MsgFlags::MSG_DONTWAIT).ok()?
     }
@@ -105,7 +106,8 @@ impl Account {
         send(self.0.as_fd(), &Told::Question(Box::new(question))).map_err(|_| gone())
     }
 
-    /// Tells what scope a run had that is over: another one like it may follow. A broker that has ended need not know.
+    /// Tells what scope a run had that is over: another one like it may follow. A broker that has
+    /// ended need not know.
     pub(crate) fn tell_scope(&self, scope: ScopeSpec) {
         send(self.0.as_fd(), &Told::Scope(scope)).ok();
     }

@@ -1,10 +1,12 @@
 //! The keepers of all requests, as the pool's own process sees them, and what waits for one.
 //!
-//! Until a keeper knows who may do what, it has cost its caller nothing: so few of each user's are at that point at
-//! the same time, and the user's other requests wait. Nobody waits for another user, and a crowd keeps nobody out: when
-//! there are too many, somebody goes whose request has not been authorised ([`super::crowd`]).
+//! Until a keeper knows who may do what, it has cost its caller nothing: so few of each user's are
+//! at that point at the same time, and the user's other requests wait. Nobody waits for another
+//! user, and a crowd keeps nobody out: when there are too many, somebody goes whose request has not
+//! been authorised ([`super::crowd`]).
 //!
-//! A user is here whoever answers for a uid ([`super::owners`]); what runs take is counted for each uid.
+//! A user is here whoever answers for a uid ([`super::owners`]); what runs take is counted for each
+//! uid.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,14 +23,17 @@ use crate::systemd::ScopeSpec;
 
 /// How many keepers of one user may be receiving or examining a request.
 const MOST_ARRIVING: usize = 32;
-/// How many requests of one user may be there at all. What runs are allowed to take is the administrator's to say
-/// (`[limits]`); this keeps one user's requests from using up descriptors and processes before that is asked.
+/// How many requests of one user may be there at all. What runs are allowed to take is the
+/// administrator's to say (`[limits]`); this keeps one user's requests from using up descriptors
+/// and processes before that is asked.
 const MOST_OF_A_USER: usize = 256;
 /// The same for all users together.
 const MOST: usize = 2048;
-/// How many keepers may be on their way out because they made room. They are killed, so they are gone in no time.
+/// How many keepers may be on their way out because they made room. They are killed, so they are
+/// gone in no time.
 const MOST_LEAVING: usize = 256;
-/// How long all requests may be together that are long ([`super::account::SHORT`]) and not authorised, in bytes.
+/// How long all requests may be together that are long ([`super::account::SHORT`]) and not
+/// authorised, in bytes.
 const MOST_LONG: usize = 64 << 20;
 
 /// One keeper.
@@ -92,8 +97,8 @@ impl Children {
         self.owners.refresh();
     }
 
-    /// Lets a request wait for a keeper. When there are too many, one comes back: this one, or another that waited. A
-    /// keeper that goes in its place takes its channel with it.
+    /// Lets a request wait for a keeper. When there are too many, one comes back: this one, or
+    /// another that waited. A keeper that goes in its place takes its channel with it.
     pub(super) fn enqueue(&mut self, uid: u32, channel: OwnedFd) -> Option<Refused> {
         self.serial += 1;
         let waiting = Waiting {
@@ -166,7 +171,8 @@ impl Children {
         }
     }
 
-    /// Ends a keeper whose request was not authorised; whether it was there, and not too many are on their way out.
+    /// Ends a keeper whose request was not authorised; whether it was there, and not too many are
+    /// on their way out.
     fn kill(&mut self, serial: u64) -> bool {
         if self.keepers.len() - self.staying().count() >= MOST_LEAVING {
             return false;
@@ -224,8 +230,9 @@ impl Children {
         self.ushers.push(pidfd);
     }
 
-    /// Where each child is heard: keepers first by their questions, then, like the others, by their end. One that has no
-    /// more to ask may not end for a long time: closing its caller's descriptors can take as long as their caller likes.
+    /// Where each child is heard: keepers first by their questions, then, like the others, by their
+    /// end. One that has no more to ask may not end for a long time: closing its caller's
+    /// descriptors can take as long as their caller likes.
     pub(super) fn heard_at(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let keepers = self.keepers.iter();
         keepers
@@ -233,7 +240,8 @@ impl Children {
             .chain(self.ushers.iter().map(AsFd::as_fd))
     }
 
-    /// Hears the children at these places, which rise; whether a keeper has ended that had a request to carry out.
+    /// Hears the children at these places, which rise; whether a keeper has ended that had a
+    /// request to carry out.
     pub(super) fn hear(&mut self, places: &[usize]) -> bool {
         let mut have_ended = false;
         for place in places.iter().rev() {

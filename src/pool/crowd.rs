@@ -1,7 +1,8 @@
 //! Who makes room when there are too many whose requests nobody has authorised yet. Pure.
 //!
-//! A crowd of strangers must not keep those out who may use boxes: whoever has the most goes first, strangers before those
-//! who were authorised lately. One who would have the most themselves is not let in at the cost of others.
+//! A crowd of strangers must not keep those out who may use boxes: whoever has the most goes first,
+//! strangers before those who were authorised lately. One who would have the most themselves is not
+//! let in at the cost of others.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,8 +19,8 @@ pub(super) struct Guest {
     pub(super) share: usize,
 }
 
-/// The serial number of the guest who is to go so that the newcomer may stay: the oldest of the owner with the most.
-/// `None`: nobody has to, and it is the newcomer who is one too many.
+/// The serial number of the guest who is to go so that the newcomer may stay: the oldest of the
+/// owner with the most. `None`: nobody has to, and it is the newcomer who is one too many.
 pub(super) fn who_makes_room(guests: &[Guest], newcomer: Guest) -> Option<u64> {
     let strangers = guests.iter().any(|guest| !guest.is_regular);
     let candidates = guests

@@ -18,8 +18,9 @@ impl Foresight {
         self.last = scope;
     }
 
-    /// The scope that the next request will need, if it is a run like the two before. Where users or boxes take turns there
-    /// is none: it would hardly ever be the right one, and to make and end it takes time from all.
+    /// The scope that the next request will need, if it is a run like the two before. Where users
+    /// or boxes take turns there is none: it would hardly ever be the right one, and to make and
+    /// end it takes time from all.
     pub(super) fn next_scope(&self) -> Option<&ScopeSpec> {
         self.last.as_ref().filter(|_| self.repeats)
     }

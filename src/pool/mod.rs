@@ -1,12 +1,14 @@
-//! Many keepers, each with one request and a process of its own: standing by, handing over, counting, reserving, making room
-//! and reaping.
+//! Many keepers, each with one request and a process of its own: standing by, handing over,
+//! counting, reserving, making room and reaping.
 //!
-//! The pool owns the processes and what they were given, and nothing else. Where requests come from, what they are and who
-//! may make them is the business of a [`Front`], which is handed in: a request is a descriptor and a uid here. The pool's own
-//! process reads nothing that comes over that descriptor, and never waits for anybody.
+//! The pool owns the processes and what they were given, and nothing else. Where requests come
+//! from, what they are and who may make them is the business of a [`Front`], which is handed in: a
+//! request is a descriptor and a uid here. The pool's own process reads nothing that comes over
+//! that descriptor, and never waits for anybody.
 //!
-//! Nor does it close a descriptor that nobody else has open: that closes what was sent over it and not received, and whoever
-//! sent that decides how long it takes (socket(7), SO_LINGER). The end of a process does not linger.
+//! Nor does it close a descriptor that nobody else has open: that closes what was sent over it and
+//! not received, and whoever sent that decides how long it takes (socket(7), SO_LINGER). The end of
+//! a process does not linger.
 
 mod account;
 mod children;
@@ -33,7 +35,8 @@ pub(crate) trait Front {
     /// What a keeper makes before there is a request.
     type Prepared: Prepared;
 
-    /// In a keeper that stands by: makes it, with the scope that the next request will probably need.
+    /// In a keeper that stands by: makes it, with the scope that the next request will probably
+    /// need.
     fn prepare(&self, scope: Option<&ScopeSpec>) -> io::Result<Self::Prepared>;
 
     /// In a keeper that was handed a request: carries it out. The process ends after that.
@@ -66,8 +69,9 @@ impl<F: Front> Pool<F> {
         }
     }
 
-    /// Has a keeper stand by, when it is time for one. Not while somebody's run is made ready: it would take time from that.
-    /// Nor in place of one that was used up by what is no request: whoever floods the front does not flood the bus.
+    /// Has a keeper stand by, when it is time for one. Not while somebody's run is made ready: it
+    /// would take time from that. Nor in place of one that was used up by what is no request:
+    /// whoever floods the front does not flood the bus.
     pub(crate) fn stand_by(&mut self) -> io::Result<()> {
         if self.has_ended && self.spare.is_none() {
             let scope = self.children.foresight().next_scope();
@@ -76,7 +80,8 @@ impl<F: Front> Pool<F> {
         Ok(())
     }
 
-    /// What is readable when there is something to hear; the place of each is told to [`Self::hear`].
+    /// What is readable when there is something to hear; the place of each is told to
+    /// [`Self::hear`].
     pub(crate) fn heard_at(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.children.heard_at()
     }
@@ -97,7 +102,8 @@ impl<F: Front> Pool<F> {
         self.refused.extend(refused);
     }
 
-    /// Gives the next request that may have one a keeper: the one that stands by, or a new one. `None`: there is none.
+    /// Gives the next request that may have one a keeper: the one that stands by, or a new one.
+    /// `None`: there is none.
     pub(crate) fn serve(&mut self) -> Option<io::Result<()>> {
         let waiting = self.children.next()?;
         Some(self.give_keeper(waiting))
@@ -159,13 +165,15 @@ impl<F: Front> Pool<F> {
     }
 }
 
-/// Waits until the pool has closed its side of a pair, and before it the channels that it does not have to itself.
+/// Waits until the pool has closed its side of a pair, and before it the channels that it does not
+/// have to itself.
 fn wait_for_end(pair: BorrowedFd<'_>) {
     let mut nothing = [0];
     while socket::receive(pair, &mut nothing).is_ok_and(|(length, _)| length > 0) {}
 }
 
-/// Clones a keeper that stands by. In its own process this returns only when it has nothing more to do.
+/// Clones a keeper that stands by. In its own process this returns only when it has nothing more to
+/// do.
 fn make_spare<F: Front>(front: &F, meanwhile: Meanwhile<'_>) -> io::Result<Spare> {
     match Spare::make(front, meanwhile)? {
         Ok(spare) => Ok(spare),

@@ -1,7 +1,9 @@
-//! Who answers for a uid: whoever has a range of subordinate uids (subuid(5)) is as many users as they like, and counts as one.
+//! Who answers for a uid: whoever has a range of subordinate uids (subuid(5)) is as many users as
+//! they like, and counts as one.
 //!
-//! Only `/etc/subuid` and `/etc/passwd` are looked at. Ranges from elsewhere (`subid:` in nsswitch.conf) are not known
-//! here: each of their uids counts by itself, and makes room like everybody.
+//! Only `/etc/subuid` and `/etc/passwd` are looked at. Ranges from elsewhere (`subid:` in
+//! nsswitch.conf) are not known here: each of their uids counts by itself, and makes room like
+//! everybody.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -50,8 +52,9 @@ impl Owners {
         }
     }
 
-    /// Lines that make no sense are left out. So are ranges of root, who needs none: where containers have the users of a
-    /// whole directory service in such a range, they would all be one.
+    /// Lines that make no sense are left out. So are ranges of root, who needs none: where
+    /// containers have the users of a whole directory service in such a range, they would all be
+    /// one.
     fn from_texts(ranges: &str, users: &str) -> Self {
         let users: HashMap<String, u32> = users.lines().filter_map(user_of).collect();
         let ranges = ranges.lines().filter_map(|line| range_of(line, &users));

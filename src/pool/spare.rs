@@ -1,4 +1,5 @@
-//! A keeper that stands by for the next request, so that what takes longest and does not depend on it is done before.
+//! A keeper that stands by for the next request, so that what takes longest and does not depend on
+//! it is done before.
 
 use std::ffi::CStr;
 use std::io;
@@ -59,11 +60,11 @@ pub(crate) struct Beginning<P> {
 }
 
 impl Spare {
-    /// Clones one. Twice returns: in the pool with the spare, in the spare with what it begins with as soon as there is
-    /// a request; a spare that is not needed any more ends.
+    /// Clones one. Twice returns: in the pool with the spare, in the spare with what it begins with
+    /// as soon as there is a request; a spare that is not needed any more ends.
     ///
-    /// One that is given a request at once prepares nothing before it knows what for: strangers who connect and say
-    /// nothing would fill the queue of the bus with them.
+    /// One that is given a request at once prepares nothing before it knows what for: strangers who
+    /// connect and say nothing would fill the queue of the bus with them.
     pub(super) fn make<F: Front>(
         front: &F,
         meanwhile: Meanwhile<'_>,
@@ -76,7 +77,8 @@ impl Spare {
             })),
             Cloned::Child => {
                 drop(ours);
-                // Nothing of the pool's is a keeper's: neither where requests come from nor its fellows' accounts.
+                // Nothing of the pool's is a keeper's: neither where requests come from nor its
+                // fellows' accounts.
                 let closed = process::close_all_but(&[], theirs.as_fd());
                 match closed.and_then(|()| stand_by(front, &theirs, meanwhile)) {
                     Ok(Some((channel, prepared))) => Ok(Err(Beginning {
@@ -103,7 +105,8 @@ fn stand_by<F: Front>(
     account: &OwnedFd,
     meanwhile: Meanwhile<'_>,
 ) -> io::Result<Option<(OwnedFd, F::Prepared)>> {
-    // So that whoever looks at the service sees which process serves nobody (prctl(2), PR_SET_NAME).
+    // So that whoever looks at the service sees which process serves nobody (prctl(2),
+    // PR_SET_NAME).
     prctl::set_name(NAME_IN_WAITING)?;
     let mut prepared = match meanwhile {
         Meanwhile::Nothing => F::Prepared::default(),

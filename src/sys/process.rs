@@ -288,8 +288,8 @@ pub(crate) fn inheritable_descriptors() -> io::Result<Vec<RawFd>> {
     Ok(found)
 }
 
-/// Whether a process of our PID namespace, or of one below it, has this real uid (getpriority(2)). The kernel knows at once
-/// of a user that has none; otherwise it looks at each thread, some 50 ns.
+/// Whether a process of our PID namespace, or of one below it, has this real uid (getpriority(2)).
+/// The kernel knows at once of a user that has none; otherwise it looks at each thread, some 50 ns.
 pub(crate) fn has_processes(uid: u32) -> io::Result<bool> {
     // SAFETY: no memory is passed. 0 would be the caller's own uid, which is 0 where that matters.
     let result = check(unsafe { libc::syscall(libc::SYS_getpriority, libc::PRIO_USER, uid) });

@@ -1,4 +1,5 @@
-//! The CPU quota of a slice, as the configuration wants it: SetUnitProperties, when the kernel says another one.
+//! The CPU quota of a slice, as the configuration wants it: SetUnitProperties, when the kernel says
+//! another one.
 
 use std::fmt;
 use std::fs;
@@ -36,12 +37,13 @@ impl std::error::Error for QuotaError {
 
 impl Explained for QuotaError {}
 
-/// Has systemd set the quota of a slice, in percent of one CPU or `None` for no limit, unless it is in force already.
-/// `cgroup` is where the slice is, if it is there.
+/// Has systemd set the quota of a slice, in percent of one CPU or `None` for no limit, unless it is
+/// in force already. `cgroup` is where the slice is, if it is there.
 pub(crate) fn ensure(slice: &str, cgroup: &Path, percent: Option<u32>) -> Result<(), QuotaError> {
     let now = match fs::read_to_string(cgroup.join("cpu.max")) {
         Ok(cpu_max) => percent_of(&cpu_max),
-        // The slice or its controller is not there, as nothing runs in it: what was set before holds when it is.
+        // The slice or its controller is not there, as nothing runs in it: what was set before
+        // holds when it is.
         Err(_) => fs::read_to_string(setting_of(slice))
             .ok()
             .and_then(|setting| percent_set(&setting)),
@@ -62,7 +64,8 @@ fn percent_of(cpu_max: &str) -> Option<u32> {
     u32::try_from(quota.checked_mul(100)?.checked_div(period)?).ok()
 }
 
-/// Where systemd keeps what it was told by SetUnitProperties until the next boot (systemd.unit(5), system.control).
+/// Where systemd keeps what it was told by SetUnitProperties until the next boot (systemd.unit(5),
+/// system.control).
 fn setting_of(slice: &str) -> PathBuf {
     let name = format!("{slice}.d/50-CPUQuota.conf");
     Path::new("/run/systemd/system.control").join(name)

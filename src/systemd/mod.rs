@@ -1,8 +1,8 @@
 //! The scope of a run: asked for ahead, waited for by the keeper's poll loop, verified in `/proc`.
 //!
-//! Asking and using are apart. [`Bus::connect`] begins the handshake with the bus, [`ScopeRequest::start`]
-//! asks, the keeper polls [`ScopeRequest::ready`] beside everything else and sets the deadline. Nothing
-//! here blocks, and there are no threads.
+//! Asking and using are apart. [`Bus::connect`] begins the handshake with the bus,
+//! [`ScopeRequest::start`] asks, the keeper polls [`ScopeRequest::ready`] beside everything else
+//! and sets the deadline. Nothing here blocks, and there are no threads.
 
 mod cpu_quota;
 mod error;
@@ -43,7 +43,8 @@ pub(crate) struct ScopeSpec {
     pub(crate) mount_point: PathBuf,
     /// The controllers to make available in the scope.
     pub(crate) controllers: Vec<String>,
-    /// After this time systemd ends the scope by itself: the backstop for a keeper that was stopped.
+    /// After this time systemd ends the scope by itself: the backstop for a keeper that was
+    /// stopped.
     pub(crate) runtime_max: Option<Duration>,
 }
 
@@ -77,35 +78,36 @@ pub(crate) struct ScopeRequest {
     attempts: usize,
     /// Early looks that are still to be taken.
     early_looks: u32,
-    /// Reports when the pause is over, or when it is time to look whether systemd did what was asked without
-    /// saying so.
+    /// Reports when the pause is over, or when it is time to look whether systemd did what was
+    /// asked without saying so.
     timer: Timer,
 }
 
 /// How often a request is made, under a new name each time, when its outcome is unknown.
 const ATTEMPTS: usize = 8;
 
-/// What the first pause between two of them is; each one is twice as long as the one before. A bus or a
-/// systemd that is being restarted is back within a second or two.
+/// What the first pause between two of them is; each one is twice as long as the one before. A bus
+/// or a systemd that is being restarted is back within a second or two.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
-/// A systemd that was replaced by itself (daemon-reexec) goes on with its jobs, but may have forgotten whom to
-/// tell. So this often `/proc` is looked at.
+/// A systemd that was replaced by itself (daemon-reexec) goes on with its jobs, but may have
+/// forgotten whom to tell. So this often `/proc` is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// systemd moves the process long before the bus says so: until then it tells everybody else of the new unit. All that the unit
-/// is to have is in force by then, since it makes the cgroup before it moves anybody there. So `/proc` is looked at this
-/// soon after systemd has taken the job,
+/// systemd moves the process long before the bus says so: until then it tells everybody else of the
+/// new unit. All that the unit is to have is in force by then, since it makes the cgroup before it
+/// moves anybody there. So `/proc` is looked at this soon after systemd has taken the job,
 const EARLY_LOOK: Duration = Duration::from_micros(100);
-/// and this often. A move that takes longer waits for the kernel; the little that could be had is then worth nothing.
+/// and this often. A move that takes longer waits for the kernel; the little that could be had is
+/// then worth nothing.
 const EARLY_LOOKS: u32 = 20;
 
 #[derive(Debug)]
 enum Attempt {
     /// The unit was asked for.
     Asked(Box<Start>),
-    /// It will be asked for again, after a pause and over a connection like this, unless what was asked as this unit was
-    /// done all the same.
+    /// It will be asked for again, after a pause and over a connection like this, unless what was
+    /// asked as this unit was done all the same.
     Paused(String, Carries),
 }
 
@@ -152,8 +154,8 @@ impl ScopeRequest {
         bus.into_iter().chain([self.timer.as_fd()])
     }
 
-    /// For a process that was told to end, which it does not before it was moved: returns when it has ended, when systemd has
-    /// refused to move it, or when one of these should have happened.
+    /// For a process that was told to end, which it does not before it was moved: returns when it
+    /// has ended, when systemd has refused to move it, or when one of these should have happened.
     pub(crate) fn give_up(&mut self, patience: Duration) {
         let Attempt::Asked(start) = &mut self.attempt else {
             return;
@@ -184,8 +186,8 @@ impl ScopeRequest {
         }
     }
 
-    /// Goes on with the request as far as that is possible without waiting: the cgroup of the scope that holds its process,
-    /// `None` when there is no answer yet.
+    /// Goes on with the request as far as that is possible without waiting: the cgroup of the scope
+    /// that holds its process, `None` when there is no answer yet.
     pub(crate) fn proceed(&mut self) -> Result<Option<PathBuf>, ScopeError> {
         let held = Held {
             pid: self.held_pid,
@@ -238,8 +240,8 @@ impl ScopeRequest {
         Ok(self.scope_of_held(unit))
     }
 
-    /// `/proc` is the truth, whatever the bus said: the call in flight during `systemctl daemon-reexec`
-    /// fails although systemd goes on to do what it asked for.
+    /// `/proc` is the truth, whatever the bus said: the call in flight during `systemctl
+    /// daemon-reexec` fails although systemd goes on to do what it asked for.
     fn verify(
         &mut self,
         unit: String,
@@ -269,7 +271,8 @@ impl ScopeRequest {
     }
 }
 
-/// What follows from the beginning of an attempt, or its failure: another one after a pause, or the end.
+/// What follows from the beginning of an attempt, or its failure: another one after a pause, or the
+/// end.
 fn attempt(
     begun: Result<Start, BusError>,
     unit: String,

@@ -8,8 +8,8 @@ use zbus::zvariant::{OwnedValue, Value};
 use super::unit::SYSTEMD;
 use crate::bus::{Bus, BusError, Carries, Pending};
 
-/// The question, until it is answered. systemd answers when it has done what it was about: if it is killing
-/// the processes of the unit one by one, then the last of them as well.
+/// The question, until it is answered. systemd answers when it has done what it was about: if it is
+/// killing the processes of the unit one by one, then the last of them as well.
 #[derive(Debug)]
 pub(crate) struct StateRequest {
     bus: Bus,

@@ -38,8 +38,8 @@ pub(super) struct Start {
 }
 
 impl Start {
-    /// Asks for the unit. The match and the call leave together, the match first: the bus keeps their
-    /// order, so the signal cannot be missed.
+    /// Asks for the unit. The match and the call leave together, the match first: the bus keeps
+    /// their order, so the signal cannot be missed.
     pub(super) fn begin(
         mut bus: Bus,
         unit: String,
@@ -49,7 +49,8 @@ impl Start {
         let add_match = match_job_of(&unit)?;
         let left_out = match bus.carries() {
             Carries::Descriptors => Vec::new(),
-            // The process is a child of ours that nobody has waited for: its number is nobody else's.
+            // The process is a child of ours that nobody has waited for: its number is nobody
+            // else's.
             Carries::Bytes => vec![PIDFDS],
         };
         let call = start_unit(&unit, properties(spec, held, &left_out))?;
@@ -117,8 +118,8 @@ impl Start {
         Ok(false)
     }
 
-    /// Whether a signal says that our job has ended, and well. It has to come from who took the job:
-    /// anybody may send us a signal of this name.
+    /// Whether a signal says that our job has ended, and well. It has to come from who took the
+    /// job: anybody may send us a signal of this name.
     fn reports_our_job(&self, signal: &Incoming) -> Result<bool, BusError> {
         let Some((systemd, job)) = &self.queued else {
             return Ok(false);

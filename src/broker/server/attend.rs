@@ -34,7 +34,8 @@ use crate::request::BoxCommand;
 use crate::sys::socket::die_when_heard;
 use crate::systemd::{ensure_cpu_quota, slice_of_user, slice_path};
 
-/// How long a request may take to arrive. It is there in no time, unless somebody wants to keep us busy.
+/// How long a request may take to arrive. It is there in no time, unless somebody wants to keep us
+/// busy.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 /// The longest message that a failure has, in characters: those of 4 bytes fit in a packet, too.
 const LONGEST_MESSAGE: usize = 16 << 10;
@@ -69,7 +70,8 @@ pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
         Ok(done) => (Reply::Done(done.answer, done.results), done.scope),
         Err(failure) => (Reply::Failed(cut(failure.text())), None),
     };
-    // A caller who is gone, or does not listen, learns nothing. Only now is the rest let go: nobody waits for that.
+    // A caller who is gone, or does not listen, learns nothing. Only now is the rest let go: nobody
+    // waits for that.
     send_reply(connection.as_fd(), &reply).ok();
     if let (Some(scope), Some((.., account, true))) = (scope, kept) {
         account.tell_scope(scope);
@@ -149,8 +151,8 @@ fn admit(
         "cannot copy the caller's connection for what is logged",
     ))?;
     let mut settings = config::load(&ConfigSource::new(config))?.settings;
-    // A run is made ready meanwhile; its program begins when it is allowed. A person who is asked for a password takes
-    // longer than a run may, and the other commands are done too soon.
+    // A run is made ready meanwhile; its program begins when it is allowed. A person who is asked
+    // for a password takes longer than a run may, and the other commands are done too soon.
     if called.interactive || !matches!(call.command, BoxCommand::Run(_)) {
         authority.wait()?;
     }
@@ -190,8 +192,8 @@ fn admit(
     })
 }
 
-/// Gives a user's runs a slice of their own, with the CPU quotas that are configured for it and the slice of all; and says
-/// where they are.
+/// Gives a user's runs a slice of their own, with the CPU quotas that are configured for it and the
+/// slice of all; and says where they are.
 fn give_slice(settings: &mut Settings, uid: u32) -> Result<Place, Failure> {
     let own = slice_of_user(&settings.cgroup.slice, uid);
     let all = std::mem::replace(&mut settings.cgroup.slice, own.clone());

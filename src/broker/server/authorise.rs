@@ -20,8 +20,8 @@ pub(super) fn needed(call: &BoxCall) -> Vec<Action> {
     actions
 }
 
-/// What rules can look up: the request as it was made. What was not asked for is not there. Times are in seconds,
-/// memory in bytes; 0 is no limit.
+/// What rules can look up: the request as it was made. What was not asked for is not there. Times
+/// are in seconds, memory in bytes; 0 is no limit.
 pub(super) fn details(call: &BoxCall) -> Vec<(&'static str, String)> {
     let BoxCall { common, command } = call;
     let seconds = |time: Duration| time.as_secs_f64().to_string();
@@ -73,7 +73,8 @@ pub(super) fn details(call: &BoxCall) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// As much of a program's name as a path can be long: what is longer cannot be executed, and the bus is others', too.
+/// As much of a program's name as a path can be long: what is longer cannot be executed, and the
+/// bus is others', too.
 fn shown(name: &OsStr) -> String {
     let bytes = name.as_bytes();
     let longest = bytes.len().min(libc::PATH_MAX as usize);

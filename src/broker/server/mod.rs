@@ -1,7 +1,7 @@
 //! The broker's own process: takes connections and gives each a keeper. It never waits for anybody.
 //!
-//! It reads nothing that callers send. What it knows of them is the kernel's word, and what their keepers report. The
-//! keepers are a [`Pool`], and this is its front.
+//! It reads nothing that callers send. What it knows of them is the kernel's word, and what their
+//! keepers report. The keepers are a [`Pool`], and this is its front.
 
 mod adopt;
 mod attend;
@@ -57,7 +57,8 @@ impl Front for Callers<'_> {
     }
 }
 
-/// Serves until it is told to stop. Keepers of runs under way go on then, and tell their callers how these end.
+/// Serves until it is told to stop. Keepers of runs under way go on then, and tell their callers
+/// how these end.
 pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     Caller::refuse_set_user_id()?;
     if !nix::unistd::geteuid().is_root() {

@@ -30,9 +30,10 @@ impl Peer {
             ));
         }
         let pidfd = match peer_pidfd(connection) {
-            // Before Linux 6.5. The number may have gone to another process in the meantime: then that one is older or
-            // younger than what polkit finds under its start time, or it is a session of another of the same user's
-            // processes that is looked up. The user is the kernel's word in any case.
+            // Before Linux 6.5. The number may have gone to another process in the meantime: then
+            // that one is older or younger than what polkit finds under its start time, or it is a
+            // session of another of the same user's processes that is looked up. The user is the
+            // kernel's word in any case.
             Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => pidfd_of(ids.pid),
             other => other,
         };

@@ -1,5 +1,6 @@
-//! What the broker's keepers make before there is a request: the connection to the bus, which polkit and systemd are asked
-//! over, the program's namespaces, and, when the request can be foreseen, its scope.
+//! What the broker's keepers make before there is a request: the connection to the bus, which
+//! polkit and systemd are asked over, the program's namespaces, and, when the request can be
+//! foreseen, its scope.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -62,9 +63,11 @@ impl pool::Prepared for Prepared {
         self.ahead.scope.as_ref().and_then(ScopeAhead::kept_until)
     }
 
-    /// Goes on with what was asked, or gives the scope up. A connection for the next one is then still to be made.
+    /// Goes on with what was asked, or gives the scope up. A connection for the next one is then
+    /// still to be made.
     fn go_on(&mut self) {
-        // A connection that was cut is no use to anybody. Anybody can cut one that carries descriptors.
+        // A connection that was cut is no use to anybody. Anybody can cut one that carries
+        // descriptors.
         if let Some(lost) = self.polkit.take_if(|link| !link.is_alive()) {
             let again = lost.carries_descriptors().then(|| connect(Carries::Bytes));
             (self.ahead.bus, self.polkit) = again.flatten().unzip();
@@ -82,8 +85,8 @@ impl pool::Prepared for Prepared {
     }
 }
 
-/// A connection to the bus, for systemd, and what polkit is asked over: a part of the same one, through which it is heard.
-/// Neither is of use without the other.
+/// A connection to the bus, for systemd, and what polkit is asked over: a part of the same one,
+/// through which it is heard. Neither is of use without the other.
 fn connect(carries: Carries) -> Option<(Bus, Link)> {
     let bus = Bus::connect(carries).ok()?;
     let polkit = Link::ahead(bus.share()).ok()?;

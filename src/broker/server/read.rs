@@ -9,7 +9,8 @@ use crate::request::BoxCall;
 /// The most rules for directories. Each is compared with every other one.
 const MOST_RULES: usize = 1024;
 
-/// Reads the command line as the caller's own process did. What is root's is not for those who come this way.
+/// Reads the command line as the caller's own process did. What is root's is not for those who come
+/// this way.
 pub(super) fn read(called: &Called) -> Result<BoxCall, Failure> {
     let Call::Box(call) = cli::parse(called.argv())? else {
         return Err(Failure::new(

@@ -1,5 +1,5 @@
-//! What is done for every run, for one that nobody has asked for: code that has run once in a process takes a fraction of
-//! the time when it matters. Nothing of it leaves the process.
+//! What is done for every run, for one that nobody has asked for: code that has run once in a
+//! process takes a fraction of the time when it matters. Nothing of it leaves the process.
 
 use std::path::Path;
 
