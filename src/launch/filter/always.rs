@@ -1,5 +1,5 @@
-//! What no program may do, whatever the set of restrictions is: nobody can ask for it, and no flag of isolate's stands
-//! for it. `build.rs` reads this file, too.
+//! What no program may do, whatever the set of restrictions is: nobody can ask for it, and no flag
+//! of isolate's stands for it. `build.rs` reads this file, too.
 
 use libc::sock_filter;
 use libseccomp::ScmpFilterContext;
@@ -7,8 +7,8 @@ use libseccomp::error::SeccompError;
 
 use super::refusal::{has, is, refuse};
 
-/// Requests of ioctl(2) that put input into a terminal, which may be the one of a root shell (TIOCLINUX pastes on
-/// consoles), or that make it useless for whoever has it after the program.
+/// Requests of ioctl(2) that put input into a terminal, which may be that of a root shell
+/// (TIOCLINUX pastes on consoles), or make it useless for its next user.
 const TERMINAL: [libc::c_ulong; 7] = [
     libc::TIOCSTI,
     libc::TIOCLINUX,
@@ -19,9 +19,9 @@ const TERMINAL: [libc::c_ulong; 7] = [
     libc::TIOCVHANGUP,
 ];
 
-/// Requests of ioctl(2) that make files which root cannot give back to the owner of the box, or remove: subvolumes and
-/// snapshots of btrfs (linux/btrfs.h), immutable files, those of another project quota (linux/fs.h), and those with
-/// fs-verity. A file system that has none of these says ENOTTY.
+/// Requests of ioctl(2) that make files which root cannot give back to the box's owner, or remove:
+/// subvolumes and snapshots of btrfs (linux/btrfs.h), immutable files or those of another project
+/// quota (linux/fs.h), and fs-verity. A file system without these says ENOTTY.
 const FILE_STATES: [libc::c_ulong; 11] = [
     0x5000_940e, // BTRFS_IOC_SUBVOL_CREATE
     0x5000_9418, // BTRFS_IOC_SUBVOL_CREATE_V2
@@ -36,12 +36,13 @@ const FILE_STATES: [libc::c_ulong; 11] = [
     0x4080_6685, // FS_IOC_ENABLE_VERITY
 ];
 
-/// A file with one of these bits, on a mount of the host's that is not `nosuid`, makes whoever executes it the box user,
-/// outside and for good. systemd's RestrictSUIDSGID= refuses the same calls.
+/// The bits by which a file, on a mount of the host's that is not `nosuid`, makes everybody who
+/// executes it the box user, outside and for good. systemd's RestrictSUIDSGID= refuses the same
+/// calls.
 const ID_BITS: [libc::mode_t; 2] = [libc::S_ISUID, libc::S_ISGID];
 
-/// Calls that set the mode of a file, each with the place of the mode among its arguments. mkdir(2) is harmless: the
-/// kernel takes neither bit from its mode.
+/// Calls that set the mode of a file, each with the place of the mode among its arguments. mkdir(2)
+/// is harmless, since the kernel takes neither bit from its mode.
 const MODE_CALLS: [(&str, u32); 6] = [
     ("chmod", 1),
     ("fchmod", 1),
@@ -51,10 +52,10 @@ const MODE_CALLS: [(&str, u32); 6] = [
     ("mknodat", 2),
 ];
 
-/// Calls that look at the mode only where their flags, in the argument before it, have them make a file.
+/// Calls that look at the mode only if their flags, in the argument before it, make a file.
 const OPEN_CALLS: [(&str, u32); 2] = [("open", 2), ("openat", 3)];
 
-/// The flags that do: O_CREAT, and O_TMPFILE without O_DIRECTORY, which is a part of it.
+/// The flags that make a file: O_CREAT, and O_TMPFILE without O_DIRECTORY, which is a part of it.
 const MAKES_FILE: [libc::c_int; 2] = [libc::O_CREAT, libc::O_TMPFILE & !libc::O_DIRECTORY];
 
 /// Adds the rules.
@@ -76,17 +77,20 @@ pub(super) fn add(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
             }
         }
     }
-    // Its mode is in memory, where no filter looks. Programs take another call where a kernel is too old for it.
+    // Its mode is in memory, where no filter looks. Programs use another call on kernels that are
+    // too old for it.
     refuse(context, libc::ENOSYS, "openat2", &[])
 }
 
-/// fchmodat2(2), which older releases of libseccomp do not know: the same number on all architectures that are supported.
+/// fchmodat2(2), which older releases of libseccomp do not know. Its number is the same on all
+/// architectures that are supported.
 const FCHMODAT2: u32 = 452;
 
-/// What marks the system calls of x32 on x86-64.
+/// The bit that marks the system calls of x32 on x86-64.
 const X32_BIT: u32 = 0x4000_0000;
 
-/// What comes before the rules that libseccomp compiles. libc takes fchmodat(2) where the kernel is too old for the call.
+/// The instructions before the rules that libseccomp compiles. libc uses fchmodat(2) where the
+/// kernel is too old for the call.
 pub(super) fn prologue() -> [sock_filter; 4] {
     let instruction = |code: u32, jf, k| sock_filter {
         code: code as u16,

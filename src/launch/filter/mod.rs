@@ -1,4 +1,5 @@
-//! The system call filter of a program: init installs it, and everything in the sandbox inherits it.
+//! The system call filter of a program: init installs it, and everything in the sandbox inherits
+//! it.
 
 mod always;
 #[cfg(test)]
@@ -13,8 +14,9 @@ use libc::sock_filter;
 
 use crate::syscall_set::SyscallSet;
 
-/// The filter of nearly all runs, compiled with this program, since that takes libseccomp as long as a clone takes the
-/// kernel. Empty where this program was built on another kind of machine.
+/// The filter of nearly all runs, compiled together with this program: at run time libseccomp takes
+/// as long for it as the kernel takes for a clone. It is empty if this program was built on another
+/// kind of machine.
 const USUAL: &[sock_filter] = &include!(concat!(env!("OUT_DIR"), "/usual_filter.rs"));
 
 /// The filter for a set of restrictions.

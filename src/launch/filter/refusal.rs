@@ -18,7 +18,8 @@ pub(super) fn has(argument: u32, bits: u32) -> ScmpArgCompare {
     ScmpArgCompare::new(argument, ScmpCompareOp::MaskedEqual(bits), bits)
 }
 
-/// Refuses a call where all of the conditions hold. Architectures that do not have the call go without.
+/// Refuses a call if all of the conditions hold. Does nothing on architectures that do not have the
+/// call.
 pub(super) fn refuse(
     context: &mut ScmpFilterContext,
     errno: i32,

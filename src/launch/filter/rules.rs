@@ -1,7 +1,8 @@
 //! System call restrictions: calls that reach objects which no namespace separates.
 //!
-//! Everything else is allowed; namespaces, ids and the cgroup do the rest. The filter is compiled by
-//! libseccomp, which knows the call numbers of each architecture. `build.rs` reads this file, too.
+//! Everything else is allowed; namespaces, ids and the cgroup do the rest. The filter is compiled
+//! by libseccomp, which knows the call numbers of each architecture. `build.rs` reads this file,
+//! too.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -16,8 +17,8 @@ use super::always;
 use super::refusal::{LOW_32_BITS, has, is, refuse};
 use crate::syscall_set::{Restriction, SyscallSet};
 
-/// fcntl(2) commands that lock or notify: a file that two boxes see becomes a side channel. 13 and 14
-/// are F_SETLK64 and F_SETLKW64 of 32-bit programs.
+/// fcntl(2) commands that lock or notify: a file that two boxes see becomes a side channel. 13 and
+/// 14 are F_SETLK64 and F_SETLKW64 of 32-bit programs.
 const LOCKING_COMMANDS: [i32; 8] = [
     libc::F_SETLK,
     libc::F_SETLKW,
@@ -40,16 +41,17 @@ const FAMILIES: [u32; 5] = [
     libc::AF_NETLINK as u32,
     libc::AF_VSOCK as u32,
 ];
-/// In so many bits: the kernel knows no greater ones (AF_MAX).
+/// How many bits of a family count: the kernel knows no greater ones (AF_MAX).
 const FAMILY_BITS: u32 = 6;
 
 /// An old type of AF_INET sockets that stands for AF_PACKET (packet(7)).
 const SOCK_PACKET: u32 = 10;
 
-/// Of netlink's protocols the kernel knows no greater ones (MAX_LINKS).
+/// How many bits of a netlink protocol count: the kernel knows no greater ones (MAX_LINKS).
 const NETLINK_BITS: u32 = 5;
 
-/// Protocols of the Internet's families that every kernel has; others are modules. 0 is whatever fits the type.
+/// Protocols of the Internet's families that every kernel has; others are modules. 0 is the
+/// protocol that fits the type.
 const INET_PROTOCOLS: [u32; 6] = [
     libc::IPPROTO_IP as u32,
     libc::IPPROTO_ICMP as u32,
@@ -58,9 +60,9 @@ const INET_PROTOCOLS: [u32; 6] = [
     libc::IPPROTO_ICMPV6 as u32,
     libc::IPPROTO_MPTCP as u32,
 ];
-/// Greater ones than these are refused (IPPROTO_MAX).
+/// How many bits of these protocols count: the kernel refuses greater ones (IPPROTO_MAX).
 const INET_BITS: u32 = 9;
-/// In what the two families differ.
+/// The bit in which the two families differ.
 const INET_DIFFERENCE: u32 = (libc::AF_INET ^ libc::AF_INET6) as u32;
 
 /// The place of the flags among the arguments of clone(2).
@@ -73,7 +75,7 @@ pub(crate) fn compile(restrictions: SyscallSet) -> io::Result<Vec<sock_filter>> 
     Ok(filter)
 }
 
-/// libseccomp says what failed by an errno of the system's or of its own.
+/// The errno that libseccomp reports, which is the system's or its own.
 fn os_error(error: SeccompError) -> io::Error {
     let errno = error.sysrawrc().map_or(libc::EINVAL, i32::abs);
     io::Error::from_raw_os_error(errno)
@@ -81,13 +83,13 @@ fn os_error(error: SeccompError) -> io::Error {
 
 fn build(restrictions: SyscallSet) -> Result<ScmpFilterContext, SeccompError> {
     let mut context = ScmpFilterContext::new(ScmpAction::Allow)?;
-    // The process is to die, not only the thread that called.
+    // The whole process must die, and not only the thread that called.
     context.set_act_badarch(ScmpAction::KillProcess)?;
     if !restrictions.contains(Restriction::ForeignArch) && ScmpArch::native() == ScmpArch::X8664 {
         context.add_arch(ScmpArch::X86)?;
         context.add_arch(ScmpArch::X32)?;
     }
-    // Calls without a rule, which are nearly all, are found to be such in a few steps.
+    // This finds calls without a rule, which are nearly all, in a few steps.
     context.set_ctl_optimize(2)?;
     always::add(&mut context)?;
     for restriction in Restriction::ALL {
@@ -121,13 +123,14 @@ fn add(context: &mut ScmpFilterContext, restriction: Restriction) -> Result<(), 
             refuse(context, libc::ENOSYS, "flock", &[])?;
         }
         Restriction::IoUring => refuse(context, libc::ENOSYS, "io_uring_setup", &[])?,
-        // The architectures of the filter are all there is to it.
+        // The architectures of the filter do all of this.
         Restriction::ForeignArch => {}
         Restriction::UserNamespaces => {
             let new = libc::CLONE_NEWUSER as u32;
             refuse(context, libc::EPERM, "unshare", &[has(0, new)])?;
             refuse(context, libc::EPERM, "clone", &[has(CLONE_FLAGS, new)])?;
-            // Its flags are in memory, where no filter looks. libc takes clone(2) where there is none.
+            // Its flags are in memory, where no filter looks. libc uses clone(2) where there is
+            // none.
             refuse(context, libc::ENOSYS, "clone3", &[])?;
             refuse(context, libc::EPERM, "setns", &[])?;
         }
@@ -137,7 +140,7 @@ fn add(context: &mut ScmpFilterContext, restriction: Restriction) -> Result<(), 
                 refuse(context, libc::ENOSYS, call, &[])?;
             }
         }
-        // As on a machine that has set none apart.
+        // The error is that of a machine that has set none apart.
         Restriction::HugePages => {
             for call in ["mmap", "mmap2"] {
                 let pages = has(3, libc::MAP_HUGETLB as u32);
@@ -152,8 +155,8 @@ fn add(context: &mut ScmpFilterContext, restriction: Restriction) -> Result<(), 
     Ok(())
 }
 
-/// Refuses every socket but the usual ones. 32-bit programs that make theirs by socketcall(2), whose arguments are in
-/// memory, where no filter looks, get none at all.
+/// Refuses every socket but the usual ones. 32-bit programs that use socketcall(2) get none at all:
+/// its arguments are in memory, where no filter looks.
 fn rare_sockets(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
     let mut refuse_where = |when: &[ScmpArgCompare]| {
         SOCKET_CALLS
@@ -167,7 +170,7 @@ fn rare_sockets(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
     for protocol in all_but(&[libc::NETLINK_ROUTE as u32], NETLINK_BITS) {
         refuse_where(&[netlink, protocol.at(2)])?;
     }
-    // Both families at once: they differ in one bit.
+    // One rule is for both families, which differ in one bit.
     let internet = Pattern {
         mask: LOW_32_BITS as u32 & !INET_DIFFERENCE,
         bits: libc::AF_INET as u32 & !INET_DIFFERENCE,
@@ -215,7 +218,8 @@ fn all_but(numbers: &[u32], length: u32) -> Vec<Pattern> {
     found
 }
 
-/// libseccomp writes the filter to a descriptor, as the array of instructions that seccomp(2) takes.
+/// Compiles the filter to the array of instructions that seccomp(2) takes. libseccomp writes it to
+/// a descriptor.
 fn export(context: &ScmpFilterContext) -> io::Result<Vec<sock_filter>> {
     let memory = memfd_create(c"filter", MFdFlags::MFD_CLOEXEC)?;
     context.export_bpf(memory.as_fd()).map_err(os_error)?;
