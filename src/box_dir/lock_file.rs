@@ -1,4 +1,4 @@
-//! The file that stands for the lock of a box, open: `<locks>/<id>`, root's alone, a record in it.
+//! The file that stands for the lock of a box, open: `<locks>/<id>`, root's alone, with a record.
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -14,7 +14,7 @@ use super::place::{check_owner, errno, make_place, open_place};
 use super::{BoxDirError, Record};
 use crate::quantity::BoxId;
 
-/// The mode of lock files. Not readable for others, who could lock what they may read.
+/// The mode of lock files. Others cannot read them, since a user who may read a file can lock it.
 const MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
 /// A box's lock file, open.
@@ -28,7 +28,7 @@ pub(super) struct LockFile {
 }
 
 impl LockFile {
-    /// None when there is none and none is to be made.
+    /// Opens the file; None when there is none and none is to be made.
     pub(super) fn open(
         locks: &Path,
         id: BoxId,
@@ -42,7 +42,7 @@ impl LockFile {
             return Ok(None);
         };
         let path = locks.join(id.to_string());
-        // O_NONBLOCK: not to wait for the other end, should it be a FIFO.
+        // O_NONBLOCK: the open must not wait for the other end if this is a FIFO.
         let flags = OFlag::O_RDWR | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
         let file = match openat(&place, id.to_string().as_str(), flags | create, MODE) {
             Ok(file) => File::from(file),
@@ -90,7 +90,7 @@ impl LockFile {
             .map_err(|errno| self.failed("examine the lock file", errno))
     }
 
-    /// For messages.
+    /// The path, for messages.
     pub(super) fn path(&self) -> PathBuf {
         self.locks.join(self.id.to_string())
     }

@@ -1,4 +1,4 @@
-//! A scope that is made for a run before there is one.
+//! A scope that is made before there is a run for it.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -12,12 +12,12 @@ use crate::systemd::{Held, ScopeRequest, ScopeSpec};
 
 /// How long a scope is kept for a run that does not come.
 const KEPT: Duration = Duration::from_secs(5);
-/// How old a scope may be that a run takes over. systemd counts the run's time from there on (RuntimeMaxUSec=), and whoever
-/// waits for a box or for an answer of polkit may come late.
+/// The greatest age of a scope that a run takes over. systemd counts the run's time from its
+/// beginning (RuntimeMaxUSec=), and a caller that waits for a box or for polkit may come late.
 const USED_WITHIN: Duration = Duration::from_secs(10);
 
-/// A scope that was asked for before its run: to move a process into one takes the kernel some milliseconds, unless it has
-/// just done that, and nobody waits for it here. When it is dropped, the scope ends.
+/// A scope that was asked for before its run, so that nobody waits for it: the kernel takes some
+/// milliseconds to move a process into one, unless it has just done so. Dropping it ends the scope.
 #[derive(Debug)]
 pub(crate) struct ScopeAhead {
     spec: ScopeSpec,
@@ -26,17 +26,17 @@ pub(crate) struct ScopeAhead {
     stage: Stage,
 }
 
-/// How far systemd is with it.
+/// systemd's progress.
 #[derive(Debug)]
 pub(super) enum Stage {
     /// It has yet to make the scope around its holder.
     Asked(ScopeRequest),
-    /// The scope is there, with nothing but the holder: its cgroup.
+    /// The scope is there and holds only the holder. This is its cgroup.
     Ready(PathBuf),
 }
 
 impl ScopeAhead {
-    /// Asks for one. The calling process must have one thread only.
+    /// Asks for a scope. The calling process must have one thread only.
     pub(crate) fn ask(spec: ScopeSpec, bus: Bus) -> Result<Self, Failure> {
         let holder = Holder::make().map_err(Failure::at("cannot make a holder for the scope"))?;
         let held = Held {
@@ -52,7 +52,8 @@ impl ScopeAhead {
         })
     }
 
-    /// One of them is readable when [`Self::proceed`] has something to do, or when the scope was ended by somebody else.
+    /// One of them is readable when [`Self::proceed`] has something to do, or when somebody else
+    /// has ended the scope.
     pub(crate) fn ready(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let request = match &self.stage {
             Stage::Asked(request) => Some(request.ready()),
@@ -62,7 +63,7 @@ impl ScopeAhead {
         holder.into_iter().chain(request.into_iter().flatten())
     }
 
-    /// Goes on as far as that is possible without waiting. After an error there will be no scope.
+    /// Goes on as far as possible without waiting. After an error there will be no scope.
     pub(crate) fn proceed(&mut self) -> Result<(), Failure> {
         if self.holder.has_ended() {
             return Err(Failure::new("the holder of the scope was killed"));
@@ -77,7 +78,8 @@ impl ScopeAhead {
         Ok(())
     }
 
-    /// When it is to be given up. Not while systemd has yet to make it, should it need so long: it would make it all the same.
+    /// When to give the scope up; `None` while systemd has yet to make it, which it would do
+    /// nevertheless.
     pub(crate) fn kept_until(&self) -> Option<Instant> {
         match self.stage {
             Stage::Asked(_) => None,
@@ -85,14 +87,15 @@ impl ScopeAhead {
         }
     }
 
-    /// Has the scope end, at once or as soon as it is there; the descriptor of its holder, to be waited for. Here nobody
-    /// waits: the slice may be another user's.
+    /// Ends the scope at once, or as soon as it is there, and returns a descriptor of its holder to
+    /// wait on. Nobody waits here: the slice may be another user's.
     pub(crate) fn give_up(self) -> OwnedFd {
         self.holder.let_go()
     }
 
-    /// Takes it, and its holder, for a run that would ask for just such a scope; otherwise ends it. What systemd has yet to
-    /// make stays with the caller for a while: the holder has to be there until then.
+    /// Takes the scope and its holder for a run that would ask for just such a scope, and ends any
+    /// other. One that does not fit but that systemd has yet to make stays with the caller, since
+    /// its holder must exist until then.
     pub(super) fn take_for(ahead: &mut Option<Self>, spec: &ScopeSpec) -> Option<(Stage, Holder)> {
         let fits = |ahead: &mut Self| {
             let is_late = ahead.asked.elapsed() > USED_WITHIN;
@@ -105,7 +108,7 @@ impl ScopeAhead {
         fitting.map(|fitting| (fitting.stage, fitting.holder))
     }
 
-    /// Ends what nobody needs, as [`Self::take_for`] does.
+    /// Ends a scope that nobody needs, as [`Self::take_for`] does.
     pub(super) fn end_if_ready(ahead: &mut Option<Self>) {
         let ready = ahead.take_if(|ahead| matches!(ahead.stage, Stage::Ready(_)));
         drop(ready.map(Self::give_up));

@@ -10,7 +10,7 @@ use crate::config::settings::{CgroupSettings, Manager};
 use crate::error::chain;
 use crate::failure::Explained;
 
-/// A manager that the configuration demands cannot be had.
+/// Why a manager that the configuration demands cannot be had.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PlaceError(String);
 
@@ -27,11 +27,11 @@ impl Explained for PlaceError {}
 /// What the choice depends on.
 #[derive(Debug, Clone)]
 struct Surroundings {
-    /// systemd is PID 1 here, and can be asked.
+    /// systemd is PID 1 here and can be asked.
     has_systemd: bool,
     /// The mount point of cgroup2, and whether it offers the memory controller.
     mount: Option<(PathBuf, bool)>,
-    /// The cgroup that this process is in, if we could make children in it.
+    /// The cgroup that this process is in, if it can make children there.
     own: Option<OwnCgroup>,
     /// Whether a cgroup offers the memory controller.
     offers_memory: fn(&Path) -> bool,
@@ -40,12 +40,12 @@ struct Surroundings {
 #[derive(Debug, Clone)]
 struct OwnCgroup {
     path: PathBuf,
-    /// It is all that this process sees: the root of a cgroup namespace, or of the machine.
+    /// Whether it is all that this process sees: the root of a cgroup namespace, or of the machine.
     is_root: bool,
     has_memory: bool,
 }
 
-/// Looks around and chooses.
+/// Examines the machine and chooses.
 pub(crate) fn find_place(settings: &CgroupSettings) -> Result<Place, PlaceError> {
     let surroundings = look_around(settings.manager).map_err(|error| {
         PlaceError(format!(
@@ -57,13 +57,14 @@ pub(crate) fn find_place(settings: &CgroupSettings) -> Result<Place, PlaceError>
 }
 
 fn look_around(manager: Manager) -> io::Result<Surroundings> {
-    // sd_booted(3); and without its bus nothing can be asked of it, as in a minimal image without dbus.
+    // This is sd_booted(3). Without its bus systemd cannot be asked, as in a minimal image without
+    // dbus.
     let has_systemd = Path::new("/run/systemd/system").is_dir() && Bus::is_there();
     let mount = hierarchy::mount_point()?.map(|path| {
         let has_memory = offers_memory(&path);
         (path, has_memory)
     });
-    // Not looked at where it is not asked for: this runs before every run.
+    // This is left out where it does not matter, since it happens before every run.
     let matters = manager == Manager::Delegated || !has_systemd;
     let own = match &mount {
         Some((mount_point, _)) if matters => own_cgroup(mount_point)?,
@@ -94,8 +95,8 @@ fn own_cgroup(mount_point: &Path) -> io::Result<Option<OwnCgroup>> {
     }))
 }
 
-/// Whether the memory controller can be enabled below a cgroup. One that cannot be read offers nothing;
-/// using it says why.
+/// Whether the memory controller can be enabled below a cgroup. One that cannot be read offers
+/// none; the attempt to use it says why.
 fn offers_memory(path: &Path) -> bool {
     Cgroup::open(path)
         .and_then(|cgroup| cgroup.controllers())
@@ -137,7 +138,8 @@ fn choose(settings: &CgroupSettings, here: &Surroundings) -> Result<Place, Place
         Manager::Auto => Ok(match (systemd, &settings.root, &here.own) {
             (Some(systemd), _, _) => systemd,
             (None, Some(root), _) => delegated(root),
-            // A cgroup among others is its owner's; only one that is all we see is plainly ours to use.
+            // A cgroup among others belongs to its owner; only one that is all we see is plainly
+            // ours to use.
             (None, None, Some(own)) if own.is_root && own.has_memory => delegated(&own.path),
             (None, None, _) => Place::Nowhere {
                 reason: "systemd with D-Bus does not run here, and there is no cgroup v2 directory with the memory controller \

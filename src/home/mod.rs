@@ -34,7 +34,7 @@ use crate::systemd::{Held, ScopeRequest, ScopeSpec};
 /// Where a run lives.
 #[derive(Debug)]
 pub(crate) enum Home {
-    /// It has no cgroups: rlimits and rusage.
+    /// It has no cgroups, only rlimits and rusage.
     Nowhere,
     /// systemd is to be asked for a scope around init, over this connection.
     Wanted(ScopeSpec, Result<Bus, BusError>),
@@ -44,7 +44,7 @@ pub(crate) enum Home {
     Standing(Subtree, Option<Holder>),
 }
 
-/// What systemd makes a scope around.
+/// The process that systemd makes a scope around.
 #[derive(Debug)]
 pub(crate) enum Around {
     /// The run's init.
@@ -54,12 +54,9 @@ pub(crate) enum Around {
 }
 
 impl Home {
-    /// Finds the home of a run in this box, as far as it can be had before there is an init: below a
-    /// delegated cgroup, in a scope that was asked for ahead and fits, or else in one that is still
-    /// to be asked for. The handshake for that goes on while the sandbox is laid out.
-    ///
-    /// A scope that does not fit and that systemd has yet to make stays in `ahead`, whose owner
-    /// keeps it for a while.
+    /// Finds the home of a run in this box, as far as it can be had before there is an init: below
+    /// a delegated cgroup, in a fitting scope that was asked for ahead, or in one that is still to
+    /// be asked for. A scope that systemd has yet to make and that does not fit stays in `ahead`.
     pub(crate) fn find(
         plan: &RunPlan,
         id: BoxId,
@@ -90,14 +87,14 @@ impl Home {
         })
     }
 
-    /// That of a run whose scope, made ahead, somebody has stopped just now.
+    /// The home of a run whose scope, made ahead, somebody has just stopped.
     fn anew(spec: &ScopeSpec, failure: &Failure) -> Self {
         log::info!("{failure}; asking for another scope");
         Self::Wanted(spec.clone(), connect())
     }
 
-    /// Clones init, and asks for its scope if that was not done before. From here on the home is the
-    /// run's.
+    /// Clones init, and asks for its scope if that was not done before. From here on the home
+    /// belongs to the run.
     pub(crate) fn move_in(
         mut self,
         setup: &InitSetup<'_>,
@@ -141,7 +138,7 @@ impl Home {
         init.map_err(Failure::at("cannot clone init into new namespaces"))
     }
 
-    /// Whether everything is there, init with it.
+    /// Whether everything is there, including init.
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self, Self::Nowhere | Self::Standing(..))
     }
@@ -162,8 +159,8 @@ impl Home {
         }
     }
 
-    /// Goes on as far as that is possible without waiting: whether the home has become ready with
-    /// that. After an error there will be none.
+    /// Goes on as far as possible without waiting, and returns whether that has made the home
+    /// ready. After an error there will be none.
     pub(crate) fn proceed(&mut self, init: &Init, limits: &LeafLimits) -> Result<bool, Failure> {
         let Self::Coming(request, around) = self else {
             return Ok(false);
@@ -219,8 +216,8 @@ impl Home {
         }
     }
 
-    /// Prepares the end of init. A process that systemd is about to move must not be killed, so init
-    /// is told to end by itself, and this waits for it.
+    /// Prepares the end of init. A process that systemd is about to move must not be killed, so
+    /// init is told to end by itself, and this waits for it.
     pub(crate) fn part_with(&mut self, init: &Init) {
         if let Self::Coming(request, Around::Init) = self {
             if request.is_under_way() {
@@ -230,7 +227,7 @@ impl Home {
         }
     }
 
-    /// Gives it back when init has ended.
+    /// Gives the home back when init has ended.
     pub(crate) fn finish(self) -> Result<(), Failure> {
         match self {
             Self::Standing(subtree, _) => Ok(subtree.finish()?),
@@ -239,7 +236,7 @@ impl Home {
     }
 }
 
-/// Connects to the bus; systemd is to get a pidfd.
+/// Connects to the bus in such a way that systemd can get a pidfd.
 fn connect() -> Result<Bus, BusError> {
     Bus::connect(Carries::Descriptors)
 }
