@@ -20,16 +20,16 @@ use crate::sys::socket::{Bytes, receive_bytes, send};
 pub(super) struct Connection {
     stream: Rc<UnixStream>,
     carries: Carries,
-    /// A descriptor that nobody asked for lies in front of all that is still to be read: nothing
-    /// will be.
+    /// A descriptor that nobody asked for lies in front of everything still to be read, so nothing
+    /// more is read.
     is_spoilt: bool,
     inbox: Inbox,
-    /// What is to be sent once the bus has let us in; `None` from then on.
+    /// The messages for when the bus has let us in; `None` from then on.
     held_back: Option<Vec<Message>>,
 }
 
 impl Connection {
-    /// Connects, and begins the handshake: who it is that connects, the bus learns from the kernel.
+    /// Connects and begins the handshake. The bus learns from the kernel who connects.
     pub(super) fn open(path: &Path, carries: Carries) -> Result<Self, BusError> {
         let stream = connect_without_waiting(path).map_err(BusError::Connect)?;
         // EXTERNAL takes the user id in decimal, each digit in hexadecimal. The rest of the
@@ -42,8 +42,7 @@ impl Connection {
         };
         let words = format!("\0AUTH EXTERNAL {id}\r\n{negotiation}BEGIN\r\n");
         send(stream.as_fd(), words.as_bytes(), None).map_err(BusError::Connect)?;
-        // The first message has to be this one; the bus answers with our name, which nobody asks
-        // for.
+        // This must be the first message. The bus answers with our name, which nobody here needs.
         let hello = call_of_the_bus("Hello", &()).map_err(BusError::Message)?;
         let_others_run();
         Ok(Self::over(stream, carries, Some(vec![hello])))
@@ -59,18 +58,18 @@ impl Connection {
         }
     }
 
-    /// One whose handshake is over.
+    /// A connection whose handshake is over.
     #[cfg(test)]
     pub(super) fn established(stream: UnixStream) -> Self {
         Self::over(stream, Carries::Descriptors, None)
     }
 
-    /// What messages may have beside them.
+    /// What messages on this connection may have beside them.
     pub(super) fn carries(&self) -> Carries {
         self.carries
     }
 
-    /// Where it is heard.
+    /// The socket.
     pub(super) fn stream(&self) -> &Rc<UnixStream> {
         &self.stream
     }
@@ -101,12 +100,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes the next message of what was read; `None` when that is none.
+    /// Takes the next message of those that were read; `None` when there is none.
     pub(super) fn take(&mut self) -> Result<Option<Incoming>, BusError> {
         if self.held_back.is_some() {
             self.shake_hands()?;
         }
-        // The first message may have come with the last word of the handshake.
+        // The first message may have come together with the last word of the handshake.
         match self.held_back {
             Some(_) => Ok(None),
             None => self.inbox.take(),
@@ -130,15 +129,14 @@ impl Connection {
         Ok(())
     }
 
-    /// A message goes out whole: the first few hundred bytes on a connection always fit.
+    /// Sends a whole message: the first few hundred bytes on a connection always fit.
     fn transmit(&self, message: &Message) -> Result<(), BusError> {
         let data = message.data();
         let descriptor = data.fds().first().map(AsFd::as_fd);
         send(self.stream.as_fd(), data.bytes(), descriptor).map_err(BusError::Transfer)
     }
 
-    /// Reads some of what is there; false when that is nothing. After a descriptor nothing is read
-    /// any more.
+    /// Reads some of what is there; false when nothing is. After a descriptor it never reads again.
     pub(super) fn read(&mut self) -> Result<bool, BusError> {
         if self.is_spoilt {
             return Err(BusError::Descriptors);
@@ -159,9 +157,9 @@ impl Connection {
             Bytes::Read(0) => return Err(BusError::Disconnected),
             Bytes::Read(length) => length,
             Bytes::Unread(length) => {
-                // Closing the socket would close what lies in it, as reading would: it stays open
-                // for as long as this process is there. The kernel lingers for no process that ends
-                // (inet_release).
+                // The socket stays open for as long as this process exists: closing it would close
+                // what lies in it, as reading would. The kernel does not linger for a process that
+                // ends (inet_release).
                 mem::forget(Rc::clone(&self.stream));
                 self.is_spoilt = true;
                 length
@@ -175,14 +173,14 @@ impl Connection {
 /// How much is read at once, in bytes.
 const AT_ONCE: usize = 4096;
 
-/// The kernel wakes the bus on our own CPU where CPUs share no cache, as in many virtual machines;
-/// there it would wait for us to sleep, while we go on with what is less urgent.
+/// Lets the bus run. Where CPUs share no cache, as in many virtual machines, the kernel wakes the
+/// bus on our own CPU, where it would wait until we sleep, while our next work is less urgent.
 fn let_others_run() {
     nix::sched::sched_yield().ok();
 }
 
-/// A socket that does not block at all: with its queue full, a bus that hangs would keep us in
-/// connect(2).
+/// Connects a socket that does not block at all: with a full queue, a bus that hangs would keep us
+/// in connect(2).
 fn connect_without_waiting(path: &Path) -> io::Result<UnixStream> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket: OwnedFd = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
@@ -257,7 +255,7 @@ mod tests {
         }
         drop(bus);
         drop(theirs);
-        // Nobody has closed it: the other end of it is not at its end.
+        // Nobody has closed it: the other end has not reached its end.
         let mut end = &kept;
         let error = end.read(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);

@@ -18,19 +18,19 @@ pub(crate) enum BusError {
     Message(zbus::Error),
     /// The bus ended the connection.
     Disconnected,
-    /// Somebody has sent us a descriptor that nobody asked for, and the connection is of no use any
-    /// more.
+    /// Somebody has sent us a descriptor that nobody asked for, and the connection is no longer of
+    /// any use.
     Descriptors,
-    /// The call was answered by an error.
+    /// The answer to the call is an error.
     Refused {
-        /// Who was asked, as people know it: `systemd`.
+        /// The name of who was asked, as people know it: `systemd`.
         by: &'static str,
         /// The error's name, as `org.freedesktop.DBus.Error.NoReply`.
         name: String,
         /// Its text.
         text: String,
     },
-    /// The job that was asked for ended otherwise than well.
+    /// The job that was asked for did not end well.
     Job(String),
 }
 
@@ -65,21 +65,21 @@ impl std::error::Error for BusError {
 }
 
 impl BusError {
-    /// An error with which somebody answered a call.
+    /// The error with which somebody answered a call.
     pub(crate) fn refusal(by: &'static str, error: &Incoming) -> Self {
         Self::Refused {
             by,
             name: error.error_name.clone(),
-            // By convention the first argument is a text for people.
+            // By convention, the first argument is a text for people.
             text: error.body().unwrap_or_default(),
         }
     }
 
-    /// Whether the same request may well succeed a moment later: the bus or who was asked was being
+    /// Whether the same request may succeed a moment later: the bus, or who was asked, was being
     /// restarted, or the name was taken.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            // Over another connection, what made no sense may do so.
+            // What made no sense on this connection may make sense on another one.
             Self::Connect(_)
             | Self::Disconnected
             | Self::Descriptors

@@ -1,15 +1,15 @@
 //! What has come over a connection and was not taken yet: a stream of bytes, cut into messages.
 //!
-//! Everybody on the machine may send us signals of up to 128 MiB, which cost us nothing but to skip
-//! them.
+//! Everybody on the machine may send us signals of up to 128 MiB. These only cost us the time to
+//! skip them.
 
 use zbus::zvariant::Endian;
 
 use super::BusError;
 use super::message::{Incoming, unintelligible};
 
-/// Nothing that is asked for here has an answer of more than a few hundred bytes; what is longer
-/// than this is skipped.
+/// The length of the longest message that is kept. Every answer that is needed here has at most a
+/// few hundred bytes.
 const LONGEST_MESSAGE: usize = 64 << 10;
 
 /// The fixed part of a message's header, and the length of the list of fields after it.
@@ -19,11 +19,11 @@ const FIXED: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     bytes: Vec<u8>,
-    /// How many of those to come are a long message's.
+    /// How many of the next bytes belong to a long message.
     to_skip: usize,
 }
 
-/// Where a message ends, by its fixed part.
+/// Where a message ends, according to its fixed part.
 struct Frame {
     endian: Endian,
     /// Whether it answers a call.
@@ -33,7 +33,7 @@ struct Frame {
 }
 
 impl Inbox {
-    /// Adds what has come; of a message that is skipped nothing is kept.
+    /// Adds bytes that have come, except those of a message that is skipped.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         let skipped = self.to_skip.min(bytes.len());
         self.to_skip -= skipped;
@@ -47,8 +47,8 @@ impl Inbox {
         Some(String::from_utf8_lossy(line.get(..end)?).into_owned())
     }
 
-    /// Takes the next message, if all of it is there. What is long, or makes no sense and answers
-    /// no call, is skipped: anybody may have sent it.
+    /// Takes the next message, if all of it is there. Skips a long one, and one that makes no sense
+    /// and answers no call: anybody may have sent it.
     pub(super) fn take(&mut self) -> Result<Option<Incoming>, BusError> {
         while let Some(frame) = self.frame()? {
             if frame.length > LONGEST_MESSAGE {
@@ -71,8 +71,8 @@ impl Inbox {
         Ok(None)
     }
 
-    /// Where the message in front ends. An error for what is in no place where a message begins:
-    /// then nothing that comes after makes sense, either.
+    /// Where the first message ends. An error means that no message can begin there; then nothing
+    /// that comes after makes sense either.
     fn frame(&self) -> Result<Option<Frame>, BusError> {
         let Some(fixed) = self.bytes.first_chunk::<FIXED>() else {
             return Ok(None);
@@ -124,7 +124,7 @@ mod tests {
             .iter()
             .flat_map(|body| signal(body).data().bytes().to_vec())
             .collect();
-        // However they are cut into pieces on the way.
+        // The pieces in which the bytes arrive make no difference.
         for piece in [1, 7, 16, bytes.len()] {
             let mut inbox = Inbox::default();
             let mut taken = Vec::new();
@@ -160,7 +160,7 @@ mod tests {
             };
             assert_eq!(short.body::<(u32, String)>().unwrap().1, "short");
         }
-        // The longest that a header can speak of.
+        // This is the longest that a header can announce.
         let mut endless = signal(&(1, "one")).data().bytes().to_vec();
         endless[4..8].fill(0xff);
         let mut inbox = inbox(&endless);
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn what_cannot_be_taken_apart_is_skipped_unless_it_is_an_answer() {
         let mut bad = signal(&(1, "one")).data().bytes().to_vec();
-        // The type of the first field.
+        // These bytes are the type of the first field.
         bad[FIXED + 1..FIXED + 4].fill(0xff);
         let mut bytes = bad.clone();
         bytes.extend_from_slice(signal(&(2, "good")).data().bytes());

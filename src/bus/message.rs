@@ -1,4 +1,4 @@
-//! A message that has come over the bus, taken apart by the library.
+//! A message that has come over the bus, as the library takes it apart.
 
 use zbus::zvariant::serialized::{Context, Data};
 use zbus::zvariant::{Endian, Type, Value};
@@ -20,7 +20,7 @@ pub(crate) struct Incoming {
     pub(crate) kind: Kind,
     /// The serial number of the call that it answers.
     pub(crate) answers: Option<u32>,
-    /// The unique name of who sent it, which the bus puts there.
+    /// The unique name of the sender, which the bus puts there.
     pub(crate) sender: String,
     pub(crate) member: String,
     pub(crate) error_name: String,
@@ -34,7 +34,7 @@ pub(crate) struct Incoming {
 type Header<'m> = (u8, u8, u8, u8, u32, u32, Vec<(u8, Value<'m>)>);
 
 impl Incoming {
-    /// Takes a message apart, but for its arguments. Its header ends where its body begins.
+    /// Takes a message apart, except for its arguments. Its header ends where its body begins.
     pub(super) fn parse(header: &[u8], endian: Endian, body: Vec<u8>) -> Result<Self, BusError> {
         let data = Data::new(header, Context::new_dbus(endian, 0));
         let ((_, kind, _, _, _, _, fields), _): (Header<'_>, usize) =
@@ -81,7 +81,7 @@ impl Incoming {
     }
 }
 
-/// The error for what makes no sense.
+/// The error for a message that makes no sense.
 pub(super) fn unintelligible() -> BusError {
     BusError::Message(zbus::Error::InvalidReply)
 }

@@ -1,15 +1,16 @@
-//! The system bus: connections to it, and messages as they come and go.
+//! The system bus: connections to it, and messages in both directions. Whom to ask for what is not
+//! known here.
 //!
-//! One descriptor that never blocks, for the keeper's poll loop. The library's own connection would
-//! bring threads and an executor, which cost a short run more than the whole conversation does;
-//! messages are built and taken apart by the library. The protocol is the D-Bus specification's:
+//! A connection is one descriptor that never blocks, for the keeper's poll loop. The library builds
+//! messages and takes them apart; its own connection would bring threads and an executor, which
+//! cost a short run more than the whole conversation. The protocol is in the D-Bus specification:
 //! "Authentication Protocol" and "Message Protocol".
 //!
-//! Everybody on the machine may send us messages, and none of them touches a run: see
-//! [`Inbox`](inbox::Inbox) for what is long, [`Carries`] for descriptors, and [`Bus::receive`] for
-//! how much is read at once.
+//! Everybody on the machine may send us messages, and none of them affects a run: see
+//! [`Inbox`](inbox::Inbox) about long ones, [`Carries`] about descriptors, and [`Bus::receive`]
+//! about how much is read at once.
 //!
-//! The address is fixed: an environment variable could name a bus of somebody else's.
+//! The address is fixed: an environment variable could name somebody else's bus.
 
 mod connection;
 mod error;
@@ -35,9 +36,9 @@ pub(crate) use pending::Pending;
 /// Where the system bus is.
 pub(crate) const SOCKET: &str = "/run/dbus/system_bus_socket";
 
-/// What messages have beside them on a connection. Where descriptors can be sent, anybody on the
-/// machine can send us some. One of those is never received, and ends the connection: what it was
-/// needed for is then done without descriptors.
+/// What messages on a connection may have beside them. With descriptors, anybody on the machine can
+/// send us one: it is never received and ends the connection, whose task is then done without
+/// descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Carries {
     /// Nothing: the bus lets no descriptor through.
@@ -46,36 +47,36 @@ pub(crate) enum Carries {
     Descriptors,
 }
 
-/// A connection to the system bus, or a part of one that somebody else has, too.
+/// A connection to the system bus, or a share of one that somebody else has, too.
 #[derive(Debug)]
 pub(crate) struct Bus {
     stream: Rc<UnixStream>,
     shared: Rc<RefCell<Shared>>,
-    /// Which of the parties.
+    /// Its number among the parties.
     me: usize,
 }
 
-/// A connection, and who uses it.
+/// A connection and its users.
 #[derive(Debug)]
 struct Shared {
     connection: Connection,
-    /// `None`: has left. The first is whose the connection was alone; it gets signals, too, of
-    /// those who have answered it.
+    /// The users; `None` is one that has left. The first had the connection alone, and also gets
+    /// signals of those that have answered it.
     parties: Vec<Option<Party>>,
 }
 
-/// One who uses a connection.
+/// A user of a connection.
 #[derive(Debug, Default)]
 struct Party {
     /// The serial numbers of its calls.
     calls: Vec<u32>,
-    /// Who has answered them.
+    /// The names of those that have answered them.
     answerers: Vec<String>,
-    /// What has come for it.
+    /// The messages for this user.
     mail: VecDeque<Incoming>,
 }
 
-/// How often is read in a row for somebody for whom nothing comes.
+/// How many reads in a row may bring a user nothing.
 const READS: usize = 16;
 
 impl Bus {
@@ -89,12 +90,12 @@ impl Bus {
         Self::connect_to(Path::new(SOCKET), carries)
     }
 
-    /// Connects to a bus elsewhere: a test's.
+    /// Connects to a bus elsewhere, for tests.
     pub(crate) fn connect_to(path: &Path, carries: Carries) -> Result<Self, BusError> {
         Connection::open(path, carries).map(Self::over)
     }
 
-    /// What its messages may have beside them.
+    /// What messages on this connection may have beside them.
     pub(crate) fn carries(&self) -> Carries {
         self.shared.borrow().connection.carries()
     }
@@ -110,8 +111,8 @@ impl Bus {
         }
     }
 
-    /// The same connection for somebody else, who gets the answers to their own calls and nothing
-    /// more. Who waits for one of them asks [`Self::has_mail`] of all before.
+    /// The same connection for another user, who gets only the answers to their own calls. A user
+    /// that waits asks [`Self::has_mail`] of all users first.
     pub(crate) fn share(&self) -> Self {
         let mut shared = self.shared.borrow_mut();
         shared.parties.push(Some(Party::default()));
@@ -142,19 +143,21 @@ impl Bus {
         self.shared.borrow_mut().connection.flush()
     }
 
-    /// Whether something has come while another party received.
+    /// Whether something has come while another user received.
     pub(crate) fn has_mail(&self) -> bool {
         let shared = self.shared.borrow();
         let party = shared.parties[self.me].as_ref();
         party.is_some_and(|party| !party.mail.is_empty())
     }
 
-    /// Takes the next message; `None` when nothing more has come, or when much has come that was
-    /// for nobody: whoever waits has deadlines to look at, and is told at once that there is more.
+    /// Takes the next message. `None` means that nothing more has come, or that much has come for
+    /// nobody: a caller that waits has to look at its deadlines, and is told at once that there is
+    /// more.
     pub(crate) fn receive(&mut self) -> Result<Option<Incoming>, BusError> {
         let mut shared = self.shared.borrow_mut();
         for _ in 0..READS {
-            // All that was read is handed out: nothing would tell the others that it is there.
+            // Everything that was read is handed out: nothing would tell the other users that it is
+            // there.
             while let Some(message) = shared.connection.take()? {
                 shared.deliver(message);
             }
@@ -184,7 +187,7 @@ impl Shared {
                 }
                 caller.mail.push_back(message);
             }
-            // Everybody can send us signals: a stranger's are not kept.
+            // Everybody can send us signals, and those of strangers are not kept.
             None if message.kind == Kind::Signal => {
                 if let Some(Some(first)) = self.parties.first_mut() {
                     if first.answerers.contains(&message.sender) {
@@ -251,7 +254,7 @@ mod tests {
                 .write_all(&bytes.collect::<Vec<_>>().concat())
                 .unwrap();
         };
-        // Whoever has answered nothing is a stranger.
+        // A sender that has answered nothing is a stranger.
         tell(&[signal(&(1, "early"))]);
         assert!(one.receive().unwrap().is_none());
         let (of_one, of_other) = (call("One"), call("Other"));
@@ -272,7 +275,7 @@ mod tests {
         assert!(!other.has_mail() && other.receive().unwrap().is_none());
         assert_eq!(one.receive().unwrap().unwrap().kind, Kind::Signal);
         assert!(one.receive().unwrap().is_none());
-        // Nothing is kept for those who have left, and what has come is there after the end.
+        // Nothing is kept for users that have left, and what came before the end is there after it.
         drop(other);
         tell(&[answer(&of_other), signal(&(1, "late"))]);
         drop(theirs);

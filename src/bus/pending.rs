@@ -1,4 +1,4 @@
-//! A call that is not answered yet: the one place where answers are matched with what they answer.
+//! A call that is not answered yet: the one place that matches answers with calls.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -14,12 +14,12 @@ use super::{Bus, BusError, Incoming, Kind, serial};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pending {
     serial: u32,
-    /// Who was asked, as people know it.
+    /// The name of who was asked, as people know it.
     by: &'static str,
 }
 
 impl Pending {
-    /// Makes a call of somebody whom people know by this name: `systemd`.
+    /// Calls somebody whom people know by this name: `systemd`.
     pub(crate) fn send(bus: &mut Bus, call: Message, by: &'static str) -> Result<Self, BusError> {
         let serial = serial(&call);
         bus.send(call)?;
@@ -31,7 +31,8 @@ impl Pending {
         self.serial
     }
 
-    /// Whether a message answers the call: what it says is then its body, or an error.
+    /// Whether a message answers the call; then `Ok` if the answer is its body, and otherwise the
+    /// error.
     pub(crate) fn is_answered_by(self, message: &Incoming) -> Option<Result<(), BusError>> {
         if message.answers != Some(self.serial) {
             return None;
@@ -43,7 +44,7 @@ impl Pending {
         }
     }
 
-    /// The answer, if it has come; `None` when it has not.
+    /// The answer; `None` when it has not come yet.
     pub(crate) fn take(self, bus: &mut Bus) -> Result<Option<Incoming>, BusError> {
         while let Some(message) = bus.receive()? {
             if let Some(answer) = self.is_answered_by(&message) {
@@ -53,7 +54,7 @@ impl Pending {
         Ok(None)
     }
 
-    /// Waits for the answer until this moment, however much else comes.
+    /// Waits for the answer until this moment, however many other messages come.
     pub(crate) fn wait(self, bus: &mut Bus, until: Instant) -> Result<Incoming, BusError> {
         loop {
             if let Some(answer) = self.take(bus)? {

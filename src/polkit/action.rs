@@ -1,8 +1,8 @@
-//! What polkit is asked about.
+//! The actions that polkit is asked about.
 
 use std::fmt;
 
-/// What polkit is asked for: the actions of polkit/io.github.isolate_run.policy.
+/// An action of polkit/io.github.isolate_run.policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     /// To make, run in and clean up boxes of one's own.
@@ -11,7 +11,7 @@ pub(crate) enum Action {
     ShareNetwork,
     /// To give a program devices.
     UseDevices,
-    /// To do so with other users' boxes.
+    /// To do the same with other users' boxes.
     ManageBoxes,
 }
 
@@ -28,7 +28,7 @@ impl Action {
 }
 
 impl fmt::Display for Action {
-    /// What one does: `use a box`.
+    /// Writes what the user does: `use a box`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::UseBox => "use a box",

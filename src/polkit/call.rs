@@ -1,4 +1,4 @@
-//! What polkit is asked, and what it says: CheckAuthorization of
+//! The question to polkit and its answer: CheckAuthorization of
 //! org.freedesktop.PolicyKit1.Authority.
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +10,7 @@ use zbus::zvariant::{Fd, Value};
 use super::{Question, Subject};
 use crate::bus::{BusError, Carries, Incoming, call_of_the_bus};
 
-/// polkit's well-known name. Who calls it, the bus starts polkit for.
+/// polkit's well-known name. The bus starts polkit for a call to it.
 const POLKIT: &str = "org.freedesktop.PolicyKit1";
 const AUTHORITY_PATH: &str = "/org/freedesktop/PolicyKit1/Authority";
 const AUTHORITY: &str = "org.freedesktop.PolicyKit1.Authority";
@@ -25,27 +25,27 @@ pub(super) enum Verdict {
     Allowed,
     /// No.
     NotAllowed,
-    /// Somebody would have to authenticate, and could not be asked to.
+    /// Somebody would have to authenticate, but nobody could be asked to.
     Challenge {
         /// A password of the user's own would do; otherwise it has to be an administrator's.
         own: bool,
     },
-    /// Somebody was asked to authenticate, and would not.
+    /// Somebody was asked to authenticate and did not.
     Dismissed,
 }
 
-/// A subject as polkit can be told it.
+/// A subject in the form that polkit takes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told<'a> {
     pub(super) pid: u32,
-    /// As an int32: with another type polkit does not see it, and looks for the user in /proc,
-    /// where that of a process may change meanwhile.
+    /// The user, as an int32. polkit does not see a uid of another type, and looks in /proc for the
+    /// process's user, who may change meanwhile.
     pub(super) uid: i32,
     pub(super) subject: &'a Subject,
 }
 
 /// The question. polkit goes by the pidfd and the uid (since 124), or by the pid, the start time
-/// and the uid before that or where it gets no pidfd, and does not mind the rest.
+/// and the uid in older versions and without a pidfd, and ignores the rest.
 pub(super) fn check(
     told: Told<'_>,
     question: &Question,
@@ -75,12 +75,12 @@ pub(super) fn check(
     ))
 }
 
-/// Withdraws a question: what it shows to somebody goes away.
+/// Withdraws a question, so that its dialog disappears.
 pub(super) fn cancel(cancellation_id: &str) -> zbus::Result<Message> {
     call("CancelCheckAuthorization")?.build(&cancellation_id)
 }
 
-/// Asks the bus who polkit is: the answer is a unique name, as messages have it for their sender.
+/// Asks the bus who polkit is. The answer is a unique name, like that of a message's sender.
 pub(super) fn look_up() -> zbus::Result<Message> {
     call_of_the_bus("GetNameOwner", &POLKIT)
 }
@@ -99,7 +99,7 @@ pub(super) fn verdict(answer: &Incoming) -> Result<Verdict, BusError> {
     let says = |key: &str, value: &str| details.get(key).is_some_and(|said| said == value);
     Ok(match (is_authorized, is_challenge) {
         (true, false) => Verdict::Allowed,
-        // No polkit says both.
+        // polkit never says both.
         (true, true) => Verdict::NotAllowed,
         (false, true) => Verdict::Challenge {
             own: ["auth_self", "auth_self_keep"]

@@ -1,4 +1,5 @@
-//! Why somebody may not, in words: who, what, by which action, and what an administrator can do.
+//! Why a user may not do something, in words: who, what, by which action, and what an administrator
+//! can do.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,10 +8,10 @@ use super::Action;
 use crate::bus::BusError;
 use crate::failure::Explained;
 
-/// A "no". Whatever goes wrong is one.
+/// A "no". Every failure is one.
 #[derive(Debug)]
 pub(crate) struct Denied {
-    /// The user whom it is about.
+    /// The user that it is about.
     pub(crate) uid: u32,
     /// What they may not do.
     pub(crate) action: Action,
@@ -18,23 +19,23 @@ pub(crate) struct Denied {
     pub(crate) why: Why,
 }
 
-/// Why somebody may not.
+/// Why a user may not do something.
 #[derive(Debug)]
 pub(crate) enum Why {
     /// polkit says so.
     NotAllowed,
-    /// Somebody would have to give a password, and nobody can be asked.
+    /// Somebody would have to give a password, but nobody can be asked.
     Challenge {
-        /// The user's own would do; otherwise it has to be an administrator's.
+        /// The user's own password would do; otherwise it must be an administrator's.
         own: bool,
     },
-    /// Somebody was asked for a password, and did not give it.
+    /// Somebody was asked for a password and did not give it.
     Dismissed,
-    /// polkit does not know users with such numbers.
+    /// polkit does not know users with such large numbers.
     UidTooLarge,
-    /// The process cannot be named to polkit: it is in a PID namespace out of sight.
+    /// polkit cannot be told the process, which is in a PID namespace out of sight.
     NoPid,
-    /// A detail is no text that goes over the bus.
+    /// A detail is a text that cannot go over the bus.
     Detail(String),
     /// The process has ended.
     Ended,
@@ -51,7 +52,7 @@ pub(crate) enum Why {
 }
 
 impl Why {
-    /// What an error in place of an answer says.
+    /// The reason in an error that came in the place of an answer.
     pub(super) fn from_error(error: BusError) -> Self {
         match &error {
             BusError::Connect(_) | BusError::Rejected(_) => Self::NoBus(error),
@@ -76,7 +77,7 @@ impl Why {
     }
 }
 
-/// The errors with which the bus says that it has no polkit, and cannot start it.
+/// Whether the bus says by this error that it has no polkit and cannot start it.
 fn says_that_nobody_is_there(name: &str) -> bool {
     [
         "org.freedesktop.DBus.Error.ServiceUnknown",
@@ -89,7 +90,7 @@ fn says_that_nobody_is_there(name: &str) -> bool {
         || name.starts_with("org.freedesktop.DBus.Error.Spawn.")
 }
 
-/// Where an administrator lets somebody do something.
+/// Where an administrator allows users something.
 const RULES: &str = "/etc/polkit-1/rules.d";
 
 impl fmt::Display for Denied {
@@ -132,7 +133,7 @@ impl fmt::Display for Denied {
                 f,
                 "polkit does not know {id} (install io.github.isolate_run.policy in /usr/share/polkit-1/actions)"
             ),
-            // The cause has the remedy.
+            // The cause says what to do.
             Why::NoBus(_) => write!(f, "polkit cannot be asked for {id}"),
             Why::NoPolkit(_) => write!(
                 f,

@@ -12,7 +12,7 @@ use crate::sys::socket::receive;
 
 /// The bus's own name, as a sender.
 pub(super) const THE_BUS: &str = "org.freedesktop.DBus";
-/// Who owns polkit's name.
+/// The owner of polkit's name.
 pub(super) const POLKIT: &str = ":1.5";
 
 type Header<'m> = (u8, u8, u8, u8, u32, u32, Vec<(u8, Value<'m>)>);
@@ -130,7 +130,7 @@ impl Side {
         called
     }
 
-    /// Sends an answer, or an error of this name, and gives its bytes.
+    /// Sends an answer, or an error of this name, and returns its bytes.
     pub(super) fn send<B>(
         &mut self,
         serial: u32,
@@ -171,7 +171,7 @@ impl Side {
     ) {
         let details: HashMap<&str, &str> = details.iter().copied().collect();
         let sent = self.send(serial, sender, None, &(answer.0, answer.1, details));
-        // As polkit has it: one argument, a structure.
+        // This is polkit's form: one argument, a structure.
         let types = b"\x09(bba{ss})\0";
         assert!(sent.windows(types.len()).any(|bytes| bytes == types));
     }

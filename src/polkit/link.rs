@@ -1,4 +1,5 @@
-//! One connection to the bus, over which polkit is asked: whose an answer is, and to what.
+//! One connection to the bus for questions to polkit: it knows who sent an answer, and to which
+//! question.
 
 use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,21 +9,21 @@ use super::Question;
 use super::call::{self, Told, Verdict};
 use crate::bus::{Bus, BusError, Carries, Incoming, Pending};
 
-/// The bus itself: nobody else can be a sender of this name.
+/// The bus itself: nobody else can have this name as a sender.
 const BUS: &str = "org.freedesktop.DBus";
 
-/// The number of a question, and what polkit says, or why it says nothing.
+/// The number of a question, and polkit's verdict or the reason why there is none.
 pub(super) type Answer = (u32, Result<Verdict, BusError>);
 
 /// The connection.
 #[derive(Debug)]
 pub(crate) struct Link {
     bus: Bus,
-    /// The calls that were not answered, or whose answers were not handed out.
+    /// The calls that were not answered, or whose answers were not taken.
     calls: Vec<Call>,
     /// polkit's unique name, when it is known.
     polkit: Option<String>,
-    /// The call that asks for it.
+    /// The call that asks for this name.
     lookup: Option<Pending>,
     /// How many questions there have been: cancellation ids must differ.
     asked: u32,
@@ -41,7 +42,7 @@ struct Call {
 struct Answered {
     sender: String,
     says: Result<Verdict, BusError>,
-    /// polkit's name was asked for after it had come.
+    /// polkit's name was asked for after the answer had come.
     looked_up: bool,
 }
 
@@ -61,7 +62,7 @@ impl Link {
         }
     }
 
-    /// Finds out who polkit is before there is a question.
+    /// Begins to look up polkit before there is a question.
     pub(crate) fn ahead(bus: Bus) -> Result<Self, BusError> {
         let mut new = Self::new(bus);
         new.look_up()?;
@@ -73,18 +74,19 @@ impl Link {
         self.bus.has_mail()
     }
 
-    /// Whether this one could be sent descriptors, and another one cannot.
+    /// Whether descriptors can be sent over this connection, which makes a second one without them
+    /// possible.
     pub(crate) fn carries_descriptors(&self) -> bool {
         self.bus.carries() == Carries::Descriptors
     }
 
-    /// Takes what has come while nothing was asked; false when the connection is of no use any
-    /// more.
+    /// Takes what has come while there was no question; false when the connection is no longer of
+    /// any use.
     pub(crate) fn is_alive(&mut self) -> bool {
         self.next().is_ok()
     }
 
-    /// Asks, and gives the number by which [`Self::next`] will tell the answer.
+    /// Asks, and returns the number by which [`Self::next`] refers to the question.
     pub(super) fn ask(
         &mut self,
         told: Told<'_>,
@@ -101,7 +103,7 @@ impl Link {
             cancellation_id,
             answer: None,
         });
-        // Behind the question, so that it costs no time.
+        // This is sent behind the question, so that it costs no time.
         if self.polkit.is_none() && self.lookup.is_none() {
             self.look_up()?;
         }
@@ -127,7 +129,7 @@ impl Link {
         }
     }
 
-    /// Withdraws what was not answered. Whether that is heard does not matter.
+    /// Withdraws the questions without an answer. It does not matter whether polkit receives that.
     pub(super) fn cancel(&mut self) {
         for call in mem::take(&mut self.calls) {
             let told = call::cancel(&call.cancellation_id)
@@ -153,7 +155,7 @@ impl Link {
         Ok(())
     }
 
-    /// Deals with a message.
+    /// Takes in a message.
     fn take(&mut self, message: &Incoming) -> Result<(), BusError> {
         if let Some(name) = self
             .lookup
@@ -179,8 +181,8 @@ impl Link {
         Ok(())
     }
 
-    /// An answer that polkit has given. The bus lets nobody answer a call that is not theirs,
-    /// unless its configuration has been loosened.
+    /// Takes an answer that is polkit's own. The bus lets nobody answer another's call, unless its
+    /// configuration was loosened.
     fn settle(&mut self) -> Result<Option<Answer>, BusError> {
         if self.lookup.is_some() {
             return Ok(None);
@@ -189,7 +191,7 @@ impl Link {
         for at in 0..self.calls.len() {
             let call = &mut self.calls[at];
             let Some(answer) = &call.answer else { continue };
-            // It is the bus that says that nobody can be asked.
+            // The bus itself says that nobody can be asked.
             let is_refused = answer.says.is_err() && answer.sender == BUS;
             if is_refused || self.polkit.as_ref() == Some(&answer.sender) {
                 let call = self.calls.remove(at);

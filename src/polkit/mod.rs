@@ -1,12 +1,11 @@
-//! Asks polkit whether a process may do something, for the broker: the subject is who called it, as
-//! the kernel tells.
+//! Asks polkit whether a process may do something, for the broker. The subject is the process that
+//! called the broker, according to the kernel. What needs which action is decided by others.
 //!
 //! Asking and waiting are apart: [`Authority::connect`] begins the handshake with the bus,
-//! [`Authority::ask`] sends a question, [`Authority::wait`] takes the answers. One descriptor, no
-//! threads. Only root may ask for others and tell details (polkit(8)).
+//! [`Authority::ask`] sends a question, [`Authority::wait`] takes the answers. There is one
+//! descriptor and no thread. Only root may ask for others and give details (polkit(8)).
 //!
-//! Whatever goes wrong is a "no": without a bus, without polkit, without an answer that is
-//! understood.
+//! Every failure is a "no": without a bus, without polkit, without an answer that makes sense.
 
 mod action;
 mod call;
@@ -37,14 +36,15 @@ pub(crate) use link::Link;
 use next::{Next, may_pass, why_not};
 use when_allowed::WhenAllowed;
 
-/// The process that wants to do something, as the kernel tells who it is: never as it says itself.
+/// The process that wants to do something, as the kernel knows it and never as it says itself.
 #[derive(Debug)]
 pub(crate) struct Subject {
     /// Its number, in this process's PID namespace.
     pub(crate) pid: i32,
     /// When it started, in clock ticks since boot (proc_pid_stat(5), field 22).
     pub(crate) start_time: u64,
-    /// Its user when it connected. polkit goes by this one, and not by what the process is now.
+    /// Its user when it connected. polkit goes by this user, and not by the one that the process
+    /// has now.
     pub(crate) uid: u32,
     /// A descriptor of it.
     pub(crate) pidfd: OwnedFd,
@@ -54,7 +54,7 @@ pub(crate) struct Subject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Question {
     action: Action,
-    /// What rules can look up.
+    /// Details that polkit's rules can look up.
     details: BTreeMap<String, String>,
 }
 
@@ -66,7 +66,7 @@ struct Pending {
     sent: Option<u32>,
 }
 
-/// polkit, for one connection of a caller: what it answered is remembered for as long, and for the
+/// polkit, for one connection of a caller. Its answers are remembered for that long, each for the
 /// same details only.
 #[derive(Debug)]
 pub(crate) struct Authority {
@@ -74,35 +74,35 @@ pub(crate) struct Authority {
     interactive: bool,
     /// Where the bus is.
     bus: PathBuf,
-    /// What the next connection to it is to carry.
+    /// What the next connection to the bus may have beside its messages.
     carries: Carries,
     /// How long each answer is waited for.
     patience: Duration,
     link: Option<Result<Link, BusError>>,
-    /// In the order of asking.
+    /// The questions without an answer, in the order of asking.
     pending: Vec<Pending>,
     remembered: Vec<(Question, Verdict)>,
     /// A "no" that needed no question.
     refused: Option<Denied>,
-    /// The connection was lost once already.
+    /// Whether the connection was lost before.
     has_lost_bus: bool,
     when_allowed: WhenAllowed,
-    /// Reports when it is time to try once more.
+    /// Reports when the time for another try has come.
     pause: Option<Timer>,
 }
 
-/// A busy or emulated machine takes its time to start polkit.
+/// How long each answer is waited for: a busy or emulated machine takes its time to start polkit.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Somebody is looking for their password.
+/// The same when somebody has to find their password.
 const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(300);
 
-/// Between losing the bus and trying once more.
+/// The time between the loss of the bus and another try.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Authority {
-    /// Asks nothing yet. `interactive` is whether somebody may be asked for a password; `link` is a
-    /// connection that was made ahead.
+    /// Makes an authority, without asking anything. `interactive` is whether somebody may be asked
+    /// for a password, and `link` is a connection that was made ahead.
     pub(crate) fn new(subject: Subject, interactive: bool, link: Option<Link>) -> Self {
         Self {
             subject,
@@ -124,20 +124,19 @@ impl Authority {
         }
     }
 
-    /// Has this done as soon as all that was asked is allowed.
+    /// Calls `then` as soon as everything that was asked is allowed.
     pub(crate) fn when_allowed(&mut self, then: impl FnOnce() + 'static) {
         self.when_allowed.set(then);
     }
 
-    /// Begins to connect to the bus, if that was not done yet. What fails is told by
-    /// [`Self::wait`].
+    /// Begins to connect to the bus, if that was not done yet. [`Self::wait`] reports a failure.
     pub(crate) fn connect(&mut self) {
         if self.link.is_none() {
             self.link = Some(Link::connect(&self.bus, self.carries));
         }
     }
 
-    /// Asks, and does not wait for the answer. What is remembered is not asked again.
+    /// Asks without waiting for the answer. A remembered answer is not asked for again.
     pub(crate) fn ask(&mut self, action: Action, details: &[(&str, String)]) {
         if let Some((name, _)) = details.iter().find(|(_, value)| value.contains('\0')) {
             let denied = self.denied(action, Why::Detail((*name).to_owned()));
@@ -166,8 +165,8 @@ impl Authority {
         }
     }
 
-    /// Waits for the answers to all that was asked, or for the first "no". What is not answered
-    /// then is withdrawn.
+    /// Waits for the answers to all questions, or for the first "no". Questions without an answer
+    /// are withdrawn then.
     pub(crate) fn wait(&mut self) -> Result<(), Denied> {
         let answered = match self.refused.take() {
             Some(denied) => Err(denied),
@@ -182,14 +181,14 @@ impl Authority {
             .inspect_err(|_| self.withdraw())
     }
 
-    /// Asks and waits; what is remembered is not asked again.
+    /// Asks and waits. A remembered answer is not asked for again.
     pub(crate) fn may(&mut self, action: Action, details: &[(&str, String)]) -> Result<(), Denied> {
         self.ask(action, details);
         self.wait()
     }
 
-    /// Goes on as far as that is possible without waiting: whether all is allowed, or `None` when
-    /// answers are still to come. The time is the caller's to watch.
+    /// Goes on as far as possible without waiting: whether everything is allowed, or `None` while
+    /// answers are still to come. The caller has to watch the time.
     pub(crate) fn proceed(&mut self) -> Option<Result<(), Denied>> {
         let answered = match self.refused.take() {
             Some(denied) => Err(denied),
@@ -234,9 +233,9 @@ impl Authority {
         Ok(())
     }
 
-    /// What follows from the next answer: a "no", or that it is to be gone on.
+    /// Takes in what came next: a "no" is an error, and after anything else the wait goes on.
     fn conclude(&mut self, next: Result<Next, BusError>) -> Result<(), Denied> {
-        // What has no answer is still there.
+        // The question without an answer is still there.
         let first = self.pending.first();
         let first = first.map_or(Action::UseBox, |first| first.question.action);
         let (action, error) = match next {
@@ -246,7 +245,7 @@ impl Authority {
             Ok(Next::Failed(action, error)) => (action, error),
             Err(error) => (first, error),
         };
-        // Its state is unknown now.
+        // The state of the connection is unknown now.
         self.link = None;
         self.pending.iter_mut().for_each(|asked| asked.sent = None);
         if self.has_lost_bus || !may_pass(&error) {
@@ -273,8 +272,8 @@ impl Authority {
         }
     }
 
-    /// Sends what was not sent yet. Somebody who sits there is asked one thing at a time: their
-    /// agent has one dialog.
+    /// Sends the questions that were not sent yet. A person is asked one thing at a time, since
+    /// their agent has one dialog.
     fn send(&mut self) {
         let (Ok(pid), Ok(uid)) = (
             u32::try_from(self.subject.pid),
@@ -305,7 +304,7 @@ impl Authority {
         }
     }
 
-    /// The next answer. Messages that are none do not prolong the time.
+    /// Waits for the next answer. Messages that are not one do not prolong the time.
     fn next(&mut self, since: &mut Option<Moment>) -> Result<Next, BusError> {
         let now = || Moment::now().map_err(|errno| BusError::Transfer(errno.into()));
         let begin = *since.get_or_insert(now()?);
@@ -329,7 +328,7 @@ impl Authority {
         }
     }
 
-    /// Whether it is too early to try once more.
+    /// Whether it is too early for another try.
     fn is_paused(&mut self) -> Result<bool, BusError> {
         let Some(pause) = &self.pause else {
             return Ok(false);
@@ -340,7 +339,7 @@ impl Authority {
         Ok(!is_over)
     }
 
-    /// The next answer that is there, after sending what was not sent yet.
+    /// The next answer that is there, after sending the questions that were not sent yet.
     fn take(&mut self) -> Result<Option<Next>, BusError> {
         if i32::try_from(self.subject.uid).is_err() {
             return Ok(Some(Next::Never(Why::UidTooLarge)));
@@ -386,7 +385,7 @@ impl Authority {
     }
 }
 
-/// What is waited for after a question.
+/// What a wait for an answer can end with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heard {
     /// Something on the bus.

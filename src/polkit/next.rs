@@ -1,23 +1,23 @@
-//! What comes of waiting for polkit, and what follows from it.
+//! The results of waiting for polkit, and their consequences.
 
 use super::Action;
 use super::call::Verdict;
 use super::denied::Why;
 use crate::bus::BusError;
 
-/// What came of waiting.
+/// The result of waiting.
 pub(super) enum Next {
     /// polkit says yes.
     Allowed,
     /// polkit says no.
     Not(Action, Why),
-    /// There is an error in place of an answer.
+    /// An error came in the place of an answer.
     Failed(Action, BusError),
-    /// There will be no answer to anything.
+    /// No question will be answered any more.
     Never(Why),
 }
 
-/// What an answer other than "yes" says.
+/// The reason in an answer other than "yes".
 pub(super) fn why_not(verdict: Verdict) -> Option<Why> {
     match verdict {
         Verdict::Allowed => None,
@@ -27,8 +27,8 @@ pub(super) fn why_not(verdict: Verdict) -> Option<Why> {
     }
 }
 
-/// Whether the bus or polkit may be there again in a moment: they were being restarted, or polkit
-/// took longer to start than the bus waits for it.
+/// Whether the bus or polkit may be back in a moment: they were being restarted, or polkit took
+/// longer to start than the bus waits for it.
 pub(super) fn may_pass(error: &BusError) -> bool {
     match error {
         BusError::Refused { name, .. } => [

@@ -1,4 +1,4 @@
-//! What goes over the wire, and what is made of each answer.
+//! The messages that are sent, and the consequences of each answer.
 
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -37,12 +37,12 @@ fn subject(uid: u32) -> Subject {
     }
 }
 
-/// What comes of this one answer to one question.
+/// The result of this one answer to one question.
 fn after(answer: impl Fn(&mut Side, u32) + Send + 'static) -> Result<(), Denied> {
     after_each_of(1, answer)
 }
 
-/// What comes of this answer on so many connections, one after the other.
+/// The result of this answer on each of several connections, one after the other.
 fn after_each_of(
     connections: usize,
     answer: impl Fn(&mut Side, u32) + Send + 'static,
@@ -106,7 +106,7 @@ fn the_question_has_the_types_that_polkit_looks_for() {
             .into()
     );
     assert_eq!((flags, &*cancellation_id), (0, "1"));
-    // The descriptor itself went along.
+    // The descriptor itself was sent along.
     let arrived = nix::sys::stat::fstat(call.descriptor.unwrap()).unwrap();
     assert_eq!(arrived.st_ino, pidfd.st_ino);
 }
@@ -146,7 +146,7 @@ fn an_error_or_garbage_in_place_of_an_answer_is_a_no() {
     assert!(matches!(unknown, Why::NotRegistered(_)), "{unknown:?}");
     let missing = refused(THE_BUS, "org.freedesktop.DBus.Error.ServiceUnknown", "");
     assert!(matches!(missing, Why::NoPolkit(_)), "{missing:?}");
-    // Over another connection it might make sense.
+    // It might make sense over another connection.
     let other = after_each_of(2, |side, serial| {
         drop(side.send(serial, POLKIT, None, &true));
     });
@@ -160,7 +160,7 @@ fn an_answer_of_somebody_else_or_to_something_else_is_none() {
     let answered = after(|side, serial| {
         side.answer(serial + 1000, POLKIT, (true, false), &[]);
         side.answer(serial, ":1.6", (true, false), &[]);
-        // That may be a polkit that has taken over.
+        // This may be a polkit that has taken over.
         side.say_who_polkit_is();
         side.answer(serial, POLKIT, (false, false), &[]);
     });
@@ -290,7 +290,7 @@ fn nobody_is_asked_about_what_cannot_be_told() {
 #[test]
 fn nothing_is_waited_for_when_the_caller_has_ended() {
     let (mut authority, bus, _dir) = authority(|listener| {
-        // A bus that hangs.
+        // This bus hangs.
         let (mut stream, _) = listener.accept().unwrap();
         stream.read_to_end(&mut Vec::new()).unwrap()
     });

@@ -1,13 +1,13 @@
-//! What somebody else is to learn at the first "yes".
+//! What somebody else learns at the first "yes".
 
 use std::fmt;
 
-/// Something that is done once, or nothing.
+/// An action that is done once, or none.
 #[derive(Default)]
 pub(super) struct WhenAllowed(Option<Box<dyn FnOnce()>>);
 
 impl WhenAllowed {
-    /// Has this done.
+    /// Sets the action.
     pub(super) fn set(&mut self, then: impl FnOnce() + 'static) {
         self.0 = Some(Box::new(then));
     }

@@ -1,5 +1,5 @@
-//! The CPU quota of a slice, as the configuration wants it: SetUnitProperties, when the kernel says
-//! another one.
+//! The CPU quota of a slice, as it is configured: SetUnitProperties, if the kernel says another
+//! one.
 
 use std::fmt;
 use std::fs;
@@ -13,7 +13,7 @@ use super::unit::{MANAGER, MANAGER_PATH, SYSTEMD};
 use crate::bus::{Bus, BusError, Carries, Pending};
 use crate::failure::Explained;
 
-/// How long systemd may take. A busy one has been seen to need seconds.
+/// How long systemd may take. A busy one may need seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a quota is not in force.
@@ -37,13 +37,13 @@ impl std::error::Error for QuotaError {
 
 impl Explained for QuotaError {}
 
-/// Has systemd set the quota of a slice, in percent of one CPU or `None` for no limit, unless it is
+/// Lets systemd set the quota of a slice, in percent of one CPU (`None` is no limit), unless it is
 /// in force already. `cgroup` is where the slice is, if it is there.
 pub(crate) fn ensure(slice: &str, cgroup: &Path, percent: Option<u32>) -> Result<(), QuotaError> {
     let now = match fs::read_to_string(cgroup.join("cpu.max")) {
         Ok(cpu_max) => percent_of(&cpu_max),
-        // The slice or its controller is not there, as nothing runs in it: what was set before
-        // holds when it is.
+        // Nothing runs in the slice, so it or its controller is not there. What was set before
+        // holds as soon as it is.
         Err(_) => fs::read_to_string(setting_of(slice))
             .ok()
             .and_then(|setting| percent_set(&setting)),
@@ -57,21 +57,21 @@ pub(crate) fn ensure(slice: &str, cgroup: &Path, percent: Option<u32>) -> Result
     })
 }
 
-/// The percentage that `cpu.max` says (cgroup v2: quota or `max`, and period, in microseconds).
+/// The percentage in `cpu.max` (cgroup v2: quota or `max`, and period, in microseconds).
 fn percent_of(cpu_max: &str) -> Option<u32> {
     let (quota, period) = cpu_max.trim_end().split_once(' ')?;
     let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
     u32::try_from(quota.checked_mul(100)?.checked_div(period)?).ok()
 }
 
-/// Where systemd keeps what it was told by SetUnitProperties until the next boot (systemd.unit(5),
-/// system.control).
+/// Where systemd keeps, until the next boot, what it was told by SetUnitProperties
+/// (systemd.unit(5), system.control).
 fn setting_of(slice: &str) -> PathBuf {
     let name = format!("{slice}.d/50-CPUQuota.conf");
     Path::new("/run/systemd/system.control").join(name)
 }
 
-/// The percentage in such a file; it is empty for no limit.
+/// The percentage in such a file, where an empty value is no limit.
 fn percent_set(setting: &str) -> Option<u32> {
     let mut values = setting
         .lines()
@@ -86,7 +86,7 @@ fn set(slice: &str, percent: Option<u32>) -> Result<(), BusError> {
 }
 
 fn set_quota(slice: &str, percent: Option<u32>) -> zbus::Result<Message> {
-    // Microseconds of CPU time for each second; the largest number is no limit.
+    // The value is microseconds of CPU time per second, and the largest number is no limit.
     let quota = percent.map_or(u64::MAX, |percent| u64::from(percent) * 10_000);
     let until_reboot = true;
     let properties = vec![("CPUQuotaPerSecUSec", Value::from(quota))];

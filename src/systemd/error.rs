@@ -10,7 +10,7 @@ use crate::failure::Explained;
 /// Why there is no scope.
 #[derive(Debug)]
 pub(crate) enum ScopeError {
-    /// No timer could be made for another try.
+    /// The timer for another try could not be made.
     Timer(nix::Error),
     /// The descriptor of the process could not be copied.
     Descriptor(io::Error),

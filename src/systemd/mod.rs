@@ -1,7 +1,9 @@
-//! The scope of a run: asked for ahead, waited for by the keeper's poll loop, verified in `/proc`.
+//! The scope of a run: asked for ahead, awaited in the keeper's poll loop, verified in `/proc`.
+//! Also the quota of a slice and the state of a unit. What is in the cgroup of a scope is not set
+//! up here.
 //!
-//! Asking and using are apart. [`Bus::connect`] begins the handshake with the bus,
-//! [`ScopeRequest::start`] asks, the keeper polls [`ScopeRequest::ready`] beside everything else
+//! Asking and using are apart: [`Bus::connect`] begins the handshake with the bus, and
+//! [`ScopeRequest::start`] asks. The keeper polls [`ScopeRequest::ready`] beside everything else,
 //! and sets the deadline. Nothing here blocks, and there are no threads.
 
 mod cpu_quota;
@@ -30,12 +32,12 @@ use crate::clock::Timer;
 use crate::error::chain;
 use crate::quantity::BoxId;
 
-/// What is asked of systemd.
+/// The scope that systemd is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ScopeSpec {
     /// The box of the run: the unit is `isolate-BOX-RANDOM.scope`.
     pub(crate) box_id: BoxId,
-    /// Whose run it is.
+    /// The user whose run it is.
     pub(crate) uid: u32,
     /// The slice that the scope is in.
     pub(crate) slice: String,
@@ -43,13 +45,13 @@ pub(crate) struct ScopeSpec {
     pub(crate) mount_point: PathBuf,
     /// The controllers to make available in the scope.
     pub(crate) controllers: Vec<String>,
-    /// After this time systemd ends the scope by itself: the backstop for a keeper that was
-    /// stopped.
+    /// The age at which systemd itself ends the scope, in case the keeper was stopped.
     pub(crate) runtime_max: Option<Duration>,
 }
 
 impl ScopeSpec {
-    /// What `systemctl status` shows. Never a text that a user chose: it goes into the journal.
+    /// The text that `systemctl status` shows. It goes into the journal, so no user ever chooses
+    /// it.
     fn description(&self) -> String {
         format!(
             "isolate-run: a program in box {} for uid {} (keeper is PID {})",
@@ -74,40 +76,40 @@ pub(crate) struct ScopeRequest {
     held_pid: i32,
     held_pidfd: OwnedFd,
     attempt: Attempt,
-    /// How many there have been.
+    /// How many attempts there were.
     attempts: usize,
-    /// Early looks that are still to be taken.
+    /// How many early looks are still to be taken.
     early_looks: u32,
-    /// Reports when the pause is over, or when it is time to look whether systemd did what was
+    /// Reports when the pause is over, or when it is time to look whether systemd has done what was
     /// asked without saying so.
     timer: Timer,
 }
 
-/// How often a request is made, under a new name each time, when its outcome is unknown.
+/// How often a request whose outcome is unknown is made, with a new name each time.
 const ATTEMPTS: usize = 8;
 
-/// What the first pause between two of them is; each one is twice as long as the one before. A bus
-/// or a systemd that is being restarted is back within a second or two.
+/// The first pause between two attempts; each further one is twice as long. A bus or a systemd that
+/// is being restarted is back within a second or two.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
-/// A systemd that was replaced by itself (daemon-reexec) goes on with its jobs, but may have
-/// forgotten whom to tell. So this often `/proc` is looked at.
+/// The time between two looks at `/proc`. A systemd that was replaced by itself (daemon-reexec)
+/// goes on with its jobs, but may have forgotten whom to tell.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// systemd moves the process long before the bus says so: until then it tells everybody else of the
-/// new unit. All that the unit is to have is in force by then, since it makes the cgroup before it
-/// moves anybody there. So `/proc` is looked at this soon after systemd has taken the job,
+/// The time between two of the [`EARLY_LOOKS`]. systemd moves the process long before the bus says
+/// so, and makes the cgroup with all that the unit has before that: the bus first tells everybody
+/// else of the unit.
 const EARLY_LOOK: Duration = Duration::from_micros(100);
-/// and this often. A move that takes longer waits for the kernel; the little that could be had is
-/// then worth nothing.
+/// How many early looks there are, after systemd has taken the job. A move that takes longer waits
+/// for the kernel, and the little time that could be gained then does not matter.
 const EARLY_LOOKS: u32 = 20;
 
 #[derive(Debug)]
 enum Attempt {
     /// The unit was asked for.
     Asked(Box<Start>),
-    /// It will be asked for again, after a pause and over a connection like this, unless what was
-    /// asked as this unit was done all the same.
+    /// It will be asked for again, after a pause and over a connection like this, unless this unit
+    /// comes to be nevertheless.
     Paused(String, Carries),
 }
 
@@ -135,7 +137,7 @@ impl ScopeRequest {
         })
     }
 
-    /// Whether systemd may have heard of it.
+    /// Whether systemd may know of the request.
     pub(crate) fn is_under_way(&self) -> bool {
         matches!(&self.attempt, Attempt::Asked(start) if start.bus().has_sent())
     }
@@ -154,8 +156,8 @@ impl ScopeRequest {
         bus.into_iter().chain([self.timer.as_fd()])
     }
 
-    /// For a process that was told to end, which it does not before it was moved: returns when it
-    /// has ended, when systemd has refused to move it, or when one of these should have happened.
+    /// Ends the request for a process that was told to end, which it does only after it was moved.
+    /// Returns when it has ended, when systemd has refused to move it, or when `patience` is over.
     pub(crate) fn give_up(&mut self, patience: Duration) {
         let Attempt::Asked(start) = &mut self.attempt else {
             return;
@@ -168,7 +170,7 @@ impl ScopeRequest {
             match refused {
                 Ok(true) => return,
                 Ok(false) => polled.push(PollFd::new(start.bus().as_fd(), PollFlags::POLLIN)),
-                // The bus says nothing any more; what was asked may be done all the same.
+                // The bus says nothing any more, but systemd may still do what was asked.
                 Err(_) => {}
             }
             let waited = poll(
@@ -186,8 +188,8 @@ impl ScopeRequest {
         }
     }
 
-    /// Goes on with the request as far as that is possible without waiting: the cgroup of the scope
-    /// that holds its process, `None` when there is no answer yet.
+    /// Goes on with the request as far as possible without waiting. Returns the cgroup of the scope
+    /// that holds its process, or `None` when there is no answer yet.
     pub(crate) fn proceed(&mut self) -> Result<Option<PathBuf>, ScopeError> {
         let held = Held {
             pid: self.held_pid,
@@ -225,7 +227,7 @@ impl ScopeRequest {
         }
     }
 
-    /// When it is time to: whether the process is in the unit although nobody said so.
+    /// Looks, when it is time, whether the process is in the unit although nobody said so.
     fn look(&mut self, unit: &str) -> Result<Option<PathBuf>, ScopeError> {
         if !self.timer.has_reported().map_err(ScopeError::Timer)? {
             return Ok(None);
@@ -240,8 +242,8 @@ impl ScopeRequest {
         Ok(self.scope_of_held(unit))
     }
 
-    /// `/proc` is the truth, whatever the bus said: the call in flight during `systemctl
-    /// daemon-reexec` fails although systemd goes on to do what it asked for.
+    /// Verifies the answer in `/proc`, which is the truth whatever the bus says: the call in flight
+    /// during `systemctl daemon-reexec` fails although systemd goes on to do what it asked for.
     fn verify(
         &mut self,
         unit: String,
@@ -271,7 +273,7 @@ impl ScopeRequest {
     }
 }
 
-/// What follows from the beginning of an attempt, or its failure: another one after a pause, or the
+/// Follows the beginning of an attempt or its failure: with another one after a pause, or with the
 /// end.
 fn attempt(
     begun: Result<Start, BusError>,
@@ -293,7 +295,7 @@ fn attempt(
     log::info!("asking systemd for the scope again: {}", chain(&error));
     let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
     let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings));
-    // Nothing was restarted when there was but a stranger's descriptor.
+    // Nothing was restarted if there was only a stranger's descriptor.
     let (pause, carries) = match error {
         BusError::Descriptors => (EARLY_LOOK, Carries::Bytes),
         _ => (pause, Carries::Descriptors),
@@ -302,7 +304,7 @@ fn attempt(
     Ok(Attempt::Paused(unit, carries))
 }
 
-/// Puts a request together, and sends it to nobody.
+/// Builds a request and sends it to nobody.
 pub(crate) fn rehearse() {
     let spec = ScopeSpec {
         box_id: BoxId(0),
@@ -315,7 +317,8 @@ pub(crate) fn rehearse() {
     unit::rehearse(&unit_name(&spec), &spec);
 }
 
-/// 64 random bits: names of scopes must not meet, not even with left-overs of a failed start.
+/// Names a scope by 64 random bits: no two names may be the same, not even with a left-over of a
+/// failed start.
 fn unit_name(spec: &ScopeSpec) -> String {
     use std::hash::{BuildHasher, RandomState};
     // The standard library seeds this from getrandom(2) once per process, and counts up from there.

@@ -12,12 +12,12 @@ pub(crate) fn slice_path(slice: &str) -> PathBuf {
         .collect()
 }
 
-/// The slice for a user's runs, in the slice of all: the kernel shares CPU time out among slices,
-/// so that a user with many runs does not get more of it than one with a single run
-/// (systemd.slice(5), systemd.resource-control(5), CPUWeight=).
+/// The slice for a user's runs, in the slice of all. The kernel divides CPU time between slices, so
+/// a user with many runs gets no more than one with a single run (systemd.slice(5),
+/// systemd.resource-control(5), CPUWeight=).
 pub(crate) fn slice_of_user(slice: &str, uid: u32) -> String {
     match slice.strip_suffix(".slice") {
-        // The root slice is in front of no name.
+        // The names of slices below the root slice do not begin with its name.
         None | Some("-") => format!("isolate-u{uid}.slice"),
         Some(stem) => format!("{stem}-u{uid}.slice"),
     }

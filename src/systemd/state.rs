@@ -8,8 +8,8 @@ use zbus::zvariant::{OwnedValue, Value};
 use super::unit::SYSTEMD;
 use crate::bus::{Bus, BusError, Carries, Pending};
 
-/// The question, until it is answered. systemd answers when it has done what it was about: if it is
-/// killing the processes of the unit one by one, then the last of them as well.
+/// The question, until it is answered. systemd answers when it has finished its work on the unit:
+/// if it is killing the processes of the unit one by one, after the last of them.
 #[derive(Debug)]
 pub(crate) struct StateRequest {
     bus: Bus,
@@ -51,8 +51,8 @@ fn get_active_state(unit: &str) -> zbus::Result<Message> {
         .build(&("org.freedesktop.systemd1.Unit", "ActiveState"))
 }
 
-/// The object of a unit: what is no letter or digit stands there as `_` and two hexadecimal digits
-/// (sd_bus_path_encode(3)).
+/// The object of a unit. Any character but letters and digits becomes `_` and two hexadecimal
+/// digits (sd_bus_path_encode(3)).
 fn object_path(unit: &str) -> String {
     let label: String = unit
         .bytes()

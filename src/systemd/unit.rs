@@ -1,4 +1,4 @@
-//! StartTransientUnit: the call, its properties, and the job that tells when it is done.
+//! StartTransientUnit: the call, its properties, and the job whose end is awaited.
 
 use std::os::fd::AsFd;
 
@@ -31,14 +31,14 @@ pub(super) struct Start {
     unit: String,
     add_match: Pending,
     call: Pending,
-    /// systemd's unique name and its job, as soon as they are known.
+    /// systemd's unique name and its job, once they are known.
     queued: Option<(String, OwnedObjectPath)>,
     /// Optional properties that are left out.
     left_out: Vec<&'static str>,
 }
 
 impl Start {
-    /// Asks for the unit. The match and the call leave together, the match first: the bus keeps
+    /// Asks for the unit. The match and the call are sent together, the match first: the bus keeps
     /// their order, so the signal cannot be missed.
     pub(super) fn begin(
         mut bus: Bus,
@@ -49,8 +49,8 @@ impl Start {
         let add_match = match_job_of(&unit)?;
         let left_out = match bus.carries() {
             Carries::Descriptors => Vec::new(),
-            // The process is a child of ours that nobody has waited for: its number is nobody
-            // else's.
+            // The process is a child of ours that nobody has reaped, so no other process has its
+            // number.
             Carries::Bytes => vec![PIDFDS],
         };
         let call = start_unit(&unit, properties(spec, held, &left_out))?;
@@ -77,7 +77,7 @@ impl Start {
         &self.unit
     }
 
-    /// Deals with what has come.
+    /// Takes in what has come.
     pub(super) fn proceed(&mut self, spec: &ScopeSpec, held: Held<'_>) -> Result<Answer, BusError> {
         let mut answer = Answer::None;
         while let Some(message) = self.bus.receive()? {
@@ -108,7 +108,7 @@ impl Start {
         Ok(answer)
     }
 
-    /// Whether systemd has refused what was asked last. Nobody asks again.
+    /// Whether systemd has refused the last request. Nobody asks again.
     pub(super) fn is_refused(&mut self) -> Result<bool, BusError> {
         while let Some(message) = self.bus.receive()? {
             if let Some(Err(_)) = self.call.is_answered_by(&message) {
@@ -118,8 +118,8 @@ impl Start {
         Ok(false)
     }
 
-    /// Whether a signal says that our job has ended, and well. It has to come from who took the
-    /// job: anybody may send us a signal of this name.
+    /// Whether a signal says that our job has ended well. It must come from the systemd that took
+    /// the job: anybody may send us a signal of this name.
     fn reports_our_job(&self, signal: &Incoming) -> Result<bool, BusError> {
         let Some((systemd, job)) = &self.queued else {
             return Ok(false);
@@ -136,7 +136,7 @@ impl Start {
     }
 }
 
-/// Puts the messages of [`Start::begin`] together.
+/// Builds the messages of [`Start::begin`].
 pub(super) fn rehearse(unit: &str, spec: &ScopeSpec) {
     let stdin = std::io::stdin();
     let held = Held {
@@ -147,7 +147,7 @@ pub(super) fn rehearse(unit: &str, spec: &ScopeSpec) {
     drop(start_unit(unit, properties(spec, held, &[])));
 }
 
-/// JobRemoved of jobs for this unit and no other: the bus daemon compares arg2, so that the jobs of
+/// Matches JobRemoved for jobs of this unit only. The bus daemon compares arg2, so that the jobs of
 /// other units do not wake us.
 fn match_job_of(unit: &str) -> zbus::Result<Message> {
     let rule = format!(
@@ -167,7 +167,7 @@ fn start_unit(unit: &str, properties: Vec<(&str, Value<'_>)>) -> zbus::Result<Me
 
 /// The process that the scope is to hold, as a descriptor; PIDs has its number.
 const PIDFDS: &str = "PIDFDs";
-/// What the scope does when the kernel kills for want of memory.
+/// What the scope does when the kernel kills for lack of memory.
 const OOM_POLICY: &str = "OOMPolicy";
 /// Properties that an older systemd does not know; [`properties`] does without them.
 const OPTIONAL: [&str; 2] = [PIDFDS, OOM_POLICY];
@@ -198,14 +198,15 @@ fn properties<'a>(
     let mut properties: Vec<(&str, Value<'_>)> = vec![
         ("Description", spec.description().into()),
         ("Slice", spec.slice.as_str().into()),
-        // Implies Delegate=yes. Only what the leaf uses: each controller more costs at every fork.
+        // This implies Delegate=yes. Only the leaf's controllers are listed: each further one costs
+        // time at every fork.
         ("DelegateControllers", spec.controllers.clone().into()),
-        // Otherwise a scope that failed stays loaded for ever.
+        // Otherwise a scope that failed would stay loaded for ever.
         ("CollectMode", "inactive-or-failed".into()),
-        // `systemctl stop` and the backstop kill at once; there is nothing that could end in order.
+        // `systemctl stop` and the age limit kill at once, since nothing could end in good order.
         ("KillSignal", libc::SIGKILL.into()),
         ("TimeoutStopUSec", 2_000_000_u64.into()),
-        // TasksMax stays at systemd's default: what protects the host from a run without --cg.
+        // TasksMax stays at systemd's default, which protects the host from a run without --cg.
     ];
     if let Some(limit) = spec.runtime_max {
         let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
@@ -217,7 +218,7 @@ fn properties<'a>(
         properties.push((PIDFDS, vec![Fd::from(held.pidfd)].into()));
     }
     if !left_out.contains(&OOM_POLICY) {
-        // An OOM kill in the leaf is the program's ending, not the scope's.
+        // An OOM kill in the leaf ends the program and not the scope.
         properties.push((OOM_POLICY, "continue".into()));
     }
     properties
