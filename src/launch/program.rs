@@ -1,9 +1,10 @@
 //! The program's process, from its clone to its execve: a straight line of named steps.
 //!
-//! It starts in the leaf, as root, in the memory of init, which stands still meanwhile. What needs root comes first;
-//! then it is the box user for good, and has nothing open any more that is not the program's: the paths that come next were
-//! named by the caller or made by the program, and may lead through `/proc/self/fd`. Then the clock starts,
-//! so that nothing above is in the program's time; below are the steps that may block on those paths.
+//! It starts in the leaf, as root, in the memory of init, which stands still meanwhile. The steps
+//! that need root come first. Then it is the box user for good and has only the program's own files
+//! open: the caller named the next paths or the program made them, and they may lead through
+//! `/proc/self/fd`. Then the clock starts, so that nothing above is in the program's time; the
+//! steps below may block on those paths.
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -34,10 +35,11 @@ use crate::plan::StderrPlan;
 use crate::sys::exec::Image;
 use crate::sys::{credentials, process};
 
-/// A file that was written a moment ago may still be open for writing, in a process of the caller's between fork and
-/// exec, and cannot be executed yet (execve(2), ETXTBSY). For so long that is tried again,
+/// For how long a busy file is tried again. A process of the caller's, between fork and exec, may
+/// still have it open for writing when it was written a moment ago, and then it cannot be executed
+/// (execve(2), ETXTBSY).
 const BUSY_PATIENCE: Duration = Duration::from_millis(200);
-/// with this pause before each time.
+/// The pause before each further try.
 const BUSY_PAUSE: Duration = Duration::from_millis(2);
 
 /// Everything the program's process needs, decided and laid out before the clone.
@@ -47,9 +49,10 @@ pub(crate) struct ProgramSetup<'a> {
     pub(crate) uid: u32,
     /// The same for the group.
     pub(crate) gid: u32,
-    /// What the program would have from the caller, were it their child: when it is not.
+    /// What the program would have from the caller as their child, if it is not their child.
     pub(crate) inheritance: Option<&'a Inheritance>,
-    /// Whether it sends a descriptor of itself to the keeper, which has no other way to measure or to kill it.
+    /// Whether it sends a descriptor of itself to the keeper, which has no other way to measure or
+    /// to kill it.
     pub(crate) shows_itself: bool,
     /// Limits by setrlimit(2), soft and hard alike.
     pub(crate) rlimits: &'a [(Resource, u64)],
@@ -74,9 +77,10 @@ pub(crate) struct ProgramSetup<'a> {
 /// A terminal in whose foreground the program is to be.
 #[derive(Debug)]
 pub(crate) enum Foreground {
-    /// That of the caller's session, which we belong to: the program gets a process group of its own in it.
+    /// The one of the caller's session, which we belong to: the program gets a process group of its
+    /// own in it.
     CallersSession(OwnedFd),
-    /// One that no session has: the program gets a session of its own, and this terminal for it.
+    /// One that no session has: the program gets a session of its own, with this terminal.
     OwnSession(OwnedFd),
 }
 
@@ -85,11 +89,12 @@ pub(crate) enum Foreground {
 pub(super) struct Beginning<'a> {
     /// Whether the caller may run the program; otherwise it waits to hear that.
     pub(super) permitted: bool,
-    /// How long it may take to become the program, from the moment on at which the clock starts.
+    /// How long it may take to become the program, from the start of the clock on.
     pub(super) patience: Option<Duration>,
-    /// Which system calls it is refused. It installs that itself: init makes processes by one of these calls.
+    /// The system calls that it is refused. It installs the filter itself, since init makes
+    /// processes by one of these calls.
     pub(super) filter: &'a [sock_filter],
-    /// Where it notes that moment, for init.
+    /// Where it notes the start of the clock, for init.
     pub(super) begun: &'a Cell<Option<Moment>>,
 }
 
@@ -123,8 +128,8 @@ fn set_up(
     beginning: Beginning<'_>,
 ) -> Result<(), StepFailure> {
     match &setup.foreground {
-        // A session of its own has no terminal: what is typed for the caller's shell is not the program's to
-        // read or to forge (TIOCSTI), whatever descriptors it has.
+        // The program gets a session without a terminal: whatever descriptors it has, it must not
+        // read or forge (TIOCSTI) what is typed for the caller's shell.
         None => drop(setsid().map_err(StepFailure::at(Step::Session))?),
         Some(Foreground::OwnSession(terminal)) => {
             setsid().map_err(StepFailure::at(Step::Session))?;
@@ -136,7 +141,7 @@ fn set_up(
                 .map_err(StepFailure::at(Step::ProcessGroup))?;
             // SIGTTOU is still blocked here, as everything is, so a background group may do this.
             match tcsetpgrp(terminal, getpgrp()) {
-                // It is not our session's terminal: then there is no foreground to be in.
+                // It is not our session's terminal, so there is no foreground to be in.
                 Ok(()) | Err(Errno::ENOTTY) => {}
                 Err(errno) => return Err(StepFailure::at(Step::Foreground)(errno)),
             }
@@ -214,7 +219,7 @@ fn wait_for_permission(keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     }
 }
 
-/// What was used until now, and the time until now, are not the program's.
+/// Starts the clock: the usage and the time until now are not the program's.
 fn start_clock(
     keeper: BorrowedFd<'_>,
     begun: &Cell<Option<Moment>>,
@@ -265,8 +270,8 @@ fn become_program(
 
 /// Opens a path of the sandbox as the box user and puts it where the program expects it.
 fn redirect(path: &CStr, flags: OFlag, number: RawFd, step: Step) -> Result<(), StepFailure> {
-    // First closed, then opened: the lowest free number is this one, unless the caller had closed another
-    // of the three; and a limit of three open files is enough.
+    // Closed first, then opened: the lowest free number is this one, unless the caller had closed
+    // another of the three, and a limit of three open files is enough.
     match close(number) {
         Ok(()) | Err(Errno::EBADF) => {}
         Err(errno) => return Err(StepFailure::at(step)(errno)),
