@@ -235,3 +235,61 @@ fn a_box_whose_lease_was_lost_is_not_run_in() {
     pool.cleanup(1);
     pool.assert_gone();
 }
+
+/// A process that has an id of a box in this way.
+struct Intruder(std::process::Child);
+
+impl Intruder {
+    fn new(option: &str, id: u32) -> Self {
+        let mut command = Command::new("setpriv");
+        command.args([&format!("{option}={id}"), "--clear-groups", "sleep", "1000"]);
+        let new = Self(command.spawn().unwrap());
+        let name = format!("/proc/{}/comm", new.0.id());
+        let has_begun = || fs::read_to_string(&name).is_ok_and(|name| name == "sleep\n");
+        wait_until("the process has its ids", has_begun);
+        new
+    }
+}
+
+impl Drop for Intruder {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn ids_that_a_process_has_in_any_way_are_not_leased() {
+    let pool = Pool::new(1);
+    let id = pool.test_box.uid();
+    for option in ["--reuid", "--ruid", "--euid", "--regid", "--rgid", "--egid"] {
+        let intruder = Intruder::new(option, id);
+        let refused = pool.init(0);
+        refused.assert_refused(2, "or by processes outside of boxes");
+        drop(intruder);
+        pool.init(0).assert_success();
+        // Nor kept, when the box is made anew.
+        let intruder = Intruder::new(option, id);
+        pool.init(0)
+            .assert_refused(2, "or by processes outside of boxes");
+        drop(intruder);
+        assert_eq!(pool.uid_in(0), id);
+        pool.cleanup(0);
+    }
+    pool.assert_gone();
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_run_does_not_begin_beside_another_process_of_its_user() {
+    let pool = Pool::new(1);
+    pool.init(0).assert_success();
+    let intruder = Intruder::new("--reuid", pool.test_box.uid());
+    let run = pool.isolate(0, &["--run", "--", "/bin/true"]);
+    run.assert_refused(2, &format!("PIDs [{}]", intruder.0.id()));
+    drop(intruder);
+    pool.uid_in(0);
+    pool.cleanup(0);
+    pool.assert_gone();
+}

@@ -10,6 +10,7 @@ mod broker_directories;
 mod broker_exec;
 mod broker_failures;
 mod broker_hostile;
+mod broker_ids;
 mod broker_limits;
 mod broker_results;
 mod broker_rights;
