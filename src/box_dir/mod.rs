@@ -43,6 +43,7 @@ pub(crate) use lease::{IdPool, LeaseError};
 pub(crate) use lease_link::holders;
 pub(crate) use lock::{Absent, Busy, Lock, LockError};
 pub(crate) use record::Record;
+pub(crate) use removal::Mounts;
 pub(crate) use stragglers::{Expected, check_unused, wait_for_stragglers};
 
 use crate::quantity::{BoxId, Ids as Owner};
@@ -161,7 +162,7 @@ impl BoxDir {
 
     /// Removes the directory of the box `id` and all that is in it. A missing directory is no
     /// error.
-    pub(crate) fn remove(root: &Path, id: BoxId) -> Result<(), BoxDirError> {
+    pub(crate) fn remove(root: &Path, id: BoxId, mounts: Mounts) -> Result<(), BoxDirError> {
         let Some(place) = open_place(root)? else {
             return Ok(());
         };
@@ -172,7 +173,7 @@ impl BoxDir {
         // From here on nobody gets in. A process that has a directory inside open already can only
         // delay.
         fchmod(&dir, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
-        walk(dir.as_fd(), &path, &mut Removal)?;
+        walk(dir.as_fd(), &path, &mut Removal { mounts })?;
         unlinkat(&place, dir_name(id).as_c_str(), UnlinkatFlags::RemoveDir)
             .map_err(BoxDirError::at("remove", &path))
     }
@@ -267,7 +268,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let boxes = root.path().join("boxes");
         assert!(BoxDir::open(&boxes, ID).unwrap().is_none());
-        BoxDir::remove(&boxes, ID).unwrap();
+        BoxDir::remove(&boxes, ID, Mounts::Refuse).unwrap();
         let dir = BoxDir::create(&boxes, ID, box_user()).unwrap();
         let path = boxes.join("7");
         assert_eq!(dir.path(), path);
@@ -277,7 +278,7 @@ mod tests {
         let error = BoxDir::create(&boxes, ID, me()).unwrap_err().to_string();
         assert!(error.starts_with("cannot make the directory"), "{error}");
         assert!(BoxDir::open(&boxes, ID).unwrap().is_some());
-        BoxDir::remove(&boxes, ID).unwrap();
+        BoxDir::remove(&boxes, ID, Mounts::Refuse).unwrap();
         assert!(!path.exists());
     }
 
@@ -312,14 +313,14 @@ mod tests {
         symlink(other.path(), &path).unwrap();
         for error in [
             BoxDir::open(root.path(), ID).unwrap_err(),
-            BoxDir::remove(root.path(), ID).unwrap_err(),
+            BoxDir::remove(root.path(), ID, Mounts::Refuse).unwrap_err(),
         ] {
             assert!(matches!(error, BoxDirError::Unfit { .. }), "{error}");
         }
         assert!(other.path().join("file").exists());
         fs::remove_file(&path).unwrap();
         fs::write(&path, "").unwrap();
-        assert!(BoxDir::remove(root.path(), ID).is_err());
+        assert!(BoxDir::remove(root.path(), ID, Mounts::Refuse).is_err());
         fs::remove_file(&path).unwrap();
         let dir = BoxDir::create(root.path(), ID, me()).unwrap();
         fs::remove_dir(path.join("box")).unwrap();
@@ -328,7 +329,7 @@ mod tests {
             dir.give_to_program(box_user(), me(), SpecialFiles::Keep)
                 .is_err()
         );
-        BoxDir::remove(root.path(), ID).unwrap();
+        BoxDir::remove(root.path(), ID, Mounts::Refuse).unwrap();
         assert!(other.path().join("file").exists());
     }
 

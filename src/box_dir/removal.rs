@@ -1,23 +1,54 @@
 //! Removes what is below a directory.
 
 use std::ffi::CStr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::tree::{Fault, Found, Visitor};
 
+/// What becomes of mounts in a box that is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mounts {
+    /// They are named, and nothing is removed from there on: whoever mounted them had a reason.
+    Refuse,
+    /// They are detached, and what is mounted stays as it is. A user may mount in a box
+    /// (fusermount(1)), which must not keep root from removing it.
+    Detach,
+}
+
 /// Removes everything that a walk finds.
-pub(super) struct Removal;
+pub(super) struct Removal {
+    pub(super) mounts: Mounts,
+}
 
 impl Visitor for Removal {
     fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault> {
         match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) => Ok(Found::Other),
             Err(Errno::EISDIR) => Ok(Found::Directory),
+            // Once: a file below is removed, and what is mounted anew is named.
+            Err(errno) if self.clear(parent, name, errno) => {
+                unlinkat(parent, name, UnlinkatFlags::NoRemoveDir)
+                    .map(|()| Found::Other)
+                    .map_err(Fault::at("remove"))
+            }
             Err(errno) => Err(Fault::at("remove")(errno)),
         }
+    }
+
+    /// Detaches a mount. Only in our mount namespace: in all others they go with the directory (rmdir(2), since
+    /// Linux 3.18).
+    fn clear(&mut self, parent: BorrowedFd<'_>, name: &CStr, errno: Errno) -> bool {
+        if self.mounts == Mounts::Refuse || !matches!(errno, Errno::EXDEV | Errno::EBUSY) {
+            return false;
+        }
+        let mut path = format!("/proc/self/fd/{}/", parent.as_raw_fd()).into_bytes();
+        path.extend_from_slice(name.to_bytes());
+        let flags = MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW;
+        umount2(path.as_slice(), flags).is_ok()
     }
 
     fn leave(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
@@ -42,9 +73,15 @@ mod tests {
     use super::super::tree::walk;
     use super::*;
 
+    fn removal() -> Removal {
+        Removal {
+            mounts: Mounts::Refuse,
+        }
+    }
+
     fn remove_below(path: &Path) {
         let top = File::open(path).unwrap();
-        walk(top.as_fd(), path, &mut Removal).unwrap();
+        walk(top.as_fd(), path, &mut removal()).unwrap();
         assert_eq!(fs::read_dir(path).unwrap().count(), 0);
     }
 
@@ -106,7 +143,7 @@ mod tests {
         fs::write(path.join("file"), "").unwrap();
         set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
         let top = File::open(dir.path()).unwrap();
-        let result = walk(top.as_fd(), dir.path(), &mut Removal);
+        let result = walk(top.as_fd(), dir.path(), &mut removal());
         if geteuid().is_root() {
             result.unwrap();
             assert!(!path.exists());

@@ -58,6 +58,10 @@ pub(super) trait Visitor {
     }
     /// An entry that does not seem to be a directory.
     fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault>;
+    /// Takes away what keeps the walk out of a directory: true when another try is worth it.
+    fn clear(&mut self, _parent: BorrowedFd<'_>, _name: &CStr, _errno: Errno) -> bool {
+        false
+    }
     /// Everything in the directory was visited. ENOTEMPTY sends the walk into it again.
     fn leave(&mut self, _parent: BorrowedFd<'_>, _name: &CStr) -> Result<(), Fault> {
         Ok(())
@@ -149,6 +153,10 @@ impl Walk<'_> {
         let name = self.last_name();
         let child = match open_dir(here, self.name(name)) {
             Ok(child) => child,
+            Err(errno) if self.rescans < RESCANS && visitor.clear(here, self.name(name), errno) => {
+                self.rescans += 1;
+                return Ok(None);
+            }
             Err(Errno::ENOENT) => {
                 self.names.truncate(name);
                 return Ok(None);

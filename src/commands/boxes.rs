@@ -2,7 +2,8 @@
 
 use super::Context;
 use crate::box_dir::{
-    Absent, BoxDir, Busy, Census, Expected, LeaseError, Lock, Record, holders, wait_for_stragglers,
+    Absent, BoxDir, Busy, Census, Expected, LeaseError, Lock, Mounts, Record, holders,
+    wait_for_stragglers,
 };
 use crate::cgroup::{Place, Subtree};
 use crate::failure::Failure;
@@ -85,7 +86,13 @@ fn remove_unfinished(context: Context<'_>, plan: &BoxPlan, place: &Place) -> Res
             if !record.ready {
                 log::info!("removing box {id}, which was never finished");
                 settle(&record)?;
-                remove(&plan, &lock, Some(record.ids), Some(place))?;
+                remove(
+                    &plan,
+                    &lock,
+                    Some(record.ids),
+                    Some(place),
+                    mounts_of(&record),
+                )?;
             }
         }
     }
@@ -113,8 +120,9 @@ pub(super) fn remove(
     lock: &Lock,
     ids: Option<Ids>,
     place: Option<&Place>,
+    mounts: Mounts,
 ) -> Result<(), Failure> {
-    remove_traces(plan, place, ids)?;
+    remove_traces(plan, place, ids, mounts)?;
     Ok(lock.give_up(ids)?)
 }
 
@@ -124,6 +132,7 @@ pub(super) fn remove_traces(
     plan: &BoxPlan,
     place: Option<&Place>,
     ids: Option<Ids>,
+    mounts: Mounts,
 ) -> Result<(), Failure> {
     if let Some(Place::Delegated { root, .. }) = place {
         Subtree::remove_delegated(root, plan.id)?;
@@ -132,8 +141,16 @@ pub(super) fn remove_traces(
     if let (Some(box_dir), Some(ids)) = (box_dir, ids) {
         lift_quota(&box_dir, ids);
     }
-    BoxDir::remove(&plan.root, plan.id)?;
+    BoxDir::remove(&plan.root, plan.id, mounts)?;
     Ok(())
+}
+
+/// What becomes of mounts in a box that somebody else removes than its owner. In root's they are there on purpose.
+pub(super) fn mounts_of(record: &Record) -> Mounts {
+    match record.owner.uid {
+        0 => Mounts::Refuse,
+        _ => Mounts::Detach,
+    }
 }
 
 /// Lifts the quota of these ids. A file system without quotas has none to lift.
@@ -177,6 +194,33 @@ pub(super) fn check_known_owner(plan: &BoxPlan, context: Context<'_>) -> Result<
         return Ok(());
     }
     Lock::peek(&plan.locks, plan.id).map_or(Ok(()), |record| check_owner(&record, context))
+}
+
+/// A box is made anew by its owner alone: whoever else may use it does not wipe it by the way.
+pub(super) fn check_not_anothers(
+    id: BoxId,
+    record: &Record,
+    context: Context<'_>,
+) -> Result<(), Failure> {
+    let owner = record.owner.uid;
+    if owner == context.asked.caller.uid || !record.ready {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "box {id} belongs to user {owner}: choose another number, or remove it by --cleanup --box-id={id} first; \
+         ceilings.box_ids in isolate.toml keeps users to numbers of their own"
+    )))
+}
+
+/// Whether a box with this number may be made: root chooses any.
+pub(super) fn check_number(id: BoxId, context: Context<'_>) -> Result<(), Failure> {
+    if context.asked.caller.called_by_root {
+        return Ok(());
+    }
+    Ok(ceilings::check_number(
+        id,
+        &context.asked.settings.ceilings,
+    )?)
 }
 
 /// What to do about a box that is in use.

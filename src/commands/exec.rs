@@ -4,6 +4,7 @@ use super::boxes::{claim, create, may_init, remove, remove_traces, settle};
 use super::free_box::take_box;
 use super::one_run::{BoxRun, plan_run, take_over_signals};
 use super::{Ahead, Context, Done};
+use crate::box_dir::Mounts;
 use crate::failure::Failure;
 use crate::report::summary;
 use crate::request::{ProgramRequest, RunKind};
@@ -35,19 +36,20 @@ pub(super) fn exec(
         &place,
     )?;
     let ids = record.ids;
-    let finished = remove_traces(&box_plan, Some(&place), Some(ids)).and_then(|()| {
-        let box_dir = create(&box_plan, &record, None)?;
-        let run = BoxRun {
-            context,
-            box_plan: &box_plan,
-            box_dir: &box_dir,
-            lock: &lock,
-            record,
-            signals: &signals,
-        };
-        run.run(plan, ahead)
-    });
-    let removed = remove(&box_plan, &lock, Some(ids), Some(&place));
+    let finished =
+        remove_traces(&box_plan, Some(&place), Some(ids), Mounts::Refuse).and_then(|()| {
+            let box_dir = create(&box_plan, &record, None)?;
+            let run = BoxRun {
+                context,
+                box_plan: &box_plan,
+                box_dir: &box_dir,
+                lock: &lock,
+                record,
+                signals: &signals,
+            };
+            run.run(plan, ahead)
+        });
+    let removed = remove(&box_plan, &lock, Some(ids), Some(&place), Mounts::Refuse);
     let mut finished = finished?;
     if let Err(failure) = removed {
         finished.fail(&failure);

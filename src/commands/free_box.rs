@@ -1,7 +1,7 @@
 //! A box that nobody uses, for those who do not care which: `--box-id=auto`, and `exec`.
 
 use super::Context;
-use super::boxes::busy;
+use super::boxes::{busy, check_number};
 use crate::box_dir::{Absent, BoxDir, Busy, Lock, LockError};
 use crate::failure::Failure;
 use crate::plan::BoxPlan;
@@ -13,6 +13,7 @@ pub(super) fn take_box(context: Context<'_>) -> Result<(BoxPlan, Lock), Failure>
     let Some(BoxChoice::Number(id)) = context.common().box_id else {
         return take_any(context);
     };
+    check_number(id, context)?;
     let plan = BoxPlan::new(id, &context.asked.settings.boxes);
     let lock = match is_made(&plan) {
         true => None,
@@ -26,12 +27,30 @@ pub(super) fn take_box(context: Context<'_>) -> Result<(BoxPlan, Lock), Failure>
     }
 }
 
+/// How many numbers are tried at most where users have numbers of their own.
+const TRIED: usize = 1 << 16;
+
+/// The numbers to choose from: as many as there may be boxes, of those that the caller may have,
+/// from the last one down.
+fn candidates(context: Context<'_>) -> Box<dyn Iterator<Item = BoxId>> {
+    let settings = &context.asked.settings;
+    let all = (0..settings.boxes.count).map(BoxId);
+    match &settings.ceilings.box_ids {
+        Some(ids) if !context.asked.caller.called_by_root => {
+            let most = all.len().min(TRIED);
+            let first: Vec<_> = ids.ids().take(most).collect();
+            Box::new(first.into_iter().rev())
+        }
+        _ => Box::new(all.rev()),
+    }
+}
+
 /// Takes a free box, from the highest number down: people and judges who number their boxes begin
 /// at 0.
 pub(super) fn take_any(context: Context<'_>) -> Result<(BoxPlan, Lock), Failure> {
     let boxes = &context.asked.settings.boxes;
     let mut unusable = None;
-    for id in (0..boxes.count).rev().map(BoxId) {
+    for id in candidates(context) {
         let plan = BoxPlan::new(id, boxes);
         match try_box(&plan) {
             Ok(Some(lock)) => return Ok((plan, lock)),

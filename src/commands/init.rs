@@ -2,12 +2,12 @@
 
 use super::Context;
 use super::boxes::{
-    box_plan, busy, check_known_owner, check_owner, claim, create, may_init, remove, remove_traces,
-    settle,
+    box_plan, busy, check_known_owner, check_not_anothers, check_number, check_owner, claim,
+    create, may_init, mounts_of, remove, remove_traces, settle,
 };
 use super::free_box::take_any;
 use crate::answer::Answer;
-use crate::box_dir::{Absent, Lock, Record};
+use crate::box_dir::{Absent, Lock, Mounts, Record};
 use crate::failure::Failure;
 use crate::plan::require_cg;
 use crate::request::{BoxChoice, Common};
@@ -31,13 +31,19 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
         }
         _ => {
             let plan = box_plan(context)?;
+            check_number(plan.id, context)?;
             check_known_owner(&plan, context)?;
+            // Before the wait for a box in use, too.
+            if let Some(record) = Lock::peek(&plan.locks, plan.id) {
+                check_not_anothers(plan.id, &record, context)?;
+            }
             let lock = Lock::acquire(&plan.locks, plan.id, Absent::Create, busy(wait))?;
             let vanished = || Failure::new("the lock file of the box vanished");
             let lock = lock.ok_or_else(vanished)?;
             let before = lock.record()?;
             if let Some(record) = &before {
                 check_owner(record, context)?;
+                check_not_anothers(plan.id, record, context)?;
             }
             (plan, lock, before)
         }
@@ -46,7 +52,14 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
         settle(record)?;
     }
     let record = claim(context, &plan, &lock, before, cg, &place)?;
-    let made = remove_traces(&plan, Some(&place), before.map(|record| record.ids)).and_then(|()| {
+    let mounts = before
+        .as_ref()
+        .map_or(Mounts::Refuse, |before| match before.owner.uid {
+            owner if owner == context.asked.caller.uid => Mounts::Refuse,
+            _ => mounts_of(before),
+        });
+    let ids = before.map(|record| record.ids);
+    let made = remove_traces(&plan, Some(&place), ids, mounts).and_then(|()| {
         let box_dir = create(&plan, &record, context.asked.granted.quota())?;
         lock.write(&Record {
             ready: true,
@@ -56,7 +69,7 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     });
     if made.is_err() {
         // What failed is what there is to tell.
-        drop(remove(&plan, &lock, Some(record.ids), Some(&place)));
+        drop(remove(&plan, &lock, Some(record.ids), Some(&place), mounts));
     }
     let box_dir = made?;
     Ok(Answer::tell(format!("{}\n", box_dir.path().display())))

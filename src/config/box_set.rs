@@ -1,12 +1,14 @@
-//! The boxes that a `[[pin]]` names: ids and ranges of ids.
+//! The boxes that a `[[pin]]`, or a ceiling, names: ids and ranges of ids.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use serde::{Deserialize, Serialize};
+
 use crate::quantity::{BoxId, parse_count};
 
 /// A set of boxes, written `0-3,8`. Never empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BoxSet(Vec<RangeInclusive<u32>>);
 
 impl BoxSet {
@@ -22,6 +24,11 @@ impl BoxSet {
             })
             .collect::<Option<Vec<_>>>()
             .map(Self)
+    }
+
+    /// The boxes, in the order in which they are written.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = BoxId> {
+        self.0.iter().cloned().flatten().map(BoxId)
     }
 
     /// Whether the box is one of them.
@@ -57,6 +64,8 @@ mod tests {
             .collect();
         assert_eq!(named, [0, 3, 8, 2_147_483_647]);
         assert_eq!(set.to_string(), "0-3,8,2147483647");
+        let ids: Vec<u32> = set.ids().map(|id| id.0).collect();
+        assert_eq!(ids, [0, 1, 2, 3, 8, 2_147_483_647]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::box_set::BoxSet;
 use crate::quantity::Bytes;
 
 /// All ceilings. `None` is no ceiling.
@@ -17,6 +18,8 @@ pub(crate) struct Ceilings {
     pub(crate) wall_time: Option<Duration>,
     /// Disk space of one box.
     pub(crate) disk: Option<Bytes>,
+    /// The numbers that their boxes may have.
+    pub(crate) box_ids: Option<BoxSet>,
 }
 
 /// The ceilings of what adds up. No figure is ever zero.
@@ -45,6 +48,7 @@ impl Default for Ceilings {
             total: Shares::default(),
             wall_time: None,
             disk: None,
+            box_ids: None,
         }
     }
 }
@@ -58,7 +62,7 @@ mod tests {
     fn every_ceiling_is_read_and_may_be_lifted() {
         let text = "[ceilings]\nboxes = 5\nruns = 0\nmemory = '4G'\nprocesses = 100\ncpu_quota = '150%'\n\
                     wall_time = '1h'\ndisk = '1M'\ntotal_boxes = 50\ntotal_runs = 6\ntotal_memory = '8G'\n\
-                    total_processes = 200\ntotal_cpu_quota = '300%'\n";
+                    total_processes = 200\ntotal_cpu_quota = '300%'\nbox_ids = '7,1000-1999'\n";
         let ceilings = resolve_text(text).unwrap().ceilings;
         let shares = |boxes, runs, memory: u64, processes, cpu_quota| Shares {
             boxes: Some(boxes),
@@ -71,6 +75,7 @@ mod tests {
         assert_eq!(ceilings.total, shares(50, Some(6), 8, 200, 300));
         assert_eq!(ceilings.wall_time, Some(Duration::from_secs(3600)));
         assert_eq!(ceilings.disk, Some(Bytes(1 << 20)));
+        assert_eq!(ceilings.box_ids.unwrap().to_string(), "7,1000-1999");
         let lifted = resolve_text("[ceilings]\nboxes = 'unlimited'\ncpu_quota = 'unlimited'\n");
         assert_eq!(lifted.unwrap().ceilings.user.boxes, None);
     }
@@ -86,6 +91,7 @@ mod tests {
             ("cpu_quota = '0%'", "is no CPU quota"),
             ("cpu_quota = '+5%'", "is no CPU quota"),
             ("cpu_quota = '5000000%'", "is no CPU quota"),
+            ("box_ids = '9-1'", "is no list of boxes"),
             ("run = 5", "did you mean runs?"),
         ] {
             let refusal = resolve_text(&format!("[ceilings]\n{line}\n")).unwrap_err();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use toml::Value as Toml;
 
+use super::box_set::BoxSet;
 use super::error::ConfigError;
 use super::lists;
 use super::settings::{Manager, Pin};
@@ -42,6 +43,8 @@ pub(super) enum Field<'s> {
     Count(&'s mut Option<u32>),
     /// A part of one CPU's time or of several, or no limit.
     Percent(&'s mut Option<u32>),
+    /// Numbers of boxes, or all.
+    Boxes(&'s mut Option<BoxSet>),
     /// Rules for directories.
     Rules(&'s mut Vec<DirRule>),
     /// Names of denied system calls.
@@ -67,6 +70,13 @@ impl Field<'_> {
             Self::ExactSize(field) => value::size(value).map(|read| *field = read),
             Self::Count(field) => value::count_limit(value).map(|read| *field = read),
             Self::Percent(field) => percent(value).map(|read| *field = read),
+            Self::Boxes(field) => match value.as_written() {
+                UNLIMITED => {
+                    *field = None;
+                    Ok(())
+                }
+                _ => lists::box_set(value).map(|read| *field = Some(read)),
+            },
             // Each item of a list has a line of its own.
             Self::Rules(field) => return lists::directories(key, at).map(|read| *field = read),
             Self::Denied(field) => return lists::syscalls(key, at).map(|read| *field = read),
@@ -90,6 +100,7 @@ impl Field<'_> {
             Self::ExactSize(field) => size(*field),
             Self::Count(field) => or_unlimited(*field, Toml::from),
             Self::Percent(field) => or_unlimited(*field, |percent| format!("{percent}%").into()),
+            Self::Boxes(field) => or_unlimited(field.as_ref(), |set| set.to_string().into()),
             Self::Denied(field) => field.names().map(Toml::from).collect::<Vec<_>>().into(),
             Self::Rules(_) | Self::Pins(_) => return None,
         })
@@ -111,6 +122,7 @@ impl Field<'_> {
             Self::Size(field) => from_ref(field).cast(),
             Self::ExactSize(field) => from_ref(field).cast(),
             Self::Count(field) | Self::Percent(field) => from_ref(field).cast(),
+            Self::Boxes(field) => from_ref(field).cast(),
             Self::Rules(field) => from_ref(field).cast(),
             Self::Denied(field) => from_ref(field).cast(),
             Self::Pins(field) => from_ref(field).cast(),

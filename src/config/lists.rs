@@ -109,7 +109,8 @@ fn pin(item: &Located, allowed: &str) -> Result<Pin, ConfigError> {
     }
 }
 
-fn box_set(value: &Value) -> Result<BoxSet, String> {
+/// Reads numbers of boxes and ranges of them.
+pub(super) fn box_set(value: &Value) -> Result<BoxSet, String> {
     let allowed = format!("box ids up to {COUNT_MAX} as in 3, \"0-3\" or \"0-3,8\" are allowed");
     let text = value::number_or_text(value, &allowed)?;
     BoxSet::parse(text)

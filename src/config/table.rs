@@ -62,8 +62,9 @@ const LIMITS: [Row<Limits>; 10] = [
 ];
 
 /// `[ceilings]`.
-const CEILINGS: [Row<Ceilings>; 12] = [
+const CEILINGS: [Row<Ceilings>; 13] = [
     row("boxes", |most| Field::Count(&mut most.user.boxes)),
+    row("box_ids", |most| Field::Boxes(&mut most.box_ids)),
     row("runs", |most| Field::Count(&mut most.user.runs)),
     row("memory", |most| Field::Size(&mut most.user.memory)),
     row("processes", |most| Field::Count(&mut most.user.processes)),

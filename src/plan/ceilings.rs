@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Refusal;
 use crate::config::ceilings::{Ceilings, Shares};
-use crate::quantity::{Bytes, DiskQuota};
+use crate::quantity::{BoxId, Bytes, DiskQuota};
 
 /// What a request takes while it is under way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,17 @@ pub(crate) fn check_boxes(
         ))),
         (_, Some(most)) if all >= most => Err(Refusal(format!(
             "all users together have {all} boxes, of at most {most} (ceilings.total_boxes)"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a user's box may have this number.
+pub(crate) fn check_number(id: BoxId, ceilings: &Ceilings) -> Result<(), Refusal> {
+    match &ceilings.box_ids {
+        Some(ids) if !ids.contains(id) => Err(Refusal(format!(
+            "box {id} is not for users, who may have {ids} (ceilings.box_ids in isolate.toml): choose one of these by --box-id=ID, \
+             or let --init --box-id=auto choose"
         ))),
         _ => Ok(()),
     }
@@ -154,6 +165,20 @@ fn above(option: &str, asked: impl Display, most: impl Display, key: &str) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::box_set::BoxSet;
+
+    #[test]
+    fn a_number_that_is_not_for_users_is_told_with_those_that_are() {
+        let mut ceilings = Ceilings::default();
+        assert!(check_number(BoxId(0), &ceilings).is_ok());
+        ceilings.box_ids = BoxSet::parse("7,1000-1999");
+        assert!(check_number(BoxId(1000), &ceilings).is_ok());
+        let refusal = check_number(BoxId(8), &ceilings).unwrap_err().to_string();
+        assert!(
+            refusal.contains("box 8 is not for users, who may have 7,1000-1999"),
+            "{refusal}"
+        );
+    }
 
     #[test]
     fn boxes_are_counted_for_each_and_for_all() {

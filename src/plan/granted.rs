@@ -147,6 +147,7 @@ mod tests {
                 total: shares(400, 200),
                 wall_time: Some(Duration::from_secs(10)),
                 disk: Some(Bytes(64 << 20)),
+                box_ids: None,
             },
             ..Settings::default()
         }

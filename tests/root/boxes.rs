@@ -383,6 +383,61 @@ fn a_mount_inside_a_box_is_named_and_not_removed() {
     test_box.cleanup();
 }
 
+/// A user may have mounted something there (fusermount(1)).
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_mount_in_the_box_of_a_user_does_not_keep_root_from_removing_it() {
+    let test_box = TestBox::new();
+    let of_user = test_box.isolate(&["--as-uid=1234", "--as-gid=1235", "--init"]);
+    of_user.assert_success();
+    let inside = test_box.inside();
+    fs::create_dir_all(inside.join("deep/er")).unwrap();
+    fs::write(inside.join("file"), "").unwrap();
+    // The mounts of this namespace are all private, and it sees what was there before.
+    let script = "cd \"$0\" && mkdir outside && mount -t tmpfs none outside && : >outside/kept && \
+        mount --bind outside deep/er && mount -t tmpfs none deep/er && mount --bind outside/kept file && \"$@\"";
+    let command = |options: &[&str]| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["-m", "sh", "-c", script]).arg(&inside);
+        let isolate = test_box.isolate_command(options);
+        command.arg(isolate.get_program()).args(isolate.get_args());
+        finish(command)
+    };
+    // The user is told.
+    let refused = command(&["--as-uid=1234", "--as-gid=1235", "--cleanup"]);
+    refused.assert_refused(2, "is a mount point, which a box must not contain");
+    drop(fs::remove_dir(inside.join("outside")));
+    fs::create_dir_all(inside.join("deep/er")).unwrap();
+    fs::write(inside.join("file"), "").unwrap();
+    command(&["--cleanup"]).assert_silent_success();
+    assert!(!test_box.path().exists());
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_box_of_another_user_is_not_made_anew_by_the_way() {
+    let test_box = TestBox::new();
+    let of_user = ["--as-uid=1234", "--as-gid=1235"];
+    let users = |args: &[&str]| test_box.isolate(&[&of_user[..], args].concat());
+    users(&["--init"]).assert_success();
+    fs::write(test_box.inside().join("kept"), "").unwrap();
+    let refused = test_box.isolate(&["--init"]);
+    refused.assert_refused(
+        2,
+        "belongs to user 1234: choose another number, or remove it by --cleanup",
+    );
+    refused.assert_refused(2, "ceilings.box_ids");
+    assert!(test_box.inside().join("kept").exists());
+    // Root runs in it, as before, and whose it is makes it anew.
+    test_box
+        .isolate(&["--run", "--", "/bin/true"])
+        .assert_success();
+    users(&["--init"]).assert_success();
+    test_box.isolate(&["--cleanup"]).assert_silent_success();
+    test_box.isolate(&["--init"]).assert_success();
+    test_box.isolate(&["--cleanup"]).assert_silent_success();
+}
+
 /// Lock files are gone after a reboot, boxes are not.
 #[test]
 #[ignore = "needs root: tests/run"]

@@ -124,3 +124,45 @@ fn a_cpu_quota_is_that_of_a_users_slice_and_goes_with_the_configuration() {
     systemd::must("systemctl", &[&["revert"], &slices[..]].concat());
     wait_until("the slices are gone", || !all.exists());
 }
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn users_have_numbers_of_their_own_and_root_any() {
+    let test_box = limited("box_ids = '1000000,2000000-2147483647'");
+    let by_alice = |args: &[&str]| {
+        let mut command = test_box.broker().command(ALICE);
+        command.args(args);
+        finish(command)
+    };
+    let refused = by_alice(&["--init"]);
+    refused.assert_refused(
+        2,
+        "box 0 is not for users, who may have 1000000,2000000-2147483647",
+    );
+    refused.assert_refused(2, "--box-id=auto");
+    let exec = by_alice(&["exec", "--box-id=5", "--", "/bin/true"]);
+    exec.assert_refused(125, "box 5 is not for users");
+    for id in ["1000000", "2147483647"] {
+        let id = format!("--box-id={id}");
+        by_alice(&[&id, "--init"]).assert_success();
+        by_alice(&[&[&*id], &RUN[..]].concat()).assert_success();
+        by_alice(&[&id, "--cleanup"]).assert_silent_success();
+    }
+    let chosen = by_alice(&["--box-id=auto", "--init"]);
+    chosen.assert_success();
+    let number = Path::new(chosen.stdout.trim_end()).file_name().unwrap();
+    let number: u32 = number.to_str().unwrap().parse().unwrap();
+    assert!(number == 1_000_000 || number >= 2_000_000, "{number}");
+    by_alice(&[&format!("--box-id={number}"), "--cleanup"]).assert_silent_success();
+    by_alice(&["exec", "/bin/true"]).assert_success();
+    // Root's are not concerned.
+    let mut roots = std::process::Command::new(support::binary());
+    roots.arg("--config").arg(test_box.config_file());
+    roots.args(["--box-id=0", "--init"]);
+    finish(roots).assert_success();
+    let mut roots = std::process::Command::new(support::binary());
+    roots.arg("--config").arg(test_box.config_file());
+    roots.args(["--box-id=0", "--cleanup"]);
+    finish(roots).assert_success();
+    test_box.assert_gone();
+}
