@@ -9,6 +9,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, fstat};
 
+use crate::sys::file::{SUBVOLUME_TOP, make_subvolume_writable};
+
 /// The flags beside each kind of access.
 const FLAGS: OFlag = OFlag::O_NOFOLLOW.union(OFlag::O_CLOEXEC);
 /// The flags to open a directory in order to list it.
@@ -28,6 +30,15 @@ pub(super) fn file_id(stat: &FileStat) -> FileId {
 /// for a symbolic link, ENOTDIR for anything else.
 pub(super) fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     open_beneath(parent, name, DIRECTORY)
+}
+
+/// Makes a directory that was just opened writable: the owner of a subvolume of btrfs may have made
+/// it read-only.
+pub(super) fn make_writable(dir: BorrowedFd<'_>, stat: &FileStat) {
+    if stat.st_ino == SUBVOLUME_TOP {
+        // ENOTTY says that this is no subvolume. Any other failure shows at the first change.
+        make_subvolume_writable(dir).ok();
+    }
 }
 
 /// Takes hold of `name` in `parent` without opening it: a FIFO does not block, a device does

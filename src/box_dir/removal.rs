@@ -29,7 +29,7 @@ impl Visitor for Removal {
         match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) => Ok(Found::Other),
             Err(Errno::EISDIR) => Ok(Found::Directory),
-            // Once: a file below is removed, and what is mounted anew is named.
+            // The removal is tried once more, and names a file that is mounted on again.
             Err(errno) if self.clear(parent, name, errno) => {
                 unlinkat(parent, name, UnlinkatFlags::NoRemoveDir)
                     .map(|()| Found::Other)
@@ -39,8 +39,8 @@ impl Visitor for Removal {
         }
     }
 
-    /// Detaches a mount. Only in our mount namespace: in all others they go with the directory (rmdir(2), since
-    /// Linux 3.18).
+    /// Detaches a mount in our own mount namespace. In all others, mounts go with the directory
+    /// that they are on (since Linux 3.18).
     fn clear(&mut self, parent: BorrowedFd<'_>, name: &CStr, errno: Errno) -> bool {
         if self.mounts == Mounts::Refuse || !matches!(errno, Errno::EXDEV | Errno::EBUSY) {
             return false;

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{FileStat, fstat};
 
 use super::BoxDirError;
-use super::open::{FileId, file_id, open_dir, open_parent};
+use super::open::{FileId, file_id, make_writable, open_dir, open_parent};
 use super::place::errno;
 use crate::sys::file::{dir_entries, read_dir_entries};
 
@@ -166,6 +166,7 @@ impl Walk<'_> {
             Err(errno) => return Err(self.failed("open", Some(name), errno)),
         };
         let stat = fstat(&child).map_err(|errno| self.failed("examine", Some(name), errno))?;
+        make_writable(child.as_fd(), &stat);
         visitor
             .enter(child.as_fd(), &stat)
             .map_err(|fault| self.failed(fault.step, Some(name), fault.errno))?;

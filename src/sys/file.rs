@@ -100,6 +100,30 @@ pub(crate) fn is_directory(file: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(u32::from(found.stx_mode) & libc::S_IFMT == libc::S_IFDIR)
 }
 
+/// The inode number of the top directory of each subvolume of btrfs (BTRFS_FIRST_FREE_OBJECTID in
+/// linux/btrfs_tree.h).
+pub(crate) const SUBVOLUME_TOP: u64 = 256;
+/// linux/btrfs.h: _IOR and _IOW(0x94, 25 and 26, __u64).
+const BTRFS_IOC_SUBVOL_GETFLAGS: libc::Ioctl = 0x8008_9419_u32 as libc::Ioctl;
+const BTRFS_IOC_SUBVOL_SETFLAGS: libc::Ioctl = 0x4008_941a;
+const BTRFS_SUBVOL_RDONLY: u64 = 1 << 1;
+
+/// Makes a read-only subvolume of btrfs writable, by its top directory. ENOTTY where it is none.
+pub(crate) fn make_subvolume_writable(top: BorrowedFd<'_>) -> io::Result<()> {
+    let mut flags = 0_u64;
+    // SAFETY: the kernel writes one u64, which outlives the call.
+    let result = unsafe { libc::ioctl(top.as_raw_fd(), BTRFS_IOC_SUBVOL_GETFLAGS, &raw mut flags) };
+    check(result.into())?;
+    if flags & BTRFS_SUBVOL_RDONLY == 0 {
+        return Ok(());
+    }
+    flags &= !BTRFS_SUBVOL_RDONLY;
+    // SAFETY: the kernel reads one u64, which outlives the call.
+    let result =
+        unsafe { libc::ioctl(top.as_raw_fd(), BTRFS_IOC_SUBVOL_SETFLAGS, &raw const flags) };
+    check(result.into()).map(drop)
+}
+
 /// Removes the POSIX access control lists of an open file, including those that a directory passes
 /// on to new files (acl(5), removexattr(2)). No error where there are none, or no support for them.
 pub(crate) fn remove_acls(file: BorrowedFd<'_>) -> io::Result<()> {

@@ -73,6 +73,48 @@ fn boxes_live_on_btrfs_and_on_a_subvolume_of_it() {
     a_box_lives_well_in(&subvolume);
 }
 
+/// Everybody may make subvolumes and read-only snapshots of what they own.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_read_only_snapshot_of_btrfs_in_a_box_changes_hands_and_goes() {
+    private_mounts();
+    let mounted = Mounted::image(128, &["mkfs.btrfs", "-q"], "rw");
+    let test_box = TestBox::new_in(mounted.path(), "systemd").options(&["--cg"]);
+    test_box.init();
+    let subvolume = |args: &[&str], names: &[&str]| {
+        let names: Vec<_> = names
+            .iter()
+            .map(|name| test_box.inside().join(name))
+            .collect();
+        let names = names.iter().map(|name| name.to_str().unwrap());
+        let args: Vec<_> = ["subvolume"]
+            .into_iter()
+            .chain(args.iter().copied())
+            .collect();
+        must("btrfs", &args.into_iter().chain(names).collect::<Vec<_>>());
+    };
+    let make = || {
+        subvolume(&["create"], &["volume"]);
+        fs::create_dir(test_box.inside().join("volume/dir")).unwrap();
+        fs::write(test_box.inside().join("volume/dir/file"), "x").unwrap();
+        subvolume(&["create"], &["volume/inner"]);
+        subvolume(&["snapshot", "-r"], &["volume", "frozen"]);
+    };
+    make();
+    let run = test_box
+        .shell("cat frozen/dir/file && echo y >frozen/dir/file")
+        .run();
+    run.assert_ok();
+    assert_eq!(test_box.read("frozen/dir/file"), "y\n");
+    let file = test_box.inside().join("frozen/dir/file");
+    assert_eq!(fs::metadata(file).unwrap().uid(), 0);
+    test_box.isolate(&["--init"]).assert_success();
+    assert_eq!(fs::read_dir(test_box.inside()).unwrap().count(), 0);
+    make();
+    test_box.cleanup();
+    assert_nothing_left(&test_box);
+}
+
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn boxes_live_on_a_tmpfs() {
