@@ -12,7 +12,8 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, geteuid, unlinkat};
 
 use super::open::{FileId, file_id, open_entry};
 use super::place::errno;
-use super::tree::{Fault, Found, Visitor, walk};
+use super::tree::walk;
+use super::visitor::{Fault, Found, Visitor};
 use super::{BoxDirError, Owner, SpecialFiles};
 use crate::sys::file::remove_acls;
 

@@ -28,6 +28,7 @@ mod rotation;
 mod stragglers;
 mod temporary;
 mod tree;
+mod visitor;
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::tree::{Fault, Found, Visitor};
+use super::visitor::{Fault, Found, Visitor};
 
 /// What becomes of mounts in a box that is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

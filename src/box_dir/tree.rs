@@ -10,11 +10,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::stat::{FileStat, fstat};
+use nix::sys::stat::fstat;
 
 use super::BoxDirError;
 use super::open::{FileId, file_id, make_writable, open_dir, open_parent};
 use super::place::errno;
+use super::visitor::{Fault, Found, Visitor};
 use crate::sys::file::{dir_entries, read_dir_entries};
 
 /// How often a walk starts over because directories were moved under its feet.
@@ -23,50 +24,6 @@ const ATTEMPTS: usize = 16;
 const RESCANS: usize = 1_000;
 /// Room for a few hundred directory entries.
 const BUFFER: usize = 32 << 10;
-
-/// What a visitor failed at, to be completed by the path.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Fault {
-    pub(super) step: &'static str,
-    pub(super) errno: Errno,
-}
-
-impl Fault {
-    /// The fault of `step`: for `map_err`.
-    pub(super) fn at(step: &'static str) -> impl FnOnce(Errno) -> Self {
-        move |errno| Self { step, errno }
-    }
-}
-
-/// What a visitor recognizes an entry as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
-    /// A directory, which the walk has to enter.
-    Directory,
-    /// Anything else; the visitor has dealt with it.
-    Other,
-}
-
-/// What is done on a walk. ENOENT from any step means that somebody else removed the entry, which
-/// is then skipped.
-pub(super) trait Visitor {
-    /// The walk begins, or begins again.
-    fn begin(&mut self) {}
-    /// A directory was entered.
-    fn enter(&mut self, _dir: BorrowedFd<'_>, _stat: &FileStat) -> Result<(), Fault> {
-        Ok(())
-    }
-    /// An entry that does not seem to be a directory.
-    fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault>;
-    /// Takes away what keeps the walk out of a directory: true when another try is worth it.
-    fn clear(&mut self, _parent: BorrowedFd<'_>, _name: &CStr, _errno: Errno) -> bool {
-        false
-    }
-    /// Everything in the directory was visited. ENOTEMPTY sends the walk into it again.
-    fn leave(&mut self, _parent: BorrowedFd<'_>, _name: &CStr) -> Result<(), Fault> {
-        Ok(())
-    }
-}
 
 /// Walks over everything below `top`, which is at `path`, but not over `top` itself.
 pub(super) fn walk(
@@ -278,6 +235,8 @@ impl Walk<'_> {
 mod tests {
     use std::fs::{self, File};
     use std::os::unix::fs::symlink;
+
+    use nix::sys::stat::FileStat;
 
     use super::*;
 
