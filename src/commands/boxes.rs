@@ -145,7 +145,8 @@ pub(super) fn remove_traces(
     Ok(())
 }
 
-/// What becomes of mounts in a box that somebody else removes than its owner. In root's they are there on purpose.
+/// What becomes of mounts in a box that somebody else than its owner removes. In root's boxes they
+/// are there on purpose.
 pub(super) fn mounts_of(record: &Record) -> Mounts {
     match record.owner.uid {
         0 => Mounts::Refuse,

@@ -1,5 +1,5 @@
-//! The ids of users' boxes: nobody chooses them, nobody else has them, and what they own is out of its caller's reach during
-//! a run, whatever the caller kept.
+//! The ids of users' boxes: nobody chooses them, nobody else has them, and what they own is out of
+//! its caller's reach during a run, whatever the caller kept.
 
 use std::fs;
 use std::io::{Read, Write};
