@@ -87,7 +87,7 @@ use answer::{Answer, Results};
 /// The functions for the fuzz targets; `cargo fuzz` sets this.
 #[cfg(fuzzing)]
 pub use broker::fuzzing;
-use caller::{Caller, OpenedDirs, ResultFiles};
+use caller::{Caller, OpenedDirs, ResultFiles, Terminals};
 use cli::{Call, CliError};
 use clock::Moment;
 use commands::{Ahead, Asked};
@@ -185,10 +185,14 @@ fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
         Some(Err(_)) | None => BoxSettings::default().root,
     };
     let files = ResultFiles::open(&call.common, caller, &boxes)?;
+    let terminals = call.command.program().map(|_| Terminals::remember());
     let done = match loaded {
         Some(loaded) if is_root => as_root(call, caller, asked, loaded),
         _ => broker::client::ask(&call, caller, asked),
     };
+    if let Some(terminals) = terminals {
+        terminals.restore();
+    }
     match done {
         Ok((mut answer, results)) => {
             if let Err(failure) = files.write(&results) {

@@ -6,11 +6,13 @@ mod inheritance;
 mod opened_dirs;
 mod result_files;
 mod signals;
+mod terminal;
 
 pub(crate) use inheritance::Inheritance;
 pub(crate) use opened_dirs::OpenedDirs;
 pub(crate) use result_files::{ResultFiles, empty};
 pub(crate) use signals::{FATAL, INTERRUPT, Line};
+pub(crate) use terminal::Terminals;
 
 use std::fmt;
 use std::io;

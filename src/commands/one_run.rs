@@ -215,7 +215,7 @@ impl BoxRun<'_> {
             box_dir: self.box_dir,
             ids: self.record.ids,
         };
-        standard::refuse_ways_out(plan)?;
+        standard::hand_on(plan)?;
         let mounts = sources.copy_trees(&plan.directories)?;
         let foreground = match plan.tty_hack.then(terminal).transpose()?.flatten() {
             None => None,

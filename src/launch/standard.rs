@@ -1,5 +1,5 @@
-//! The standard descriptors that a caller gives to a program, none of which leads out of the
-//! sandbox.
+//! The standard descriptors that a caller gives to a program: none of them leads out of the sandbox,
+//! and a pipe can be opened anew, as `/dev/stdin`, for what the descriptor is good for.
 
 use std::fmt;
 use std::io;
@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::sys::statfs::{FsType, fstatfs};
 
 use crate::failure::Explained;
 use crate::plan::{RunPlan, StderrPlan};
@@ -50,11 +52,8 @@ impl std::error::Error for StandardError {
 impl Explained for StandardError {}
 
 /// Refuses directories and O_PATH descriptors among the standard descriptors that the program will
-/// inherit. With --inherit-fds the caller has asked for them.
-pub(crate) fn refuse_ways_out(plan: &RunPlan) -> Result<(), StandardError> {
-    if plan.inherit_fds {
-        return Ok(());
-    }
+/// inherit. With --inherit-fds the caller has asked for them. Pipes are [shared](share_pipe).
+pub(crate) fn hand_on(plan: &RunPlan) -> Result<(), StandardError> {
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let inherits_stderr = matches!(plan.stderr, StderrPlan::Inherit);
     for (name, descriptor, is_inherited) in [
@@ -62,20 +61,31 @@ pub(crate) fn refuse_ways_out(plan: &RunPlan) -> Result<(), StandardError> {
         ("output", stdout.as_fd(), plan.stdout.is_none()),
         ("error", stderr.as_fd(), inherits_stderr),
     ] {
-        if is_inherited {
-            examine(name, descriptor)?;
+        if !is_inherited {
+            continue;
+        }
+        let flags = match fcntl(descriptor, FcntlArg::F_GETFL) {
+            Ok(flags) => OFlag::from_bits_retain(flags),
+            // It is closed.
+            Err(Errno::EBADF) => continue,
+            Err(errno) => return Err(StandardError::Unknown(name, errno.into())),
+        };
+        if !plan.inherit_fds {
+            examine(name, descriptor, flags)?;
+        }
+        if let Err(errno) = share_pipe(descriptor, flags) {
+            // It is another user's than this namespace knows, and is good for all but opening it anew.
+            log::info!("the program cannot open standard {name} anew: {errno}");
         }
     }
     Ok(())
 }
 
-fn examine(name: &'static str, descriptor: BorrowedFd<'_>) -> Result<(), StandardError> {
-    let flags = match fcntl(descriptor, FcntlArg::F_GETFL) {
-        Ok(flags) => OFlag::from_bits_retain(flags),
-        // It is closed.
-        Err(Errno::EBADF) => return Ok(()),
-        Err(errno) => return Err(StandardError::Unknown(name, errno.into())),
-    };
+fn examine(
+    name: &'static str,
+    descriptor: BorrowedFd<'_>,
+    flags: OFlag,
+) -> Result<(), StandardError> {
     if is_directory(descriptor).map_err(|error| StandardError::Unknown(name, error))? {
         return Err(StandardError::Directory(name));
     }
@@ -83,6 +93,27 @@ fn examine(name: &'static str, descriptor: BorrowedFd<'_>) -> Result<(), Standar
         return Err(StandardError::Path(name));
     }
     Ok(())
+}
+
+/// The file system of pipes without a name (linux/magic.h, PIPEFS_MAGIC).
+const PIPES: FsType = FsType(0x5049_5045);
+
+/// Opens a pipe without a name to everybody who reaches it, for reading or for writing as the descriptor is open. A path
+/// of it (`/dev/stdin`) is opened like any file of the caller's, whose permissions do not let the box user in. Nobody
+/// reaches it but those who have it open, the program among them, which is not its owner and so cannot allow itself more.
+/// Files, FIFOs and terminals have paths that others know, and stay as they are.
+fn share_pipe(descriptor: BorrowedFd<'_>, flags: OFlag) -> nix::Result<()> {
+    let mode = Mode::from_bits_truncate(fstat(descriptor)?.st_mode);
+    let is_pipe = || fstatfs(descriptor).map(|found| found.filesystem_type() == PIPES);
+    let wanted = match flags & OFlag::O_ACCMODE {
+        OFlag::O_RDONLY => Mode::S_IROTH,
+        OFlag::O_WRONLY => Mode::S_IWOTH,
+        _ => Mode::S_IROTH | Mode::S_IWOTH,
+    };
+    if mode.contains(wanted) || !is_pipe()? {
+        return Ok(());
+    }
+    fchmod(descriptor, mode | wanted)
 }
 
 #[cfg(test)]
@@ -94,7 +125,10 @@ mod tests {
     use super::*;
 
     fn examined(descriptor: impl Into<OwnedFd>) -> Result<(), String> {
-        examine("input", descriptor.into().as_fd()).map_err(|error| error.to_string())
+        let descriptor = descriptor.into();
+        let flags = fcntl(&descriptor, FcntlArg::F_GETFL).unwrap();
+        let flags = OFlag::from_bits_retain(flags);
+        examine("input", descriptor.as_fd(), flags).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -114,5 +148,23 @@ mod tests {
         assert_eq!(examined(pipe), Ok(()));
         assert_eq!(examined(File::open("/dev/null").unwrap()), Ok(()));
         assert_eq!(examined(tempfile::tempfile().unwrap()), Ok(()));
+    }
+    #[test]
+    fn pipes_can_be_opened_anew_as_they_are_open_and_files_stay_as_they_are() {
+        let mode_of = |descriptor: BorrowedFd<'_>, flags| {
+            share_pipe(descriptor, flags).unwrap();
+            fstat(descriptor).unwrap().st_mode & 0o777
+        };
+        let (read, _write) = nix::unistd::pipe().unwrap();
+        assert_eq!(mode_of(read.as_fd(), OFlag::O_RDONLY), 0o604);
+        let (_read, write) = nix::unistd::pipe().unwrap();
+        assert_eq!(mode_of(write.as_fd(), OFlag::O_WRONLY), 0o602);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert_eq!(mode_of(file.as_file().as_fd(), OFlag::O_RDWR), 0o600);
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        let fifo = File::options().read(true).write(true).open(fifo).unwrap();
+        assert_eq!(mode_of(fifo.as_fd(), OFlag::O_RDWR), 0o600);
     }
 }

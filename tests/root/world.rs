@@ -3,6 +3,7 @@
 use crate::support;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -25,6 +26,29 @@ fn standard_streams_are_those_of_the_sandbox() {
 fn a_reader_sees_the_end_of_an_empty_input() {
     let run = TestBox::new().command(&["/bin/cat"]).run();
     assert_eq!(run.assert_ok().stdout, "");
+}
+
+/// The tests' streams are pipes.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn pipes_of_the_caller_are_opened_anew_for_what_they_are_good_for_and_files_keep_their_modes() {
+    let test_box = TestBox::new();
+    let script = "cat /dev/stdin; echo out > /dev/stdout; echo err > /dev/stderr; \
+                  (: < /dev/stdout) 2>/dev/null || echo not read; \
+                  (: > /dev/stdin) 2>/dev/null || echo not written";
+    let job = test_box.shell(script).options(&["-p", "--silent"]);
+    let run = job.input("in\n").run();
+    assert_eq!(run.assert_ok().stdout, "in\nout\nnot read\nnot written\n");
+    assert_eq!(run.stderr, "err\n");
+    let path = test_box.out().join("secret");
+    fs::write(&path, "secret").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let script = "(: > /dev/stdin) 2>/dev/null || cat";
+    let job = test_box.shell(script).options(&["-p"]);
+    let run = job.stdin(fs::File::open(&path).unwrap()).run();
+    assert_eq!(run.assert_ok().stdout, "secret");
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
 }
 
 #[test]
@@ -373,6 +397,26 @@ fn the_terminal_is_lent_to_the_program_and_taken_back() {
     let mut echoed = [0; 5];
     terminal.read_exact(&mut echoed).unwrap();
     assert_eq!(&echoed, b"one\r\n");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_terminal_is_after_a_run_what_it_was_before() {
+    let test_box = TestBox::new();
+    for options in [&["-p"][..], &["-p", "--tty-hack"]] {
+        let job = test_box.shell("stty -echo -icanon min 0").options(options);
+        let seen = test_box.out().join("seen");
+        let mut shell = std::process::Command::new("sh");
+        let script = format!("{}; stty -a > {}", words(&job), seen.display());
+        let on_pty = "sleep 20 | script -q -e -c \"$1\" /dev/null";
+        shell.args(["-c", on_pty, "sh", &script]);
+        finish(shell).assert_success();
+        let seen = fs::read_to_string(&seen).unwrap();
+        assert!(
+            seen.contains(" echo ") && seen.contains(" icanon "),
+            "{seen}"
+        );
+    }
 }
 
 /// A shell's words for a run.
