@@ -7,11 +7,12 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::Mode;
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::Caller;
 use crate::answer::Results;
@@ -103,7 +104,7 @@ impl Target {
         let name = format!("{what} '{}'", path.display());
         let step = format!("cannot open the {name}");
         let failed = Failure::at(&step);
-        let opened = caller.with_rights(|| create(path, boxes));
+        let opened = caller.with_rights(|| create(path, boxes, caller.uid));
         let file = opened.and_then(|opened| opened).map_err(&failed)?;
         let is_regular = file.metadata().map_err(&failed)?.is_file();
         Ok(Self {
@@ -135,12 +136,10 @@ impl Target {
 }
 
 /// Opens a file for writing, and makes or empties it. Below `boxes` it follows no symbolic link: a
-/// program may have made one, and root would write where it leads.
-fn create(path: &Path, boxes: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.write(true).create(true).truncate(true);
+/// program may have made one, and root would write where it leads. The caller is the user `uid`.
+fn create(path: &Path, boxes: &Path, uid: u32) -> io::Result<File> {
     let Ok(boxes) = File::open(boxes).and_then(|boxes| boxes.metadata()) else {
-        return options.open(path);
+        return create_outside(path, uid);
     };
     let full = match path.is_absolute() {
         true => path.to_owned(),
@@ -166,10 +165,85 @@ fn create(path: &Path, boxes: &Path) -> io::Result<File> {
             .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
         return Ok(openat2(File::open(prefix)?, below, how)?.into());
     }
-    options.open(path)
+    create_outside(path, uid)
+}
+
+/// As many links in a row as the kernel follows (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+
+/// The same outside of the boxes, where a program may have made links as well, in a directory that it was given (`rw`).
+/// Of the links that the last component leads through, only those of root and of the user `uid` are followed.
+fn create_outside(path: &Path, uid: u32) -> io::Result<File> {
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        let error = match options.custom_flags(libc::O_NOFOLLOW).open(&path) {
+            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => error,
+            other => return other,
+        };
+        // What was found to be one user's is what is read, even if another has replaced it since.
+        let link = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let link = File::from(nix::fcntl::open(&path, link, Mode::empty())?);
+        if fstatfs(&link)?.filesystem_type() == PROC_SUPER_MAGIC {
+            // `/dev/stdout` leads there. The kernel makes these links, and they lead to what is open, not to a path.
+            return options.custom_flags(0).open(&path);
+        }
+        let owner = link.metadata()?.uid();
+        if owner != uid && owner != 0 {
+            return Err(io::Error::other(format!(
+                "'{}' is a symbolic link of another user's ({owner})",
+                path.display()
+            )));
+        }
+        let target = PathBuf::from(readlinkat(&link, "")?);
+        let Some(parent) = path.parent() else {
+            return Err(error);
+        };
+        path = parent.join(target);
+    }
+    Err(io::Error::from_raw_os_error(libc::ELOOP))
 }
 
 /// The path of an open file as the kernel knows it now (proc_pid_fd(5)).
 fn place(file: &File) -> io::Result<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{lchown, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_link_is_followed_unless_another_user_made_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let own = nix::unistd::geteuid().as_raw();
+        let boxes = dir.path().join("boxes");
+        std::fs::write(at("precious"), "precious").unwrap();
+        symlink("precious", at("link")).unwrap();
+        symlink("link", at("two")).unwrap();
+        // Root alone can make a link somebody else's; any other user is somebody else for a link of its own.
+        let uid = if own == 0 {
+            lchown(at("link"), Some(12_345), None).unwrap();
+            0
+        } else {
+            own + 1
+        };
+        for name in ["link", "two"] {
+            let refused = create(&at(name), &boxes, uid).unwrap_err().to_string();
+            assert!(refused.contains("link of another user's"), "{refused}");
+        }
+        assert_eq!(std::fs::read(at("precious")).unwrap(), b"precious");
+        let owner = at("link").symlink_metadata().unwrap().uid();
+        drop(create(&at("two"), &boxes, owner).unwrap());
+        assert_eq!(std::fs::read(at("precious")).unwrap(), b"");
+        drop(create(&at("new"), &boxes, uid).unwrap());
+        drop(create(Path::new("/proc/self/fd/2"), &boxes, uid).unwrap());
+        symlink("loop", at("loop")).unwrap();
+        let error = create(&at("loop"), &boxes, own).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
+    }
 }

@@ -394,6 +394,19 @@ fn a_link_in_the_box_does_not_lead_the_meta_file_out_of_it() {
         refused.assert_refused(2, "cannot open the meta file");
         assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
     }
+    // Outside of boxes, too, where a program may write to a directory.
+    let shared = test_box.make_dir("shared", 0, 0o777);
+    let link = format!("ln -s {} /shared/meta", victim.display());
+    let rule = format!("--dir=shared={}:rw", shared.display());
+    test_box
+        .shell(&link)
+        .options(&[&*rule, "-p"])
+        .run()
+        .assert_ok();
+    let option = format!("--meta={}/meta", shared.display());
+    let refused = test_box.isolate(&[&*option, "--run", "--", "/bin/true"]);
+    refused.assert_refused(2, "is a symbolic link of another user's");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
     // A link of the caller's own is followed.
     let link = test_box.dir().join("link");
     std::os::unix::fs::symlink(test_box.out().join("real"), &link).unwrap();
