@@ -8,6 +8,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::quantity::Bytes;
+
 /// One directory of the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DirRule {
@@ -39,23 +41,35 @@ pub(crate) enum FileSystem {
     Proc,
     /// The devices of the network namespace and the rest of sysfs.
     Sysfs,
-    /// An empty file system in memory.
-    Tmpfs,
+    /// An empty file system in memory, which holds this much; `None`: as much as the run may be
+    /// expected to need.
+    Tmpfs(Option<Bytes>),
     /// Pseudo-terminals of the sandbox alone.
     Devpts,
     /// A tmpfs with `null`, `zero`, `full`, `random`, `urandom`, `tty` and the links to
     /// `/proc/self/fd`.
     Dev,
+    /// A small `/etc` of the sandbox's own: the names of host, users and groups, and where libraries are.
+    Etc,
+    /// The control group of the run, as its root: what runtimes ask for their limits.
+    Cgroup,
 }
 
 impl FileSystem {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Proc, "proc"),
         (Self::Sysfs, "sysfs"),
-        (Self::Tmpfs, "tmpfs"),
+        (Self::Tmpfs(None), "tmpfs"),
         (Self::Devpts, "devpts"),
         (Self::Dev, "dev"),
+        (Self::Etc, "etc"),
+        (Self::Cgroup, "cgroup"),
     ];
+
+    /// Whether trusted code alone has written to a new one, so that mount points can be made in it.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Tmpfs(_) | Self::Dev | Self::Etc)
+    }
 }
 
 /// Options of a rule. The default is read-only, nosuid, nodev, with everything that is mounted
@@ -147,7 +161,7 @@ fn parse_rule(text: &[u8]) -> Result<DirRequest, String> {
     };
     let inside = inside_path(inside)?;
     let mut flags = DirFlags::default();
-    let (mut is_fs, mut is_tmp) = (false, false);
+    let (mut is_fs, mut is_tmp, mut size) = (false, false, None);
     for option in parts {
         match option {
             b"rw" => flags.writable = true,
@@ -157,12 +171,15 @@ fn parse_rule(text: &[u8]) -> Result<DirRequest, String> {
             b"norec" => flags.not_recursive = true,
             b"fs" => is_fs = true,
             b"tmp" => is_tmp = true,
-            _ => {
-                return Err(format!(
-                    "unknown option '{}', known are rw, dev, noexec, maybe, norec, fs, tmp",
-                    String::from_utf8_lossy(option)
-                ));
-            }
+            _ => match option.strip_prefix(b"size=") {
+                Some(text) => size = Some(parse_size(text)?),
+                None => {
+                    return Err(format!(
+                        "unknown option '{}', known are rw, dev, noexec, maybe, norec, fs, tmp, size=SIZE",
+                        String::from_utf8_lossy(option)
+                    ));
+                }
+            },
         }
     }
     let source = match (is_fs, is_tmp, out) {
@@ -180,11 +197,27 @@ fn parse_rule(text: &[u8]) -> Result<DirRequest, String> {
         (false, false, Some(out)) => outside(out)?,
         (false, false, None) => Source::Host(Path::new("/").join(&inside)),
     };
+    let source = match (source, size) {
+        (source, None) => source,
+        (Source::FileSystem(FileSystem::Tmpfs(_)), size) => {
+            Source::FileSystem(FileSystem::Tmpfs(size))
+        }
+        _ => return Err("size= is for tmpfs only, as in dev/shm=tmpfs:fs:rw:size=64M".into()),
+    };
     Ok(DirRequest::Set(DirRule {
         inside,
         source,
         flags,
     }))
+}
+
+/// The size of a tmpfs. None at all would be no limit for the kernel (tmpfs(5)).
+fn parse_size(text: &[u8]) -> Result<Bytes, String> {
+    let size = Bytes::parse(&String::from_utf8_lossy(text)).map_err(|error| error.to_string())?;
+    match size {
+        Bytes(0) => Err("size=0 would hold nothing".into()),
+        size => Ok(size),
+    }
 }
 
 /// The part before `=`: slashes at its beginning are dropped, doubled and trailing ones mean
@@ -242,8 +275,9 @@ fn file_system(name: &[u8]) -> Result<FileSystem, String> {
         .map(|(kind, _)| *kind)
         .ok_or_else(|| {
             format!(
-                "file system '{}' is not one of proc, sysfs, tmpfs, devpts, dev",
-                String::from_utf8_lossy(name)
+                "file system '{}' is not one of {}",
+                String::from_utf8_lossy(name),
+                FileSystem::ALL.map(|(_, known)| known).join(", ")
             )
         })
 }
@@ -285,6 +319,14 @@ mod tests {
         assert!(all.writable && all.devices && all.no_exec && all.maybe && all.not_recursive);
         assert_eq!(rule("X=//X:maybe").source, Source::Host("//X".into()));
         assert_eq!(rule("box=./box:rw").source, Source::BoxDir("box".into()));
+        let sized = |text| rule(text).source;
+        for (text, size) in [
+            ("s=tmpfs:fs", None),
+            ("s=tmpfs:fs:size=64M", Some(Bytes(64 << 20))),
+            ("s=tmpfs:size=8:rw:fs", Some(Bytes(8 << 10))),
+        ] {
+            assert_eq!(sized(text), Source::FileSystem(FileSystem::Tmpfs(size)));
+        }
     }
 
     #[test]
@@ -303,6 +345,11 @@ mod tests {
             ("a=:fs", "fs needs"),
             ("a=tmpfs:fs:tmp", "exclude"),
             ("a=/b:tmp", "tmp takes nothing"),
+            ("a=/b:size=1M", "size= is for tmpfs only"),
+            ("a:tmp:size=1M", "size= is for tmpfs only"),
+            ("a=tmpfs:fs:size=", "size"),
+            ("a=tmpfs:fs:size=0", "would hold nothing"),
+            ("a=tmpfs:fs:size=x", "'x'"),
         ] {
             let message = parse(text).unwrap_err().to_string();
             assert!(message.contains(part), "{text}: {message}");

@@ -17,7 +17,7 @@ impl Origin {
     fn of(long: &str) -> Self {
         match long {
             "cg-timing" | "no-cg-timing" => Self::Isolate1,
-            "config" | "report" | "help" => Self::Own,
+            "config" | "etc" | "report" | "help" => Self::Own,
             _ => Self::Isolate,
         }
     }

@@ -83,9 +83,36 @@ pub(super) fn dir_rule(word: &OsStr) -> Result<DirRequest, String> {
     DirRequest::parse(word).map_err(|error| error.to_string())
 }
 
+/// `--etc`: a rule in short.
+pub(super) fn etc(word: &OsStr) -> Result<DirRequest, String> {
+    let rule = match word.to_str() {
+        Some("minimal") => "etc=etc:fs",
+        Some("host") => "etc",
+        Some("none") => "etc=",
+        _ => {
+            let word = word.to_string_lossy();
+            return Err(format!("'{word}' is not one of minimal, host, none"));
+        }
+    };
+    dir_rule(OsStr::new(rule))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn etc_is_one_of_three_rules() {
+        for (word, rule) in [
+            ("minimal", "etc=etc:fs"),
+            ("host", "/etc"),
+            ("none", "etc="),
+        ] {
+            assert_eq!(etc(OsStr::new(word)), dir_rule(OsStr::new(rule)));
+        }
+        let error = etc(OsStr::new("all")).unwrap_err();
+        assert_eq!(error, "'all' is not one of minimal, host, none");
+    }
 
     #[test]
     fn an_env_rule_inherits_sets_or_removes() {

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) ceilings: Ceilings,
     /// `[directories] rules`, in order, each place at most once.
     pub(crate) directories: Vec<DirRule>,
+    /// `[directories] exec_etc`: whether `exec` has a small `/etc`, unless rules name one.
+    pub(crate) exec_etc: bool,
     /// `[syscalls] deny`.
     pub(crate) syscalls: SyscallSet,
     /// `[[pin]]`, in order; see [`Settings::pin_of`].
@@ -130,7 +132,7 @@ pub(crate) struct Pin {
 }
 
 /// The directories of the sandbox where nothing else is configured, as rules.
-pub(super) const DIRECTORIES: [&str; 9] = [
+pub(super) const DIRECTORIES: [&str; 10] = [
     "box=./box:rw",
     "bin",
     "dev=dev:fs",
@@ -138,6 +140,7 @@ pub(super) const DIRECTORIES: [&str; 9] = [
     "lib",
     "lib64:maybe",
     "proc=proc:fs",
+    "sys/fs/cgroup=cgroup:fs:maybe",
     "tmp:tmp",
     "usr",
 ];
@@ -162,6 +165,7 @@ impl Default for Settings {
             defaults,
             ceilings: Ceilings::default(),
             directories: default_directories(),
+            exec_etc: true,
             syscalls: SyscallSet::default(),
             pins: Vec::new(),
         }

@@ -83,9 +83,10 @@ const CEILINGS: [Row<Ceilings>; 13] = [
 ];
 
 /// `[directories]`.
-const DIRECTORIES: [Row<Settings>; 1] = [row("rules", |settings| {
-    Field::Rules(&mut settings.directories)
-})];
+const DIRECTORIES: [Row<Settings>; 2] = [
+    row("rules", |settings| Field::Rules(&mut settings.directories)),
+    row("exec_etc", |settings| Field::Switch(&mut settings.exec_etc)),
+];
 
 /// `[syscalls]`.
 const SYSCALLS: [Row<Settings>; 1] = [row("deny", |settings| {

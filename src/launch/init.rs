@@ -15,6 +15,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
 use super::affinity::{self, Cpu};
+use super::file_systems::Purpose;
 use super::filter;
 use super::message::{FromKeeper, StepFailure, ToKeeper};
 use super::namespaces::{self, Namespaces, Network};
@@ -24,6 +25,7 @@ use super::root::{self, Mount};
 use super::step::Step;
 use crate::cgroup::Whereabouts;
 use crate::clock::{Moment, Timer};
+use crate::quantity::Ids;
 use crate::sys::credentials;
 use crate::sys::poll::{self, Until, closed, readable};
 use crate::sys::process::{self, Exit, UsageOf, Wait, Waited};
@@ -101,7 +103,14 @@ fn live(
         None => namespaces::make(setup.network)?,
     }
     let may_have_users = !setup.syscalls.contains(Restriction::UserNamespaces);
-    root::build(&setup.mounts, may_have_users)?;
+    let purpose = Purpose {
+        ids: Ids {
+            uid: setup.program.uid,
+            gid: setup.program.gid,
+        },
+        network: setup.network,
+    };
+    let cgroup = root::build(&setup.mounts, purpose, may_have_users)?;
     nix::unistd::chdir("/box").map_err(StepFailure::at(Step::ChangeToBox))?;
     ToKeeper::RootBuilt
         .send(keeper, None)
@@ -134,6 +143,7 @@ fn live(
         permitted,
         patience: setup.patience,
         filter: &filter,
+        cgroup: cgroup.as_ref(),
         begun: &begun,
     };
     let pid = vfork_into(leaf.as_ref().map(AsFd::as_fd), &mut || {
@@ -141,6 +151,7 @@ fn live(
     })
     .map_err(StepFailure::at(Step::CloneProgram))?;
     drop(leaf);
+    drop(cgroup);
     // The keeper has seen that init was moved before it said Go. Everything is closed next, so this
     // is closed here, not twice.
     *unmoved = None;

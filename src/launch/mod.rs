@@ -8,7 +8,9 @@
 //! ```
 
 mod affinity;
+mod etc;
 pub(crate) mod failure;
+mod file_systems;
 mod filter;
 mod init;
 pub(crate) mod message;
@@ -16,6 +18,7 @@ mod namespaces;
 mod ordinary;
 mod program;
 mod root;
+mod shown_cgroup;
 pub(crate) mod sources;
 pub(crate) mod standard;
 pub(crate) mod step;

@@ -12,7 +12,7 @@ use super::step::Step;
 use crate::sys::network::bring_loopback_up;
 
 /// The name of the host inside: the same on every machine.
-const HOST_NAME: &str = "isolate";
+pub(super) const HOST_NAME: &str = "isolate";
 
 const NETWORK: CloneFlags = CloneFlags::CLONE_NEWNET;
 const ALWAYS: CloneFlags = CloneFlags::CLONE_NEWIPC.union(CloneFlags::CLONE_NEWUTS);

@@ -28,6 +28,7 @@ use nix::unistd::{
 };
 
 use super::message::{FromKeeper, StepFailure, ToKeeper};
+use super::shown_cgroup::ShownCgroup;
 use super::step::Step;
 use crate::caller::Inheritance;
 use crate::clock::Moment;
@@ -94,6 +95,8 @@ pub(super) struct Beginning<'a> {
     /// The system calls that it is refused. It installs the filter itself, since init makes
     /// processes by one of these calls.
     pub(super) filter: &'a [sock_filter],
+    /// Where it mounts its control group, if it is to see that.
+    pub(super) cgroup: Option<&'a ShownCgroup>,
     /// Where it notes the start of the clock, for init.
     pub(super) begun: &'a Cell<Option<Moment>>,
 }
@@ -149,6 +152,7 @@ fn set_up(
     }
     // Only now: a namespace made with the clone would be rooted in init's cgroup.
     unshare(CloneFlags::CLONE_NEWCGROUP).map_err(StepFailure::at(Step::CgroupNamespace))?;
+    beginning.cgroup.map_or(Ok(()), ShownCgroup::mount)?;
     // Before the limits: with few open files allowed, ours would be in the way of the redirections.
     process::close_all_but(&setup.inherited, keeper)
         .map_err(StepFailure::at(Step::CloseDescriptors))?;

@@ -4,7 +4,6 @@
 //! the host has to serve as a stage, and ends on it with pivot_root(2): the old root is not merely
 //! hidden, it is gone from the mount namespace.
 
-use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -13,9 +12,11 @@ use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RD
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::{chdir, chroot, fchdir, pivot_root, symlinkat};
+use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 
+use super::file_systems::{self, Purpose};
 use super::message::StepFailure;
+use super::shown_cgroup::ShownCgroup;
 use super::step::Step;
 use crate::dir_rule::{DirFlags, FileSystem};
 use crate::sys::mount;
@@ -45,10 +46,15 @@ pub(crate) enum MountSource {
     FileSystem(FileSystem),
 }
 
-/// Builds the root and changes to it; the working directory is then `/`. Unless the program `may_have_users`, user
+/// Builds the root and changes to it; the working directory is then `/`. What is returned is left to the program's process.
+/// Unless the program `may_have_users`, user
 /// namespaces of its own, it is kept from them for a second time: the kernel makes none for a process whose root is not that
 /// of its mount namespace (user_namespaces(7), chroot).
-pub(super) fn build(mounts: &[Option<Mount>], may_have_users: bool) -> Result<(), StepFailure> {
+pub(super) fn build(
+    mounts: &[Option<Mount>],
+    purpose: Purpose,
+    may_have_users: bool,
+) -> Result<Option<ShownCgroup>, StepFailure> {
     let here = nix::fcntl::AT_FDCWD;
     let private = mount::Change {
         recursive: true,
@@ -78,8 +84,9 @@ pub(super) fn build(mounts: &[Option<Mount>], may_have_users: bool) -> Result<()
     };
     let root = second.as_ref().unwrap_or(&first);
     for index in 0..mounts.len() {
-        attach(root.as_fd(), mounts, index)?;
+        attach(root.as_fd(), mounts, index, purpose)?;
     }
+    let shown = shown_cgroup(root.as_fd(), mounts)?;
     let seal = mount::Change {
         set: MOUNT_ATTR_RDONLY,
         ..mount::Change::default()
@@ -93,7 +100,34 @@ pub(super) fn build(mounts: &[Option<Mount>], may_have_users: bool) -> Result<()
         fchdir(root).map_err(StepFailure::at(Step::PivotRoot))?;
         chroot(".").map_err(StepFailure::at(Step::PivotRoot))?;
     }
-    chdir("/").map_err(StepFailure::at(Step::PivotRoot))
+    chdir("/").map_err(StepFailure::at(Step::PivotRoot))?;
+    Ok(shown)
+}
+
+/// Where the run's own cgroup is to be shown: by a process that has it as the root of its cgroup namespace, which init
+/// has not.
+fn shown_cgroup(
+    root: BorrowedFd<'_>,
+    mounts: &[Option<Mount>],
+) -> Result<Option<ShownCgroup>, StepFailure> {
+    let is_cgroup =
+        |mount: &Mount| matches!(mount.source, MountSource::FileSystem(FileSystem::Cgroup));
+    for (index, mount) in mounts.iter().enumerate() {
+        let Some(mount) = mount.as_ref().filter(|mount| is_cgroup(mount)) else {
+            continue;
+        };
+        return match resolve(root, &mount.inside) {
+            Ok(target) => Ok(Some(ShownCgroup {
+                target,
+                index,
+                maybe: mount.flags.maybe,
+            })),
+            // Another rule hides the place.
+            Err(error) if mount.flags.maybe && error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StepFailure::at_index(Step::Mount, index)(error)),
+        };
+    }
+    Ok(None)
 }
 
 /// Mounts the root a second time, on a directory of its own: this mount is the one for the program, and the first one,
@@ -119,7 +153,12 @@ impl MountSource {
     }
 }
 
-fn attach(root: BorrowedFd<'_>, mounts: &[Option<Mount>], index: usize) -> Result<(), StepFailure> {
+fn attach(
+    root: BorrowedFd<'_>,
+    mounts: &[Option<Mount>],
+    index: usize,
+    purpose: Purpose,
+) -> Result<(), StepFailure> {
     let Some(Mount {
         inside,
         source,
@@ -131,12 +170,13 @@ fn attach(root: BorrowedFd<'_>, mounts: &[Option<Mount>], index: usize) -> Resul
     let made;
     let tree = match source {
         MountSource::Tree { tree, .. } => tree,
+        MountSource::FileSystem(FileSystem::Cgroup) => return Ok(()),
         MountSource::FileSystem(kind) => {
-            made = make_file_system(*kind)
+            made = file_systems::make(*kind, purpose)
                 .map_err(StepFailure::at_index(Step::NewFileSystem, index))?;
             // A new file system was never writable for the program, so later rules may have mount
             // points in it.
-            if matches!(kind, FileSystem::Tmpfs | FileSystem::Dev) {
+            if kind.is_ours() {
                 for later in mounts[index + 1..].iter().flatten() {
                     if let Ok(below) = later.inside.strip_prefix(inside) {
                         make_mount_point(made.as_fd(), below, later.source.is_directory())
@@ -156,10 +196,11 @@ fn attach(root: BorrowedFd<'_>, mounts: &[Option<Mount>], index: usize) -> Resul
     let target = resolve(root, inside).map_err(StepFailure::at_index(Step::Mount, index))?;
     mount::attach(tree.as_fd(), target.as_fd(), c"")
         .map_err(StepFailure::at_index(Step::Mount, index))?;
-    if matches!(source, MountSource::FileSystem(FileSystem::Dev)) {
-        bind_devices(root, inside).map_err(StepFailure::at_index(Step::Mount, index))?;
+    match source {
+        MountSource::FileSystem(kind) => file_systems::finish(*kind, purpose, root, inside)
+            .map_err(StepFailure::at_index(Step::Mount, index)),
+        MountSource::Tree { .. } => Ok(()),
     }
-    Ok(())
 }
 
 /// The mount attributes of a rule. They hold for everything in the tree, unlike those of a bind
@@ -184,7 +225,7 @@ fn attributes(source: &MountSource, flags: DirFlags) -> mount::Attributes {
 
 /// Opens the target of a mount. Symlinks in earlier mounts resolve as they will for the program:
 /// below the new root and nowhere else.
-fn resolve(root: BorrowedFd<'_>, inside: &Path) -> io::Result<OwnedFd> {
+pub(super) fn resolve(root: BorrowedFd<'_>, inside: &Path) -> io::Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
         .resolve(ResolveFlag::RESOLVE_IN_ROOT);
@@ -193,7 +234,11 @@ fn resolve(root: BorrowedFd<'_>, inside: &Path) -> io::Result<OwnedFd> {
 
 /// Makes a directory or an empty file, and the directories above it, in a file system that only
 /// trusted code has written to. What exists already stays.
-fn make_mount_point(root: BorrowedFd<'_>, inside: &Path, is_directory: bool) -> io::Result<()> {
+pub(super) fn make_mount_point(
+    root: BorrowedFd<'_>,
+    inside: &Path,
+    is_directory: bool,
+) -> io::Result<()> {
     let directories = if is_directory {
         Some(inside)
     } else {
@@ -210,70 +255,6 @@ fn make_mount_point(root: BorrowedFd<'_>, inside: &Path, is_directory: bool) -> 
     if !is_directory {
         let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         openat(root, inside, flags, Mode::from_bits_truncate(0o644))?;
-    }
-    Ok(())
-}
-
-fn make_file_system(kind: FileSystem) -> io::Result<OwnedFd> {
-    let make = |name: &CStr, options: &[(&CStr, &CStr)]| mount::new_file_system(name, options, 0);
-    match kind {
-        FileSystem::Proc => make(c"proc", &[(c"hidepid", c"2")]),
-        FileSystem::Sysfs => make(c"sysfs", &[]),
-        FileSystem::Tmpfs => make(c"tmpfs", &[(c"mode", c"1777")]),
-        FileSystem::Devpts => make(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"620")]),
-        FileSystem::Dev => {
-            let dev = make(
-                c"tmpfs",
-                &[(c"mode", c"755"), (c"size", c"1m"), (c"nr_inodes", c"1024")],
-            )?;
-            populate_dev(dev.as_fd())?;
-            Ok(dev)
-        }
-    }
-}
-
-/// The devices that every program may expect; all others of the host stay outside.
-const DEVICES: [(&str, &CStr); 6] = [
-    ("null", c"/dev/null"),
-    ("zero", c"/dev/zero"),
-    ("full", c"/dev/full"),
-    ("random", c"/dev/random"),
-    ("urandom", c"/dev/urandom"),
-    ("tty", c"/dev/tty"),
-];
-
-/// Binds the host's device nodes one by one: mknod(2) is refused in many containers. This comes
-/// after the tmpfs was attached, since Linux before 6.15 mounts nothing in a detached tree.
-fn bind_devices(root: BorrowedFd<'_>, dev: &Path) -> io::Result<()> {
-    for (name, outside) in DEVICES {
-        let device = mount::copy_tree_at(outside)?;
-        let change = mount::Change {
-            // Read-only holds for the host's node, whose times would tell one box of another, and not for the device.
-            set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY,
-            ..mount::Change::default()
-        };
-        mount::change(device.as_fd(), c"", change)?;
-        let target = resolve(root, &dev.join(name))?;
-        mount::attach(device.as_fd(), target.as_fd(), c"")?;
-    }
-    Ok(())
-}
-
-fn populate_dev(dev: BorrowedFd<'_>) -> io::Result<()> {
-    for (name, _) in DEVICES {
-        make_mount_point(dev, Path::new(name), false)?;
-    }
-    for (name, target) in [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-        ("ptmx", "pts/ptmx"),
-    ] {
-        symlinkat(target, dev, name)?;
-    }
-    for directory in ["pts", "shm"] {
-        mkdirat(dev, directory, Mode::from_bits_truncate(0o755))?;
     }
     Ok(())
 }

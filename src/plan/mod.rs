@@ -3,6 +3,7 @@
 //! to a [`RunPlan`]. Pure; the owner of a plan need not check anything again.
 
 pub(crate) mod ceilings;
+mod directories;
 mod environment;
 mod granted;
 mod limits;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use nix::sys::resource::Resource;
 
+use super::directories::directories;
 use super::granted::Granted;
 use super::limits::{Deadlines, rlimits};
 use super::program::{candidates, environment};
@@ -14,7 +15,7 @@ use super::{Refusal, require_cg};
 use crate::box_dir::SpecialFiles;
 use crate::cgroup::{LeafLimits, Place};
 use crate::config::settings::Settings;
-use crate::dir_rule::{self, DirRule};
+use crate::dir_rule::DirRule;
 use crate::quantity::{BoxId, CpuList, DiskQuota};
 use crate::request::{ProgramRequest, RunKind, StderrRequest};
 use crate::syscall_set::SyscallSet;
@@ -159,11 +160,7 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
         }
         Place::Delegated { .. } | Place::Nowhere { .. } => None,
     };
-    let configured = if request.no_default_dirs {
-        Vec::new()
-    } else {
-        settings.directories.clone()
-    };
+    let directories = directories(kind, request, settings, &leaf, &place)?;
     let environment = environment(request, of_caller, kind);
     let program = request.argv.first();
     let program = program.ok_or_else(|| Refusal("no program was given".into()))?;
@@ -186,7 +183,7 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
         leaf,
         rlimits: rlimits(limits),
         quota: granted.quota(),
-        directories: dir_rule::merge(configured, &request.dirs),
+        directories,
         syscalls,
         share_net: request.share_net,
         inherit_fds: request.inherit_fds,
@@ -307,15 +304,6 @@ pub(crate) mod tests {
                 .leaf
                 .controlled
         );
-    }
-
-    #[test]
-    fn directories_are_the_configured_ones_changed_by_rules() {
-        let count = |arguments: &[&str]| plan(arguments, nowhere()).unwrap().directories.len();
-        let all = Settings::default().directories.len();
-        assert_eq!(count(&["--run", "a"]), all);
-        assert_eq!(count(&["--dir=usr=", "--dir=x=/y", "--run", "a"]), all);
-        assert_eq!(count(&["-D", "--dir=x=/y", "--run", "a"]), 1);
     }
 
     #[test]

@@ -122,6 +122,53 @@ fn file_systems_of_the_kernel_are_made_anew() {
 
 #[test]
 #[ignore = "needs root: tests/run"]
+fn a_file_system_in_memory_holds_what_its_rule_says_and_never_all_memory() {
+    let fill = "dd if=/dev/zero of=/mem/file bs=1M count=9 2>/dev/null; stat -c %s /mem/file";
+    let run = with_rules(&TestBox::new(), &["mem=tmpfs:fs:rw:size=8M"], fill);
+    assert_eq!(run.assert_ok().stdout, format!("{}\n", 8 << 20));
+    let size = with_rules(&TestBox::new(), &[], "stat -f -c '%b %S' /dev/shm");
+    let figures = size.assert_ok().stdout.split_whitespace();
+    let bytes: u64 = figures
+        .map(|figure| figure.parse::<u64>().unwrap())
+        .product();
+    assert!(bytes > 0 && bytes <= 1 << 30, "{bytes}");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_minimal_etc_names_user_and_host_and_shows_no_file_of_the_hosts() {
+    let test_box = TestBox::new();
+    let script = "id -un; id -gn; hostname=$(cat /etc/hostname); grep -c $hostname /etc/hosts; \
+                  getent hosts localhost >/dev/null && echo resolved; ls /etc; \
+                  (> /etc/new) 2>/dev/null || echo sealed";
+    let run = test_box
+        .shell(script)
+        .options(&["--etc=minimal", "-p"])
+        .run();
+    let found: Vec<_> = run.assert_ok().stdout.lines().collect();
+    assert_eq!(found[..4], ["box", "box", "1", "resolved"]);
+    assert_eq!(found.last(), Some(&"sealed"));
+    let known = [
+        "alternatives",
+        "group",
+        "hostname",
+        "hosts",
+        "ld.so.cache",
+        "nsswitch.conf",
+        "passwd",
+    ];
+    for name in &found[4..found.len() - 1] {
+        assert!(known.contains(name), "{name}");
+    }
+    // A rule inside of it has its mount point made.
+    let (test_box, path) = box_and_directory();
+    let own = format!("etc/own={path}");
+    let run = with_rules(&test_box, &["etc=etc:fs", &own], "cat /etc/own/file");
+    assert_eq!(run.assert_ok().stdout, "outside\n");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
 fn a_rule_replaces_the_one_for_its_place_and_an_empty_one_takes_it_away() {
     let (test_box, path) = box_and_directory();
     let rules = [&*format!("tmp={path}"), "no/such="];

@@ -266,6 +266,16 @@ fn the_kernels_settings_cannot_be_changed() {
     TestBox::new().shell(script).run().assert_ok();
 }
 
+#[test]
+#[ignore = "needs root: tests/run"]
+fn proc_tells_nothing_of_the_machines_devices_keys_and_start() {
+    let script = "for name in cmdline interrupts keys key-users; do \
+                  if [ -e /proc/$name ]; then head -c 1 /proc/$name; fi; done; \
+                  grep -qa sh /proc/self/cmdline && grep -q . /proc/cpuinfo && grep -q . /proc/meminfo";
+    let run = TestBox::new().shell(script).options(&["-p"]).run();
+    assert_eq!(run.assert_ok().stdout, "");
+}
+
 /// Descriptors of the sandbox itself lead to the host; a path of the caller's or of the program's must not find them.
 #[test]
 #[ignore = "needs root: tests/run"]

@@ -1,0 +1,145 @@
+//! A small `/etc` of the sandbox's own (`etc=etc:fs`): names for the ids and addresses that a program
+//! meets, and the host's files that say where programs and libraries are, but nothing else of the host.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::Mode;
+
+use super::file_systems::Purpose;
+use super::namespaces::{HOST_NAME, Network};
+use super::root::{make_mount_point, resolve};
+use crate::sys::file::is_directory;
+use crate::sys::mount;
+
+/// The user and the group of the box are called so.
+const BOX_NAME: &str = "box";
+
+/// What is written: name and content of each file.
+fn files(purpose: Purpose) -> [(&'static str, String); 5] {
+    let Purpose { ids, network } = purpose;
+    let hosts = match network {
+        Network::Own => "files",
+        Network::Hosts => "files dns",
+    };
+    [
+        (
+            "hosts",
+            format!(
+                "127.0.0.1\tlocalhost {HOST_NAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+            ),
+        ),
+        ("hostname", format!("{HOST_NAME}\n")),
+        (
+            "passwd",
+            format!(
+                "root:x:0:0:root:/:/usr/sbin/nologin\n\
+                 {BOX_NAME}:x:{}:{}:isolate-run:/box:/bin/sh\n\
+                 nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
+                ids.uid, ids.gid
+            ),
+        ),
+        (
+            "group",
+            format!("root:x:0:\n{BOX_NAME}:x:{}:\nnogroup:x:65534:\n", ids.gid),
+        ),
+        (
+            "nsswitch.conf",
+            format!("passwd: files\ngroup: files\nhosts: {hosts}\n"),
+        ),
+    ]
+}
+
+/// What is the host's, if it has it, with the path there.
+fn parts(network: Network) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let always = [
+        // Where the dynamic linker finds libraries, those of /usr/local among them.
+        ("ld.so.cache", "/etc/ld.so.cache"),
+        // What commands of Debian such as java, awk and cc lead to.
+        ("alternatives", "/etc/alternatives"),
+    ];
+    let of_network = [("resolv.conf", "/etc/resolv.conf")];
+    let of_network = of_network
+        .into_iter()
+        .filter(move |_| network == Network::Hosts);
+    always.into_iter().chain(of_network)
+}
+
+/// Writes the files, and makes room for the host's.
+pub(super) fn populate(etc: BorrowedFd<'_>, purpose: Purpose) -> io::Result<()> {
+    for (name, content) in files(purpose) {
+        let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let file = openat(etc, name, flags, Mode::from_bits_truncate(0o644))?;
+        File::from(file).write_all(content.as_bytes())?;
+    }
+    for (name, outside) in parts(purpose.network) {
+        if let Some(part) = open_part(outside)? {
+            make_mount_point(etc, Path::new(name), is_directory(part.as_fd())?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Binds the host's, read-only.
+pub(super) fn bind_parts(root: BorrowedFd<'_>, etc: &Path, purpose: Purpose) -> io::Result<()> {
+    for (name, outside) in parts(purpose.network) {
+        let Some(part) = open_part(outside)? else {
+            continue;
+        };
+        let part = mount::copy_tree(part.as_fd(), false)?;
+        let change = mount::Change {
+            set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY,
+            ..mount::Change::default()
+        };
+        mount::change(part.as_fd(), c"", change)?;
+        let target = resolve(root, &etc.join(name))?;
+        mount::attach(part.as_fd(), target.as_fd(), c"")?;
+    }
+    Ok(())
+}
+
+fn open_part(outside: &str) -> io::Result<Option<OwnedFd>> {
+    match open(outside, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+        Ok(part) => Ok(Some(part)),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantity::Ids;
+
+    fn content(name: &str, network: Network) -> String {
+        let ids = Ids {
+            uid: 60_007,
+            gid: 60_009,
+        };
+        let found = files(Purpose { ids, network })
+            .into_iter()
+            .find(|(other, _)| *other == name);
+        found.unwrap().1
+    }
+
+    #[test]
+    fn the_box_user_and_the_host_have_names() {
+        let passwd = content("passwd", Network::Own);
+        assert!(passwd.contains("\nbox:x:60007:60009:"), "{passwd}");
+        assert!(content("group", Network::Own).contains("\nbox:x:60009:\n"));
+        assert!(content("hosts", Network::Own).contains("localhost isolate\n"));
+    }
+
+    #[test]
+    fn name_servers_are_asked_only_over_the_hosts_network() {
+        let dns = |network| content("nsswitch.conf", network).contains("dns");
+        let asked = |network| parts(network).any(|(name, _)| name == "resolv.conf");
+        assert!(!dns(Network::Own) && !asked(Network::Own));
+        assert!(dns(Network::Hosts) && asked(Network::Hosts));
+    }
+}

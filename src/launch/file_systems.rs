@@ -1,0 +1,156 @@
+//! The new file systems that directory rules name: how they are made, and what is in them.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use libc::{MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::symlinkat;
+
+use super::etc;
+use super::namespaces::Network;
+use super::root::{make_mount_point, resolve};
+use crate::dir_rule::FileSystem;
+use crate::quantity::Ids;
+use crate::sys::{memory, mount};
+
+/// For what a file system is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Purpose {
+    /// The ids of the program.
+    pub(super) ids: Ids,
+    /// The network that it sees.
+    pub(super) network: Network,
+}
+
+/// The most that a tmpfs holds where nothing is said and no memory limit holds for the run.
+const MOST_MEMORY: u64 = 1 << 30;
+
+/// Makes a file system, as a detached mount.
+pub(super) fn make(kind: FileSystem, purpose: Purpose) -> io::Result<OwnedFd> {
+    let make = |name: &CStr, options: &[(&CStr, &CStr)]| mount::new_file_system(name, options, 0);
+    let small = [(c"mode", c"755"), (c"size", c"1m"), (c"nr_inodes", c"1024")];
+    match kind {
+        FileSystem::Proc => make(c"proc", &[(c"hidepid", c"2")]),
+        FileSystem::Sysfs => make(c"sysfs", &[]),
+        FileSystem::Tmpfs(size) => {
+            let most = || Ok::<_, io::Error>((memory::total()? / 2).min(MOST_MEMORY));
+            let size = size.map_or_else(most, |size| Ok(size.0))?;
+            let [size, inodes] = [size, inodes_for(size)].map(decimal);
+            make(
+                c"tmpfs",
+                &[
+                    (c"mode", c"1777"),
+                    (c"size", &size),
+                    (c"nr_inodes", &inodes),
+                ],
+            )
+        }
+        FileSystem::Devpts => make(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"620")]),
+        FileSystem::Dev => {
+            let dev = make(c"tmpfs", &small)?;
+            populate_dev(dev.as_fd())?;
+            Ok(dev)
+        }
+        FileSystem::Etc => {
+            let made = make(c"tmpfs", &small)?;
+            etc::populate(made.as_fd(), purpose)?;
+            Ok(made)
+        }
+        FileSystem::Cgroup => make(c"cgroup2", &[]),
+    }
+}
+
+/// Adds what can be mounted in a file system only when it is attached, at `inside`: Linux before 6.15 mounts nothing in
+/// a detached tree.
+pub(super) fn finish(
+    kind: FileSystem,
+    purpose: Purpose,
+    root: BorrowedFd<'_>,
+    inside: &Path,
+) -> io::Result<()> {
+    match kind {
+        FileSystem::Dev => bind_devices(root, inside),
+        FileSystem::Proc => cover(root, inside),
+        FileSystem::Etc => etc::bind_parts(root, inside, purpose),
+        FileSystem::Sysfs | FileSystem::Tmpfs(_) | FileSystem::Devpts | FileSystem::Cgroup => {
+            Ok(())
+        }
+    }
+}
+
+/// Files are memory, too: one for each page, as the kernel has it where no size is given, and enough for a small one.
+fn inodes_for(size: u64) -> u64 {
+    const PAGE: u64 = 4096;
+    (size / PAGE).max(1024)
+}
+
+fn decimal(number: u64) -> CString {
+    CString::new(number.to_string()).unwrap_or_default()
+}
+
+/// The devices that every program may expect; all others of the host stay outside.
+const DEVICES: [(&str, &CStr); 6] = [
+    ("null", c"/dev/null"),
+    ("zero", c"/dev/zero"),
+    ("full", c"/dev/full"),
+    ("random", c"/dev/random"),
+    ("urandom", c"/dev/urandom"),
+    ("tty", c"/dev/tty"),
+];
+
+/// Binds the host's device nodes one by one: mknod(2) is refused in many containers.
+fn bind_devices(root: BorrowedFd<'_>, dev: &Path) -> io::Result<()> {
+    for (name, outside) in DEVICES {
+        bind_device(outside, resolve(root, &dev.join(name))?.as_fd())?;
+    }
+    Ok(())
+}
+
+fn bind_device(outside: &CStr, target: BorrowedFd<'_>) -> io::Result<()> {
+    let device = mount::copy_tree_at(outside)?;
+    let change = mount::Change {
+        // Read-only holds for the host's node, whose times would tell one box of another, and not for the device.
+        set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY,
+        ..mount::Change::default()
+    };
+    mount::change(device.as_fd(), c"", change)?;
+    mount::attach(device.as_fd(), target, c"")
+}
+
+/// Files of proc that tell of this machine and of others on it, not of the program's processes: how it was booted, whose
+/// keys it has, how busy its devices are (proc(5)).
+const COVERED: [&str; 4] = ["cmdline", "interrupts", "keys", "key-users"];
+
+/// Puts something empty over them; a kernel need not have all.
+fn cover(root: BorrowedFd<'_>, proc: &Path) -> io::Result<()> {
+    for name in COVERED {
+        match resolve(root, &proc.join(name)) {
+            Ok(target) => bind_device(c"/dev/null", target.as_fd())?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn populate_dev(dev: BorrowedFd<'_>) -> io::Result<()> {
+    for (name, _) in DEVICES {
+        make_mount_point(dev, Path::new(name), false)?;
+    }
+    for (name, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("ptmx", "pts/ptmx"),
+    ] {
+        symlinkat(target, dev, name)?;
+    }
+    for directory in ["pts", "shm"] {
+        mkdirat(dev, directory, Mode::from_bits_truncate(0o755))?;
+    }
+    Ok(())
+}
