@@ -46,10 +46,9 @@ pub(crate) enum MountSource {
     FileSystem(FileSystem),
 }
 
-/// Builds the root and changes to it; the working directory is then `/`. What is returned is left to the program's process.
-/// Unless the program `may_have_users`, user
-/// namespaces of its own, it is kept from them for a second time: the kernel makes none for a process whose root is not that
-/// of its mount namespace (user_namespaces(7), chroot).
+/// Builds the root and changes to it; the working directory is then `/`. A mount is left to the program's process, if any.
+/// Without `may_have_users` the program is kept from user namespaces for a second time: the kernel makes none for a process
+/// whose root is not that of its mount namespace (user_namespaces(7), chroot).
 pub(super) fn build(
     mounts: &[Option<Mount>],
     purpose: Purpose,

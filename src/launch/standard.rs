@@ -98,10 +98,9 @@ fn examine(
 /// The file system of pipes without a name (linux/magic.h, PIPEFS_MAGIC).
 const PIPES: FsType = FsType(0x5049_5045);
 
-/// Opens a pipe without a name to everybody who reaches it, for reading or for writing as the descriptor is open. A path
-/// of it (`/dev/stdin`) is opened like any file of the caller's, whose permissions do not let the box user in. Nobody
-/// reaches it but those who have it open, the program among them, which is not its owner and so cannot allow itself more.
-/// Files, FIFOs and terminals have paths that others know, and stay as they are.
+/// Lets everybody who reaches a pipe without a name open it anew (`/dev/stdin`), for what this descriptor is good for.
+/// Nobody does but those who have it open, and the program cannot allow itself more: it is not the owner.
+/// Files, FIFOs and terminals have paths, and stay as they are.
 fn share_pipe(descriptor: BorrowedFd<'_>, flags: OFlag) -> nix::Result<()> {
     let mode = Mode::from_bits_truncate(fstat(descriptor)?.st_mode);
     let is_pipe = || fstatfs(descriptor).map(|found| found.filesystem_type() == PIPES);

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{Job, Output, TestBox, finish, wait_until};
+use crate::support::{Job, Output, Terminal, TestBox, finish, wait_until};
 
 #[test]
 #[ignore = "needs root: tests/run"]
@@ -405,17 +405,9 @@ fn a_terminal_is_after_a_run_what_it_was_before() {
     let test_box = TestBox::new();
     for options in [&["-p"][..], &["-p", "--tty-hack"]] {
         let job = test_box.shell("stty -echo -icanon min 0").options(options);
-        let seen = test_box.out().join("seen");
-        let mut shell = std::process::Command::new("sh");
-        let script = format!("{}; stty -a > {}", words(&job), seen.display());
-        let on_pty = "sleep 20 | script -q -e -c \"$1\" /dev/null";
-        shell.args(["-c", on_pty, "sh", &script]);
-        finish(shell).assert_success();
-        let seen = fs::read_to_string(&seen).unwrap();
-        assert!(
-            seen.contains(" echo ") && seen.contains(" icanon "),
-            "{seen}"
-        );
+        let mut terminal = Terminal::start(job, 0, "\"$@\"; stty -a");
+        terminal.expect(" icanon ");
+        terminal.expect(" echo ");
     }
 }
 

@@ -11,14 +11,13 @@ use crate::support::source;
 const LAYERS: &[&[&str]] = &[
     &[
         "answer",
-        "dir_rule",
         "error",
         "logging",
         "quantity",
         "sys",
         "syscall_set",
     ],
-    &["clock", "failure", "output"],
+    &["clock", "dir_rule", "failure", "output"],
     &["box_dir", "bus", "request"],
     &["config", "polkit"],
     &["cgroup"],
