@@ -49,7 +49,8 @@ pub(crate) enum FileSystem {
     /// A tmpfs with `null`, `zero`, `full`, `random`, `urandom`, `tty` and the links to
     /// `/proc/self/fd`.
     Dev,
-    /// A small `/etc` of the sandbox's own: the names of host, users and groups, and where libraries are.
+    /// A small `/etc` of the sandbox's own: the names of host, users and groups, and where
+    /// libraries are.
     Etc,
     /// The control group of the run, as its root: what runtimes ask for their limits.
     Cgroup,

@@ -30,8 +30,8 @@ impl Terminals {
         Self(remembered.collect())
     }
 
-    /// Makes them what they were, unless somebody else has the terminal now: a run in the background is none of the
-    /// business of whoever has the foreground.
+    /// Makes them what they were, unless somebody else has the terminal now: a run in the
+    /// background is none of the business of whoever has the foreground.
     pub(crate) fn restore(&self) {
         for (terminal, before) in &self.0 {
             if is_others(terminal.as_fd()) || tcgetattr(terminal).is_ok_and(|now| now == *before) {
@@ -45,7 +45,8 @@ impl Terminals {
     }
 }
 
-/// Whether another process group of our session has the terminal. One of another session is ours to restore.
+/// Whether another process group of our session has the terminal. One of another session is ours to
+/// restore.
 fn is_others(terminal: BorrowedFd<'_>) -> bool {
     tcgetpgrp(terminal).is_ok_and(|foreground| foreground != getpgrp())
 }

@@ -214,14 +214,14 @@ pub(super) struct FileOptions {
     /// Start in DIR, seen from /box [default: /box]
     #[arg(short, long, value_name = "DIR", value_parser = value::word(value::path))]
     pub(super) chdir: Option<PathBuf>,
-    /// Show a directory inside: DIR, or IN=OUT to show OUT as IN; IN= takes a rule away.
-    /// Options follow, each after a colon: rw, dev, noexec, maybe (if it exists), norec (without what
-    /// is mounted below), fs (OUT is proc, sysfs, tmpfs, devpts, dev, etc or cgroup), size=SIZE (of a
+    /// Show a directory inside: DIR, or IN=OUT to show OUT as IN; IN= takes a rule away. Options
+    /// follow, each after a colon: rw, dev, noexec, maybe (if it exists), norec (without what is
+    /// mounted below), fs (OUT is proc, sysfs, tmpfs, devpts, dev, etc or cgroup), size=SIZE (of a
     /// tmpfs), tmp (an empty one)
     #[arg(short, long = "dir", value_name = "RULE", value_parser = value::word(value::dir_rule))]
     pub(super) dirs: Vec<DirRequest>,
-    /// What /etc is: minimal (names, where libraries are), host or none; a rule for it by --dir comes
-    /// after [default: none, for exec minimal]
+    /// What /etc is: minimal (names, where libraries are), host or none; a rule for it by --dir
+    /// comes after [default: none, for exec minimal]
     #[arg(long, value_name = "KIND", value_parser = value::word(value::etc))]
     pub(super) etc: Option<DirRequest>,
     /// Begin without the default rules

@@ -96,7 +96,8 @@ pub(crate) enum Moves {
 }
 
 /// Clones init into its namespaces and, where its cgroup exists already (`door`), into that. init
-/// builds the sandbox when it is told to ([`Init::begin`]), and then waits for [`message::FromKeeper::Go`].
+/// builds the sandbox when it is told to ([`Init::begin`]), and then waits for
+/// [`message::FromKeeper::Go`].
 ///
 /// The clone makes only the mount and PID namespaces, because the keeper waits for it. init makes
 /// the others itself while the keeper talks to systemd, or enters prepared ones ([`Namespaces`]).

@@ -1,5 +1,5 @@
-//! The control group of the run as the program sees it. A new cgroup file system has the root of the
-//! maker's cgroup namespace, so the program's process makes it, when it has one of its own.
+//! The control group of the run as the program sees it. A new cgroup file system has the root of
+//! the maker's cgroup namespace, so the program's process makes it, when it has one of its own.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -16,12 +16,14 @@ pub(super) struct ShownCgroup {
     pub(super) target: OwnedFd,
     /// The directory rule.
     pub(super) index: usize,
-    /// Whether it may be left out where this machine has no such file system, or does not let us mount it.
+    /// Whether it may be left out where this machine has no such file system, or does not let us
+    /// mount it.
     pub(super) maybe: bool,
 }
 
 impl ShownCgroup {
-    /// Mounts it, so that nothing in it can be changed. Allocates nothing: the process shares the memory of init.
+    /// Mounts it, so that nothing in it can be changed. Allocates nothing: the process shares the
+    /// memory of init.
     pub(super) fn mount(&self) -> Result<(), StepFailure> {
         let attributes =
             MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
