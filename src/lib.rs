@@ -35,12 +35,13 @@
 //! cli               argv to a call, in isolate's spelling or with a verb
 //! commands          each command, from its first step to its last
 //! keeper            watches a run, and decides how it ends
+//! home              where a run lives, from the choice of who makes its cgroups to their end
 //! launch            makes init, the sandbox and the program
 //! caller            rights, directories, files and signals of the user who asks
 //! pool, report      keepers that stand by and are counted; verdict, meta file, JSON, summary
 //! plan              limits, ceilings and all of a run, decided before anything starts
 //! systemd           the scope of a run
-//! cgroup            the cgroups of a run, and where they are on this machine
+//! cgroup            the cgroups of a run: limits, figures, ends
 //! config, polkit    isolate.toml and the file of isolate; whether a user may do something
 //! box_dir, bus      boxes on disk with their locks and ids; D-Bus without an event loop
 //! request           what the caller wants
