@@ -171,9 +171,9 @@ fn create(path: &Path, boxes: &Path, uid: u32) -> io::Result<File> {
 /// As many links in a row as the kernel follows (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
-/// The same outside of the boxes, where a program may have made links as well, in a directory that
-/// it was given (`rw`). Of the links that the last component leads through, only those of root and
-/// of the user `uid` are followed.
+/// The same outside of the boxes, where a program may also have made links, in a directory that it
+/// was given (`rw`). Of the links in the place of the last component, only those of root and of the
+/// user `uid` are followed.
 fn create_outside(path: &Path, uid: u32) -> io::Result<File> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -183,12 +183,13 @@ fn create_outside(path: &Path, uid: u32) -> io::Result<File> {
             Err(error) if error.raw_os_error() == Some(libc::ELOOP) => error,
             other => return other,
         };
-        // What was found to be one user's is what is read, even if another has replaced it since.
+        // This reads the link that was found to be one user's, even if another one has replaced it
+        // since.
         let link = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let link = File::from(nix::fcntl::open(&path, link, Mode::empty())?);
         if fstatfs(&link)?.filesystem_type() == PROC_SUPER_MAGIC {
-            // `/dev/stdout` leads there. The kernel makes these links, and they lead to what is
-            // open, not to a path.
+            // `/dev/stdout` leads there. The kernel makes these links, which lead to an open file
+            // and not to a path.
             return options.custom_flags(0).open(&path);
         }
         let owner = link.metadata()?.uid();
@@ -227,8 +228,8 @@ mod tests {
         std::fs::write(at("precious"), "precious").unwrap();
         symlink("precious", at("link")).unwrap();
         symlink("link", at("two")).unwrap();
-        // Root alone can make a link somebody else's; any other user is somebody else for a link of
-        // its own.
+        // Only root can give a link to somebody else. For any other user, a link of its own stands
+        // for that.
         let uid = if own == 0 {
             lchown(at("link"), Some(12_345), None).unwrap();
             0

@@ -1,5 +1,5 @@
-//! The terminals among the caller's standard descriptors: a program may leave them without echo, or
-//! otherwise of no use for whoever types there next.
+//! The terminals among the caller's standard descriptors. A program may leave them without echo, or
+//! otherwise of no use for the next person who types there.
 
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -7,12 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
-/// Each terminal, and how it was before the run (termios(3)).
+/// Each terminal, with its settings before the run (termios(3)).
 #[derive(Debug)]
 pub(crate) struct Terminals(Vec<(OwnedFd, Termios)>);
 
 impl Terminals {
-    /// Looks at them. One that cannot be looked at is left as the program leaves it.
+    /// Remembers their settings. A terminal whose settings cannot be read stays as the program
+    /// leaves it.
     pub(crate) fn remember() -> Self {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
         let descriptors = [
@@ -30,23 +31,23 @@ impl Terminals {
         Self(remembered.collect())
     }
 
-    /// Makes them what they were, unless somebody else has the terminal now: a run in the
-    /// background is none of the business of whoever has the foreground.
+    /// Restores their settings, except those of a terminal that somebody else has now: a run in the
+    /// background must not disturb the foreground.
     pub(crate) fn restore(&self) {
         for (terminal, before) in &self.0 {
             if is_others(terminal.as_fd()) || tcgetattr(terminal).is_ok_and(|now| now == *before) {
                 continue;
             }
             if let Err(errno) = tcsetattr(terminal, SetArg::TCSANOW, before) {
-                // It is gone, and nobody types there any more.
+                // The terminal is gone, and nobody types there any more.
                 log::info!("cannot make the terminal what it was: {errno}");
             }
         }
     }
 }
 
-/// Whether another process group of our session has the terminal. One of another session is ours to
-/// restore.
+/// Whether another process group of our session has the terminal. A terminal of another session is
+/// ours to restore.
 fn is_others(terminal: BorrowedFd<'_>) -> bool {
     tcgetpgrp(terminal).is_ok_and(|foreground| foreground != getpgrp())
 }

@@ -48,8 +48,8 @@ impl Made {
 }
 
 impl Subtree {
-    /// Sets up the cgroup of a scope. These of its processes are to be where init is; init itself, which may have to come in,
-    /// is one of them unless it is cloned later.
+    /// Sets up the cgroup of a scope. `residents` are the processes that have to be where init is,
+    /// and init itself, unless it is cloned later.
     pub(crate) fn in_scope(
         scope: &Path,
         limits: &LeafLimits,
@@ -172,8 +172,8 @@ impl Drop for Subtree {
     }
 }
 
-/// Moves those of these processes to a cgroup that are not there. A move may wait for the kernel, also one to where the
-/// process is; but not right after another one, and as a rule systemd has just moved one.
+/// Moves the processes to a cgroup, except those that are there. Even a move to the same place may
+/// wait for the kernel, but not right after another one, and systemd has usually just moved one.
 fn settle(cgroup: &Cgroup, residents: &[i32]) -> Result<(), CgroupError> {
     if residents.is_empty() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! The way of one run, from a plan to a report, in a box that is ours for as long: what `--run` and
-//! `exec` share.
+//! One run from its plan to its report, in a box that is ours meanwhile: what `--run` and `exec`
+//! share.
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -128,8 +128,8 @@ impl BoxRun<'_> {
         if plan.quota.is_some() {
             self.box_dir.set_quota(plan.quota, self.record.ids.uid)?;
         }
-        // A rule, a descriptor: what the caller may have open at most is more than enough, what is
-        // usual is not.
+        // Each rule takes a descriptor. The caller's hard limit is more than enough, the usual soft
+        // limit is not.
         if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
             let raised = setrlimit(Resource::RLIMIT_NOFILE, most, most);
             raised.map_err(Failure::at(
@@ -274,8 +274,8 @@ impl BoxRun<'_> {
         home: Home,
     ) -> Result<Outcome, Failure> {
         let (init, mut home) = home.move_in(&setup, plan)?;
-        // Not before systemd was asked: where all have to share two CPUs, the bus would not hear of
-        // it for some time.
+        // This comes after the request to systemd: where all have to share two CPUs, the bus would
+        // not read it for some time.
         let begun = init.begin();
         let begun = begun.map_err(Failure::at("cannot tell init to begin"));
         // While systemd and init work.

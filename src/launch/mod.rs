@@ -2,9 +2,9 @@
 //! [`program`] are what happens on the other side.
 //!
 //! ```text
-//! keeper ── clone: mount, PID namespaces ──▶ init ── clone into the leaf ──▶ program: cgroup namespace
-//!    │                                        │ IPC, UTS, network namespaces      │
-//!    └──── one socket pair, see [`message`] ──┴───────────────────────────────────┘
+//! keeper ── clone: mount, PID namespaces ──▶ init ── clone into leaf ──▶ program: cgroup namespace
+//!    │                                        │ IPC, UTS, network namespaces  │
+//!    └──── one socket pair, see [`message`] ──┴───────────────────────────────┘
 //! ```
 
 mod affinity;
@@ -95,17 +95,15 @@ pub(crate) enum Moves {
     ByKeeper,
 }
 
-/// Clones init into its namespaces and, where its cgroup exists already (`door`), into that. init
+/// Clones init into its namespaces and, if its cgroup exists already (`door`), into that. init
 /// builds the sandbox when it is told to ([`Init::begin`]), and then waits for
-/// [`message::FromKeeper::Go`].
+/// [`message::FromKeeper::Go`]. The calling process must have one thread only.
 ///
 /// The clone makes only the mount and PID namespaces, because the keeper waits for it. init makes
 /// the others itself while the keeper talks to systemd, or enters prepared ones ([`Namespaces`]).
 ///
 /// The program gets its own cgroup namespace later. With `nsdelegate` a process in one could not
 /// clone into a leaf outside of it, and init may move to its scope only later.
-///
-/// The calling process must have one thread only.
 pub(crate) fn spawn(
     setup: &InitSetup<'_>,
     door: Option<BorrowedFd<'_>>,
