@@ -1,6 +1,6 @@
 //! A small `/etc` of the sandbox's own (`etc=etc:fs`): names for the ids and addresses that a
-//! program meets, and the host's files that say where programs and libraries are, but nothing else
-//! of the host.
+//! program meets, and the host's files that say where programs and libraries are. Nothing else is
+//! the host's.
 
 use std::fs::File;
 use std::io::{self, Write};

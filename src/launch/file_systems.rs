@@ -81,8 +81,8 @@ pub(super) fn finish(
     }
 }
 
-/// Files are memory, too: one for each page, as the kernel has it where no size is given, and
-/// enough for a small one.
+/// How many inodes a file system of this size gets. Files are memory, too: one for each page is the
+/// kernel's default without a size, and enough for a small one.
 fn inodes_for(size: u64) -> u64 {
     const PAGE: u64 = 4096;
     (size / PAGE).max(1024)
@@ -113,8 +113,8 @@ fn bind_devices(root: BorrowedFd<'_>, dev: &Path) -> io::Result<()> {
 fn bind_device(outside: &CStr, target: BorrowedFd<'_>) -> io::Result<()> {
     let device = mount::copy_tree_at(outside)?;
     let change = mount::Change {
-        // Read-only holds for the host's node, whose times would tell one box of another, and not
-        // for the device.
+        // The host's node is read-only, since its times would tell one box of another; the device
+        // is not.
         set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY,
         ..mount::Change::default()
     };
@@ -122,8 +122,8 @@ fn bind_device(outside: &CStr, target: BorrowedFd<'_>) -> io::Result<()> {
     mount::attach(device.as_fd(), target, c"")
 }
 
-/// Files of proc that tell of this machine and of others on it, not of the program's processes: how
-/// it was booted, whose keys it has, how busy its devices are (proc(5)).
+/// Files of proc that tell about this machine and others on it, and not about the program's
+/// processes: how it was booted, whose keys it has, how busy its devices are (proc(5)).
 const COVERED: [&str; 4] = ["cmdline", "interrupts", "keys", "key-users"];
 
 /// Puts something empty over them; a kernel need not have all.

@@ -46,9 +46,9 @@ pub(crate) enum MountSource {
     FileSystem(FileSystem),
 }
 
-/// Builds the root and changes to it; the working directory is then `/`. A mount is left to the
-/// program's process, if any. Without `may_have_users` the program is kept from user namespaces for
-/// a second time: the kernel makes none for a process whose root is not that of its mount namespace
+/// Builds the root and changes to it, with `/` as working directory; returns a mount that is left
+/// to the program's process. Without `may_have_users`, this is the second obstacle to user
+/// namespaces: the kernel makes none for a process with another root than its mount namespace
 /// (user_namespaces(7), chroot).
 pub(super) fn build(
     mounts: &[Option<Mount>],
@@ -104,8 +104,8 @@ pub(super) fn build(
     Ok(shown)
 }
 
-/// Where the run's own cgroup is to be shown: by a process that has it as the root of its cgroup
-/// namespace, which init has not.
+/// Where the run's own cgroup is to be shown. A process does this that has it as the root of its
+/// cgroup namespace, unlike init.
 fn shown_cgroup(
     root: BorrowedFd<'_>,
     mounts: &[Option<Mount>],
@@ -130,9 +130,9 @@ fn shown_cgroup(
     Ok(None)
 }
 
-/// Mounts the root a second time, on a directory of its own: this mount is the one for the program,
-/// and the first one, from which it is a directory away, stays the root of the mount namespace.
-/// `None` without a `/box`, without which there is no run, as is found later.
+/// Mounts the root a second time, on a directory of its own, for the program. The first mount,
+/// which has this directory, stays the root of the mount namespace. `None` if there is no `/box`;
+/// later this is found to be an error.
 fn attach_again(root: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let target = match openat(root, "box", flags, Mode::empty()) {

@@ -1,5 +1,6 @@
 //! The control group of the run as the program sees it. A new cgroup file system has the root of
-//! the maker's cgroup namespace, so the program's process makes it, when it has one of its own.
+//! its maker's cgroup namespace, so the program's process makes it, once it has a namespace of its
+//! own.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -22,7 +23,7 @@ pub(super) struct ShownCgroup {
 }
 
 impl ShownCgroup {
-    /// Mounts it, so that nothing in it can be changed. Allocates nothing: the process shares the
+    /// Mounts it so that nothing in it can be changed. Allocates nothing: the process shares the
     /// memory of init.
     pub(super) fn mount(&self) -> Result<(), StepFailure> {
         let attributes =

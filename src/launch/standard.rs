@@ -74,8 +74,8 @@ pub(crate) fn hand_on(plan: &RunPlan) -> Result<(), StandardError> {
             examine(name, descriptor, flags)?;
         }
         if let Err(errno) = share_pipe(descriptor, flags) {
-            // It is another user's than this namespace knows, and is good for all but opening it
-            // anew.
+            // The pipe belongs to a user that this namespace does not know. It can be used, but not
+            // opened anew.
             log::info!("the program cannot open standard {name} anew: {errno}");
         }
     }
@@ -99,9 +99,9 @@ fn examine(
 /// The file system of pipes without a name (linux/magic.h, PIPEFS_MAGIC).
 const PIPES: FsType = FsType(0x5049_5045);
 
-/// Lets everybody who reaches a pipe without a name open it anew (`/dev/stdin`), for what this
-/// descriptor is good for. Nobody does but those who have it open, and the program cannot allow
-/// itself more: it is not the owner. Files, FIFOs and terminals have paths, and stay as they are.
+/// Lets everybody open a pipe without a name anew (`/dev/stdin`), in the way in which this
+/// descriptor is open. Only processes that have it open reach it, and the program, not its owner,
+/// cannot allow itself more. Files, FIFOs and terminals have paths, and stay as they are.
 fn share_pipe(descriptor: BorrowedFd<'_>, flags: OFlag) -> nix::Result<()> {
     let mode = Mode::from_bits_truncate(fstat(descriptor)?.st_mode);
     let is_pipe = || fstatfs(descriptor).map(|found| found.filesystem_type() == PIPES);
