@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fchmod, fstat};
 
+use super::kept::split;
 use super::lock::{Absent, LockError};
 use super::place::{check_owner, errno, make_place, open_place};
 use super::{BoxDirError, Record};
@@ -78,7 +79,7 @@ impl LockFile {
         }
         std::str::from_utf8(&bytes[..length])
             .ok()
-            .and_then(Record::parse)
+            .and_then(|text| Record::parse(split(text).0))
             .map(Some)
             .ok_or_else(|| LockError::Garbage(self.path()))
     }

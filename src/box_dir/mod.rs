@@ -15,6 +15,7 @@
 mod census;
 mod error;
 mod giving;
+mod kept;
 mod lease;
 mod lease_link;
 mod lock;
@@ -40,6 +41,7 @@ use nix::unistd::{Gid, UnlinkatFlags, fchown, getegid, unlinkat};
 
 pub(crate) use census::Census;
 pub(crate) use error::BoxDirError;
+pub(crate) use kept::Kept;
 pub(crate) use lease::{IdPool, LeaseError};
 pub(crate) use lease_link::holders;
 pub(crate) use lock::{Absent, Busy, Lock, LockError};

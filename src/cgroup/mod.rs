@@ -13,7 +13,7 @@ mod whereabouts;
 
 pub(crate) use leaf::{CpuTime, Leaf, LeafLimits, LeafUsage};
 pub(crate) use place::Place;
-pub(crate) use subtree::Subtree;
+pub(crate) use subtree::{INIT, Subtree};
 pub(crate) use whereabouts::Whereabouts;
 
 use std::fmt;

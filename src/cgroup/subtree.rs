@@ -13,7 +13,7 @@ use super::{Cgroup, CgroupError, Leaf, LeafLimits};
 use crate::quantity::BoxId;
 
 /// The name of init's cgroup below the run's.
-const INIT: &str = "init";
+pub(crate) const INIT: &str = "init";
 
 /// How long a killed left-over may take to disappear.
 const STALE_PATIENCE: Duration = Duration::from_secs(5);

@@ -7,6 +7,7 @@ use crate::box_dir::{
 };
 use crate::cgroup::{Place, Subtree};
 use crate::failure::Failure;
+use crate::home;
 use crate::plan::{BoxPlan, ceilings};
 use crate::polkit::Action;
 use crate::quantity::{BoxId, DiskQuota, Ids};
@@ -122,6 +123,7 @@ pub(super) fn remove(
     place: Option<&Place>,
     mounts: Mounts,
 ) -> Result<(), Failure> {
+    home::dismiss(lock);
     remove_traces(plan, place, ids, mounts)?;
     Ok(lock.give_up(ids)?)
 }

@@ -9,7 +9,8 @@ use super::free_box::take_any;
 use crate::answer::Answer;
 use crate::box_dir::{Absent, Lock, Mounts, Record};
 use crate::failure::Failure;
-use crate::plan::require_cg;
+use crate::home;
+use crate::plan::{require_cg, scope_of};
 use crate::request::{BoxChoice, Common};
 
 /// Makes a box, or makes it anew; prints its path.
@@ -51,6 +52,7 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     if let Some(record) = &before {
         settle(record)?;
     }
+    home::dismiss(&lock);
     let record = claim(context, &plan, &lock, before, cg, &place)?;
     let mounts = before
         .as_ref()
@@ -72,5 +74,10 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
         drop(remove(&plan, &lock, Some(record.ids), Some(&place), mounts));
     }
     let box_dir = made?;
+    let settings = &context.asked.settings;
+    let (seconds, uid) = (settings.cgroup.keep_ready, context.asked.caller.uid);
+    if let Some(spec) = scope_of(settings, &place, plan.id, uid, cg).filter(|_| seconds > 0) {
+        home::leave_ready(&spec, seconds, &lock);
+    }
     Ok(Answer::tell(format!("{}\n", box_dir.path().display())))
 }

@@ -12,7 +12,7 @@ use crate::answer::{Answer, Results};
 use crate::box_dir::{BoxDir, Lock, Record, check_unused};
 use crate::cgroup::Place;
 use crate::failure::Failure;
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
 use crate::launch::{Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
@@ -87,6 +87,17 @@ impl Finished {
         }
     }
 
+    /// Has the scope of the next run in this box made, if that is configured.
+    pub(super) fn leave_ready(&mut self, context: Context<'_>, lock: &Lock) {
+        let seconds = context.asked.settings.cgroup.keep_ready;
+        if seconds == 0 {
+            return;
+        }
+        if let Some(spec) = self.scope.take() {
+            home::leave_ready(&spec.of_any_time(), seconds, lock);
+        }
+    }
+
     /// Says how it ended: a line for people, and to programs what they asked for.
     pub(super) fn tell(self, context: Context<'_>, line: String, code: u8) -> Done {
         let Self {
@@ -142,7 +153,13 @@ impl BoxRun<'_> {
             namespaces,
             scope: mut scope_ahead,
         } = std::mem::take(ahead);
-        let home = Home::find(&plan, self.box_plan.id, bus, &mut scope_ahead)?;
+        let home = Home::find(
+            &plan,
+            self.box_plan.id,
+            bus,
+            &mut scope_ahead,
+            self.lock.kept(),
+        )?;
         let setup = self.prepare(&plan, namespaces)?;
         let outcome = self.launch_and_supervise(&plan, setup, home);
         // Whatever happened: the caller gets the files back.

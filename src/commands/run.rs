@@ -44,7 +44,7 @@ pub(super) fn run(
     let plan = plan_run(context, RunKind::Run, program, place, box_plan.id)?;
     let record = take_up(&box_dir, record, plan.special_files)?;
     let signals = take_over_signals(context)?;
-    let finished = BoxRun {
+    let mut finished = BoxRun {
         context,
         box_plan: &box_plan,
         box_dir: &box_dir,
@@ -53,6 +53,7 @@ pub(super) fn run(
         signals: &signals,
     }
     .run(plan, ahead)?;
+    finished.leave_ready(context, &lock);
     let report = &finished.report;
     let (line, code) = (status_line(report), report.verdict().exit_code());
     Ok(finished.tell(context, line, code))

@@ -65,6 +65,8 @@ pub(crate) struct CgroupSettings {
     pub(crate) root: Option<PathBuf>,
     /// The slice that holds the scopes: a valid unit name, `….slice`.
     pub(crate) slice: String,
+    /// For how many seconds the scope of a box's next run is kept ready; with 0 none is made.
+    pub(crate) keep_ready: u32,
 }
 
 /// Who makes the cgroup of a run.
@@ -192,6 +194,7 @@ impl Default for CgroupSettings {
             manager: Manager::Auto,
             root: None,
             slice: "isolate.slice".into(),
+            keep_ready: 0,
         }
     }
 }

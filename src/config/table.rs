@@ -19,6 +19,9 @@ use super::value::COUNT_MAX;
 /// between.
 const ID_MAX: u32 = u32::MAX - 2;
 
+/// A day, in seconds.
+const KEEP_READY_MAX: u32 = 86_400;
+
 /// `[boxes]`.
 const BOXES: [Row<BoxSettings>; 7] = [
     row("root", |boxes| Field::Path(&mut boxes.root)),
@@ -41,10 +44,13 @@ const BOXES: [Row<BoxSettings>; 7] = [
 ];
 
 /// `[cgroup]`.
-const CGROUP: [Row<CgroupSettings>; 3] = [
+const CGROUP: [Row<CgroupSettings>; 4] = [
     row("manager", |cgroup| Field::Manager(&mut cgroup.manager)),
     row("root", |cgroup| Field::NoPath(&mut cgroup.root)),
     row("slice", |cgroup| Field::Slice(&mut cgroup.slice)),
+    row("keep_ready", |cgroup| {
+        Field::Whole(&mut cgroup.keep_ready, 0..=KEEP_READY_MAX)
+    }),
 ];
 
 /// `[defaults]` and `[exec]`.

@@ -9,24 +9,28 @@ use nix::sys::prctl;
 
 use crate::cgroup::Whereabouts;
 use crate::launch::become_ordinary;
+use crate::sys::poll::{self, Until};
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
 
 /// The name of a holder in a list of processes.
-const NAME: &CStr = c"isolate-holder";
+pub(super) const NAME: &CStr = c"isolate-holder";
 
 /// How long a holder waits to be moved before it ends: the request may not have been sent, or was
 /// refused.
-const MOVE_PATIENCE: Duration = Duration::from_secs(6);
+pub(super) const MOVE_PATIENCE: Duration = Duration::from_secs(6);
+
+/// How long one that was killed may take to end.
+const END_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A holder, as its keeper has it. When this is dropped or the keeper dies, the process ends as
-/// soon as it was moved.
+/// soon as it was moved; one that was left behind by an earlier command does not.
 #[derive(Debug)]
 pub(crate) struct Holder {
     pid: i32,
     pidfd: OwnedFd,
     /// Nothing is sent over it; closing it is the message.
-    _socket: OwnedFd,
+    _socket: Option<OwnedFd>,
 }
 
 impl Holder {
@@ -43,8 +47,17 @@ impl Holder {
             Cloned::Parent { pid, pidfd } => Ok(Self {
                 pid,
                 pidfd,
-                _socket: ours,
+                _socket: Some(ours),
             }),
+        }
+    }
+
+    /// One that was made by somebody else.
+    pub(super) fn of(pid: i32, pidfd: OwnedFd) -> Self {
+        Self {
+            pid,
+            pidfd,
+            _socket: None,
         }
     }
 
@@ -73,7 +86,9 @@ impl Holder {
     pub(crate) fn end(self) {
         // It may have ended.
         process::send_signal(self.pidfd.as_fd(), libc::SIGKILL).ok();
-        process::wait_for(self.pidfd.as_fd()).ok();
+        let until = Until::within(END_PATIENCE);
+        poll::first([((), poll::readable(self.pidfd.as_fd()))], until).ok();
+        process::reap(self.pidfd.as_fd());
     }
 }
 

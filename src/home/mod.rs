@@ -13,16 +13,19 @@
 mod ahead;
 mod find;
 mod holder;
+mod kept;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 pub(crate) use ahead::ScopeAhead;
 pub(crate) use find::find_place;
+pub(crate) use kept::{dismiss, leave_ready};
 
 use ahead::Stage;
 use holder::Holder;
 
+use crate::box_dir::Kept;
 use crate::bus::{Bus, BusError, Carries};
 use crate::cgroup::{Leaf, LeafLimits, Place, Subtree};
 use crate::failure::Failure;
@@ -36,8 +39,9 @@ use crate::systemd::{Held, ScopeRequest, ScopeSpec};
 pub(crate) enum Home {
     /// It has no cgroups, only rlimits and rusage.
     Nowhere,
-    /// systemd is to be asked for a scope around init, over this connection.
-    Wanted(ScopeSpec, Result<Bus, BusError>),
+    /// systemd is to be asked for a scope around init, over this connection, unless one is made in
+    /// time around the holder that an earlier command left behind.
+    Wanted(ScopeSpec, Result<Bus, BusError>, Option<Holder>),
     /// systemd was asked for a scope.
     Coming(ScopeRequest, Around),
     /// The cgroups are set up, in a scope that this holder keeps until init is there.
@@ -57,14 +61,18 @@ impl Home {
     /// Finds the home of a run in this box, as far as it can be had before there is an init: below
     /// a delegated cgroup, in a fitting scope that was asked for ahead, or in one that is still to
     /// be asked for. A scope that systemd has yet to make and that does not fit stays in `ahead`.
+    /// `kept` is who was left behind in the box for this run.
     pub(crate) fn find(
         plan: &RunPlan,
         id: BoxId,
         bus: Option<Bus>,
         ahead: &mut Option<ScopeAhead>,
+        kept: Option<Kept>,
     ) -> Result<Self, Failure> {
+        let left_behind = kept.and_then(Holder::left_behind);
         let Some(spec) = &plan.scope else {
             ScopeAhead::end_if_ready(ahead);
+            left_behind.iter().for_each(Holder::dismiss);
             return Ok(match &plan.place {
                 Place::Delegated { root, .. } => {
                     Self::Standing(Subtree::delegated(root, id, &plan.leaf)?, None)
@@ -72,8 +80,13 @@ impl Home {
                 Place::Systemd { .. } | Place::Nowhere { .. } => Self::Nowhere,
             });
         };
+        if let Some(holder) = left_behind {
+            ScopeAhead::end_if_ready(ahead);
+            let bus = bus.map_or_else(connect, Ok);
+            return Ok(Self::Wanted(spec.clone(), bus, Some(holder)).or_kept(plan));
+        }
         Ok(match ScopeAhead::take_for(ahead, spec) {
-            None => Self::Wanted(spec.clone(), bus.map_or_else(connect, Ok)),
+            None => Self::Wanted(spec.clone(), bus.map_or_else(connect, Ok), None),
             Some((Stage::Asked(request), holder)) => {
                 log::debug!("the scope has been asked for ahead");
                 Self::Coming(request, Around::Holder(holder))
@@ -87,10 +100,23 @@ impl Home {
         })
     }
 
+    /// Takes the scope that an earlier command has had made, if it is there by now.
+    fn or_kept(self, plan: &RunPlan) -> Self {
+        let Self::Wanted(spec, bus, Some(holder)) = self else {
+            return self;
+        };
+        let scope = holder.keeps(&spec);
+        let subtree = scope.and_then(|scope| Subtree::in_scope(&scope, &plan.leaf, &[]).ok());
+        match subtree {
+            Some(subtree) => Self::Standing(subtree, Some(holder)),
+            None => Self::Wanted(spec, bus, Some(holder)),
+        }
+    }
+
     /// The home of a run whose scope, made ahead, somebody has just stopped.
     fn anew(spec: &ScopeSpec, failure: &Failure) -> Self {
         log::info!("{failure}; asking for another scope");
-        Self::Wanted(spec.clone(), connect())
+        Self::Wanted(spec.clone(), connect(), None)
     }
 
     /// Clones init, and asks for its scope if that was not done before. From here on the home
@@ -101,6 +127,7 @@ impl Home {
         plan: &RunPlan,
     ) -> Result<(Init, Self), Failure> {
         log::debug!("everything is laid out; cloning init");
+        self = self.or_kept(plan);
         let mut spawned = self.spawn(setup);
         if let (Err(failure), Self::Standing(_, Some(_)), Some(spec)) =
             (&spawned, &self, &plan.scope)
@@ -110,7 +137,8 @@ impl Home {
         }
         let init = spawned?;
         let home = match self {
-            Self::Wanted(spec, bus) => {
+            Self::Wanted(spec, bus, late) => {
+                late.iter().for_each(Holder::dismiss);
                 let held = Held {
                     pid: init.pid,
                     pidfd: init.pidfd.as_fd(),

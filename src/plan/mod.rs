@@ -21,7 +21,7 @@ use crate::quantity::{BoxId, Ids};
 
 pub(crate) use granted::{Granted, grant};
 pub(crate) use limits::Deadlines;
-pub(crate) use run::{Decided, RunInputs, RunPlan, StderrPlan, resolve};
+pub(crate) use run::{Decided, RunInputs, RunPlan, StderrPlan, resolve, scope_of};
 
 /// Why something is not allowed or not possible, and what to do instead.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -112,6 +112,49 @@ pub(crate) struct RunInputs<'a> {
     pub(crate) environment: &'a [(OsString, OsString)],
 }
 
+/// The scope that any run in this box needs, whatever its time limits are, if its cgroup is
+/// systemd's.
+pub(crate) fn scope_of(
+    settings: &Settings,
+    place: &Place,
+    box_id: BoxId,
+    uid: u32,
+    cg: bool,
+) -> Option<ScopeSpec> {
+    scope(settings, place, box_id, uid, &leaf_of(settings, box_id, cg))
+}
+
+/// The limits of a leaf that follow from the box.
+fn leaf_of(settings: &Settings, box_id: BoxId, cg: bool) -> LeafLimits {
+    let pin = settings.pin_of(box_id);
+    LeafLimits {
+        controlled: cg,
+        cpus: pin.and_then(|pin| pin.cpus.clone()),
+        mems: pin.and_then(|pin| pin.mems.clone()),
+        ..LeafLimits::default()
+    }
+}
+
+fn scope(
+    settings: &Settings,
+    place: &Place,
+    box_id: BoxId,
+    uid: u32,
+    leaf: &LeafLimits,
+) -> Option<ScopeSpec> {
+    let Place::Systemd { mount_point, .. } = place else {
+        return None;
+    };
+    Some(ScopeSpec {
+        box_id,
+        uid,
+        slice: settings.cgroup.slice.clone(),
+        mount_point: mount_point.clone(),
+        controllers: leaf.controllers().into_iter().map(str::to_owned).collect(),
+        runtime_max: None,
+    })
+}
+
 /// Decides a run in a box.
 pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
     let RunInputs {
@@ -132,34 +175,21 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
     if asks_for_cg || (limits.cg_mem.is_some() && is_exec) {
         require_cg(&place)?;
     }
-    let pin = settings.pin_of(box_id);
-    if let (Some(_), Place::Nowhere { reason }) = (pin, &place) {
+    if let (Some(_), Place::Nowhere { reason }) = (settings.pin_of(box_id), &place) {
         return Err(Refusal(format!(
             "box {box_id} is bound to CPUs by [[pin]] in the configuration, which needs a cgroup: {reason}"
         )));
     }
     let leaf = LeafLimits {
-        controlled: cg,
         memory: limits.cg_mem,
         processes: limits.processes,
-        cpus: pin.and_then(|pin| pin.cpus.clone()),
-        mems: pin.and_then(|pin| pin.mems.clone()),
+        ..leaf_of(settings, box_id, cg)
     };
     let deadlines = Deadlines::of(limits);
-    let scope = match &place {
-        Place::Systemd { mount_point, .. } => {
-            let controllers = leaf.controllers().into_iter().map(str::to_owned);
-            Some(ScopeSpec {
-                box_id,
-                uid,
-                slice: settings.cgroup.slice.clone(),
-                mount_point: mount_point.clone(),
-                controllers: controllers.collect(),
-                runtime_max: deadlines.scope(),
-            })
-        }
-        Place::Delegated { .. } | Place::Nowhere { .. } => None,
-    };
+    let scope = scope(settings, &place, box_id, uid, &leaf).map(|scope| ScopeSpec {
+        runtime_max: deadlines.scope(),
+        ..scope
+    });
     let directories = directories(kind, request, settings, &leaf, &place)?;
     let environment = environment(request, of_caller, kind);
     let program = request.argv.first();

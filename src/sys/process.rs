@@ -109,6 +109,40 @@ pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> bool {
     has_ended
 }
 
+/// When a process was made, in ticks since the boot (proc_pid_stat(5)): together with its number this is no other one.
+pub(crate) fn start_time(pid: pid_t) -> io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let unreadable = || io::Error::other("/proc is not readable");
+    stat_field(&stat, 22).ok_or_else(unreadable)
+}
+
+/// A field of `/proc/PID/stat`, from the third on. The second one, the name, may hold anything.
+fn stat_field(stat: &str, number: usize) -> Option<u64> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    after_name
+        .split_whitespace()
+        .nth(number.checked_sub(3)?)?
+        .parse()
+        .ok()
+}
+
+/// Overwrites the arguments and the environment of the calling process, where others see them in `/proc`.
+pub(crate) fn forget_words() -> io::Result<()> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // Fields 48 to 51: arg_start, arg_end, env_start, env_end.
+    for first in [48, 50] {
+        let (Some(start), Some(end)) = (stat_field(&stat, first), stat_field(&stat, first + 1))
+        else {
+            return Err(io::Error::other("/proc is not readable"));
+        };
+        let length = usize::try_from(end.saturating_sub(start)).unwrap_or(0);
+        // SAFETY: the kernel has put strings there, which stay writable; whoever reads them later
+        // finds empty ones, each of which ends where it began.
+        unsafe { std::ptr::write_bytes(start as *mut u8, 0, length) };
+    }
+    Ok(())
+}
+
 /// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Exit {
@@ -333,4 +367,26 @@ pub(crate) fn reset_signal_dispositions() {
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit(2) does not return and touches no memory.
     unsafe { libc::_exit(code) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_time_is_found_behind_any_name() {
+        let numbers: Vec<String> = (4..=22).map(|number| number.to_string()).collect();
+        for name in ["a", "a) S 1", "((", ") )"] {
+            let stat = format!("17 ({name}) S {}\n", numbers.join(" "));
+            assert_eq!(stat_field(&stat, 22), Some(22), "{name}");
+        }
+        for bad in [
+            "",
+            "1 (a",
+            "1 (a) S 1 2 3",
+            "1 (a) S x x x x x x x x x x x x x x x x x x x",
+        ] {
+            assert_eq!(stat_field(bad, 22), None, "{bad}");
+        }
+    }
 }

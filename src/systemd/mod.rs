@@ -50,6 +50,14 @@ pub(crate) struct ScopeSpec {
 }
 
 impl ScopeSpec {
+    /// The same for a run whose time limits are not known: init ends it at these limits, too.
+    pub(crate) fn of_any_time(self) -> Self {
+        Self {
+            runtime_max: None,
+            ..self
+        }
+    }
+
     /// The text that `systemctl status` shows. It goes into the journal, so no user ever chooses
     /// it.
     fn description(&self) -> String {

@@ -29,6 +29,7 @@ mod clients_services;
 mod delegated;
 mod filesystems;
 mod judge_day;
+mod kept;
 mod limits;
 mod memory;
 mod package;

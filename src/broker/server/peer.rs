@@ -1,12 +1,11 @@
 //! Who connected: the kernel's word for it, never theirs.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::failure::Failure;
 use crate::polkit::Subject;
-use crate::sys::process::{has_ended, pidfd_of};
+use crate::sys::process::{has_ended, pidfd_of, start_time};
 use crate::sys::socket::{PeerIds, peer_ids, peer_pidfd};
 
 /// The process on the other side of a connection, as it was when it connected.
@@ -38,9 +37,7 @@ impl Peer {
             other => other,
         };
         let pidfd = pidfd.map_err(cannot)?;
-        let stat = fs::read_to_string(format!("/proc/{}/stat", ids.pid)).map_err(cannot)?;
-        let unreadable = || Failure::new("cannot find out who is calling: /proc is not readable");
-        let start_time = start_time(&stat).ok_or_else(unreadable)?;
+        let start_time = start_time(ids.pid).map_err(cannot)?;
         // Only now is it sure that the number was still theirs when the time was read.
         if has_ended(pidfd.as_fd()).map_err(cannot)? {
             return Err(Failure::new("the calling process is gone"));
@@ -55,33 +52,10 @@ impl Peer {
     }
 }
 
-/// The 22nd field of `/proc/PID/stat`. The second one, the name, may hold anything.
-fn start_time(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_whitespace().nth(19)?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::socket::pair;
-
-    #[test]
-    fn the_start_time_is_found_behind_any_name() {
-        let numbers: Vec<String> = (4..=22).map(|number| number.to_string()).collect();
-        for name in ["a", "a) S 1", "((", ") )"] {
-            let stat = format!("17 ({name}) S {}\n", numbers.join(" "));
-            assert_eq!(start_time(&stat), Some(22), "{name}");
-        }
-        for bad in [
-            "",
-            "1 (a",
-            "1 (a) S 1 2 3",
-            "1 (a) S x x x x x x x x x x x x x x x x x x x",
-        ] {
-            assert_eq!(start_time(bad), None, "{bad}");
-        }
-    }
 
     #[test]
     fn the_peer_of_a_pair_is_this_process() {
