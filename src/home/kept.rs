@@ -28,8 +28,8 @@ use crate::systemd::{Held, ScopeRequest, ScopeSpec, slice_path};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Leaves a process behind that asks systemd for such a scope and keeps it for so long. It is noted
-/// in the box, whose record was just written. Nobody waits for systemd, and a scope that does not come
-/// to be is missed by nobody. The calling process must have one thread only.
+/// in the box, whose record was just written. Nobody waits for systemd, and a scope that does not
+/// come to be is missed by nobody. The calling process must have one thread only.
 pub(crate) fn leave_ready(spec: &ScopeSpec, seconds: u32, lock: &Lock) {
     let left = leave(spec, seconds).and_then(|kept| lock.note(kept));
     match left {

@@ -109,7 +109,8 @@ pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> bool {
     has_ended
 }
 
-/// When a process was made, in ticks since the boot (proc_pid_stat(5)): together with its number this is no other one.
+/// When a process was made, in ticks since the boot (proc_pid_stat(5)): together with its number
+/// this is no other one.
 pub(crate) fn start_time(pid: pid_t) -> io::Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let unreadable = || io::Error::other("/proc is not readable");
@@ -126,7 +127,8 @@ fn stat_field(stat: &str, number: usize) -> Option<u64> {
         .ok()
 }
 
-/// Overwrites the arguments and the environment of the calling process, where others see them in `/proc`.
+/// Overwrites the arguments and the environment of the calling process, where others see them in
+/// `/proc`.
 pub(crate) fn forget_words() -> io::Result<()> {
     let stat = std::fs::read_to_string("/proc/self/stat")?;
     // Fields 48 to 51: arg_start, arg_end, env_start, env_end.
