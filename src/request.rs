@@ -102,6 +102,11 @@ impl BoxCommand {
         self.program().map_or(&[], |(_, program)| &program.dirs)
     }
 
+    /// How many rules for the environment there are, `--env`.
+    pub(crate) fn env_rules(&self) -> usize {
+        self.program().map_or(0, |(_, program)| program.env.len())
+    }
+
     /// The disk quota, `--quota`.
     pub(crate) fn quota(&self) -> Option<DiskQuota> {
         match self {

@@ -18,7 +18,9 @@ pub(crate) struct Ceilings {
     pub(crate) wall_time: Option<Duration>,
     /// Disk space of one box.
     pub(crate) disk: Option<Bytes>,
-    /// The numbers that their boxes may have.
+    /// The numbers that their boxes may have. They are not sent on: the list may be long, and
+    /// nobody adds numbers up.
+    #[serde(skip)]
     pub(crate) box_ids: Option<BoxSet>,
 }
 

@@ -162,7 +162,7 @@ impl Table {
     /// The table with this name, today's or an earlier one's.
     pub(super) fn named(name: &str) -> Option<Self> {
         match name {
-            // This is the name in version 0.1.0. Everything else that is called a limit is one of a
+            // The former name.
             // run.
             "limits" => Some(Self::Ceilings),
             _ => Self::SINGLE.into_iter().find(|table| table.name() == name),

@@ -57,6 +57,12 @@ impl Told {
     pub(super) fn receive(account: BorrowedFd<'_>) -> Option<Self> {
         receive(account, MsgFlags::MSG_DONTWAIT).ok()?
     }
+
+    /// At the pool: whether something was said that does not wait for an answer to be given first.
+    pub(super) fn lies_ready(account: BorrowedFd<'_>) -> bool {
+        let look = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
+        receive::<Self>(account, look).is_ok_and(|told| !matches!(told, None | Some(Self::Long(_))))
+    }
 }
 
 impl Answer {
@@ -137,4 +143,30 @@ fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>, flags: MsgFlags) -> io::
     }
     let message = postcard::from_bytes(&buffer[..packet.length]).map_err(io::Error::other)?;
     Ok(Some(message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::box_set::BoxSet;
+    use crate::sys::socket::pair;
+
+    #[test]
+    fn a_question_is_understood_however_long_the_list_of_box_numbers_is() {
+        let numbers: Vec<_> = (0..10_000).map(|id| (2 * id).to_string()).collect();
+        let ceilings = Ceilings {
+            box_ids: BoxSet::parse(&numbers.join(",")),
+            ..Ceilings::default()
+        };
+        assert!(ceilings.box_ids.is_some());
+        let (ours, theirs) = pair().unwrap();
+        let account = Account(ours);
+        account.ask(Amounts::default(), ceilings.clone()).unwrap();
+        assert!(Told::lies_ready(theirs.as_fd()));
+        let Some(Told::Question(question)) = Told::receive(theirs.as_fd()) else {
+            panic!("no question");
+        };
+        assert_eq!(question.ceilings.user, ceilings.user);
+        assert!(!Told::lies_ready(theirs.as_fd()));
+    }
 }

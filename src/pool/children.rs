@@ -181,10 +181,20 @@ impl Children {
         let Some(child) = keepers.find(|child| child.serial == serial) else {
             return false;
         };
+        // It may have said that it is authorised, and go on: that is heard in a moment.
+        let account = child.account.as_ref();
+        if account.is_some_and(|account| Told::lies_ready(account.as_fd())) {
+            return false;
+        }
         child.is_leaving = true;
         // One that has ended already is heard of.
         process::send_signal(child.pidfd.as_fd(), libc::SIGKILL).ok();
         true
+    }
+
+    /// Has a request wait that was taken and could not be served, before all others.
+    pub(super) fn put_back(&mut self, waiting: Waiting) {
+        self.waiting.push_front(waiting);
     }
 
     /// Takes the first request whose user may have another keeper.

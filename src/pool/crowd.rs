@@ -38,7 +38,8 @@ pub(super) fn who_makes_room(guests: &[Guest], newcomer: Guest) -> Option<u64> {
     })?;
     let wanted = share_of(newcomer.owner).saturating_add(newcomer.share);
     let is_before = newcomer.is_regular && !first.is_regular;
-    let has_less = newcomer.owner != first.owner && share_of(first.owner) >= wanted;
+    let is_fit = newcomer.is_regular || !first.is_regular;
+    let has_less = is_fit && newcomer.owner != first.owner && share_of(first.owner) >= wanted;
     (is_before || has_less).then_some(first.serial)
 }
 
@@ -108,8 +109,8 @@ mod tests {
         assert_eq!(goes("AAAbC"), Some(3));
         assert_eq!(goes("bAAAA"), Some(0));
         assert_eq!(goes("AAbc"), Some(2));
-        // There are no others.
-        assert_eq!(goes("AABc"), Some(0));
+        // There are no others: a stranger has to come again.
+        assert_eq!(goes("AABc"), None);
         assert_eq!(goes("AABB"), Some(0));
         // A stranger among strangers, with the most of these.
         assert_eq!(goes("AAAbcc"), None);

@@ -26,7 +26,7 @@ use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
 use crate::systemd::ScopeSpec;
 pub(crate) use account::Account;
-use children::{Children, Refused, Waiting};
+use children::{Children, Refused};
 pub(crate) use spare::{Beginning, Prepared};
 use spare::{Meanwhile, Spare};
 
@@ -103,14 +103,22 @@ impl<F: Front> Pool<F> {
     }
 
     /// Gives the next request that may have one a keeper: the one that stands by, or a new one.
-    /// `None`: there is none.
+    /// `None`: there is none. After an error the request waits in its old place.
     pub(crate) fn serve(&mut self) -> Option<io::Result<()>> {
         let waiting = self.children.next()?;
-        Some(self.give_keeper(waiting))
+        Some(match self.keeper_for(waiting.channel.as_fd()) {
+            Ok(Spare { pidfd, account }) => {
+                self.children.add(waiting, pidfd, account);
+                Ok(())
+            }
+            Err(error) => {
+                self.children.put_back(waiting);
+                Err(error)
+            }
+        })
     }
 
-    fn give_keeper(&mut self, waiting: Waiting) -> io::Result<()> {
-        let channel = waiting.channel.as_fd();
+    fn keeper_for(&mut self, channel: BorrowedFd<'_>) -> io::Result<Spare> {
         let handed_over = self
             .spare
             .take()
@@ -122,36 +130,34 @@ impl<F: Front> Pool<F> {
                     None
                 }
             });
-        let Spare { pidfd, account } = match handed_over {
-            Some(spare) => spare,
+        match handed_over {
+            Some(spare) => Ok(spare),
             None => {
                 let spare = make_spare(&self.front, Meanwhile::Nothing)?;
                 spare.hand_over(channel)?;
-                spare
+                Ok(spare)
             }
-        };
-        self.children.add(waiting, pidfd, account);
-        Ok(())
+        }
     }
 
     /// Tells those who were refused, and hangs up, in a process that ends with that.
     pub(crate) fn turn_away(&mut self) -> io::Result<()> {
-        let refused = std::mem::take(&mut self.refused);
-        if refused.is_empty() {
+        if self.refused.is_empty() {
             return Ok(());
         }
+        // Not before there is a process that has their channels as well: after a failure they wait.
         let (ours, theirs) = socket::pair()?;
         match process::clone(0, None)? {
             Cloned::Child => {
                 drop(ours);
-                for (refusal, channel) in &refused {
+                for (refusal, channel) in &self.refused {
                     self.front.refuse(channel.as_fd(), refusal);
                 }
                 wait_for_end(theirs.as_fd());
                 process::exit_now(0)
             }
             Cloned::Parent { pidfd, .. } => {
-                drop(refused);
+                self.refused.clear();
                 drop(ours);
                 self.children.add_usher(pidfd);
                 Ok(())

@@ -93,13 +93,15 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
         pool.hear(&heard);
         if connection {
             take_connections(&listener, &mut pool);
-            if let Err(error) = pool.turn_away() {
-                complain("cannot turn connections away", &error);
-            }
+        }
+        if let Err(error) = pool.turn_away() {
+            complain("cannot turn connections away", &error);
         }
         while let Some(served) = pool.serve() {
             if let Err(error) = served {
+                // Out of processes or descriptors: those that end give some back.
                 complain("cannot serve a connection", &error);
+                break;
             }
         }
     }

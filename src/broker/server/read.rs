@@ -6,6 +6,8 @@ use crate::cli::{self, Call};
 use crate::failure::Failure;
 use crate::request::BoxCall;
 
+/// The most rules for the environment, each of which looks for its variable among all.
+const MOST_ENV_RULES: usize = 4096;
 /// The most rules for directories. Each is compared with every other one.
 const MOST_RULES: usize = 1024;
 
@@ -19,6 +21,11 @@ pub(super) fn read(called: &Called) -> Result<BoxCall, Failure> {
     };
     if let Some(refusal) = of_root(&call.common) {
         return Err(refusal);
+    }
+    if call.command.env_rules() > MOST_ENV_RULES {
+        return Err(Failure::new(format!(
+            "at most {MOST_ENV_RULES} rules for the environment (--env) are allowed"
+        )));
     }
     if call.command.dirs().len() > MOST_RULES {
         return Err(Failure::new(format!(
@@ -62,6 +69,10 @@ mod tests {
             ("i --help", ""),
             ("i --as-uid=0 --as-gid=0 --init", "Only root"),
             ("i --config=/etc/shadow --init", "Only root"),
+            (
+                &format!("i{} --run a", " -Ea=b".repeat(MOST_ENV_RULES + 1)),
+                "at most 4096 rules for the environment",
+            ),
             (
                 &format!("i{} --run a", " -da=".repeat(MOST_RULES + 1)),
                 "at most 1024 directory rules",
