@@ -331,6 +331,7 @@ impl Keeper<'_> {
             }
         })
     }
+
     /// The event for figures that could not be read. Where the leaf is gone, that is the better
     /// explanation.
     fn unread(&self, message: String) -> Event {

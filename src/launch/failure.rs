@@ -63,6 +63,9 @@ fn remedy(failure: &StepFailure, plan: &RunPlan) -> Option<&'static str> {
             "its place inside another rule's directory does not exist; make the directory there",
         ),
         (Step::ChangeToBox, libc::ENOENT) => Some("keep a directory rule for 'box'"),
+        (Step::PivotRoot, libc::EPERM) => {
+            Some("this container, or the service of the broker, lacks CAP_SYS_CHROOT")
+        }
         (Step::CloneProgram, libc::EAGAIN) => {
             Some("the machine or the slice is at its limit of processes")
         }

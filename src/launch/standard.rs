@@ -101,7 +101,8 @@ const PIPES: FsType = FsType(0x5049_5045);
 
 /// Lets everybody open a pipe without a name anew (`/dev/stdin`), in the way in which this
 /// descriptor is open. Only processes that have it open reach it, and the program, not its owner,
-/// cannot allow itself more. Files, FIFOs and terminals have paths, and stay as they are.
+/// cannot allow itself more. A pipe that is open to others already stays as it is: its other end
+/// may be another program's. Files, FIFOs and terminals have paths, and stay as they are.
 fn share_pipe(descriptor: BorrowedFd<'_>, flags: OFlag) -> nix::Result<()> {
     let mode = Mode::from_bits_truncate(fstat(descriptor)?.st_mode);
     let is_pipe = || fstatfs(descriptor).map(|found| found.filesystem_type() == PIPES);
@@ -110,7 +111,9 @@ fn share_pipe(descriptor: BorrowedFd<'_>, flags: OFlag) -> nix::Result<()> {
         OFlag::O_WRONLY => Mode::S_IWOTH,
         _ => Mode::S_IROTH | Mode::S_IWOTH,
     };
-    if mode.contains(wanted) || !is_pipe()? {
+    let others = Mode::S_IROTH | Mode::S_IWOTH;
+    // With both bits, either of two programs could use a pipe between them in both directions.
+    if mode.intersects(others) || !is_pipe()? {
         return Ok(());
     }
     fchmod(descriptor, mode | wanted)
@@ -149,6 +152,7 @@ mod tests {
         assert_eq!(examined(File::open("/dev/null").unwrap()), Ok(()));
         assert_eq!(examined(tempfile::tempfile().unwrap()), Ok(()));
     }
+
     #[test]
     fn pipes_can_be_opened_anew_as_they_are_open_and_files_stay_as_they_are() {
         let mode_of = |descriptor: BorrowedFd<'_>, flags| {
@@ -157,8 +161,10 @@ mod tests {
         };
         let (read, _write) = nix::unistd::pipe().unwrap();
         assert_eq!(mode_of(read.as_fd(), OFlag::O_RDONLY), 0o604);
-        let (_read, write) = nix::unistd::pipe().unwrap();
+        let (other_read, write) = nix::unistd::pipe().unwrap();
         assert_eq!(mode_of(write.as_fd(), OFlag::O_WRONLY), 0o602);
+        // Two programs with a pipe between them.
+        assert_eq!(mode_of(other_read.as_fd(), OFlag::O_RDONLY), 0o602);
         let file = tempfile::NamedTempFile::new().unwrap();
         assert_eq!(mode_of(file.as_file().as_fd(), OFlag::O_RDWR), 0o600);
         let dir = tempfile::tempdir().unwrap();

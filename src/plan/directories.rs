@@ -23,6 +23,12 @@ pub(super) fn directories(
     let mut rules = dir_rule::merge(configured, &request.dirs);
     rules.retain(|rule| !(is_cgroup(rule) && rule.flags.maybe && !leaf.controlled));
     let mut cgroups = rules.iter().filter(|rule| is_cgroup(rule));
+    if let Some(rule) = cgroups.clone().find(|rule| rule.flags.writable) {
+        return Err(Refusal(format!(
+            "the control group at '{}' is read-only: leave out 'rw'",
+            rule.inside.display()
+        )));
+    }
     if let (Some(rule), Place::Nowhere { reason }) = (cgroups.next(), place) {
         return Err(Refusal(format!(
             "the run has no control group to show as '{}': {reason}",
@@ -97,6 +103,9 @@ mod tests {
         assert_eq!(source(&["--run", "a"], given(), place), None);
         let without = ["--cg", "--dir=sys/fs/cgroup=", "--run", "a"];
         assert_eq!(source(&without, given(), place), None);
+        let writable = ["--cg", "--dir=c=cgroup:fs:rw", "--run", "a"];
+        let refusal = plan(&writable, given()).unwrap_err().to_string();
+        assert!(refusal.contains("leave out 'rw'"), "{refusal}");
         let asked = ["--dir=c=cgroup:fs", "--run", "a"];
         assert_eq!(source(&asked, given(), "c"), shown);
         let refusal = plan(&asked, nowhere()).unwrap_err().to_string();
