@@ -63,7 +63,11 @@ fn assert_untouched(kind: &str, done: &str) {
             true => untouched += 1,
             false => held += 1,
         }
-        assert!(held < 3, "held up {held} times, and not {untouched} times");
+        let most = if kind == "descriptors" { 2 } else { 0 };
+        assert!(
+            held <= most,
+            "held up {held} times, and not {untouched} times"
+        );
     }
     test_box.cleanup();
 }

@@ -257,7 +257,7 @@ impl Run {
         match fs::read_to_string(out.join("results")) {
             Ok(text) => self.results().rows.extend(suite_rows(&text, part, place)),
             // With the reason, unless the command told one.
-            Err(error) if ended.status == Some(1) => {
+            Err(error) if matches!(ended.status, Some(0 | 1)) => {
                 self.failure(part, place, &format!("no results: {error}"));
             }
             Err(_) => {}
@@ -308,7 +308,13 @@ impl Run {
         here: &[String],
         excused: &[String],
     ) {
-        let mut tests = self.suite_tests(built);
+        let mut tests = match Self::suite_tests(built) {
+            Ok(tests) => tests,
+            Err(error) => {
+                self.failure("guests", "-", &format!("cannot list the tests: {error}"));
+                return;
+            }
+        };
         let is_excused = |name: &str| {
             let rest = |item: &String| name.strip_prefix(item.as_str());
             let mut rests = excused.iter().filter_map(rest);
@@ -337,19 +343,19 @@ impl Run {
     }
 
     /// The names of all tests that the suite runs.
-    fn suite_tests(&self, built: &Built) -> Vec<String> {
+    fn suite_tests(built: &Built) -> io::Result<Vec<String>> {
         let mut tests = Vec::new();
         for name in payload::SUITES {
-            let Some(binary) = built.test(name) else {
-                continue;
-            };
-            let mut command = Command::new(binary);
-            let list = payload::must(command.args(["--list", "--format", "terse"]));
-            let list = list.unwrap_or_default();
-            let tests_of = listed(&list).into_iter();
-            tests.extend(tests_of.map(|test| format!("{name}::{test}")));
+            let missing = || io::Error::other(format!("there is no test binary {name}"));
+            let mut command = Command::new(built.test(name).ok_or_else(missing)?);
+            let list = payload::must(command.args(["--list", "--format", "terse"]))?;
+            let tests_of = listed(&list);
+            if tests_of.is_empty() {
+                return Err(io::Error::other(format!("{name} lists no test")));
+            }
+            tests.extend(tests_of.iter().map(|test| format!("{name}::{test}")));
         }
-        tests
+        Ok(tests)
     }
 }
 
