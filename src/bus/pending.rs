@@ -4,11 +4,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::Instant;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use zbus::Message;
 
 use super::{Bus, BusError, Incoming, Kind, serial};
+use crate::sys::poll::{self, Until, readable};
 
 /// The call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,15 +59,11 @@ impl Pending {
             if let Some(answer) = self.take(bus)? {
                 return Ok(answer);
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if Instant::now() >= until {
                 return Err(BusError::Transfer(io::ErrorKind::TimedOut.into()));
             }
-            let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(bus.as_fd(), PollFlags::POLLIN)], timeout) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(errno) => return Err(BusError::Transfer(errno.into())),
-            }
+            poll::first([((), readable(bus.as_fd()))], Until::At(until))
+                .map_err(BusError::Transfer)?;
         }
     }
 }

@@ -59,7 +59,8 @@ pub(super) fn make(kind: FileSystem, purpose: Purpose) -> io::Result<OwnedFd> {
             etc::populate(made.as_fd(), purpose)?;
             Ok(made)
         }
-        FileSystem::Cgroup => make(c"cgroup2", &[]),
+        // The program's process mounts it: in init's cgroup namespace it would be the host's.
+        FileSystem::Cgroup => Err(io::ErrorKind::InvalidInput.into()),
     }
 }
 

@@ -14,10 +14,8 @@ mod unit;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use cpu_quota::ensure as ensure_cpu_quota;
@@ -31,6 +29,7 @@ use crate::cgroup::hierarchy;
 use crate::clock::Timer;
 use crate::error::chain;
 use crate::quantity::BoxId;
+use crate::sys::poll::{self, Until, readable};
 
 /// The scope that systemd is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +120,15 @@ enum Attempt {
     Paused(String, Carries),
 }
 
+/// What a request that is given up waits for.
+#[derive(Debug, Clone, Copy)]
+enum Seen {
+    /// The end of the process.
+    End,
+    /// Something on the bus.
+    Answer,
+}
+
 impl ScopeRequest {
     /// Asks for a scope around a process, over a connection that was opened before.
     pub(crate) fn start(
@@ -170,28 +178,22 @@ impl ScopeRequest {
         let Attempt::Asked(start) = &mut self.attempt else {
             return;
         };
-        let begin = Instant::now();
+        let until = Until::within(patience);
         let mut refused = start.is_refused();
-        while let Some(left) = patience.checked_sub(begin.elapsed()) {
-            let ended = PollFd::new(self.held_pidfd.as_fd(), PollFlags::POLLIN);
-            let mut polled = vec![ended];
-            match refused {
+        loop {
+            let bus = match refused {
                 Ok(true) => return,
-                Ok(false) => polled.push(PollFd::new(start.bus().as_fd(), PollFlags::POLLIN)),
+                Ok(false) => Some(start.bus().as_fd()),
                 // The bus says nothing any more, but systemd may still do what was asked.
-                Err(_) => {}
-            }
-            let waited = poll(
-                &mut polled,
-                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX),
-            );
-            let is_ready = |fd: Option<&PollFd<'_>>| fd.and_then(PollFd::any).unwrap_or(false);
-            let failed = waited.is_err_and(|errno| errno != Errno::EINTR);
-            if failed || is_ready(polled.first()) {
-                return;
-            }
-            if is_ready(polled.get(1)) {
-                refused = start.is_refused();
+                Err(_) => None,
+            };
+            let sources = [
+                (Seen::End, readable(self.held_pidfd.as_fd())),
+                (Seen::Answer, readable(bus)),
+            ];
+            match poll::first(sources, until) {
+                Ok(Some(Seen::Answer)) => refused = start.is_refused(),
+                Ok(Some(Seen::End) | None) | Err(_) => return,
             }
         }
     }
