@@ -5,18 +5,19 @@
 //! bytes.
 //!
 //! ```text
-//! keeper ──▶ init      Begin                     build the sandbox: systemd was asked for the scope, if it is to make one
-//! init ──▶ keeper      RootBuilt                 namespaces and root file system are ready
-//! keeper ──▶ init      Go [+ the leaf]           make the program's process, in the leaf if there is one
-//! keeper ──▶ either    Permitted                 the caller may run it: before Go, or when the process is there; only
-//!                                                where that is not known from the beginning
-//! program ──▶ keeper   Started + its pidfd       where the keeper needs it
-//! program ──▶ keeper   Begun                     limits and ids are set; the clock starts here, and anew
-//!                                                each time that a busy file is tried again
-//! init ──▶ keeper      Ended                     the program's main process has ended; init kills the rest
-//! init ──▶ keeper      Empty                     init is the only process left in the PID namespace
-//! keeper ──▶ init      Leave                     every figure was read
-//! any ──▶ keeper       Failed                    a step of the set-up did not work; nothing else follows
+//! keeper ──▶ init      Begin            build the sandbox: systemd was asked for the scope, if it
+//!                                       is to make one
+//! init ──▶ keeper      RootBuilt        namespaces and root file system are ready
+//! keeper ──▶ init      Go [+ the leaf]  make the program's process, in the leaf if there is one
+//! keeper ──▶ either    Permitted        the caller may run it: before Go, or when the process is
+//!                                       there; only where that is not known from the beginning
+//! program ──▶ keeper   Started          with its pidfd where the keeper needs it
+//! program ──▶ keeper   Begun            limits and ids are set; the clock starts here, and anew
+//!                                       each time that a busy file is tried again
+//! init ──▶ keeper      Ended            the program's main process has ended; init kills the rest
+//! init ──▶ keeper      Empty            init is the only process left in the PID namespace
+//! keeper ──▶ init      Leave            every figure was read
+//! any ──▶ keeper       Failed           a step of the set-up did not work; nothing else follows
 //! ```
 //!
 //! init alone reads the shared end, except for `Permitted` after `Go`: the program's process waits
