@@ -255,7 +255,7 @@ fn a_program_that_is_still_open_for_writing_is_waited_for_and_not_for_ever() {
     wait_until("the program's process is there", || {
         !running.processes().is_empty()
     });
-    std::thread::sleep(Duration::from_millis(30));
+    std::thread::sleep(Duration::from_millis(5));
     drop(open);
     running.finish().assert_ok();
     let _open = writer();

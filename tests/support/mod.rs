@@ -10,6 +10,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -250,8 +251,7 @@ impl TestBox {
 
     /// The processes of all boxes of this test.
     pub(crate) fn processes(&self) -> Vec<i32> {
-        let uids = self.first_uid()..self.first_uid() + BOXES;
-        uids.flat_map(processes_of).collect()
+        processes_among(self.first_uid()..self.first_uid() + BOXES)
     }
 
     /// `<root>/<id>`, as `--init` prints it.
@@ -435,11 +435,18 @@ impl Drop for Inner {
 
 /// The PIDs of all processes of this real uid.
 pub(crate) fn processes_of(uid: u32) -> Vec<i32> {
-    let line = format!("\nUid:\t{uid}\t");
+    processes_among(uid..uid + 1)
+}
+
+/// The processes with one of these real uids.
+fn processes_among(uids: Range<u32>) -> Vec<i32> {
     let has_uid = |process: &PathBuf| {
         // A process may end at any moment.
         let status = fs::read(process.join("status")).unwrap_or_default();
-        String::from_utf8_lossy(&status).contains(&line)
+        let status = String::from_utf8_lossy(&status);
+        let line = status.lines().find_map(|line| line.strip_prefix("Uid:\t"));
+        let uid = line.and_then(|ids| ids.split('\t').next());
+        uid.is_some_and(|uid| uids.contains(&uid.parse().unwrap()))
     };
     let pid = |process: PathBuf| process.file_name()?.to_str()?.parse().ok();
     let processes = entries(Path::new("/proc")).filter(has_uid);
