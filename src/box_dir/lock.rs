@@ -4,31 +4,22 @@
 //! A lock file goes with its box. A process that waited for the lock, and then has that of a file
 //! without a name, begins anew; otherwise it would believe that it had the box.
 
-use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
+use super::Record;
 use super::lease_link::Link;
-use super::lock_file::LockFile;
+use super::lock_error::LockError;
+use super::lock_file::{Absent, LockFile};
 use super::place::errno;
-use super::{BoxDirError, Record};
 use crate::quantity::BoxId;
 use crate::sys::file::{IfLocked, lock_exclusively};
-
-/// What to do when there is no lock file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Absent {
-    /// Make it.
-    Create,
-    /// Report that there is none: the box was never initialized.
-    Report,
-}
 
 /// What to do when another process has the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,34 +31,6 @@ pub(crate) enum Busy {
     /// Refuse at once, for the search for a free box.
     Refuse,
 }
-
-/// Why a box could not be locked, or its record could not be read or written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LockError {
-    /// Another process has the lock.
-    Busy,
-    /// The lock file is not a record of this program.
-    Garbage(PathBuf),
-    /// Anything else.
-    Failed(BoxDirError),
-}
-
-impl fmt::Display for LockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Busy => f.write_str("This box is currently in use by another process"),
-            Self::Garbage(path) => write!(
-                f,
-                "the lock file '{}' was written by another program or another version: \
-                 remove it when no box is in use",
-                path.display()
-            ),
-            Self::Failed(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for LockError {}
 
 /// A box's lock file, locked. The lock goes with the last copy of the descriptor: a child that
 /// inherits it keeps the box locked.

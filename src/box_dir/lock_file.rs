@@ -10,10 +10,19 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fchmod, fstat};
 
 use super::kept::split;
-use super::lock::{Absent, LockError};
+use super::lock_error::LockError;
 use super::place::{check_owner, errno, make_place, open_place};
 use super::{BoxDirError, Record};
 use crate::quantity::BoxId;
+
+/// What to do when there is no lock file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// Make it.
+    Create,
+    /// Report that there is none: the box was never initialized.
+    Report,
+}
 
 /// The mode of lock files. Others cannot read them, since a user who may read a file can lock it.
 const MODE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);

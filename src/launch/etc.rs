@@ -12,9 +12,9 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 
-use super::file_systems::Purpose;
+use super::mount_point::{make_mount_point, resolve};
 use super::namespaces::{HOST_NAME, Network};
-use super::root::{make_mount_point, resolve};
+use super::purpose::Purpose;
 use crate::sys::file::is_directory;
 use crate::sys::mount;
 

@@ -10,20 +10,10 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::symlinkat;
 
 use super::etc;
-use super::namespaces::Network;
-use super::root::{make_mount_point, resolve};
+use super::mount_point::{make_mount_point, resolve};
+use super::purpose::Purpose;
 use crate::dir_rule::FileSystem;
-use crate::quantity::Ids;
 use crate::sys::{memory, mount};
-
-/// For what a file system is made.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Purpose {
-    /// The ids of the program.
-    pub(super) ids: Ids,
-    /// The network that it sees.
-    pub(super) network: Network,
-}
 
 /// The most that a tmpfs holds where nothing is said and no memory limit holds for the run.
 const MOST_MEMORY: u64 = 1 << 30;

@@ -15,12 +15,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
 use super::affinity::{self, Cpu};
-use super::file_systems::Purpose;
 use super::filter;
 use super::message::{FromKeeper, StepFailure, ToKeeper};
 use super::namespaces::{self, Namespaces, Network};
 use super::ordinary;
 use super::program::{self, Beginning, ProgramSetup};
+use super::purpose::Purpose;
 use super::root::{self, Mount};
 use super::step::Step;
 use crate::cgroup::Whereabouts;

@@ -6,16 +6,18 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
+use nix::fcntl::{OFlag, openat};
 use nix::mount::{MntFlags, umount2};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::sys::stat::Mode;
 use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 
-use super::file_systems::{self, Purpose};
+use super::file_systems;
 use super::message::StepFailure;
+use super::mount_point::{make_mount_point, resolve};
+use super::purpose::Purpose;
 use super::shown_cgroup::ShownCgroup;
 use super::step::Step;
 use crate::dir_rule::{DirFlags, FileSystem};
@@ -221,40 +223,4 @@ fn attributes(source: &MountSource, flags: DirFlags) -> mount::Attributes {
         attributes |= MOUNT_ATTR_NOEXEC;
     }
     attributes
-}
-
-/// Opens the target of a mount. Symlinks in earlier mounts resolve as they will for the program:
-/// below the new root and nowhere else.
-pub(super) fn resolve(root: BorrowedFd<'_>, inside: &Path) -> io::Result<OwnedFd> {
-    let how = OpenHow::new()
-        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    Ok(openat2(root, inside, how)?)
-}
-
-/// Makes a directory or an empty file, and the directories above it, in a file system that only
-/// trusted code has written to. What exists already stays.
-pub(super) fn make_mount_point(
-    root: BorrowedFd<'_>,
-    inside: &Path,
-    is_directory: bool,
-) -> io::Result<()> {
-    let directories = if is_directory {
-        Some(inside)
-    } else {
-        inside.parent()
-    };
-    let mut path = PathBuf::new();
-    for component in directories.into_iter().flat_map(Path::components) {
-        path.push(component);
-        match mkdirat(root, &path, Mode::from_bits_truncate(0o755)) {
-            Err(error) if error != nix::errno::Errno::EEXIST => return Err(error.into()),
-            _ => {}
-        }
-    }
-    if !is_directory {
-        let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-        openat(root, inside, flags, Mode::from_bits_truncate(0o644))?;
-    }
-    Ok(())
 }
