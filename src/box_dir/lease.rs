@@ -12,7 +12,7 @@ use std::fmt;
 
 use super::lease_link::leased_uids;
 use super::rotation::{next_slot, set_next_slot};
-use super::stragglers::processes_with;
+use super::stragglers::InUse;
 use super::{BoxDirError, Lock, LockError, Owner, Record};
 
 /// The ids that can be leased: `size` of them from `first` on, uid and gid together.
@@ -33,7 +33,8 @@ impl IdPool {
             gid: self.first.gid + slot,
         };
         let start = start % self.size;
-        let rest = (start..self.size).chain(0..start).map(at);
+        let all = (start..self.size).chain(0..start).map(at);
+        let rest = all.filter(move |ids| Some(*ids) != before);
         let before = before.filter(|ids| self.contains(*ids));
         before.into_iter().chain(rest)
     }
@@ -117,30 +118,52 @@ impl Lock {
         before: Option<Owner>,
         owner: Owner,
     ) -> Result<Owner, LeaseError> {
-        let place = self.place();
         let start = match owner.uid {
             0 => self.id().0,
-            _ => next_slot(place, self.locks()).map_err(LeaseError::Failed)?,
+            _ => next_slot(self.place(), self.locks()).map_err(LeaseError::Failed)?,
         };
+        // However many ids are passed over, all processes are looked at once or twice.
+        let mut seen = InUse::default();
         for ids in pool.candidates(start, before) {
+            if seen.has(ids) {
+                continue;
+            }
             let taken = self.link(ids.uid).take(self.id());
             if !taken.map_err(LeaseError::Failed)? {
                 continue;
             }
-            // Not earlier: from here on no other box begins a run with them.
-            if processes_with(ids).map_err(LeaseError::Failed)?.is_empty() {
-                if owner.uid != 0 && before != Some(ids) {
-                    let slot = ids.uid - pool.first.uid;
-                    set_next_slot(place, self.locks(), slot + 1).map_err(LeaseError::Failed)?;
-                }
+            let moves_on = owner.uid != 0 && before != Some(ids);
+            let kept = self.keep(ids, moves_on.then_some(pool), &mut seen);
+            if kept == Ok(true) {
                 return Ok(ids);
             }
-            log::info!("uid {} is not leased: processes have it", ids.uid);
-            if before != Some(ids) {
-                self.release(ids).map_err(LeaseError::Failed)?;
-            }
+            let released = match before {
+                Some(before) if before == ids => Ok(()),
+                _ => self.release(ids),
+            };
+            kept.and(released).map_err(LeaseError::Failed)?;
         }
         Err(LeaseError::Exhausted(pool))
+    }
+
+    /// Whether ids that are just leased can stay so: no process has them. The rotation of a `pool`
+    /// goes on behind them.
+    fn keep(
+        &self,
+        ids: Owner,
+        pool: Option<IdPool>,
+        seen: &mut InUse,
+    ) -> Result<bool, BoxDirError> {
+        // Not earlier: from here on no other box begins a run with them.
+        *seen = InUse::look()?;
+        if seen.has(ids) {
+            log::info!("uid {} is not leased: processes have it", ids.uid);
+            return Ok(false);
+        }
+        if let Some(pool) = pool {
+            set_next_slot(self.place(), self.locks(), ids.uid - pool.first.uid + 1)?;
+        }
+        Ok(true)
     }
 
     /// Whether these ids are leased to the box.
@@ -291,6 +314,14 @@ mod tests {
             let error = claim(&lock(dir.path(), 4), one, before).unwrap_err();
             assert_eq!(error, LeaseError::Exhausted(one));
         }
+    }
+
+    #[test]
+    fn each_slot_is_tried_once() {
+        let tried = |before| POOL.candidates(4, before).collect::<Vec<_>>();
+        assert_eq!(tried(None), [ids(1), ids(2), ids(0)]);
+        assert_eq!(tried(Some(ids(2))), [ids(2), ids(1), ids(0)]);
+        assert_eq!(tried(Some(ids(7))), [ids(1), ids(2), ids(0)]);
     }
 
     #[test]
