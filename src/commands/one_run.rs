@@ -48,6 +48,7 @@ pub(super) fn plan_run(
         place,
         box_id,
         uid: caller.uid,
+        called_by_root: caller.called_by_root,
         environment,
     })?)
 }

@@ -18,7 +18,7 @@ use crate::config::settings::Settings;
 use crate::dir_rule::DirRule;
 use crate::quantity::{BoxId, CpuList, DiskQuota};
 use crate::request::{ProgramRequest, RunKind, StderrRequest};
-use crate::syscall_set::SyscallSet;
+use crate::syscall_set::{Restriction, SyscallSet};
 use crate::systemd::ScopeSpec;
 
 /// One run, decided. It can be read but not changed; only [`resolve`] makes one.
@@ -108,6 +108,8 @@ pub(crate) struct RunInputs<'a> {
     pub(crate) box_id: BoxId,
     /// The user whose run it is.
     pub(crate) uid: u32,
+    /// Whether root asks, for whomever.
+    pub(crate) called_by_root: bool,
     /// The variables that `--env` and `--full-env` take from.
     pub(crate) environment: &'a [(OsString, OsString)],
 }
@@ -166,6 +168,7 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
         place,
         box_id,
         uid,
+        called_by_root,
         environment: of_caller,
     } = inputs;
     let limits = &granted.limits;
@@ -206,6 +209,16 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
             .map_err(|error| Refusal(format!("--syscalls: {error}")))?,
         None => settings.syscalls,
     };
+    let lifts_io_uring = settings.syscalls.contains(Restriction::IoUring)
+        && !syscalls.contains(Restriction::IoUring);
+    if lifts_io_uring && !called_by_root {
+        // No filter sees its calls: they could make a set-user-ID file in the caller's directory.
+        return Err(Refusal(
+            "--syscalls: only root may lift io-uring (8): take a sum that has 8 in it, or have an administrator take \
+             \"io-uring\" out of [syscalls] deny"
+                .into(),
+        ));
+    }
     Ok(RunPlan(Decided {
         scope,
         cg_timing: request.cg_timing || !cg,
@@ -310,8 +323,20 @@ pub(crate) mod tests {
             place,
             box_id: BoxId(0),
             uid: 7,
+            called_by_root: false,
             environment: &[],
         })
+    }
+
+    #[test]
+    fn io_uring_is_lifted_by_root_alone() {
+        for flags in ["0", "7", "23"] {
+            let refused = plan(&["--syscalls", flags, "--run", "a"], nowhere()).unwrap_err();
+            assert!(refused.to_string().contains("only root"), "{refused}");
+        }
+        for flags in ["8", "31"] {
+            plan(&["--syscalls", flags, "--run", "a"], nowhere()).unwrap();
+        }
     }
 
     #[test]

@@ -68,6 +68,7 @@ int main(int argc, char **argv) {
   say("setuid-node", mknod("node", S_IFREG | 04700, 0));
   say("openat2", syscall(SYS_openat2, AT_FDCWD, ".", NULL, 0));
   say("fchmodat2", syscall(452, AT_FDCWD, "made", 04700, 0));
+  say("file_setattr", syscall(469, AT_FDCWD, "made", NULL, 0, 0));
   say_apart("unshare-user", unshare_user);
   say_apart("clone-user", clone_user);
   say_apart("setns", set_namespace);

@@ -86,26 +86,32 @@ pub(super) fn add(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
 /// architectures that are supported.
 const FCHMODAT2: u32 = 452;
 
+/// file_setattr(2), which sets what [`FILE_STATES`] keeps from being set. Linux has it since 6.17,
+/// with one number on all architectures.
+const FILE_SETATTR: u32 = 469;
+
 /// The bit that marks the system calls of x32 on x86-64.
 const X32_BIT: u32 = 0x4000_0000;
 
 /// The instructions before the rules that libseccomp compiles. libc uses fchmodat(2) where the
 /// kernel is too old for the call.
-pub(super) fn prologue() -> [sock_filter; 4] {
-    let instruction = |code: u32, jf, k| sock_filter {
+pub(super) fn prologue() -> [sock_filter; 5] {
+    let jump = |code: u32, jt, jf, k| sock_filter {
         code: code as u16,
-        jt: 0,
+        jt,
         jf,
         k,
     };
+    let instruction = |code, k| jump(code, 0, 0, k);
+    let is_equal = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
     [
         // The number of the call is the first field of seccomp_data.
-        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
-        instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, !X32_BIT),
-        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 1, FCHMODAT2),
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
+        instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, !X32_BIT),
+        jump(is_equal, 1, 0, FILE_SETATTR),
+        jump(is_equal, 0, 1, FCHMODAT2),
         instruction(
             libc::BPF_RET | libc::BPF_K,
-            0,
             libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32,
         ),
     ]

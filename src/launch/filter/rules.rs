@@ -44,8 +44,15 @@ const FAMILIES: [u32; 5] = [
 /// How many bits of a family count: the kernel knows no greater ones (AF_MAX).
 const FAMILY_BITS: u32 = 6;
 
-/// An old type of AF_INET sockets that stands for AF_PACKET (packet(7)).
-const SOCK_PACKET: u32 = 10;
+/// Types of sockets of the Internet's families. The others are packet sockets (packet(7)), or have
+/// the kernel load a module.
+const KINDS: [u32; 3] = [
+    libc::SOCK_STREAM as u32,
+    libc::SOCK_DGRAM as u32,
+    libc::SOCK_RAW as u32,
+];
+/// How many bits a type has (SOCK_TYPE_MASK); flags are above them.
+const KIND_BITS: u32 = 4;
 
 /// How many bits of a netlink protocol count: the kernel knows no greater ones (MAX_LINKS).
 const NETLINK_BITS: u32 = 5;
@@ -178,11 +185,10 @@ fn rare_sockets(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
     for protocol in all_but(&INET_PROTOCOLS, INET_BITS) {
         refuse_where(&[internet.at(0), protocol.at(2)])?;
     }
-    let packet = Pattern {
-        mask: 0xf,
-        bits: SOCK_PACKET,
-    };
-    refuse_where(&[internet.at(0), packet.at(1)])
+    for kind in all_but(&KINDS, KIND_BITS) {
+        refuse_where(&[internet.at(0), kind.at(1)])?;
+    }
+    Ok(())
 }
 
 /// Numbers that have these bits where the mask has ones.

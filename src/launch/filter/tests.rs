@@ -105,7 +105,7 @@ fn nothing_makes_a_file_that_gives_its_ids_away() {
                 ALLOW
             );
         }
-        for call in [libc::SYS_openat2, 452] {
+        for call in [libc::SYS_openat2, 452, 469] {
             assert_eq!(says(&filter, call, &[]), errno(libc::ENOSYS), "{call}");
         }
     }
@@ -175,8 +175,12 @@ fn the_sockets_that_programs_use_are_allowed_and_no_others() {
                 let made = [family, 1, protocol];
                 assert_eq!(says(&filter, call, &made), expected, "{made:?}");
             }
-            let packet = [family, 10 | libc::SOCK_CLOEXEC as u64, 0];
-            assert_eq!(says(&filter, call, &packet), refused);
+            for kind in 0..16 {
+                let usual = [1, 2, 3].contains(&kind);
+                let expected = if usual { ALLOW } else { refused };
+                let made = [family, kind | libc::SOCK_CLOEXEC as u64, 0];
+                assert_eq!(says(&filter, call, &made), expected, "{made:?}");
+            }
         }
         let vsock = [libc::AF_VSOCK as u64, 1, 0];
         assert_eq!(says(&only(Restriction::Vsock), call, &vsock), refused);
