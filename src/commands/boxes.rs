@@ -74,8 +74,11 @@ fn check_boxes(context: Context<'_>) -> Result<Option<Census>, Failure> {
     Ok(Some(census))
 }
 
-/// Removes the boxes whose making, or whose `exec`, was killed.
+/// Removes the boxes whose making, or whose `exec`, was killed, as far as they can be removed: one
+/// that stays keeps its ids, and the others give up theirs all the same.
 fn remove_unfinished(context: Context<'_>, plan: &BoxPlan, place: &Place) -> Result<(), Failure> {
+    // What did not die while the first box was waited for does not die soon.
+    let mut expected = Expected::Dying;
     for id in holders(&plan.locks)? {
         // One that is being worked on is locked, this one too.
         let lock = Lock::acquire(&plan.locks, id, Absent::Report, Busy::Refuse);
@@ -86,14 +89,15 @@ fn remove_unfinished(context: Context<'_>, plan: &BoxPlan, place: &Place) -> Res
             let plan = BoxPlan::new(id, &context.asked.settings.boxes);
             if !record.ready {
                 log::info!("removing box {id}, which was never finished");
-                settle(&record)?;
-                remove(
-                    &plan,
-                    &lock,
-                    Some(record.ids),
-                    Some(place),
-                    mounts_of(&record),
-                )?;
+                if let Err(failure) = settle_as(&record, expected) {
+                    log::warn!("box {id} cannot be removed: {failure}");
+                    expected = Expected::Gone;
+                    continue;
+                }
+                let (ids, mounts) = (Some(record.ids), mounts_of(&record));
+                if let Err(failure) = remove(&plan, &lock, ids, Some(place), mounts) {
+                    log::warn!("box {id} cannot be removed: {failure}");
+                }
             }
         }
     }
@@ -156,6 +160,16 @@ pub(super) fn mounts_of(record: &Record) -> Mounts {
     }
 }
 
+/// What becomes of mounts in what was there `before` when the box is made anew. Its owner may mean
+/// to use it again with them, unless its making was never finished.
+pub(super) fn mounts_before(before: Option<&Record>, context: Context<'_>) -> Mounts {
+    let own = context.asked.caller.uid;
+    match before {
+        Some(before) if !before.ready || before.owner.uid != own => mounts_of(before),
+        _ => Mounts::Refuse,
+    }
+}
+
 /// Lifts the quota of these ids. A file system without quotas has none to lift.
 fn lift_quota(box_dir: &BoxDir, ids: Ids) {
     if let Err(error) = box_dir.set_quota(None, ids.uid) {
@@ -165,8 +179,13 @@ fn lift_quota(box_dir: &BoxDir, ids: Ids) {
 
 /// Waits for what a killed keeper left, while it is still dying.
 pub(super) fn settle(record: &Record) -> Result<(), Failure> {
+    settle_as(record, Expected::Dying)
+}
+
+/// The same, with the patience for what is `expected`.
+pub(super) fn settle_as(record: &Record, expected: Expected) -> Result<(), Failure> {
     if record.running {
-        wait_for_stragglers(record.ids, Expected::Dying)?;
+        wait_for_stragglers(record.ids, expected)?;
     }
     Ok(())
 }

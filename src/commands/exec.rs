@@ -1,6 +1,6 @@
 //! `exec`: a box for one run, and then no more.
 
-use super::boxes::{claim, create, may_init, remove, remove_traces, settle};
+use super::boxes::{claim, create, may_init, mounts_before, remove, remove_traces};
 use super::free_box::take_box;
 use super::one_run::{BoxRun, plan_run, take_over_signals};
 use super::{Ahead, Context, Done};
@@ -22,9 +22,7 @@ pub(super) fn exec(
     let signals = take_over_signals(context)?;
     let plan = plan_run(context, RunKind::Exec, program, place.clone(), box_plan.id)?;
     let before = lock.record()?;
-    if let Some(before) = &before {
-        settle(before)?;
-    }
+    let mounts = mounts_before(before.as_ref(), context);
     // Never marked as ready: if we are killed, the next exec sees that nobody will come back for
     // it.
     let record = claim(
@@ -36,20 +34,20 @@ pub(super) fn exec(
         &place,
     )?;
     let ids = record.ids;
-    let finished =
-        remove_traces(&box_plan, Some(&place), Some(ids), Mounts::Refuse).and_then(|()| {
-            let box_dir = create(&box_plan, &record, None)?;
-            let run = BoxRun {
-                context,
-                box_plan: &box_plan,
-                box_dir: &box_dir,
-                lock: &lock,
-                record,
-                signals: &signals,
-            };
-            run.run(plan, ahead)
-        });
-    let removed = remove(&box_plan, &lock, Some(ids), Some(&place), Mounts::Refuse);
+    let finished = remove_traces(&box_plan, Some(&place), Some(ids), mounts).and_then(|()| {
+        let box_dir = create(&box_plan, &record, None)?;
+        let run = BoxRun {
+            context,
+            box_plan: &box_plan,
+            box_dir: &box_dir,
+            lock: &lock,
+            record,
+            signals: &signals,
+        };
+        run.run(plan, ahead)
+    });
+    // Nobody comes back for what was mounted in there, either.
+    let removed = remove(&box_plan, &lock, Some(ids), Some(&place), Mounts::Detach);
     let mut finished = finished?;
     if let Err(failure) = removed {
         finished.fail(&failure);

@@ -1,8 +1,11 @@
 //! A box that nobody uses, for those who do not care which: `--box-id=auto`, and `exec`.
 
+use std::time::{Duration, Instant};
+
 use super::Context;
-use super::boxes::{busy, check_number};
-use crate::box_dir::{Absent, BoxDir, Busy, Lock, LockError};
+use super::boxes::{busy, check_number, settle_as};
+use crate::box_dir::{Absent, BoxDir, Busy, Expected, Lock, LockError};
+use crate::config::box_set::BoxSet;
 use crate::failure::Failure;
 use crate::plan::BoxPlan;
 use crate::quantity::BoxId;
@@ -20,7 +23,10 @@ pub(super) fn take_box(context: Context<'_>) -> Result<(BoxPlan, Lock), Failure>
         false => Lock::acquire(&plan.locks, id, Absent::Create, busy(context.common().wait))?,
     };
     match lock {
-        Some(lock) if is_free(&plan, &lock)? => Ok((plan, lock)),
+        Some(lock) if is_free(&plan, &lock)? => {
+            settle_before(&lock, Expected::Dying)?;
+            Ok((plan, lock))
+        }
         _ => Err(Failure::new(format!(
             "box {id} is in use: it was made by --init; choose another, or remove it by --cleanup --box-id={id}"
         ))),
@@ -45,41 +51,82 @@ fn candidates(context: Context<'_>) -> Box<dyn Iterator<Item = BoxId>> {
     }
 }
 
-/// Takes a free box, from the highest number down: people and judges who number their boxes begin
-/// at 0.
+/// How long boxes whose programs are dying are waited for when there is no other.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Takes a free box in which nothing runs, from the highest number down: people and judges who
+/// number their boxes begin at 0.
 pub(super) fn take_any(context: Context<'_>) -> Result<(BoxPlan, Lock), Failure> {
     let boxes = &context.asked.settings.boxes;
-    let mut unusable = None;
+    let mut unusable = Vec::new();
     for id in candidates(context) {
         let plan = BoxPlan::new(id, boxes);
-        match try_box(&plan) {
+        match try_box(&plan, Expected::Gone) {
             Ok(Some(lock)) => return Ok((plan, lock)),
             Ok(None) => {}
             // One that is damaged is not this user's business: there are others.
             Err(failure) => {
                 log::info!("box {id} cannot be used: {failure}");
-                unusable.get_or_insert(failure);
+                unusable.push((plan, failure));
             }
         }
     }
-    Err(unusable.unwrap_or_else(|| {
-        Failure::new(format!(
-            "all {} boxes are in use; raise boxes.count in isolate.toml, or remove unused boxes by --cleanup",
-            boxes.count
-        ))
-    }))
+    take_any_of(unusable).unwrap_or_else(|| Err(all_in_use(context)))
 }
 
-/// Takes a box if it is free.
-fn try_box(plan: &BoxPlan) -> Result<Option<Lock>, Failure> {
+/// Takes one of the boxes that could not be used at once, as soon as what runs there has died; or
+/// says why the first of them cannot be used, if there is one.
+fn take_any_of(unusable: Vec<(BoxPlan, Failure)>) -> Option<Result<(BoxPlan, Lock), Failure>> {
+    let begin = Instant::now();
+    let mut first = None;
+    for (plan, failure) in unusable {
+        first.get_or_insert(failure);
+        let expected = match begin.elapsed() < PATIENCE {
+            true => Expected::Dying,
+            false => Expected::Gone,
+        };
+        if let Ok(Some(lock)) = try_box(&plan, expected) {
+            return Some(Ok((plan, lock)));
+        }
+    }
+    first.map(Err)
+}
+
+/// There is no free box, and why there are no more.
+fn all_in_use(context: Context<'_>) -> Failure {
+    let settings = &context.asked.settings;
+    let count = settings.boxes.count;
+    let ids = settings.ceilings.box_ids.as_ref();
+    let few = |ids: &&BoxSet| ids.ids().nth((0..count).len()).is_none();
+    Failure::new(match ids.filter(few) {
+        Some(ids) if !context.asked.caller.called_by_root => format!(
+            "all boxes that users may have ({ids}, ceilings.box_ids) are in use: remove unused boxes by --cleanup"
+        ),
+        _ => format!(
+            "all {count} boxes are in use; raise boxes.count in isolate.toml, or remove unused boxes by --cleanup"
+        ),
+    })
+}
+
+/// Takes a box if it is free; one with a process that is not `expected` is unusable.
+fn try_box(plan: &BoxPlan, expected: Expected) -> Result<Option<Lock>, Failure> {
     if is_made(plan) {
         return Ok(None);
     }
     match Lock::acquire(&plan.locks, plan.id, Absent::Create, Busy::Refuse) {
-        Ok(Some(lock)) if is_free(plan, &lock)? => Ok(Some(lock)),
+        Ok(Some(lock)) if is_free(plan, &lock)? => {
+            settle_before(&lock, expected)?;
+            Ok(Some(lock))
+        }
         Ok(_) | Err(LockError::Busy) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Nothing runs any more in a box that was never finished.
+fn settle_before(lock: &Lock, expected: Expected) -> Result<(), Failure> {
+    lock.record()?
+        .map_or(Ok(()), |before| settle_as(&before, expected))
 }
 
 /// Whether somebody has made the box, without locking it: whoever looks for a free one does not

@@ -3,11 +3,11 @@
 use super::Context;
 use super::boxes::{
     box_plan, busy, check_known_owner, check_not_anothers, check_number, check_owner, claim,
-    create, may_init, mounts_of, remove, remove_traces, settle,
+    create, may_init, mounts_before, remove, remove_traces, settle,
 };
 use super::free_box::take_any;
 use crate::answer::Answer;
-use crate::box_dir::{Absent, Lock, Mounts, Record};
+use crate::box_dir::{Absent, Lock, Record};
 use crate::failure::Failure;
 use crate::home;
 use crate::plan::{require_cg, scope_of};
@@ -26,7 +26,7 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     let (plan, lock, before) = match box_id {
         Some(BoxChoice::Auto) => {
             let (plan, lock) = take_any(context)?;
-            // A record in there is nobody's: its box was never finished.
+            // A record in there is nobody's: its box was never finished, and nothing runs there.
             let before = lock.record()?;
             (plan, lock, before)
         }
@@ -45,22 +45,17 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
             if let Some(record) = &before {
                 check_owner(record, context)?;
                 check_not_anothers(plan.id, record, context)?;
+                settle(record)?;
             }
             (plan, lock, before)
         }
     };
-    if let Some(record) = &before {
-        settle(record)?;
-    }
     home::dismiss(&lock);
     let record = claim(context, &plan, &lock, before, cg, &place)?;
-    let mounts = before
-        .as_ref()
-        .map_or(Mounts::Refuse, |before| match before.owner.uid {
-            owner if owner == context.asked.caller.uid => Mounts::Refuse,
-            _ => mounts_of(before),
-        });
-    let ids = before.map(|record| record.ids);
+    let mounts = mounts_before(before.as_ref(), context);
+    // Others that it had may be those of another box by now.
+    let ids = before.map(|before| before.ids);
+    let ids = ids.filter(|ids| *ids == record.ids);
     let made = remove_traces(&plan, Some(&place), ids, mounts).and_then(|()| {
         let box_dir = create(&plan, &record, context.asked.granted.quota())?;
         lock.write(&Record {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::support::{Output, TestBox, finish, isolate_command, processes_of, wait_until};
 
@@ -291,5 +292,65 @@ fn a_run_does_not_begin_beside_another_process_of_its_user() {
     drop(intruder);
     pool.uid_in(0);
     pool.cleanup(0);
+    pool.assert_gone();
+}
+
+/// A process that does not die keeps nobody waiting who may have another box.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn an_exec_passes_over_a_box_in_which_something_runs() {
+    let pool = Pool::new(2);
+    let exec = |args: &[&str]| {
+        let mut command = Command::new(support::binary());
+        command
+            .args(["exec", "--config"])
+            .arg(pool.test_box.config_file());
+        command.args(args);
+        command
+    };
+    let uid = pool.test_box.first_uid() + 1;
+    let mut killed = exec(&["/bin/sleep", "1000"]).spawn().unwrap();
+    wait_until("the program runs", || !processes_of(uid).is_empty());
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    wait_until("the program is dead", || processes_of(uid).is_empty());
+    let intruder = Intruder::new("--reuid", uid);
+    let begin = Instant::now();
+    let other = finish(exec(&["-s", "id", "-u"]));
+    assert_eq!(other.stdout, format!("{}\n", uid - 1), "{other:?}");
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    drop(intruder);
+    let same = finish(exec(&["-s", "id", "-u"]));
+    assert_eq!(same.stdout, format!("{uid}\n"), "{same:?}");
+}
+
+/// Whoever comes next removes what a user's killed exec left, with what the user mounted there.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_mount_in_the_box_of_a_killed_exec_keeps_nobody_from_it() {
+    let pool = Pool::new(2);
+    let exec = |args: &[&str]| {
+        let mut command = Command::new(support::binary());
+        command.args(["exec", "--box-id=1", "--config"]);
+        command.arg(pool.test_box.config_file()).args(args);
+        command
+    };
+    let uids = pool.test_box.first_uid()..pool.test_box.first_uid() + pool.count;
+    let runs = || uids.clone().any(|uid| !processes_of(uid).is_empty());
+    let user = ["--as-uid=1000", "--as-gid=1000"];
+    for next in [&[][..], &user, &["--as-uid=1001", "--as-gid=1001"]] {
+        let words = [&user[..], &["/bin/sleep", "1000"]].concat();
+        let mut child = exec(&words).spawn().unwrap();
+        wait_until("the program runs", runs);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        wait_until("the program is dead", || !runs());
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "tmpfs"]);
+        mount.arg(pool.test_box.root().join("1/box"));
+        finish(mount).assert_silent_success();
+        let again = finish(exec(&[next, &["-s", "--wait", "/bin/true"]].concat()));
+        assert_eq!(again.code, 0, "{again:?}");
+    }
     pool.assert_gone();
 }
