@@ -27,6 +27,7 @@ pub(crate) use process::{
 };
 pub(crate) use terminal::Terminal;
 
+pub(crate) mod attacks;
 mod broker;
 pub(crate) mod clients;
 pub(crate) mod hostile;

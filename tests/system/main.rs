@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod broker_ahead;
 mod broker_ceilings;
 mod broker_directories;

@@ -1,0 +1,171 @@
+//! What programs may try, by root's hand and by a user's: the list is `tests/attacks.txt`.
+
+use std::fmt::Write as _;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+
+use crate::support::attacks::{self, Attack};
+use crate::support::systemd::{assert_nothing_left, cg_box, user_box};
+use crate::support::{Run, TestBox, processes_of, slow};
+
+/// Fails with all that came out otherwise, if anything did.
+#[track_caller]
+fn compare(who: &str, attacks: &[Attack], found: impl Fn(&str) -> String) {
+    let mut wrong = String::new();
+    for Attack {
+        name,
+        outcomes,
+        what,
+    } in attacks
+    {
+        let found = found(name);
+        println!("{who}: {name}: {found}");
+        if !outcomes.contains(&found.as_str()) {
+            writeln!(wrong, "{name} ({what}): {found}, not {outcomes:?}").unwrap();
+        }
+    }
+    assert_eq!(wrong, "", "{who}");
+}
+
+/// All attacks of one program, in one run; `prepare` gets the box before.
+fn all_fail(program: &str, prepare: impl Fn(&TestBox)) {
+    for (who, test_box) in [("root", cg_box()), ("a user", user_box())] {
+        prepare(test_box.init());
+        let run = test_box.program(program).options(&["--processes=30"]).run();
+        run.assert_ok();
+        let words = |line: &str| {
+            let (name, word) = line.split_once(' ').unwrap();
+            (name.to_owned(), word.to_owned())
+        };
+        let tried: Vec<_> = run.stdout.lines().map(words).collect();
+        let attacks = attacks::of(program);
+        for (name, word) in &tried {
+            let is_listed = attacks.iter().any(|attack| attack.name == name);
+            assert!(is_listed, "{name} ({word}) is not in attacks.txt");
+        }
+        compare(who, &attacks, |name| {
+            let tried = tried.iter().find(|(tried, _)| tried == name);
+            tried.map_or("not tried".to_owned(), |(_, word)| word.clone())
+        });
+        // And whoever comes next finds a box like any other.
+        let next = test_box.command(&["/bin/true"]).run();
+        next.assert_ok();
+        assert_nothing_left(&test_box);
+        test_box.isolate(&["--init"]).assert_success();
+        let left = test_box.shell("ls -A").run();
+        assert_eq!(left.assert_ok().stdout, "", "{who}");
+    }
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn nothing_leads_out_of_the_file_system_of_a_box() {
+    all_fail("attack_files", |_| {});
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn nothing_gives_a_program_other_ids_capabilities_or_namespaces() {
+    all_fail("attack_rights", |_| {});
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn no_call_and_no_file_reaches_into_the_kernel() {
+    all_fail("attack_kernel", |_| {});
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn no_socket_reaches_out_of_a_box() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let name = format!("isolate-attack-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).unwrap();
+    let _abstract = UnixListener::bind_addr(&address).unwrap();
+    all_fail("attack_sockets", |test_box| {
+        test_box.write("port", port.to_string());
+        test_box.write("abstract", &name);
+    });
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn nothing_reaches_init_or_another_process() {
+    all_fail("attack_processes", |_| {});
+}
+
+/// How a run ended, in the words of the list.
+fn ending(run: &Run) -> String {
+    let status = run.meta.get("status");
+    if run.meta.get("cg-oom-killed").is_some() {
+        return "memory".to_owned();
+    }
+    match (status, run.meta.get("message")) {
+        (Some("TO"), Some("Time limit exceeded")) => "time".to_owned(),
+        (Some("TO"), Some("Time limit exceeded (wall clock)")) => "wall".to_owned(),
+        (Some("SG"), _) => format!("signal-{}", run.meta.get("exitsig").unwrap()),
+        (Some("RE"), _) => format!("code-{}", run.meta.get("exitcode").unwrap()),
+        (None, _) if run.meta.get("exitcode") == Some("0") => "ok".to_owned(),
+        _ => format!("{run:?}"),
+    }
+}
+
+/// Those attacks of `attack_limits` that `chosen` chooses by their first outcome, each a run of its own.
+fn all_are_ended(options: &[&str], chosen: impl Fn(&str) -> bool) {
+    let mut attacks = attacks::of("attack_limits");
+    attacks.retain(|attack| chosen(attack.outcomes[0]));
+    assert!(!attacks.is_empty());
+    let user = user_box().options(&["--cg"]);
+    for (who, test_box) in [("root", cg_box()), ("a user", user)] {
+        compare(who, &attacks, |name| {
+            let job = test_box.program("attack_limits").args(&[name]);
+            let options = [&["--processes=30", "--core=0"], options].concat();
+            let found = ending(&job.options(&options).run());
+            // They are gone when the sandbox says so, not later.
+            let left = processes_of(test_box.uid());
+            if left.is_empty() {
+                found
+            } else {
+                format!("{found}, and {left:?} are left")
+            }
+        });
+        let listed = test_box.shell("ls").run();
+        assert!(!listed.assert_ok().stdout.contains("core"), "{listed:?}");
+        assert_nothing_left(&test_box);
+    }
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn memory_of_every_kind_is_counted() {
+    let options = ["--cg-mem=32M", "--stack=256M", "--wall-time=120"];
+    all_are_ended(&options, |outcome| outcome == "memory");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn time_is_counted_whoever_uses_it() {
+    let options = ["--time=0.3", "--extra-time=0.1", "--wall-time=120"];
+    all_are_ended(&options, |outcome| outcome == "time");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn no_program_stays_beyond_its_wall_clock() {
+    let wall = if slow() {
+        "--wall-time=6"
+    } else {
+        "--wall-time=1"
+    };
+    all_are_ended(&[wall], |outcome| outcome == "wall");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn an_end_is_what_it_looks_like_and_nothing_outlives_it() {
+    let options = ["--fsize=4M", "--wall-time=120"];
+    let others = ["memory", "time", "wall"];
+    all_are_ended(&options, |outcome| !others.contains(&outcome));
+}
