@@ -69,7 +69,9 @@ fn compile(name: &str, result: &str, extra: &[&str]) -> PathBuf {
     let compiled = directory.join(result);
     let age = |path: &Path| fs::metadata(path).and_then(|found| found.modified());
     let modified = age(&source).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
-    if age(&compiled).is_ok_and(|built| built > modified) {
+    // What some of them share.
+    let shared = age(&source.with_file_name("attack.h")).unwrap();
+    if age(&compiled).is_ok_and(|built| built > modified.max(shared)) {
         return compiled;
     }
     fs::create_dir_all(&directory).unwrap();

@@ -68,15 +68,20 @@ fn compile_programs(sources: &Path, cache: &Path, folder: &Path) -> io::Result<(
     fs::create_dir_all(cache)?;
     let mut compilers = Vec::new();
     let mut programs = Vec::new();
-    for entry in fs::read_dir(sources)? {
-        let source = entry?.path();
+    let age = |path: &Path| fs::metadata(path).and_then(|found| found.modified());
+    let found = fs::read_dir(sources)?.map(|entry| Ok(entry?.path()));
+    let found: Vec<PathBuf> = found.collect::<io::Result<_>>()?;
+    let is = |path: &PathBuf, extension| path.extension().is_some_and(|is| is == extension);
+    let headers: Vec<_> = found.iter().filter(|path| is(path, "h")).collect();
+    for source in found.iter().filter(|path| is(path, "c")) {
         let program = cache.join(source.file_stem().unwrap_or_default());
-        let age = |path: &Path| fs::metadata(path).and_then(|found| found.modified());
-        if !age(&program).is_ok_and(|made| age(&source).is_ok_and(|written| made > written)) {
+        let mut parts = headers.iter().copied().chain([source]);
+        let is_newer = |made| parts.all(|part| age(part).is_ok_and(|written| made > written));
+        if !age(&program).is_ok_and(is_newer) {
             let unfinished = program.with_extension("new");
             let mut gcc = Command::new("gcc");
             gcc.args(["-O2", "-static", "-pthread", "-o"]);
-            gcc.arg(&unfinished).arg(&source);
+            gcc.arg(&unfinished).arg(source);
             compilers.push((gcc.spawn()?, unfinished, program.clone()));
         }
         programs.push(program);
