@@ -43,7 +43,15 @@ static inline void try_attack(const struct attack *attack, char *word) {
   printf("%s %s\n", attack->name, word[0] ? word : "silent");
 }
 
+// What root's process tries would succeed: such a one must be in no place but a box, where it is not root's.
+static inline void refuse_root(void) {
+  if (getuid() != 0 && geteuid() != 0) return;
+  fputs("this is for a box, and not for root\n", stderr);
+  exit(3);
+}
+
 static inline int try_attacks(const struct attack *attacks, size_t count, int argc, char **argv) {
+  refuse_root();
   char *word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   for (size_t at = 0; at < count; at++) {
     int wanted = argc < 2;

@@ -15,6 +15,7 @@
 #include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 #include <sys/swap.h>
 
 // Calls.
@@ -161,7 +162,10 @@ static const char *own_group(void) {
   char *line = strstr(text, "0::");
   return line && strncmp(line, "0::/\n", 5) == 0 ? "root" : "seen";
 }
-ATTACK(group_files, open("/sys/fs/cgroup/cgroup.procs", O_WRONLY))
+WRITE(group_files, "/sys/fs/cgroup/cgroup.procs", "0")
+ATTACK(group_made, mkdir("/sys/fs/cgroup/attack", 0700))
+WRITE(group_killed, "/sys/fs/cgroup/cgroup.kill", "1")
+WRITE(group_limit, "/sys/fs/cgroup/memory.max", "max")
 
 #define IS(NAME) {#NAME, NAME}
 static const struct attack attacks[] = {
@@ -176,5 +180,6 @@ static const struct attack attacks[] = {
     IS(last_to_die), IS(die_later), IS(map_users), IS(allow_groups), IS(login_user), IS(dump_more), IS(own_memory),
     IS(pressure), IS(binary_format), IS(interrupt), IS(init_memory), IS(kernel_memory), IS(kernel_log),
     IS(init_environment), IS(init_status), IS(tracing), IS(kernel_settings), IS(own_group), IS(group_files),
+    IS(group_made), IS(group_killed), IS(group_limit),
 };
 TRY(attacks)

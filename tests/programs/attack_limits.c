@@ -1,22 +1,15 @@
 // attack_limits NAME: takes more memory or time than it may, or will not end. Each attack is a run of its own; one that gives up
 // ends with exit code 9.
-#define _GNU_SOURCE
-#include <fcntl.h>
+#include "attack.h"
+
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 enum { MIB = 1 << 20, MUCH = 96 };
 
@@ -258,7 +251,7 @@ static void codes_of_others(void) { _exit(256 + 7); }
 static const struct {
   const char *name;
   void (*attempt)(void);
-} attacks[] = {
+} endings[] = {
     IS(heap), IS(shared), IS(file_in_memory), IS(files_that_are_lost), IS(segment), IS(devices_shared), IS(locked),
     IS(page_tables), IS(children), IS(orphans), IS(stack), IS(unmapped_copies), IS(burn), IS(burn_against_signals),
     IS(burn_in_handler), IS(burn_in_threads), IS(burn_in_child), IS(burn_in_orphan), IS(burn_in_short_lives),
@@ -269,9 +262,10 @@ static const struct {
 };
 
 int main(int argc, char **argv) {
-  for (size_t at = 0; argc > 1 && at < sizeof attacks / sizeof *attacks; at++)
-    if (strcmp(attacks[at].name, argv[1]) == 0) {
-      attacks[at].attempt();
+  refuse_root();
+  for (size_t at = 0; argc > 1 && at < sizeof endings / sizeof *endings; at++)
+    if (strcmp(endings[at].name, argv[1]) == 0) {
+      endings[at].attempt();
       return 0;
     }
   return 3;

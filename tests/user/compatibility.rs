@@ -26,7 +26,7 @@ struct Row {
     test: String,
 }
 
-fn top() -> PathBuf {
+pub(crate) fn top() -> PathBuf {
     env!("CARGO_MANIFEST_DIR").into()
 }
 
@@ -35,7 +35,7 @@ fn document() -> String {
 }
 
 /// The cells of a line of a table. `\|` is a bar in a cell.
-fn cells(line: &str) -> Vec<String> {
+pub(crate) fn cells(line: &str) -> Vec<String> {
     let line = line.replace("\\|", "\u{0}");
     let inner = line
         .strip_prefix('|')
@@ -47,7 +47,7 @@ fn cells(line: &str) -> Vec<String> {
         .collect()
 }
 
-fn is_ruler(cells: &[String]) -> bool {
+pub(crate) fn is_ruler(cells: &[String]) -> bool {
     let dashes = |cell: &String| cell.len() >= 3 && cell.bytes().all(|byte| byte == b'-');
     cells.iter().all(dashes)
 }
@@ -83,12 +83,12 @@ fn rows() -> Vec<Row> {
 }
 
 /// What stands in backquotes.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
 /// The names of all tests in all source files below a folder.
-fn collect_tests(folder: &Path, names: &mut BTreeSet<String>) {
+pub(crate) fn collect_tests(folder: &Path, names: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

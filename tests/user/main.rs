@@ -8,3 +8,4 @@ mod cli;
 mod compatibility;
 mod hygiene;
 mod install;
+mod security;
