@@ -6,7 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 
 use crate::support::attacks::{self, Attack};
-use crate::support::systemd::{assert_nothing_left, cg_box, user_box};
+use crate::support::systemd::{alone, assert_nothing_left, cg_box, user_box};
 use crate::support::{Run, TestBox, processes_of, slow};
 
 /// Fails with all that came out otherwise, if anything did.
@@ -30,6 +30,8 @@ fn compare(who: &str, attacks: &[Attack], found: impl Fn(&str) -> String) {
 
 /// All attacks of one program, in one run; `prepare` gets the box before.
 fn all_fail(program: &str, prepare: impl Fn(&TestBox)) {
+    // The boxes of a user may have ids that are those of another test's box.
+    let _alone = alone();
     for (who, test_box) in [("root", cg_box()), ("a user", user_box())] {
         prepare(test_box.init());
         let run = test_box.program(program).options(&["--processes=30"]).run();
@@ -114,6 +116,7 @@ fn ending(run: &Run) -> String {
 
 /// Those attacks of `attack_limits` that `chosen` chooses by their first outcome, each a run of its own.
 fn all_are_ended(options: &[&str], chosen: impl Fn(&str) -> bool) {
+    let _alone = alone();
     let mut attacks = attacks::of("attack_limits");
     attacks.retain(|attack| chosen(attack.outcomes[0]));
     assert!(!attacks.is_empty());

@@ -74,7 +74,9 @@ fn every_attack_has_a_name_of_its_own_and_a_program_that_tries_it() {
             assert!(!attack.what.is_empty(), "{name}");
             assert!(source.contains(&format!("IS({name})")), "{program}: {name}");
         }
-        assert_eq!(source.matches(" IS(").count(), attacks.len(), "{program}");
+        // One is the macro itself.
+        let tried = source.matches(" IS(").count() - 1;
+        assert_eq!(tried, attacks.len(), "{program}");
     }
     assert!(names.len() >= 120, "{}", names.len());
 }
