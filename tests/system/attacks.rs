@@ -11,6 +11,7 @@ use crate::support::{Run, TestBox, processes_of, slow};
 
 /// Fails with all that came out otherwise, if anything did.
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "a test that fails shows each by name")]
 fn compare(who: &str, attacks: &[Attack], found: impl Fn(&str) -> String) {
     let mut wrong = String::new();
     for Attack {
