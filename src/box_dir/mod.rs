@@ -15,6 +15,7 @@
 mod census;
 mod error;
 mod giving;
+mod id_pool;
 mod kept;
 mod lease;
 mod lease_link;
@@ -42,8 +43,9 @@ use nix::unistd::{Gid, UnlinkatFlags, fchown, getegid, unlinkat};
 
 pub(crate) use census::Census;
 pub(crate) use error::BoxDirError;
+pub(crate) use id_pool::IdPool;
 pub(crate) use kept::Kept;
-pub(crate) use lease::{IdPool, LeaseError};
+pub(crate) use lease::LeaseError;
 pub(crate) use lease_link::holders;
 pub(crate) use lock::{Busy, Lock};
 pub(crate) use lock_error::LockError;

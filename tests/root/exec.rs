@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use crate::support::{
-    BOXES, Meta, Output, TestBox, finish, finish_with_input, processes_of, wait_until,
-};
+use crate::support::{BOXES, Meta, Output, TestBox, finish, finish_with_input, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
