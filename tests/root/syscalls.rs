@@ -72,7 +72,7 @@ fn each_flag_denies_its_calls_and_no_others() {
 
 #[test]
 #[ignore = "needs root: tests/run"]
-fn no_set_of_restrictions_lets_a_program_make_set_user_id_files() {
+fn no_system_call_makes_set_user_id_files_whatever_is_lifted() {
     let test_box = TestBox::new();
     for options in [&[][..], &["--syscalls=0"]] {
         let found = results(test_box.program("try_syscalls").options(options));
