@@ -3,7 +3,7 @@
 use std::process::{Child, Command};
 
 use crate::support::systemd::{assert_nothing_left, cg_box, must};
-use crate::support::{Run, TestBox, slow, wait_until};
+use crate::support::{Run, TestBox, processes_of, slow, wait_until};
 use nix::sys::signal::Signal;
 
 const WALL: &str = "Time limit exceeded (wall clock)";
@@ -87,7 +87,10 @@ impl Neighbor {
         let mut command = Command::new("setpriv");
         command.args([format!("--reuid={uid}"), format!("--regid={uid}")]);
         command.args(["--clear-groups", "--", "sleep", "600"]);
-        Self(command.spawn().unwrap())
+        let new = Self(command.spawn().unwrap());
+        // From now on boxes get other ids: with this one a run would be refused.
+        wait_until("the neighbor is there", || !processes_of(uid).is_empty());
+        new
     }
 }
 
