@@ -1,7 +1,7 @@
 //! The terminals among the caller's standard descriptors. A program may leave them without echo, or
 //! otherwise of no use for the next person who types there.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
@@ -16,17 +16,11 @@ impl Terminals {
     /// leaves it.
     pub(crate) fn remember() -> Self {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-        let descriptors = [
-            (stdin.is_terminal(), stdin.as_fd()),
-            (stdout.is_terminal(), stdout.as_fd()),
-            (stderr.is_terminal(), stderr.as_fd()),
-        ];
-        let terminals = descriptors
-            .into_iter()
-            .filter(|(is_terminal, _)| *is_terminal);
-        let remembered = terminals.filter_map(|(_, terminal)| {
-            let state = tcgetattr(terminal).ok()?;
-            Some((terminal.try_clone_to_owned().ok()?, state))
+        let descriptors = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        let remembered = descriptors.into_iter().filter_map(|descriptor| {
+            // ENOTTY for what is not a terminal.
+            let state = tcgetattr(descriptor).ok()?;
+            Some((descriptor.try_clone_to_owned().ok()?, state))
         });
         Self(remembered.collect())
     }

@@ -2,7 +2,8 @@
 //! share.
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -20,6 +21,7 @@ use crate::plan::{BoxPlan, Decided, RunInputs, RunPlan, resolve};
 use crate::quantity::BoxId;
 use crate::report::{Circumstances, Ending, Report, json, meta};
 use crate::request::{Common, ProgramRequest, RunKind};
+use crate::sys::descriptors::first_terminal;
 use crate::sys::exec::Image;
 use crate::sys::process::inheritable_descriptors;
 use crate::systemd::ScopeSpec;
@@ -353,21 +355,6 @@ impl BoxRun<'_> {
 
 /// A terminal among the standard descriptors; `--tty-hack` does nothing without one.
 fn terminal() -> Result<Option<OwnedFd>, Failure> {
-    use std::io::IsTerminal;
-    let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
-    let descriptors = [
-        (stdout.as_fd(), stdout.is_terminal()),
-        (stdin.as_fd(), stdin.is_terminal()),
-        (stderr.as_fd(), stderr.is_terminal()),
-    ];
-    let Some((terminal, _)) = descriptors
-        .into_iter()
-        .find(|(_, is_terminal)| *is_terminal)
-    else {
-        return Ok(None);
-    };
-    terminal
-        .try_clone_to_owned()
-        .map(Some)
+    first_terminal([&io::stdout(), &io::stdin(), &io::stderr()])
         .map_err(Failure::at("cannot copy the terminal"))
 }

@@ -1,7 +1,7 @@
 //! Descriptors and their numbers.
 
-use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use super::check;
 
@@ -39,6 +39,15 @@ fn copy(number: RawFd, lowest: RawFd) -> io::Result<OwnedFd> {
 pub(crate) fn put_at(number: RawFd, descriptor: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: both are integers; the caller vouches for the number.
     check(unsafe { libc::dup2(descriptor.as_raw_fd(), number) }.into()).map(drop)
+}
+
+/// A copy of the first of these that is a terminal; `None` when none of them is one.
+pub(crate) fn first_terminal(descriptors: [&dyn AsFd; 3]) -> io::Result<Option<OwnedFd>> {
+    let mut descriptors = descriptors.iter().map(|descriptor| descriptor.as_fd());
+    let terminal = descriptors.find(IsTerminal::is_terminal);
+    terminal
+        .map(|terminal| terminal.try_clone_to_owned())
+        .transpose()
 }
 
 /// Gives a terminal the size of another one (ioctl_tty(2), TIOCGWINSZ, TIOCSWINSZ).

@@ -14,7 +14,7 @@ use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use nix::unistd::{read, write};
 
 use crate::output::write_all;
-use crate::sys::descriptors::copy_window_size;
+use crate::sys::descriptors::{copy_window_size, first_terminal};
 
 /// The caller's terminal and the program's.
 #[derive(Debug)]
@@ -41,17 +41,10 @@ impl Terminal {
     /// Makes a pseudo-terminal that looks like the first terminal among the standard descriptors;
     /// `None` if none of them is one.
     pub(super) fn open() -> io::Result<Option<Self>> {
-        use std::io::IsTerminal;
-        let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-        let standard = [
-            (stdin.as_fd(), stdin.is_terminal()),
-            (stdout.as_fd(), stdout.is_terminal()),
-            (stderr.as_fd(), stderr.is_terminal()),
-        ];
-        let Some((outer, _)) = standard.into_iter().find(|(_, is_terminal)| *is_terminal) else {
+        let outer = first_terminal([&io::stdin(), &io::stdout(), &io::stderr()])?;
+        let Some(outer) = outer else {
             return Ok(None);
         };
-        let outer = outer.try_clone_to_owned()?;
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let master = posix_openpt(flags)?;
         unlockpt(&master)?;
