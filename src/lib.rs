@@ -45,7 +45,7 @@
 //! config, polkit    isolate.toml and the file of isolate; whether a user may do something
 //! box_dir, bus      boxes on disk with their locks and ids; D-Bus without an event loop
 //! request           what the caller wants
-//! clock, failure, output
+//! clock, failure, output, remedy
 //! answer, dir_rule, error, logging, quantity, sys, syscall_set
 //! ```
 //!
@@ -76,6 +76,7 @@ mod plan;
 mod polkit;
 mod pool;
 mod quantity;
+mod remedy;
 mod report;
 mod request;
 mod sys;

@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use super::Owner;
 use crate::failure::Explained;
+use crate::remedy::Remedy;
 
 /// Why the directory of a box could not be made, given away, limited or removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,23 +108,15 @@ impl fmt::Display for BoxDirError {
                     "cannot set the disk quota on the file system of '{}': ",
                     Shown(path)
                 )?;
-                match errno {
-                    Errno::ESRCH => f.write_str(
-                        "user quotas are not enabled there: make the file system with quotas \
-                         (ext4: tune2fs -O quota) or mount it with usrquota and run quotaon",
-                    ),
-                    Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EINVAL => f.write_str(
-                        "this file system or kernel has no user quotas: put the boxes on ext4 or \
-                         xfs, or limit the size of a tmpfs",
-                    ),
-                    Errno::EPERM | Errno::EACCES => write!(
-                        f,
-                        "{}: CAP_SYS_ADMIN is needed, and in a container that its filter of \
-                         system calls lets quotactl_fd pass",
-                        errno.desc()
-                    ),
-                    Errno::ERANGE => f.write_str("the quota is larger than the file system takes"),
-                    errno => f.write_str(errno.desc()),
+                match (Remedy::for_quotas(*errno), errno) {
+                    (Some(remedy @ Remedy::AllowQuotas), errno) => {
+                        write!(f, "{}: {remedy}", errno.desc())
+                    }
+                    (Some(remedy), _) => write!(f, "{remedy}"),
+                    (None, Errno::ERANGE) => {
+                        f.write_str("the quota is larger than the file system takes")
+                    }
+                    (None, errno) => f.write_str(errno.desc()),
                 }
             }
         }

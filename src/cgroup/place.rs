@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::config::settings::Manager;
+use crate::remedy::Remedy;
 
 /// Where the cgroup of a run comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +53,9 @@ impl Place {
             return Ok(());
         }
         Err(format!(
-            "the cgroup {} has no memory controller; boot with cgroup v2 alone (systemd.unified_cgroup_hierarchy=1 and \
-             no cgroup_disable=memory on the kernel's command line) or enable it in cgroup.subtree_control of the \
-             cgroups above, or run without --cg",
-            cgroup.display()
+            "the cgroup {} has no memory controller; {}",
+            cgroup.display(),
+            Remedy::EnableMemory
         ))
     }
 }

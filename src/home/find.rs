@@ -9,6 +9,7 @@ use crate::cgroup::{Cgroup, Place, hierarchy};
 use crate::config::settings::{CgroupSettings, Manager};
 use crate::error::chain;
 use crate::failure::Explained;
+use crate::remedy::Remedy;
 
 /// Why a manager that the configuration demands cannot be had.
 #[derive(Debug, PartialEq, Eq)]
@@ -117,23 +118,23 @@ fn choose(settings: &CgroupSettings, here: &Surroundings) -> Result<Place, Place
     };
     match settings.manager {
         Manager::Systemd => systemd.ok_or_else(|| {
-            PlaceError(
-                "[cgroup] manager is systemd, but systemd with D-Bus and cgroup v2 does not run here; install dbus, \
-                 or set it to auto, delegated or none"
-                    .into(),
-            )
+            PlaceError(format!(
+                "[cgroup] manager is systemd, but systemd with D-Bus and cgroup v2 does not run \
+                 here; {}",
+                Remedy::InstallDbus
+            ))
         }),
         Manager::Delegated => match (&settings.root, &here.own) {
             (Some(root), _) => Ok(delegated(root)),
             (None, Some(own)) => Ok(delegated(&own.path)),
-            (None, None) => Err(PlaceError(
-                "[cgroup] manager is delegated, but this process is in no cgroup v2 directory that it can write; name \
-                 one in [cgroup] root, or mount /sys/fs/cgroup read-write in this container"
-                    .into(),
-            )),
+            (None, None) => Err(PlaceError(format!(
+                "[cgroup] manager is delegated, but this process is in no cgroup v2 directory \
+                 that it can write; {}",
+                Remedy::GiveCgroup
+            ))),
         },
         Manager::None => Ok(Place::Nowhere {
-            reason: "[cgroup] manager is none; set it to auto, or run without --cg".into(),
+            reason: format!("[cgroup] manager is none; {}", Remedy::ManagerAuto),
         }),
         Manager::Auto => Ok(match (systemd, &settings.root, &here.own) {
             (Some(systemd), _, _) => systemd,
@@ -142,10 +143,11 @@ fn choose(settings: &CgroupSettings, here: &Surroundings) -> Result<Place, Place
             // ours to use.
             (None, None, Some(own)) if own.is_root && own.has_memory => delegated(&own.path),
             (None, None, _) => Place::Nowhere {
-                reason: "systemd with D-Bus does not run here, and there is no cgroup v2 directory with the memory controller \
-                         that this process may use; boot with systemd, or name a delegated cgroup in [cgroup] root, \
-                         or run without --cg"
-                    .into(),
+                reason: format!(
+                    "systemd with D-Bus does not run here, and there is no cgroup v2 directory \
+                     with the memory controller that this process may use; {}",
+                    Remedy::BootSystemd
+                ),
             },
         }),
     }

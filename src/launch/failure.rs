@@ -6,6 +6,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource};
 use super::message::StepFailure;
 use super::step::Step;
 use crate::plan::{RunPlan, StderrPlan};
+use crate::remedy::Remedy;
 
 /// One line for the keeper's stderr and the meta file.
 pub(crate) fn describe(failure: &StepFailure, plan: &RunPlan) -> String {
@@ -47,35 +48,23 @@ fn object(failure: &StepFailure, plan: &RunPlan) -> Option<String> {
     }
 }
 
-fn remedy(failure: &StepFailure, plan: &RunPlan) -> Option<&'static str> {
+fn remedy(failure: &StepFailure, plan: &RunPlan) -> Option<Remedy> {
     let resource = plan
         .rlimits
         .get(failure.index as usize)
         .map(|(resource, _)| *resource);
     match (failure.step, failure.errno) {
-        (Step::PrivateMounts, libc::EINVAL) => Some(
-            "the root directory is not a mount point, as in a plain chroot; bind it on itself first",
-        ),
-        (Step::PrivateMounts | Step::RootFileSystem, libc::EPERM) => Some(
-            "this container does not allow mounts; it needs CAP_SYS_ADMIN and no seccomp filter on them",
-        ),
-        (Step::Mount, libc::ENOENT) => Some(
-            "its place inside another rule's directory does not exist; make the directory there",
-        ),
-        (Step::ChangeToBox, libc::ENOENT) => Some("keep a directory rule for 'box'"),
-        (Step::PivotRoot, libc::EPERM) => {
-            Some("this container, or the service of the broker, lacks CAP_SYS_CHROOT")
-        }
-        (Step::CloneProgram, libc::EAGAIN) => {
-            Some("the machine or the slice is at its limit of processes")
-        }
+        (Step::PrivateMounts, libc::EINVAL) => Some(Remedy::BindRoot),
+        (Step::PrivateMounts | Step::RootFileSystem, libc::EPERM) => Some(Remedy::AllowMounts),
+        (Step::Mount, libc::ENOENT) => Some(Remedy::MakeMountPoint),
+        (Step::ChangeToBox, libc::ENOENT) => Some(Remedy::KeepBoxRule),
+        (Step::PivotRoot, libc::EPERM) => Some(Remedy::AllowChroot),
+        (Step::CloneProgram, libc::EAGAIN) => Some(Remedy::RaiseProcesses),
         (Step::Rlimit, libc::EPERM) if resource == Some(Resource::RLIMIT_NOFILE) => {
-            Some("it is above the sysctl fs.nr_open, or this container lacks CAP_SYS_RESOURCE")
+            Some(Remedy::LowerOpenFiles)
         }
-        (Step::Rlimit, libc::EPERM) => Some("this container lacks CAP_SYS_RESOURCE"),
-        (_, libc::ENOMEM) if plan.leaf.memory.is_some() => {
-            Some("the memory limit of the run is too small for its set-up")
-        }
+        (Step::Rlimit, libc::EPERM) => Some(Remedy::AllowResource),
+        (_, libc::ENOMEM) if plan.leaf.memory.is_some() => Some(Remedy::RaiseMemory),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::Action;
 use crate::bus::BusError;
 use crate::failure::Explained;
+use crate::remedy::Remedy;
 
 /// A "no". Every failure is one.
 #[derive(Debug)]
@@ -90,9 +91,6 @@ fn says_that_nobody_is_there(name: &str) -> bool {
         || name.starts_with("org.freedesktop.DBus.Error.Spawn.")
 }
 
-/// Where an administrator allows users something.
-const RULES: &str = "/etc/polkit-1/rules.d";
-
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { uid, action, why } = self;
@@ -100,7 +98,7 @@ impl fmt::Display for Denied {
         write!(f, "user {uid} may not {action}: ")?;
         match why {
             Why::NotAllowed => {
-                write!(f, "polkit does not allow {id}; {}", Remedy(*action))
+                write!(f, "polkit does not allow {id}; {}", remedy(*action))
             }
             Why::Challenge { own } => {
                 let whose = if *own {
@@ -111,7 +109,7 @@ impl fmt::Display for Denied {
                 write!(
                     f,
                     "{id} would need {whose} password, and nobody can be asked here; {}",
-                    Remedy(*action)
+                    remedy(*action)
                 )
             }
             Why::Dismissed => write!(f, "{id} needs a password, and none was given"),
@@ -129,25 +127,26 @@ impl fmt::Display for Denied {
                 "polkit cannot be asked for {id}: there is a null character in '{name}'"
             ),
             Why::Ended => write!(f, "the calling process ended before polkit allowed {id}"),
-            Why::NotRegistered(_) => write!(
-                f,
-                "polkit does not know {id} (install io.github.isolate_run.policy in /usr/share/polkit-1/actions)"
-            ),
+            Why::NotRegistered(_) => {
+                write!(f, "polkit does not know {id} ({})", Remedy::InstallPolicy)
+            }
             // The cause says what to do.
             Why::NoBus(_) => write!(f, "polkit cannot be asked for {id}"),
             Why::NoPolkit(_) => write!(
                 f,
-                "polkit cannot be asked for {id} (install polkit, the package 'polkitd' or 'polkit'; is it \
-                 running? systemctl status polkit)"
+                "polkit cannot be asked for {id} ({})",
+                Remedy::InstallPolkit
             ),
             Why::Failed(_) => write!(
                 f,
-                "polkit did not answer for {id} (see: journalctl -u polkit)"
+                "polkit did not answer for {id} ({})",
+                Remedy::ReadPolkitLog
             ),
             Why::TimedOut(time) => write!(
                 f,
-                "polkit did not answer for {id} within {} s (is it running? systemctl status polkit)",
-                time.as_secs()
+                "polkit did not answer for {id} within {} s ({})",
+                time.as_secs(),
+                Remedy::StartPolkit
             ),
         }
     }
@@ -162,18 +161,10 @@ impl std::error::Error for Denied {
 impl Explained for Denied {}
 
 /// How an administrator allows it.
-struct Remedy(Action);
-
-impl fmt::Display for Remedy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Action::UseBox => write!(
-                f,
-                "an administrator lets a user in by: usermod -aG isolate USER (and a new login), or by a rule in \
-                 {RULES}"
-            ),
-            _ => write!(f, "an administrator allows it by a rule in {RULES}"),
-        }
+fn remedy(action: Action) -> Remedy {
+    match action {
+        Action::UseBox => Remedy::JoinGroup,
+        Action::ShareNetwork | Action::UseDevices | Action::ManageBoxes => Remedy::PolkitRule,
     }
 }
 
@@ -210,7 +201,10 @@ mod tests {
         ] {
             let text = text(action, Why::NotAllowed);
             assert!(text.contains(action.id()), "{text}");
-            assert!(text.contains(RULES) && !text.contains("usermod"), "{text}");
+            assert!(
+                text.contains("/etc/polkit-1/rules.d") && !text.contains("usermod"),
+                "{text}"
+            );
         }
     }
 

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
         "sys",
         "syscall_set",
     ],
-    &["clock", "dir_rule", "failure", "output"],
+    &["clock", "dir_rule", "failure", "output", "remedy"],
     &["box_dir", "bus", "request"],
     &["config", "polkit"],
     &["cgroup"],

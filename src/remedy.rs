@@ -1,0 +1,142 @@
+//! What mends something that is wrong with the machine. A remedy is data, so that errors, `doctor`
+//! and the documentation say the same.
+
+use std::fmt;
+
+use nix::errno::Errno;
+
+/// What mends something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    /// cgroup v2 has no memory controller.
+    EnableMemory,
+    /// systemd is to be asked, but cannot be.
+    InstallDbus,
+    /// No delegated cgroup is there.
+    GiveCgroup,
+    /// The configuration wants no cgroups.
+    ManagerAuto,
+    /// There is nobody who makes cgroups.
+    BootSystemd,
+    /// A user may not use boxes.
+    JoinGroup,
+    /// A user may not do something beyond that.
+    PolkitRule,
+    /// polkit does not know our actions.
+    InstallPolicy,
+    /// There is no polkit.
+    InstallPolkit,
+    /// polkit does not answer in time.
+    StartPolkit,
+    /// polkit answers with an error.
+    ReadPolkitLog,
+    /// The root directory is no mount point.
+    BindRoot,
+    /// A container does not let us mount.
+    AllowMounts,
+    /// A mount point is missing inside another directory.
+    MakeMountPoint,
+    /// The box is not among the directories.
+    KeepBoxRule,
+    /// The root directory may not be changed.
+    AllowChroot,
+    /// No process can be made.
+    RaiseProcesses,
+    /// A limit of open files is too high.
+    LowerOpenFiles,
+    /// A limit may not be raised.
+    AllowResource,
+    /// The memory limit does not suffice for the set-up.
+    RaiseMemory,
+    /// The file system could have quotas, but has none.
+    EnableQuotas,
+    /// The file system can have no quotas.
+    MoveBoxes,
+    /// Quotas may not be set.
+    AllowQuotas,
+}
+
+impl Remedy {
+    /// The remedy for disk quotas that cannot be set or looked at for this reason.
+    pub(crate) fn for_quotas(errno: Errno) -> Option<Self> {
+        match errno {
+            Errno::ESRCH => Some(Self::EnableQuotas),
+            Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EINVAL => Some(Self::MoveBoxes),
+            Errno::EPERM | Errno::EACCES => Some(Self::AllowQuotas),
+            _ => None,
+        }
+    }
+
+    /// What is wrong, as far as the remedy needs it, and what to do.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::EnableMemory => {
+                "boot with cgroup v2 alone (systemd.unified_cgroup_hierarchy=1 and no \
+                 cgroup_disable=memory on the kernel's command line) or enable it in \
+                 cgroup.subtree_control of the cgroups above, or run without --cg"
+            }
+            Self::InstallDbus => "install dbus, or set it to auto, delegated or none",
+            Self::GiveCgroup => {
+                "name one in [cgroup] root, or mount /sys/fs/cgroup read-write in this container"
+            }
+            Self::ManagerAuto => "set it to auto, or run without --cg",
+            Self::BootSystemd => {
+                "boot with systemd, or name a delegated cgroup in [cgroup] root, or run without \
+                 --cg"
+            }
+            Self::JoinGroup => {
+                "an administrator lets a user in by: usermod -aG isolate USER (and a new login), \
+                 or by a rule in /etc/polkit-1/rules.d"
+            }
+            Self::PolkitRule => "an administrator allows it by a rule in /etc/polkit-1/rules.d",
+            Self::InstallPolicy => {
+                "install io.github.isolate_run.policy in /usr/share/polkit-1/actions"
+            }
+            Self::InstallPolkit => {
+                "install polkit, the package 'polkitd' or 'polkit'; is it running? systemctl \
+                 status polkit"
+            }
+            Self::StartPolkit => "is it running? systemctl status polkit",
+            Self::ReadPolkitLog => "see: journalctl -u polkit",
+            Self::BindRoot => {
+                "the root directory is not a mount point, as in a plain chroot; bind it on itself \
+                 first"
+            }
+            Self::AllowMounts => {
+                "this container does not allow mounts; it needs CAP_SYS_ADMIN and no seccomp \
+                 filter on them"
+            }
+            Self::MakeMountPoint => {
+                "its place inside another rule's directory does not exist; make the directory there"
+            }
+            Self::KeepBoxRule => "keep a directory rule for 'box'",
+            Self::AllowChroot => {
+                "this container, or the service of the broker, lacks CAP_SYS_CHROOT"
+            }
+            Self::RaiseProcesses => "the machine or the slice is at its limit of processes",
+            Self::LowerOpenFiles => {
+                "it is above the sysctl fs.nr_open, or this container lacks CAP_SYS_RESOURCE"
+            }
+            Self::AllowResource => "this container lacks CAP_SYS_RESOURCE",
+            Self::RaiseMemory => "the memory limit of the run is too small for its set-up",
+            Self::EnableQuotas => {
+                "user quotas are not enabled there: make the file system with quotas (ext4: \
+                 tune2fs -O quota) or mount it with usrquota and run quotaon"
+            }
+            Self::MoveBoxes => {
+                "this file system or kernel has no user quotas: put the boxes on ext4 or xfs, or \
+                 limit the size of a tmpfs"
+            }
+            Self::AllowQuotas => {
+                "CAP_SYS_ADMIN is needed, and in a container that its filter of system calls lets \
+                 quotactl_fd pass"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
