@@ -11,7 +11,7 @@ pub(crate) enum Remedy {
     /// cgroup v2 has no memory controller.
     EnableMemory,
     /// systemd is to be asked, but cannot be.
-    InstallDbus,
+    OtherManager,
     /// No delegated cgroup is there.
     GiveCgroup,
     /// The configuration wants no cgroups.
@@ -75,7 +75,7 @@ impl Remedy {
                  cgroup_disable=memory on the kernel's command line) or enable it in \
                  cgroup.subtree_control of the cgroups above, or run without --cg"
             }
-            Self::InstallDbus => "install dbus, or set it to auto, delegated or none",
+            Self::OtherManager => "set it to auto, delegated or none",
             Self::GiveCgroup => {
                 "name one in [cgroup] root, or mount /sys/fs/cgroup read-write in this container"
             }

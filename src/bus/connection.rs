@@ -20,6 +20,8 @@ use crate::sys::socket::{Bytes, receive_bytes, send};
 pub(super) struct Connection {
     stream: Rc<UnixStream>,
     carries: Carries,
+    /// There is no bus in between.
+    is_direct: bool,
     /// A descriptor that nobody asked for lies in front of everything still to be read, so nothing
     /// more is read.
     is_spoilt: bool,
@@ -29,8 +31,22 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects and begins the handshake. The bus learns from the kernel who connects.
-    pub(super) fn open(path: &Path, carries: Carries) -> Result<Self, BusError> {
+    /// Connects to a bus and begins the handshake. The bus learns from the kernel who connects.
+    pub(super) fn to_bus(path: &Path, carries: Carries) -> Result<Self, BusError> {
+        // This must be the first message. The bus answers with our name, which nobody here needs.
+        let hello = call_of_the_bus("Hello", &()).map_err(BusError::Message)?;
+        Self::open(path, carries, vec![hello])
+    }
+
+    /// Connects to a peer, which speaks the protocol without a bus, and begins the handshake.
+    pub(super) fn to_peer(path: &Path, carries: Carries) -> Result<Self, BusError> {
+        Self::open(path, carries, Vec::new()).map(|connection| Self {
+            is_direct: true,
+            ..connection
+        })
+    }
+
+    fn open(path: &Path, carries: Carries, first: Vec<Message>) -> Result<Self, BusError> {
         let stream = connect_without_waiting(path).map_err(BusError::Connect)?;
         // EXTERNAL takes the user id in decimal, each digit in hexadecimal. The rest of the
         // handshake need not wait for the answer.
@@ -42,16 +58,15 @@ impl Connection {
         };
         let words = format!("\0AUTH EXTERNAL {id}\r\n{negotiation}BEGIN\r\n");
         send(stream.as_fd(), words.as_bytes(), None).map_err(BusError::Connect)?;
-        // This must be the first message. The bus answers with our name, which nobody here needs.
-        let hello = call_of_the_bus("Hello", &()).map_err(BusError::Message)?;
         let_others_run();
-        Ok(Self::over(stream, carries, Some(vec![hello])))
+        Ok(Self::over(stream, carries, Some(first)))
     }
 
     fn over(stream: UnixStream, carries: Carries, held_back: Option<Vec<Message>>) -> Self {
         Self {
             stream: Rc::new(stream),
             carries,
+            is_direct: false,
             is_spoilt: false,
             inbox: Inbox::default(),
             held_back,
@@ -62,6 +77,11 @@ impl Connection {
     #[cfg(test)]
     pub(super) fn established(stream: UnixStream) -> Self {
         Self::over(stream, Carries::Descriptors, None)
+    }
+
+    /// Whether there is no bus in between.
+    pub(super) fn is_direct(&self) -> bool {
+        self.is_direct
     }
 
     /// What messages on this connection may have beside them.

@@ -65,6 +65,9 @@ impl std::error::Error for BusError {
 }
 
 impl BusError {
+    /// The name of the error of somebody who has waited for another in vain.
+    pub(crate) const TIMEOUT: &str = "org.freedesktop.DBus.Error.Timeout";
+
     /// The error with which somebody answered a call.
     pub(crate) fn refusal(by: &'static str, error: &Incoming) -> Self {
         Self::Refused {
@@ -91,6 +94,7 @@ impl BusError {
                 "org.freedesktop.DBus.Error.LimitsExceeded",
                 "org.freedesktop.DBus.Error.NameHasNoOwner",
                 "org.freedesktop.DBus.Error.ServiceUnknown",
+                Self::TIMEOUT,
                 "org.freedesktop.systemd1.UnitExists",
             ]
             .contains(&name.as_str()),

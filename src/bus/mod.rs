@@ -1,5 +1,5 @@
-//! The system bus: connections to it, and messages in both directions. Whom to ask for what is not
-//! known here.
+//! D-Bus: connections to the system bus or to a peer, and messages in both directions. Whom to ask
+//! for what is not known here.
 //!
 //! A connection is one descriptor that never blocks, for the keeper's poll loop. The library builds
 //! messages and takes them apart; its own connection would bring threads and an executor, which
@@ -10,7 +10,7 @@
 //! [`Inbox`](inbox::Inbox) about long ones, [`Carries`] about descriptors, and [`Bus::receive`]
 //! about how much is read at once.
 //!
-//! The address is fixed: an environment variable could name somebody else's bus.
+//! The address of the bus is fixed: an environment variable could name somebody else's bus.
 
 mod connection;
 mod error;
@@ -92,7 +92,18 @@ impl Bus {
 
     /// Connects to a bus elsewhere, for tests.
     pub(crate) fn connect_to(path: &Path, carries: Carries) -> Result<Self, BusError> {
-        Connection::open(path, carries).map(Self::over)
+        Connection::to_bus(path, carries).map(Self::over)
+    }
+
+    /// Connects to somebody who speaks the protocol without a bus, and begins the handshake.
+    pub(crate) fn to_peer(path: &Path, carries: Carries) -> Result<Self, BusError> {
+        Connection::to_peer(path, carries).map(Self::over)
+    }
+
+    /// Whether there is nobody between us and whom we talk to. Then there are no names either:
+    /// senders have none.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.shared.borrow().connection.is_direct()
     }
 
     /// What messages on this connection may have beside them.

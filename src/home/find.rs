@@ -4,12 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::bus::Bus;
 use crate::cgroup::{Cgroup, Place, hierarchy};
 use crate::config::settings::{CgroupSettings, Manager};
 use crate::error::chain;
 use crate::failure::Explained;
 use crate::remedy::Remedy;
+use crate::systemd;
 
 /// Why a manager that the configuration demands cannot be had.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,9 +58,8 @@ pub(crate) fn find_place(settings: &CgroupSettings) -> Result<Place, PlaceError>
 }
 
 fn look_around(manager: Manager) -> io::Result<Surroundings> {
-    // This is sd_booted(3). Without its bus systemd cannot be asked, as in a minimal image without
-    // dbus.
-    let has_systemd = Path::new("/run/systemd/system").is_dir() && Bus::is_there();
+    // This is sd_booted(3).
+    let has_systemd = Path::new("/run/systemd/system").is_dir() && systemd::is_there();
     let mount = hierarchy::mount_point()?.map(|path| {
         let has_memory = offers_memory(&path);
         (path, has_memory)
@@ -119,9 +118,8 @@ fn choose(settings: &CgroupSettings, here: &Surroundings) -> Result<Place, Place
     match settings.manager {
         Manager::Systemd => systemd.ok_or_else(|| {
             PlaceError(format!(
-                "[cgroup] manager is systemd, but systemd with D-Bus and cgroup v2 does not run \
-                 here; {}",
-                Remedy::InstallDbus
+                "[cgroup] manager is systemd, but systemd with cgroup v2 does not run here; {}",
+                Remedy::OtherManager
             ))
         }),
         Manager::Delegated => match (&settings.root, &here.own) {
@@ -144,7 +142,7 @@ fn choose(settings: &CgroupSettings, here: &Surroundings) -> Result<Place, Place
             (None, None, Some(own)) if own.is_root && own.has_memory => delegated(&own.path),
             (None, None, _) => Place::Nowhere {
                 reason: format!(
-                    "systemd with D-Bus does not run here, and there is no cgroup v2 directory \
+                    "systemd does not run here, and there is no cgroup v2 directory \
                      with the memory controller that this process may use; {}",
                     Remedy::BootSystemd
                 ),

@@ -32,7 +32,7 @@ use crate::failure::Failure;
 use crate::launch::{self, Init, InitSetup, LEAVE_PATIENCE, Moves};
 use crate::plan::RunPlan;
 use crate::quantity::BoxId;
-use crate::systemd::{Held, ScopeRequest, ScopeSpec};
+use crate::systemd::{self, Held, ScopeRequest, ScopeSpec};
 
 /// Where a run lives.
 #[derive(Debug)]
@@ -266,5 +266,5 @@ impl Home {
 
 /// Connects to the bus in such a way that systemd can get a pidfd.
 fn connect() -> Result<Bus, BusError> {
-    Bus::connect(Carries::Descriptors)
+    systemd::connect(Carries::Descriptors)
 }

@@ -10,7 +10,7 @@ use zbus::Message;
 use zbus::zvariant::Value;
 
 use super::unit::{MANAGER, MANAGER_PATH, SYSTEMD};
-use crate::bus::{Bus, BusError, Carries, Pending};
+use crate::bus::{BusError, Carries, Pending};
 use crate::failure::Explained;
 
 /// How long systemd may take. A busy one may need seconds.
@@ -80,7 +80,7 @@ fn percent_set(setting: &str) -> Option<u32> {
 }
 
 fn set(slice: &str, percent: Option<u32>) -> Result<(), BusError> {
-    let mut bus = Bus::connect(Carries::Bytes)?;
+    let mut bus = super::connect(Carries::Bytes)?;
     let call = Pending::send(&mut bus, set_quota(slice, percent)?, "systemd")?;
     call.wait(&mut bus, Instant::now() + PATIENCE).map(drop)
 }

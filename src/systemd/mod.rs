@@ -6,8 +6,10 @@
 //! [`ScopeRequest::start`] asks. The keeper polls [`ScopeRequest::ready`] beside everything else,
 //! and sets the deadline. Nothing here blocks, and there are no threads.
 
+mod attempt;
 mod cpu_quota;
 mod error;
+mod line;
 mod slice;
 mod state;
 mod unit;
@@ -18,8 +20,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use attempt::{Attempt, Line};
 pub(crate) use cpu_quota::ensure as ensure_cpu_quota;
 pub(crate) use error::ScopeError;
+pub(crate) use line::{connect, is_there};
 pub(crate) use slice::{slice_of_user, slice_path};
 pub(crate) use state::StateRequest;
 use unit::{Answer, Start};
@@ -92,13 +96,6 @@ pub(crate) struct ScopeRequest {
     timer: Timer,
 }
 
-/// How often a request whose outcome is unknown is made, with a new name each time.
-const ATTEMPTS: usize = 8;
-
-/// The first pause between two attempts; each further one is twice as long. A bus or a systemd that
-/// is being restarted is back within a second or two.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-
 /// The time between two looks at `/proc`. A systemd that was replaced by itself (daemon-reexec)
 /// goes on with its jobs, but may have forgotten whom to tell.
 const LOOK: Duration = Duration::from_millis(500);
@@ -110,15 +107,6 @@ const EARLY_LOOK: Duration = Duration::from_micros(100);
 /// How many early looks there are, after systemd has taken the job. A move that takes longer waits
 /// for the kernel, and the little time that could be gained then does not matter.
 const EARLY_LOOKS: u32 = 20;
-
-#[derive(Debug)]
-enum Attempt {
-    /// The unit was asked for.
-    Asked(Box<Start>),
-    /// It will be asked for again, after a pause and over a connection like this, unless this unit
-    /// comes to be nevertheless.
-    Paused(String, Carries),
-}
 
 /// What a request that is given up waits for.
 #[derive(Debug, Clone, Copy)]
@@ -141,7 +129,7 @@ impl ScopeRequest {
         let held_pidfd = held_pidfd.map_err(ScopeError::Descriptor)?;
         let begun = bus.and_then(|bus| Start::begin(bus, unit.clone(), &spec, held));
         let timer = Timer::new().map_err(ScopeError::Timer)?;
-        let attempt = attempt(begun, unit, 1, &timer)?;
+        let attempt = Attempt::follow(begun, unit, 1, &timer)?;
         Ok(Self {
             spec,
             held_pid: held.pid,
@@ -217,24 +205,57 @@ impl ScopeRequest {
                             .map_err(ScopeError::Timer)?;
                         Ok(None)
                     }
-                    Ok(Answer::None) => self.look(&unit),
+                    Ok(Answer::None) if start.bus().has_sent() => self.look(&unit),
+                    Ok(Answer::None) => {
+                        self.give_up_the_bus()?;
+                        Ok(None)
+                    }
                     Err(error) => self.verify(unit, Err(error)),
                 }
             }
-            Attempt::Paused(last, carries) => {
-                let (last, carries) = (std::mem::take(last), *carries);
+            Attempt::Paused(last, line) => {
+                let (last, line) = (std::mem::take(last), *line);
                 if let Some(scope) = self.scope_of_held(&last) {
                     return Ok(Some(scope));
                 }
                 self.attempts += 1;
                 self.early_looks = 0;
                 let unit = unit_name(&self.spec);
-                let begun = Bus::connect(carries)
-                    .and_then(|bus| Start::begin(bus, unit.clone(), &self.spec, held));
-                self.attempt = attempt(begun, unit, self.attempts, &self.timer)?;
+                let bus = match line {
+                    Line::Bus(carries) => line::connect(carries),
+                    Line::Directly => {
+                        line::directly().or_else(|_| Bus::connect(Carries::Descriptors))
+                    }
+                };
+                let begun = bus.and_then(|bus| Start::begin(bus, unit.clone(), &self.spec, held));
+                self.attempt = Attempt::follow(begun, unit, self.attempts, &self.timer)?;
                 Ok(None)
             }
         }
+    }
+
+    /// Asks directly, when it is time, since the bus has not even let us in.
+    fn give_up_the_bus(&mut self) -> Result<(), ScopeError> {
+        let Attempt::Asked(start) = &self.attempt else {
+            return Ok(());
+        };
+        if start.bus().is_direct() || !self.timer.has_reported().map_err(ScopeError::Timer)? {
+            return Ok(());
+        }
+        log::info!("the system bus does not answer; asking systemd directly");
+        let held = Held {
+            pid: self.held_pid,
+            pidfd: self.held_pidfd.as_fd(),
+        };
+        let unit = start.unit().to_owned();
+        let begun =
+            line::directly().and_then(|systemd| Start::begin(systemd, unit, &self.spec, held));
+        match begun {
+            Ok(start) => self.attempt = Attempt::Asked(Box::new(start)),
+            // Then the bus is waited for.
+            Err(error) => log::debug!("{}", chain(&error)),
+        }
+        self.timer.set_after(LOOK).map_err(ScopeError::Timer)
     }
 
     /// Looks, when it is time, whether the process is in the unit although nobody said so.
@@ -266,7 +287,7 @@ impl ScopeRequest {
                 Err(ScopeError::NotThere { unit, found })
             }
             (None, Err(error)) => {
-                self.attempt = attempt(Err(error), unit, self.attempts, &self.timer)?;
+                self.attempt = Attempt::follow(Err(error), unit, self.attempts, &self.timer)?;
                 Ok(None)
             }
         }
@@ -281,37 +302,6 @@ impl ScopeRequest {
         let path = self.cgroup_of_held()?;
         (path.file_name()? == unit).then(|| self.spec.mount_point.join(path))
     }
-}
-
-/// Follows the beginning of an attempt or its failure: with another one after a pause, or with the
-/// end.
-fn attempt(
-    begun: Result<Start, BusError>,
-    unit: String,
-    attempts: usize,
-    timer: &Timer,
-) -> Result<Attempt, ScopeError> {
-    let error = match begun {
-        Ok(start) => {
-            timer.set_after(LOOK).map_err(ScopeError::Timer)?;
-            return Ok(Attempt::Asked(Box::new(start)));
-        }
-        Err(error) => error,
-    };
-    if !error.is_transient() || attempts >= ATTEMPTS {
-        let source = error;
-        return Err(ScopeError::Bus { unit, source });
-    }
-    log::info!("asking systemd for the scope again: {}", chain(&error));
-    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
-    let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(doublings));
-    // Nothing was restarted if there was only a stranger's descriptor.
-    let (pause, carries) = match error {
-        BusError::Descriptors => (EARLY_LOOK, Carries::Bytes),
-        _ => (pause, Carries::Descriptors),
-    };
-    timer.set_after(pause).map_err(ScopeError::Timer)?;
-    Ok(Attempt::Paused(unit, carries))
 }
 
 /// Builds a request and sends it to nobody.
@@ -334,29 +324,4 @@ fn unit_name(spec: &ScopeSpec) -> String {
     // The standard library seeds this from getrandom(2) once per process, and counts up from there.
     let random = RandomState::new().hash_one(std::process::id());
     format!("isolate-{}-{random:016x}.scope", spec.box_id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outcome_that_is_unknown_is_tried_again_and_not_for_ever() {
-        let unit = || "isolate-1-0.scope".to_owned();
-        let timer = Timer::new().unwrap();
-        for attempts in 1..ATTEMPTS {
-            let after = attempt(Err(BusError::Disconnected), unit(), attempts, &timer);
-            let Ok(Attempt::Paused(asked, Carries::Descriptors)) = after else {
-                panic!("{after:?}")
-            };
-            assert_eq!(asked, unit());
-        }
-        let after = attempt(Err(BusError::Descriptors), unit(), 1, &timer);
-        let bytes_only = matches!(after, Ok(Attempt::Paused(_, Carries::Bytes)));
-        assert!(bytes_only, "{after:?}");
-        let after = attempt(Err(BusError::Disconnected), unit(), ATTEMPTS, &timer);
-        assert!(matches!(after, Err(ScopeError::Bus { .. })), "{after:?}");
-        let refused = BusError::Job("failed".into());
-        assert!(attempt(Err(refused), unit(), 1, &timer).is_err());
-    }
 }

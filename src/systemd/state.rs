@@ -19,7 +19,7 @@ pub(crate) struct StateRequest {
 impl StateRequest {
     /// Asks.
     pub(crate) fn start(unit: &str) -> Result<Self, BusError> {
-        let mut bus = Bus::connect(Carries::Bytes)?;
+        let mut bus = super::connect(Carries::Bytes)?;
         let call = Pending::send(&mut bus, get_active_state(unit)?, "systemd")?;
         Ok(Self { bus, call })
     }

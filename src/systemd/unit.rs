@@ -29,7 +29,8 @@ pub(super) enum Answer {
 pub(super) struct Start {
     bus: Bus,
     unit: String,
-    add_match: Pending,
+    /// A bus has to be told which signals to pass on.
+    add_match: Option<Pending>,
     call: Pending,
     /// systemd's unique name and its job, once they are known.
     queued: Option<(String, OwnedObjectPath)>,
@@ -46,7 +47,6 @@ impl Start {
         spec: &ScopeSpec,
         held: Held<'_>,
     ) -> Result<Self, BusError> {
-        let add_match = match_job_of(&unit)?;
         let left_out = match bus.carries() {
             Carries::Descriptors => Vec::new(),
             // The process is a child of ours that nobody has reaped, so no other process has its
@@ -54,7 +54,13 @@ impl Start {
             Carries::Bytes => vec![PIDFDS],
         };
         let call = start_unit(&unit, properties(spec, held, &left_out))?;
-        let add_match = Pending::send(&mut bus, add_match, "the system bus")?;
+        let add_match = match bus.is_direct() {
+            true => None,
+            false => {
+                let add_match = match_job_of(&unit)?;
+                Some(Pending::send(&mut bus, add_match, "the system bus")?)
+            }
+        };
         let call = Pending::send(&mut bus, call, "systemd")?;
         bus.flush()?;
         Ok(Self {
@@ -81,9 +87,10 @@ impl Start {
     pub(super) fn proceed(&mut self, spec: &ScopeSpec, held: Held<'_>) -> Result<Answer, BusError> {
         let mut answer = Answer::None;
         while let Some(message) = self.bus.receive()? {
-            if let Some(Err(refused)) = self.add_match.is_answered_by(&message) {
-                return Err(refused);
-            }
+            let matched = self
+                .add_match
+                .and_then(|call| call.is_answered_by(&message));
+            matched.unwrap_or(Ok(()))?;
             match self.call.is_answered_by(&message) {
                 Some(Ok(())) => {
                     log::debug!("systemd has queued the start of {}", self.unit);

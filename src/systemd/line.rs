@@ -1,0 +1,24 @@
+//! The two lines to systemd: the system bus, and systemd's own socket.
+
+use std::path::Path;
+
+use crate::bus::{Bus, BusError, Carries};
+
+/// systemd's own socket, which takes root's calls. systemd(1) calls it private. It is slower than
+/// the bus, since systemd tells everybody there of all that happens to all units.
+const PRIVATE: &str = "/run/systemd/private";
+
+/// Whether there is a line.
+pub(crate) fn is_there() -> bool {
+    Bus::is_there() || Path::new(PRIVATE).exists()
+}
+
+/// Connects to systemd by the bus, and to systemd itself where there is no bus.
+pub(crate) fn connect(carries: Carries) -> Result<Bus, BusError> {
+    Bus::connect(carries).or_else(|error| directly().map_err(|_| error))
+}
+
+/// Connects to systemd itself. Nobody else can hold up or overhear what is said there.
+pub(super) fn directly() -> Result<Bus, BusError> {
+    Bus::to_peer(Path::new(PRIVATE), Carries::Descriptors)
+}
