@@ -46,7 +46,7 @@
 //! box_dir, bus      boxes on disk with their locks and ids; D-Bus without an event loop
 //! request           what the caller wants
 //! clock, failure, output, remedy
-//! answer, dir_rule, error, logging, quantity, sys, syscall_set
+//! answer, dir_rule, error, guess, logging, quantity, screen, sys, syscall_set
 //! ```
 //!
 //! `plan`, `report`, `keeper::phase` and everything they use are pure; only `sys` is unsafe.
@@ -67,6 +67,7 @@ mod config;
 mod dir_rule;
 mod error;
 mod failure;
+mod guess;
 mod home;
 mod keeper;
 mod launch;
@@ -79,6 +80,7 @@ mod quantity;
 mod remedy;
 mod report;
 mod request;
+mod screen;
 mod sys;
 mod syscall_set;
 mod systemd;
@@ -99,6 +101,7 @@ use failure::Failure;
 use keeper::Signals;
 use nix::sys::stat::{Mode, umask};
 use request::{BoxCall, BoxCommand};
+use screen::{Coloring, Screen};
 
 /// The exit code of a call that was refused or did not work.
 const EXIT_FAILURE: u8 = 2;
@@ -112,8 +115,8 @@ pub fn main() -> ExitCode {
     }
     let answer = match cli::parse(std::env::args_os()) {
         Ok(call) => carry_out(call),
-        Err(CliError::Help { text, exit_code }) => Answer {
-            stdout: text,
+        Err(CliError::Help { help, exit_code }) => Answer {
+            stdout: help.text(Screen::of(&std::io::stdout(), Coloring::Auto)),
             code: exit_code,
             ..Answer::default()
         },

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, CommandFactory, Parser};
 
 use super::Call;
 use super::getopt::Operands;
+use super::page::{Chapter, Page};
 use super::read;
 use super::verb::{Mistake, Verb};
 use crate::request::BrokerOptions;
@@ -14,27 +15,32 @@ use crate::request::BrokerOptions;
 /// The verb.
 pub(super) const VERB: Verb = Verb {
     name: "broker",
-    is_for_people: false,
+    chapter: Chapter::Hidden,
+    page: Page {
+        about: "Serve users who are not root: carry their commands out if polkit allows it",
+        usage: &["[--socket FILE] [--config FILE]"],
+        description: "isolate.service runs this. Without --socket, the listening socket is the one that systemd hands \
+            over (isolate.socket).\n\
+            The environment variable ISOLATE_RUN_BROKER tells callers of another socket.",
+        examples: &[(
+            "broker --socket /run/trial.sock",
+            "for a trial; then: ISOLATE_RUN_BROKER=/run/trial.sock isolate-run exec /bin/echo hello",
+        )],
+        ..Page::EMPTY
+    },
+    command: BrokerLine::command,
+    operands: Operands::Anywhere,
+    has_results: false,
     help_exit_code: 0,
     read: call,
-    results: None,
 };
 
 /// The options of `broker`.
 #[derive(Debug, Parser)]
 #[command(
-    name = "isolate-run broker",
-    about = "Serves users who are not root: carries their commands out if polkit allows it. isolate.service runs this.",
-    override_usage = "isolate-run broker [options]
-
-Without --socket, the listening socket is the one that systemd hands over (isolate.socket).",
-    after_help = "Example, for a trial:
-  isolate-run broker --socket /run/trial.sock
-  ISOLATE_RUN_BROKER=/run/trial.sock isolate-run exec /bin/echo hello",
     disable_help_flag = true,
     no_binary_name = true,
-    args_override_self = true,
-    term_width = 100
+    args_override_self = true
 )]
 pub(super) struct BrokerLine {
     /// Listen on this socket, which is made; everybody may connect to it

@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 
-use clap::{ArgAction, Parser};
+use clap::{ArgAction, CommandFactory, Parser};
 
 use super::Call;
 use super::getopt::Operands;
+use super::page::{Chapter, Page, Word};
 use super::read;
 use super::verb::{Mistake, Verb};
 use crate::request::ImportSource;
@@ -13,30 +14,43 @@ use crate::request::ImportSource;
 /// The verb.
 pub(super) const VERB: Verb = Verb {
     name: "config",
-    is_for_people: true,
+    chapter: Chapter::Machine,
+    page: Page {
+        about: "Bring over a configuration file of isolate",
+        usage: &["import FILE"],
+        description: "Writes what a configuration file of isolate says (key = value) as TOML to standard output. \
+            Comments in the result say which line a value is from, and what was left out and why.\n\
+            Without any TOML file, isolate's /etc/isolate or else /usr/local/etc/isolate is read as it is.",
+        commands: &[Word {
+            name: "import",
+            operands: "FILE",
+            about: "write isolate's FILE as TOML; - is standard input",
+        }],
+        examples: &[
+            (
+                "config import /etc/isolate > isolate.toml",
+                "write a configuration of isolate as TOML",
+            ),
+            (
+                "--config isolate.toml --check-config",
+                "see whether a file is a configuration, and what holds with it",
+            ),
+        ],
+        ..Page::EMPTY
+    },
+    command: ConfigLine::command,
+    operands: Operands::Anywhere,
+    has_results: false,
     help_exit_code: 0,
     read: call,
-    results: None,
 };
 
 /// The options of `config`.
 #[derive(Debug, Parser)]
 #[command(
-    name = "isolate-run config",
-    about = "Writes what a configuration file of isolate says (key = value) as TOML to standard output.",
-    override_usage = "isolate-run config import FILE
-
-A FILE of - is standard input. Comments in the result say which line a value is from, and what was
-left out and why.
-
-Without any TOML file, isolate's /etc/isolate or else /usr/local/etc/isolate is read as it is.",
-    after_help = "Example:
-  isolate-run config import /etc/isolate > isolate.toml
-  isolate-run --config isolate.toml --check-config",
     disable_help_flag = true,
     no_binary_name = true,
-    args_override_self = true,
-    term_width = 100
+    args_override_self = true
 )]
 pub(super) struct ConfigLine {
     /// Print this help

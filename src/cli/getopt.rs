@@ -7,7 +7,9 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use super::help::Form;
 use super::spelling::{Mismatch, Spelling, Table, Takes};
+use super::suggest;
 
 /// Where words that are not options may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,11 +27,17 @@ pub(super) struct Words {
     pub(super) options: Vec<OsString>,
     /// The program and its arguments, untouched.
     pub(super) operands: Vec<OsString>,
+    /// Help, if it was asked for anywhere, as it was asked for first.
+    pub(super) help: Option<Form>,
 }
 
 impl Words {
-    /// Adds an option in the one form that clap is given.
-    fn push(&mut self, option: &Spelling<'_>, value: Option<&[u8]>) {
+    /// Adds an option in the one form that clap is given; help is not left to clap.
+    fn push(&mut self, option: &Spelling<'_>, value: Option<&[u8]>, form: Form) {
+        if option.is_help {
+            self.help.get_or_insert(form);
+            return;
+        }
         let mut word = OsString::from("--");
         word.push(option.long);
         if let Some(value) = value {
@@ -81,7 +89,15 @@ fn read_long(
     let option = table.long(name).map_err(|mismatch| {
         let text = String::from_utf8_lossy(text);
         match mismatch {
-            Mismatch::Unknown => format!("unrecognized option '--{text}'"),
+            Mismatch::Unknown => {
+                let name = String::from_utf8_lossy(name);
+                let guess = suggest::option(&name, &table.names());
+                let guess = guess.map(|option| format!("; did you mean {option}?"));
+                format!(
+                    "unrecognized option '--{text}'{}",
+                    guess.unwrap_or_default()
+                )
+            }
             Mismatch::Ambiguous(options) => options.iter().fold(
                 format!("option '--{text}' is ambiguous; possibilities:"),
                 |message, option| format!("{message} '--{}'", option.long),
@@ -97,11 +113,11 @@ fn read_long(
             let value = argv
                 .next()
                 .ok_or_else(|| format!("option '--{}' requires an argument", option.long))?;
-            words.push(option, Some(value.as_bytes()));
+            words.push(option, Some(value.as_bytes()), Form::Long);
             Ok(())
         }
         _ => {
-            words.push(option, value);
+            words.push(option, value, Form::Long);
             Ok(())
         }
     }
@@ -121,7 +137,7 @@ fn read_cluster(
             .ok_or_else(|| format!("invalid option -- '{}'", first_char(rest)))?;
         match option.takes {
             Takes::Nothing => {
-                words.push(option, None);
+                words.push(option, None, Form::Short);
                 rest = tail;
                 continue;
             }
@@ -129,10 +145,12 @@ fn read_cluster(
                 let value = argv.next().ok_or_else(|| {
                     format!("option requires an argument -- '{}'", first_char(rest))
                 })?;
-                words.push(option, Some(&value.into_vec()));
+                words.push(option, Some(&value.into_vec()), Form::Short);
             }
-            Takes::Value => words.push(option, Some(tail)),
-            Takes::OptionalValue => words.push(option, (!tail.is_empty()).then_some(tail)),
+            Takes::Value => words.push(option, Some(tail), Form::Short),
+            Takes::OptionalValue => {
+                words.push(option, (!tail.is_empty()).then_some(tail), Form::Short)
+            }
         }
         break;
     }

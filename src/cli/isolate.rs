@@ -7,45 +7,65 @@ use clap::{Args, CommandFactory, Parser};
 use super::Call;
 use super::getopt::Operands;
 use super::options::Options;
+use super::page::{Chapter, Page};
 use super::read;
+use super::suggest;
 use super::verb::{Mistake, Verb};
 use crate::request::{BoxCommand, Init, Tell, Topic};
 
 /// The spelling without a verb. Help is as in isolate, including its exit code of 2.
-pub(super) const VERB: Verb = Verb {
+pub(super) static VERB: Verb = Verb {
     name: "",
-    is_for_people: false,
+    chapter: Chapter::Hidden,
+    page: Page {
+        about: "Run an untrusted program in a sandbox: limited, measured, and gone afterwards",
+        usage: &[
+            "VERB [OPTIONS]...",
+            "[OPTIONS]... --init | --run -- PROGRAM... | --cleanup",
+        ],
+        description: DESCRIPTION,
+        examples: &[
+            (
+                "exec -t 1 --memory 64M -- /bin/echo hello",
+                "a program in a sandbox, with limits",
+            ),
+            (
+                "--cg --init",
+                "as with isolate: make box 0; prints its path, files go to PATH/box",
+            ),
+            (
+                "--cg -t1 -w5 --cg-mem=256M -M meta --run -- ./solution",
+                "run a program in it, and write the result to the file meta",
+            ),
+            ("--cg --cleanup", "remove it"),
+        ],
+        sections: &[("Exit status", EXIT_STATUS)],
+        ..Page::EMPTY
+    },
+    command: IsolateLine::command,
+    operands: Operands::Anywhere,
+    has_results: true,
     help_exit_code: 2,
     read: call,
-    results: Some((IsolateLine::command, Operands::Anywhere)),
 };
+
+const DESCRIPTION: &str = "There are two ways to call it. With a verb as the first word, which is for people and for \
+    new programs: each verb has help of its own (isolate-run help VERB). And as isolate is called, step by step, \
+    which is for judges: --init makes a box, files are put into it, --run runs a program in it, --cleanup removes it.\n\
+    The options below are those of the second way, and of exec. A SIZE is in KiB when bare, or has a unit: 512K, \
+    64M, 1.5G. A TIME is in seconds when bare, or has a unit: 1.5s, 200ms, 2min. Of a repeated option the last one \
+    counts. Options may stand before and after the command, and may be shortened as long as they are unique. \
+    Defaults of limits and the default directory rules may be configured otherwise.";
+
+const EXIT_STATUS: &str = "Of --run: 0 the program exited with 0; 1 it failed, was killed or ran out of time; 2 it \
+    could not be run, or the command line is wrong. Of this help: 2, as with isolate; of isolate-run help: 0.";
 
 /// The command line as isolate takes it.
 #[derive(Debug, Parser)]
 #[command(
-    name = "isolate-run",
-    about = "Runs an untrusted program in a sandbox: limited, measured, and gone when its run ends.",
-    override_usage = "isolate-run [OPTIONS] --init
-       isolate-run [OPTIONS] --run -- PROGRAM [ARGUMENT]...
-       isolate-run [OPTIONS] --cleanup
-       isolate-run exec [OPTIONS] PROGRAM [ARGUMENT]...   (all three in one; see exec --help)
-       isolate-run config import FILE                     (see config --help)
-
-A SIZE is in KiB when bare, or has a unit: 512K, 64M, 1.5G. A TIME is in seconds when bare, or has
-a unit: 1.5s, 200ms, 2min. Of a repeated option the last one counts. Defaults of limits and the
-default directory rules may be configured otherwise.",
-    after_help = "Examples:
-  isolate-run --cg --init                          make box 0; prints its path, files go to PATH/box
-  isolate-run --cg -t1 -w5 --cg-mem=256M -M meta --run -- ./solution
-  isolate-run --cg --cleanup                       remove it
-  isolate-run exec -t 1 -p -d /etc -- /usr/bin/gcc --version
-
-Exit status of --run: 0 the program exited with 0; 1 it failed, was killed or ran out of time;
-2 it could not be run, or the command line is wrong.",
     disable_help_flag = true,
     no_binary_name = true,
-    args_override_self = true,
-    term_width = 100
+    args_override_self = true
 )]
 pub(super) struct IsolateLine {
     #[command(flatten)]
@@ -60,22 +80,22 @@ pub(super) struct IsolateLine {
 #[group(skip)]
 pub(super) struct CommandFlags {
     /// Make the box, or make it anew, and print its path
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(super) init: bool,
     /// Run a program in the box
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(super) run: bool,
     /// Remove the box; no error when there is none
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(super) cleanup: bool,
     /// Check the configuration and print the merged result
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(super) check_config: bool,
     /// Print the cgroup below which the runs live
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(super) print_cg_root: bool,
     /// Print the version
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(super) version: bool,
 }
 
@@ -93,7 +113,15 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
     let first = argv.peek().cloned();
     let (line, program) = read::<IsolateLine>(argv, Operands::Anywhere)?;
     let command = match commands(&line.commands).as_slice() {
-        [] => return Err(no_command(first, &program).into()),
+        [] => {
+            return Err(match (program.first(), &first) {
+                (None, None) => Mistake::Nothing,
+                (None, Some(_)) => no_command().into(),
+                (Some(word), first) => {
+                    suggest::no_command(word, first.as_ref() == Some(word)).into()
+                }
+            });
+        }
         [(command, name)] => {
             check_program(*command, name, &program)?;
             *command
@@ -146,22 +174,11 @@ fn commands(flags: &CommandFlags) -> Vec<(Command, &'static str)> {
     .collect()
 }
 
-/// The error when there is no command: most likely a verb was meant, or `--run` forgotten.
-fn no_command(first: Option<OsString>, program: &[OsString]) -> String {
-    let verbs = super::verb_names();
-    match program.first() {
-        None => {
-            format!("no command given: use --init, --run, --cleanup, or one of the verbs {verbs}")
-        }
-        Some(word) if first.as_ref() == Some(word) => format!(
-            "'{}' is not a verb: there are {verbs}; isolate's commands begin with --, as in --run",
-            word.to_string_lossy()
-        ),
-        Some(word) => format!(
-            "no command given, but '{}': a program needs --run",
-            word.to_string_lossy()
-        ),
-    }
+/// The error when there are options only.
+fn no_command() -> String {
+    let names: Vec<_> = super::verbs().map(|verb| verb.name).collect();
+    let verbs = suggest::listed(&names);
+    format!("no command given: use --init, --run, --cleanup, or one of the verbs {verbs}")
 }
 
 /// Checks that `--run` has a program and no other command has one.

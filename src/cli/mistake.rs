@@ -20,14 +20,14 @@ pub(crate) fn meta_before_mistake(argv: impl IntoIterator<Item = OsString>) -> O
         return None;
     }
     let mut argv = argv.into_iter().peekable();
-    let (command, operands) = super::take_verb(&mut argv).results?;
-    let command = command();
+    let verb = super::take_verb(&mut argv);
+    let command = verb.has_results.then_some(verb.command)?();
     let mut words = Words::default();
     // It no longer matters where the mistake is.
     drop(getopt::normalize(
         &Table::of(&command),
         argv,
-        operands,
+        verb.operands,
         &mut words,
     ));
     let meta = |word: &OsString| {

@@ -2,37 +2,45 @@
 //!
 //! isolate's spelling has its command among the options (`--init`, `--run -- PROGRAM`). New
 //! commands are verbs, the first word of the line; each has a file of its own and a row in
-//! [`VERBS`]. `getopt` brings every line to one form, which `options` and those files read with
-//! clap and join to a call.
+//! [`VERBS`], from which its parser and its help are made. `getopt` brings every line to one form,
+//! which `options` and those files read with clap and join to a call.
 
 use std::ffi::OsString;
 use std::fmt;
 use std::iter::Peekable;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::{ContextKind, ContextValue};
 
 use crate::failure::Explained;
 use crate::request::{BoxCall, BoxCommand, BrokerOptions, Common, ImportSource, Tell};
 use getopt::{Operands, Words};
+pub(crate) use help::Help;
 pub(crate) use mistake::meta_before_mistake;
+use page::Chapter;
 use spelling::Table;
 use verb::{Mistake, Verb};
 
 mod broker;
 mod config;
+mod entry;
 mod exec;
 mod getopt;
+mod help;
+mod help_verb;
 mod isolate;
 mod mistake;
 mod options;
+mod page;
 mod spelling;
+mod suggest;
 #[cfg(test)]
 mod tests;
 mod value;
 mod verb;
 
-/// The verbs. A line that begins with none of them is isolate's.
-const VERBS: [Verb; 3] = [exec::VERB, config::VERB, broker::VERB];
+/// The verbs, in the order in which help lists them. A line that begins with none of them is
+/// isolate's.
+static VERBS: [Verb; 4] = [exec::VERB, config::VERB, help_verb::VERB, broker::VERB];
 
 /// What a command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +60,8 @@ pub(crate) enum Call {
 pub(crate) enum CliError {
     /// Help was asked for.
     Help {
-        /// The whole text for standard output.
-        text: String,
+        /// About what, and how much; for standard output.
+        help: Help,
         /// 2 for isolate's spelling, as in isolate; 0 for a verb.
         exit_code: u8,
     },
@@ -65,7 +73,7 @@ pub(crate) enum CliError {
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Help { text, .. } => f.write_str(text),
+            Self::Help { .. } => f.write_str("help was asked for"),
             Self::Usage(message) => f.write_str(message),
         }
     }
@@ -85,24 +93,16 @@ pub(crate) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Call, Cl
 }
 
 /// Takes the verb off the rest of a line, if the line begins with one.
-fn take_verb(argv: &mut Peekable<impl Iterator<Item = OsString>>) -> Verb {
+fn take_verb(argv: &mut Peekable<impl Iterator<Item = OsString>>) -> &'static Verb {
     let verb = VERBS
-        .into_iter()
+        .iter()
         .find(|verb| argv.next_if(|word| word == verb.name).is_some());
-    verb.unwrap_or(isolate::VERB)
+    verb.unwrap_or(&isolate::VERB)
 }
 
-/// The verbs for people, as in "exec and config".
-fn verb_names() -> String {
-    let names: Vec<_> = VERBS
-        .iter()
-        .filter(|verb| verb.is_for_people)
-        .map(|verb| verb.name)
-        .collect();
-    match names.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        _ => names.concat(),
-    }
+/// The verbs for people.
+fn verbs() -> impl Iterator<Item = &'static Verb> {
+    VERBS.iter().filter(|verb| verb.chapter != Chapter::Hidden)
 }
 
 impl Call {
@@ -129,20 +129,21 @@ fn read<Line: clap::Parser>(
     let mut command = Line::command();
     let mut words = Words::default();
     getopt::normalize(&Table::of(&command), argv, operands, &mut words)?;
-    let Words { options, operands } = words;
+    if let Some(form) = words.help {
+        return Err(Mistake::Help { verb: None, form });
+    }
     let line = command
-        .try_get_matches_from_mut(options)
+        .try_get_matches_from_mut(words.options)
         .and_then(|mut matches| Line::from_arg_matches_mut(&mut matches))
         .map_err(in_own_words)?;
-    Ok((line, operands))
+    Ok((line, words.operands))
 }
 
 /// clap's refusal of a value, with the option's name in front: `--time: 'abc' is not a time: …`.
 fn in_own_words(error: clap::Error) -> Mistake {
     let reason = std::error::Error::source(&error).map(ToString::to_string);
-    match (error.kind(), error.get(ContextKind::InvalidArg), reason) {
-        (ErrorKind::DisplayHelp, _, _) => Mistake::Help(error.to_string()),
-        (_, Some(ContextValue::String(arg)), Some(reason)) => {
+    match (error.get(ContextKind::InvalidArg), reason) {
+        (Some(ContextValue::String(arg)), Some(reason)) => {
             let option = arg.split([' ', '[', '=']).next().unwrap_or_default();
             Mistake::Usage(format!("{option}: {reason}"))
         }

@@ -1,6 +1,8 @@
 //! How options may be spelled: the table in which `getopt` looks names up. It is read from the clap
 //! command, so that there is no second list of options.
 
+use super::entry;
+
 /// Where an option comes from, which decides whether it may be shortened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -39,6 +41,10 @@ pub(super) enum Takes {
 pub(super) struct Spelling<'a> {
     /// Its name without the dashes.
     pub(super) long: &'a str,
+    /// Further names.
+    aliases: Vec<&'a str>,
+    /// Whether it asks for help.
+    pub(super) is_help: bool,
     /// Its letter.
     short: Option<u8>,
     /// What follows.
@@ -68,7 +74,8 @@ impl<'a> Table<'a> {
 
     /// Finds a long option: an exact name first, then a prefix that only one option of isolate has.
     pub(super) fn long(&self, name: &[u8]) -> Result<&Spelling<'a>, Mismatch<'_, 'a>> {
-        if let Some(exact) = self.0.iter().find(|known| known.long.as_bytes() == name) {
+        let mut options = self.0.iter();
+        if let Some(exact) = options.find(|known| known.has_name(name)) {
             return Ok(exact);
         }
         for origin in [Origin::Isolate, Origin::Isolate1] {
@@ -87,6 +94,15 @@ impl<'a> Table<'a> {
         Err(Mismatch::Unknown)
     }
 
+    /// The names of all options.
+    pub(super) fn names(&self) -> Vec<&'a str> {
+        let names = |known: &Spelling<'a>| {
+            let first = std::iter::once(known.long);
+            first.chain(known.aliases.clone()).collect::<Vec<_>>()
+        };
+        self.0.iter().flat_map(names).collect()
+    }
+
     /// Finds an option by its letter.
     pub(super) fn short(&self, letter: u8) -> Option<&Spelling<'a>> {
         self.0.iter().find(|known| known.short == Some(letter))
@@ -94,6 +110,11 @@ impl<'a> Table<'a> {
 }
 
 impl<'a> Spelling<'a> {
+    fn has_name(&self, name: &[u8]) -> bool {
+        let mut aliases = self.aliases.iter();
+        self.long.as_bytes() == name || aliases.any(|alias| alias.as_bytes() == name)
+    }
+
     /// Reads one argument of a clap command; one without a long name is not an option.
     fn of(arg: &'a clap::Arg) -> Option<Self> {
         let long = arg.get_long()?;
@@ -109,6 +130,8 @@ impl<'a> Spelling<'a> {
         };
         Some(Self {
             long,
+            aliases: arg.get_visible_aliases().unwrap_or_default(),
+            is_help: entry::is_help(arg),
             short: arg.get_short().and_then(|letter| u8::try_from(letter).ok()),
             takes,
             origin: Origin::of(long),

@@ -365,11 +365,20 @@ fn exec_takes_a_memory_limit_of_the_group_without_asking_for_the_mode() {
 
 #[test]
 fn the_commands_given_to_clap_are_consistent() {
-    use clap::CommandFactory;
-    isolate::IsolateLine::command().debug_assert();
-    exec::ExecLine::command().debug_assert();
-    config::ConfigLine::command().debug_assert();
-    broker::BrokerLine::command().debug_assert();
+    for verb in VERBS.iter().chain([&isolate::VERB]) {
+        (verb.command)().debug_assert();
+    }
+}
+
+#[test]
+fn plain_words_stand_beside_isolates() {
+    for (plain, isolates) in [
+        ("exec --memory 64M --wall=2 p", "exec --cg-mem 64M -w 2 p"),
+        ("exec --network --workdir x p", "exec --share-net -c x p"),
+        ("--cg --memory=5 --run p", "--cg --cg-mem=5 --run p"),
+    ] {
+        assert_eq!(parse_line(plain), parse_line(isolates), "{plain}");
+    }
 }
 
 #[test]

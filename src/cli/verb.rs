@@ -4,55 +4,83 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::getopt::Operands;
+use super::help::{Form, Help};
+use super::page::{Chapter, Page};
 use super::{Call, CliError};
 use crate::error::printable;
 
-/// One spelling of the command line.
+/// One spelling of the command line: all that its parser, help, manual and completions need.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verb {
     /// The first word; empty for isolate's spelling, which has none.
     pub(super) name: &'static str,
-    /// Whether a person who mistyped a verb is told of this one.
-    pub(super) is_for_people: bool,
+    /// Where it stands in the list of verbs.
+    pub(super) chapter: Chapter,
+    /// What is told of it.
+    pub(super) page: Page,
+    /// Its options.
+    pub(super) command: fn() -> clap::Command,
+    /// Where its operands stand.
+    pub(super) operands: Operands,
+    /// Whether a line may name files for the results of a run.
+    pub(super) has_results: bool,
     /// The exit code when help was asked for.
     pub(super) help_exit_code: u8,
     /// Reads the rest of the line.
     pub(super) read: fn(&mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake>,
-    /// The options and operands of a line that may name a file for results.
-    pub(super) results: Option<(fn() -> clap::Command, Operands)>,
 }
 
 impl Verb {
+    /// How it is called by its usual name.
+    pub(super) fn call(&self) -> String {
+        format!("isolate-run {}", self.name).trim_end().to_owned()
+    }
+
     /// Makes a text of a mistake. `called` is `argv[0]`, so that the hint names what the caller can
     /// type.
-    pub(super) fn explain(self, mistake: Mistake, called: &OsStr) -> CliError {
+    pub(super) fn explain(&'static self, mistake: Mistake, called: &OsStr) -> CliError {
         let message = match mistake {
-            Mistake::Help(text) => {
+            Mistake::Help { verb, form } => {
                 return CliError::Help {
-                    text,
+                    help: Help {
+                        verb: verb.unwrap_or(self),
+                        form,
+                    },
                     exit_code: self.help_exit_code,
                 };
             }
+            Mistake::Nothing => return CliError::Usage(super::suggest::first_steps(&name(called))),
             Mistake::Usage(message) => message,
         };
-        let name = Path::new(called)
-            .file_name()
-            .and_then(OsStr::to_str)
-            .unwrap_or("isolate-run");
-        let words = [name, self.name, "--help"].into_iter();
+        let name = name(called);
+        let words = [name.as_str(), self.name, "--help"].into_iter();
         let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
         CliError::Usage(format!(
             "{}\nTry '{}' for more information.",
             printable(&message),
-            printable(&words.join(" "))
+            words.join(" ")
         ))
     }
 }
 
+/// The name by which the program was called.
+fn name(called: &OsStr) -> String {
+    let name = Path::new(called).file_name().and_then(OsStr::to_str);
+    printable(name.unwrap_or("isolate-run"))
+}
+
 /// Why a command line is not a call.
+#[derive(Debug)]
 pub(super) enum Mistake {
-    /// Help was asked for; its text.
-    Help(String),
+    /// Help was asked for.
+    Help {
+        /// About this verb; `None` is the one of the line.
+        verb: Option<&'static Verb>,
+        /// How much.
+        form: Form,
+    },
+    /// There is not a word.
+    Nothing,
     /// What is wrong, on one line.
     Usage(String),
 }

@@ -12,8 +12,9 @@ use super::ceilings::Ceilings;
 use super::error::{ConfigError, Place};
 use super::field::Field;
 use super::settings::{BoxSettings, CgroupSettings, Limits, Settings};
-use super::spelling::{nearest, shown_key};
+use super::spelling::shown_key;
 use super::value::COUNT_MAX;
+use crate::guess::nearest;
 
 /// The largest id of a user or a group: 2^32-1 means "leave it" to chown(2), and one is kept in
 /// between.

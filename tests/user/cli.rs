@@ -34,7 +34,6 @@ fn called_with<S: AsRef<OsStr>>(words: &[S]) -> Output {
 #[test]
 fn a_wrong_command_line_is_one_message_a_hint_and_exit_code_2() {
     for (line, message) in [
-        ("", "no command given"),
         ("--", "no command given"),
         ("--nonsense", "unrecognized option '--nonsense'"),
         ("-Z", "invalid option -- 'Z'"),
@@ -78,6 +77,15 @@ fn a_wrong_command_line_is_one_message_a_hint_and_exit_code_2() {
         output.assert_refused(2, message);
         assert_eq!(output.stderr.lines().count(), 2, "{line}: {output:?}");
     }
+}
+
+#[test]
+fn without_any_word_there_is_a_hint_of_what_to_do_first() {
+    let output = called("");
+    output.assert_refused(2, "no command given");
+    output.assert_refused(2, "\n  isolate-run exec -t 1 ");
+    output.assert_refused(2, "isolate-run help");
+    assert!(output.stderr.lines().count() < 10, "{output:?}");
 }
 
 #[test]
@@ -183,7 +191,8 @@ fn help_is_on_standard_output_and_names_every_command() {
         "--check-config",
         "--print-cg-root",
         "exec",
-        "config import",
+        "  config",
+        "  help",
     ] {
         assert!(output.stdout.contains(word), "{word}");
     }
@@ -199,6 +208,23 @@ fn help_is_on_standard_output_and_names_every_command() {
     let config = called("config --help");
     config.assert_success();
     assert!(config.stdout.contains("isolate-run config import FILE"));
+    for (line, same) in [("help", &output), ("help exec", &exec)] {
+        let told = called(line);
+        told.assert_success();
+        assert_eq!(told.stdout, same.stdout, "{line}");
+    }
+}
+
+#[test]
+fn short_help_fits_a_screen() {
+    for (line, code) in [("-h", 2), ("exec -h", 0), ("config -h", 0)] {
+        let output = called(line);
+        assert_eq!((output.code, output.stderr.as_str()), (code, ""));
+        assert!(output.stdout.lines().count() < 24, "{}", output.stdout);
+        let is_wide = |line: &&str| line.chars().count() > 80;
+        assert_eq!(output.stdout.lines().find(is_wide), None);
+        assert!(!output.stdout.contains('\x1b'), "{}", output.stdout);
+    }
 }
 
 /// `config import -` with this on standard input.

@@ -12,8 +12,10 @@ const LAYERS: &[&[&str]] = &[
     &[
         "answer",
         "error",
+        "guess",
         "logging",
         "quantity",
+        "screen",
         "sys",
         "syscall_set",
     ],

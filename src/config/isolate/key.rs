@@ -5,9 +5,10 @@ use std::path::Path;
 
 use crate::config::error::{ConfigError, Place};
 use crate::config::settings::Manager;
-use crate::config::spelling::{nearest, shown_key, unknown_key};
+use crate::config::spelling::{shown_key, unknown_key};
 use crate::config::table::{Key, Table};
 use crate::config::value::{self, COUNT_MAX, Located, Value, excerpt};
+use crate::guess::nearest;
 use crate::syscall_set::SyscallSet;
 
 /// What has to be known of the machine for `cg_root`.

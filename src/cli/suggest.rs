@@ -1,0 +1,138 @@
+//! What a word that is not known was probably meant to be.
+
+use std::ffi::OsString;
+
+use crate::guess::nearest;
+
+/// What other programs call an option, and what it is called here.
+const ELSEWHERE: [(&str, &str); 14] = [
+    ("bind", "--dir"),
+    ("cpu-limit", "--time"),
+    ("cpu-time", "--time"),
+    ("cwd", "--chdir"),
+    ("format", "--json"),
+    ("memory-limit", "--memory"),
+    ("mount", "--dir"),
+    ("net", "--network"),
+    ("pids-limit", "--processes"),
+    ("setenv", "--env"),
+    ("time-limit", "--time"),
+    ("timeout", "--wall-time"),
+    ("user", "--as-uid"),
+    ("volume", "--dir"),
+];
+
+/// The option that was probably meant by `name`, which is without dashes; `known` are.
+pub(super) fn option(name: &str, known: &[&str]) -> Option<String> {
+    let theirs: Vec<&str> = ELSEWHERE.iter().map(|(theirs, _)| *theirs).collect();
+    let exact = theirs.iter().find(|theirs| **theirs == name).copied();
+    let in_other_words = |theirs: &str| {
+        let mut pairs = ELSEWHERE.iter();
+        let (_, ours) = pairs.find(|(other, _)| *other == theirs)?;
+        let is_known = known.contains(&ours.trim_start_matches("--"));
+        is_known.then(|| (*ours).to_owned())
+    };
+    // A word that goes on where an option ends, or the other way round.
+    let begins = |option: &&&str| {
+        let long_enough = name.len().min(option.len()) >= 4;
+        long_enough && (name.starts_with(**option) || option.starts_with(name))
+    };
+    let near = || nearest(name, known).map(|option| format!("--{option}"));
+    let elsewhere = || nearest(name, &theirs).and_then(in_other_words);
+    let longer = || {
+        let found = known.iter().find(begins);
+        found.map(|option| format!("--{option}"))
+    };
+    let exact = exact.and_then(in_other_words);
+    exact.or_else(near).or_else(elsewhere).or_else(longer)
+}
+
+/// The error when no command was given: most likely a verb was meant, or `--run` forgotten.
+/// `is_first` is whether `word` began the line.
+pub(super) fn no_command(word: &OsString, is_first: bool) -> String {
+    let names: Vec<&str> = super::verbs().map(|verb| verb.name).collect();
+    let word = word.to_string_lossy();
+    if names.contains(&&*word) {
+        return format!(
+            "no command given, but '{word}': a verb is the first word, as in isolate-run {word} …"
+        );
+    }
+    if !is_first {
+        return format!("no command given, but '{word}': a program needs --run");
+    }
+    if word.contains('/') {
+        return format!(
+            "'{word}' is not a verb: to run a program, isolate-run exec -- {word} …, or --run -- {word} … \
+             in a box made by --init"
+        );
+    }
+    let guess = nearest(&word, &names).map(|name| format!("; did you mean {name}?"));
+    format!(
+        "'{word}' is not a verb{} (verbs are {}; isolate's commands begin with --, as in --run)",
+        guess.unwrap_or_default(),
+        listed(&names)
+    )
+}
+
+/// Words, as in "exec, config and help".
+pub(super) fn listed(words: &[&str]) -> String {
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
+}
+
+/// What to do first, for somebody who typed the program's name and nothing else.
+pub(super) fn first_steps(name: &str) -> String {
+    format!(
+        "no command given. To run a program in a sandbox:
+
+  {name} exec -t 1 --memory 64M -- /bin/echo hello
+
+What else there is:                  {name} -h
+The usual options of a verb:         {name} exec -h
+All about it, with more examples:    {name} help exec"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_that_was_meant_is_guessed() {
+        let known = [
+            "init",
+            "time",
+            "wall-time",
+            "memory",
+            "cg-mem",
+            "network",
+            "help",
+        ];
+        for (name, meant) in [
+            ("inti", Some("--init")),
+            ("timeout", Some("--wall-time")),
+            ("timout", Some("--wall-time")),
+            ("timer", Some("--time")),
+            ("time-used", Some("--time")),
+            ("cgmem", Some("--cg-mem")),
+            ("net", Some("--network")),
+            ("netw", Some("--network")),
+            ("Help", Some("--help")),
+            ("bind", None), // there is no --dir here
+            ("nonsense", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(option(name, &known).as_deref(), meant, "{name}");
+        }
+    }
+
+    #[test]
+    fn words_are_listed_as_in_a_sentence() {
+        assert_eq!(listed(&[]), "");
+        assert_eq!(listed(&["a"]), "a");
+        assert_eq!(listed(&["a", "b", "c"]), "a, b and c");
+    }
+}
