@@ -82,19 +82,33 @@ impl CpuTime {
 pub(crate) struct LeafUsage {
     /// memory.peak (Linux 5.19).
     pub(crate) memory_peak: Option<Bytes>,
-    /// How many processes the kernel killed for lack of memory, by memory.events.local.
+    /// How many times the kernel killed a process for lack of memory, by memory.events.local. It
+    /// counts the first victim of a group twice, mostly.
     pub(crate) oom_kills: Option<u64>,
+    /// How many times it killed all processes of the leaf together (Linux 5.17).
+    pub(crate) oom_group_kills: Option<u64>,
     /// How often the leaf was out of memory by its own limit (`oom`). If this is zero although
     /// there were kills, the machine or the slice ran out of memory.
     pub(crate) oom_events: Option<u64>,
     /// pids.peak (Linux 6.1): processes and threads.
     pub(crate) processes_peak: Option<u64>,
+    /// How often a process could not be made because of a limit of processes (pids.events).
+    pub(crate) processes_refused: Option<u64>,
+    /// Whether there was not enough memory for the program to begin with. The kernel kills nobody
+    /// then: it spares a process that still shares its memory with its parent.
+    pub(crate) starved: bool,
 }
 
 impl LeafUsage {
     /// Whether the kernel killed any process for the memory limit of the leaf.
     pub(crate) fn was_oom(&self) -> bool {
-        self.oom_kills.is_some_and(|kills| kills > 0) && !self.was_oom_outside()
+        let kills = self.oom_kills.is_some_and(|kills| kills > 0);
+        (kills && !self.was_oom_outside()) || (self.starved && self.has_run_out())
+    }
+
+    /// Whether the leaf was out of memory by its own limit, whatever came of it.
+    pub(crate) fn has_run_out(&self) -> bool {
+        self.oom_events.is_some_and(|events| events > 0)
     }
 
     /// Whether the kernel killed any process because others, or all together, had used the memory
@@ -170,6 +184,12 @@ impl Leaf {
         self.cgroup.as_fd()
     }
 
+    /// Whether the leaf with this descriptor limits its processes; no when in doubt.
+    pub(crate) fn counts_processes(leaf: BorrowedFd<'_>) -> bool {
+        let file = nix::unistd::AccessFlags::F_OK;
+        nix::unistd::faccessat(leaf, "pids.max", file, nix::fcntl::AtFlags::empty()).is_ok()
+    }
+
     /// Whether systemd-oomd has killed the leaf for lack of memory outside of it; no when in doubt.
     pub(crate) fn was_killed_by_oomd(&self) -> bool {
         matches!(xattr::get(self.cgroup.path(), OOMD_DECISIONS), Ok(Some(_)))
@@ -243,11 +263,18 @@ impl Leaf {
         };
         // This is the local file: memory.events also counts what happened in cgroups below.
         let events = self.cgroup.read("memory.events.local")?;
+        let refused = match self.cgroup.has("pids.events") {
+            true => value_of(&self.cgroup.read("pids.events")?, "max"),
+            false => None,
+        };
         Ok(LeafUsage {
             memory_peak: number("memory.peak")?.map(Bytes),
             oom_kills: value_of(&events, "oom_kill"),
+            oom_group_kills: value_of(&events, "oom_group_kill"),
             oom_events: value_of(&events, "oom"),
             processes_peak: number("pids.peak")?,
+            processes_refused: refused,
+            starved: false,
         })
     }
 }

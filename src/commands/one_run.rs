@@ -18,8 +18,8 @@ use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
 use crate::launch::{Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
 use crate::plan::{BoxPlan, Decided, RunInputs, RunPlan, resolve};
-use crate::quantity::BoxId;
-use crate::report::{Circumstances, Ending, Report, json, meta};
+use crate::quantity::{BoxId, Bytes};
+use crate::report::{Circumstances, Ending, Report, Unstarted, json, limit_of, meta};
 use crate::request::{Common, ProgramRequest, RunKind};
 use crate::sys::descriptors::first_terminal;
 use crate::sys::exec::Image;
@@ -175,6 +175,7 @@ impl BoxRun<'_> {
             ending,
             usage,
             stages,
+            obstacle,
             init,
             home,
         } = outcome?;
@@ -182,6 +183,7 @@ impl BoxRun<'_> {
         drop(init);
         let (unit, cgroup) = (home.unit(), home.path().map(Path::to_owned));
         let given_back = given_back.map_err(Failure::from).and(home.finish());
+        let unstarted = obstacle.map(|obstacle| Unstarted::of(&obstacle, &plan));
         let Decided {
             scope,
             deadlines,
@@ -198,6 +200,8 @@ impl BoxRun<'_> {
                 ending,
                 usage,
                 deadlines,
+                unstarted,
+                address_space: limit_of(&rlimits, Resource::RLIMIT_AS).map(Bytes),
             },
             circumstances: Circumstances {
                 box_id: self.box_plan.id,
@@ -254,6 +258,7 @@ impl BoxRun<'_> {
             inheritance: self.context.by_broker.map(|brokered| &brokered.inheritance),
             shows_itself: !plan.cg_timing || matches!(plan.place, Place::Nowhere { .. }),
             rlimits: &plan.rlimits,
+            leaf_limits_processes: plan.leaf.controlled && plan.leaf.processes.is_some(),
             inherited: if plan.inherit_fds {
                 inheritable_descriptors()
                     .map_err(Failure::at("cannot list the open descriptors"))?
@@ -266,7 +271,12 @@ impl BoxRun<'_> {
             stderr: &plan.stderr,
             directory: plan.chdir.as_deref(),
             image: Image::new(&plan.candidates, &plan.arguments, &plan.environment),
-            complaint: [&b"execve(\""[..], name, &b"\"): "[..]].concat(),
+            complaint: match plan.kind {
+                // The line about the run says it, and in more words.
+                RunKind::Exec if !self.context.common().silent => Vec::new(),
+                RunKind::Exec | RunKind::Run => [&b"execve(\""[..], name, &b"\"): "[..]].concat(),
+            },
+            may_starve: plan.may_starve(),
         };
         let null = File::options().read(true).write(true).open("/dev/null");
         let lock = self.lock.fd().try_clone_to_owned();

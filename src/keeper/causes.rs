@@ -5,6 +5,7 @@ use super::Keeper;
 use super::phase::{Event, Shortage, Traces};
 use crate::cgroup::{Leaf, LeafUsage};
 use crate::error::chain;
+use crate::sys::process::Exit;
 use crate::systemd::StateRequest;
 
 impl Keeper<'_> {
@@ -24,12 +25,42 @@ impl Keeper<'_> {
         let reported = self.figures.usage().map(|usage| usage.leaf);
         let usage: LeafUsage = match reported {
             Some(usage) => usage,
-            None => self.home.leaf()?.usage().ok()?,
+            None => LeafUsage {
+                starved: self.figures.is_starved(),
+                ..self.home.leaf()?.usage().ok()?
+            },
         };
         if usage.was_oom() {
             Some(Shortage::OfTheRun)
         } else {
             usage.was_oom_outside().then_some(Shortage::OfOthers)
+        }
+    }
+
+    /// Whether this error of a step on the way to the program is its memory limit's. The kernel
+    /// does not kill for that: it spares a process that still shares its memory with init.
+    pub(super) fn look_for_starvation(&mut self, errno: i32) -> bool {
+        let is_memorys = matches!(errno, libc::ENOMEM | libc::E2BIG);
+        if !is_memorys || self.plan.leaf.memory.is_none() {
+            return false;
+        }
+        let usage = self.home.leaf().and_then(|leaf| leaf.usage().ok());
+        let is_starved = usage.is_some_and(|usage| usage.has_run_out());
+        if is_starved {
+            self.figures.starve();
+        }
+        is_starved
+    }
+
+    /// How the program's process ended. Where it gave up for lack of memory, the kernel would have
+    /// killed any other process; not even a message about that could be sent, perhaps.
+    pub(super) fn or_starved(&mut self, exit: Exit) -> Exit {
+        let is_starved = self.figures.is_starved()
+            || (!self.figures.have_begun() && self.look_for_starvation(libc::ENOMEM));
+        if is_starved {
+            Exit::Signal(libc::SIGKILL)
+        } else {
+            exit
         }
     }
 

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::meter::Meter;
-use crate::cgroup::{CgroupError, Leaf, LeafUsage};
+use crate::cgroup::{CgroupError, CpuTime, Leaf, LeafUsage};
 use crate::clock::Moment;
 use crate::error::chain;
 use crate::report::Usage;
@@ -17,6 +17,7 @@ pub(super) struct Figures {
     begun: Option<(ResourceUsage, Moment)>,
     ended: Option<Moment>,
     meter: Option<Meter>,
+    starved: bool,
     usage: Option<Usage>,
 }
 
@@ -29,6 +30,21 @@ impl Figures {
     /// The program's main process has ended.
     pub(super) fn end(&mut self, moment: Moment) {
         self.ended = Some(moment);
+    }
+
+    /// Whether the program has begun.
+    pub(super) fn have_begun(&self) -> bool {
+        self.begun.is_some()
+    }
+
+    /// The program had too little memory to begin with.
+    pub(super) fn starve(&mut self) {
+        self.starved = true;
+    }
+
+    /// Whether it had.
+    pub(super) fn is_starved(&self) -> bool {
+        self.starved
     }
 
     /// Forgets everything: the program never began, so the sandbox used what was used.
@@ -67,7 +83,19 @@ impl Figures {
         leaf: Option<&Leaf>,
         processes: ResourceUsage,
     ) -> Result<(), String> {
+        let leaf_usage = leaf.map_or(Ok(LeafUsage::default()), Leaf::usage);
+        let leaf_usage = LeafUsage {
+            starved: self.starved,
+            ..leaf_usage.map_err(|error| chain(&error))?
+        };
         let (Some((before, begun)), Some(meter)) = (&self.begun, &self.meter) else {
+            // It never began, and only the lack of memory is a verdict on it.
+            self.usage = leaf_usage.was_oom().then(|| Usage {
+                cpu: CpuTime::default(),
+                wall: Duration::ZERO,
+                processes: Some(processes),
+                leaf: leaf_usage,
+            });
             return Ok(());
         };
         let ended = match self.ended {
@@ -76,9 +104,6 @@ impl Figures {
         };
         let cpu = meter
             .total(leaf, &processes)
-            .map_err(|error| chain(&error))?;
-        let leaf = leaf
-            .map_or(Ok(LeafUsage::default()), Leaf::usage)
             .map_err(|error| chain(&error))?;
         self.usage = Some(Usage {
             cpu,
@@ -92,7 +117,7 @@ impl Figures {
                     .saturating_sub(before.forced_switches),
                 ..processes
             }),
-            leaf,
+            leaf: leaf_usage,
         });
         Ok(())
     }

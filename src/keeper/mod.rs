@@ -29,7 +29,7 @@ use crate::launch::message::ToKeeper;
 use crate::launch::{Init, online_cpus};
 use crate::plan::RunPlan;
 use crate::polkit::Authority;
-use crate::report::{Ending, KillReason, Stages, Usage};
+use crate::report::{Ending, KillReason, Obstacle, Stages, Usage, errno_of, in_words};
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::priority::Urgent;
 use crate::systemd::StateRequest;
@@ -84,6 +84,8 @@ pub(crate) struct Outcome {
     pub(crate) usage: Option<Usage>,
     /// When what was reached.
     pub(crate) stages: Stages,
+    /// What kept the program from beginning, if anything did.
+    pub(crate) obstacle: Option<Obstacle>,
     /// init: on its way out, and alone in its PID namespace; dropping it waits for its end.
     pub(crate) init: Init,
     /// Where it lived, to be given back when init has ended.
@@ -103,6 +105,7 @@ struct Keeper<'a> {
     /// The question whether systemd is stopping the unit of its scope.
     question: Option<StateRequest>,
     stages: Stages,
+    obstacle: Option<Obstacle>,
     signals: &'a Signals<'a>,
     /// The authority that says whether the caller may run the program, until it has said so.
     permission: Option<&'a RefCell<Authority>>,
@@ -142,6 +145,7 @@ pub(crate) fn supervise(
             cgroup_ready: unit.and_then(|_| Moment::now().ok()),
             ..Stages::default()
         },
+        obstacle: None,
         signals,
         permission,
         deadline: Timer::new().map_err(cannot("make a timer"))?,
@@ -178,6 +182,7 @@ pub(crate) fn supervise(
         ending,
         usage: keeper.figures.usage(),
         stages: keeper.stages,
+        obstacle: keeper.obstacle,
         init: keeper.init,
         home: keeper.home,
     })
@@ -315,15 +320,28 @@ impl Keeper<'_> {
                 self.stages.begun = Some(moment);
                 Some(Event::Begun)
             }
+            ToKeeper::NotBegun(obstacle) => {
+                log::info!(
+                    "the program did not begin: {}",
+                    in_words(&obstacle, self.plan)
+                );
+                self.look_for_starvation(errno_of(&obstacle));
+                self.obstacle = Some(obstacle);
+                None
+            }
             ToKeeper::Ended(exit, moment) => {
                 self.figures.end(moment);
                 self.stages.ended = Some(moment);
-                Some(Event::Ended(exit))
+                Some(Event::Ended(self.or_starved(exit)))
             }
             ToKeeper::Empty(processes) => match self.figures.read(self.home.leaf(), processes) {
                 Err(message) => Some(self.unread(message)),
                 Ok(()) => Some(Event::Empty),
             },
+            ToKeeper::Failed(failure) if self.look_for_starvation(failure.errno) => {
+                log::info!("too little memory: {}", describe(&failure, self.plan));
+                None
+            }
             ToKeeper::Failed(failure) => {
                 // Whatever ran so far was the sandbox, not the program.
                 self.figures.forget();

@@ -116,10 +116,6 @@ pub(super) const OOM_OUTSIDE: &str = "the kernel killed the program for lack of 
 pub(super) const OOMD: &str = "systemd-oomd killed the program for lack of memory on the machine or in the slice, for which \
                                the run need not be to blame; see 'journalctl -u systemd-oomd'";
 
-/// The ending of a run whose memory limit does not let its program start.
-const OOM_EARLY: &str = "the kernel killed the program's process for memory before it could start: the memory limit of \
-                         the run is too small for its set-up";
-
 /// The ending of a run whose program was killed while it was still ours.
 const KILLED_EARLY: &str = "the program's process was killed from outside before it could start";
 
@@ -144,7 +140,8 @@ fn explain(ending: Ending, traces: Traces) -> (Phase, Option<Action>) {
     let has_run = ending == KILLED;
     match traces.shortage {
         Some(Shortage::OfTheRun) if has_run => over(ending),
-        Some(Shortage::OfTheRun) => failed(OOM_EARLY),
+        // It did not even begin: its figures are still to be read.
+        Some(Shortage::OfTheRun) => (Phase::Ending(KILLED), Some(Action::KillProgram)),
         Some(Shortage::OfOthers) => failed(OOM_OUTSIDE),
         None if traces.by_oomd => failed(OOMD),
         None if has_run && traces.in_scope => (Phase::Explaining(ending), Some(Action::AskSystemd)),

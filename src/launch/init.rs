@@ -4,7 +4,6 @@
 //! program until the keeper has read every figure: while init lives, systemd keeps the scope. When
 //! init dies, the kernel kills everything in the PID namespace; init itself dies with the keeper.
 
-use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -20,10 +19,11 @@ use super::message::{FromKeeper, StepFailure, ToKeeper};
 use super::namespaces::{self, Namespaces, Network};
 use super::ordinary;
 use super::program::{self, Beginning, ProgramSetup};
+use super::progress::Progress;
 use super::purpose::Purpose;
 use super::root::{self, Mount};
 use super::step::Step;
-use crate::cgroup::Whereabouts;
+use crate::cgroup::{Leaf, Whereabouts};
 use crate::clock::{Moment, Timer};
 use crate::quantity::Ids;
 use crate::sys::credentials;
@@ -138,13 +138,21 @@ fn live(
         // It died before the death signal was armed.
         return Ok(());
     }
-    let begun = Cell::new(None);
+    let progress = Progress::default();
     let beginning = Beginning {
         permitted,
         patience: setup.patience,
         filter: &filter,
         cgroup: cgroup.as_ref(),
-        begun: &begun,
+        leaf_counts_processes: false,
+        progress: &progress,
+    };
+    let counts = leaf.as_ref().is_some_and(|leaf| {
+        setup.program.leaf_limits_processes && Leaf::counts_processes(leaf.as_fd())
+    });
+    let beginning = Beginning {
+        leaf_counts_processes: counts,
+        ..beginning
     };
     let pid = vfork_into(leaf.as_ref().map(AsFd::as_fd), &mut || {
         program::run(&setup.program, keeper, beginning)
@@ -155,9 +163,14 @@ fn live(
     // The keeper has seen that init was moved before it said Go. Everything is closed next, so this
     // is closed here, not twice.
     *unmoved = None;
+    if let Some(obstacle) = progress.obstacle(&setup.program) {
+        ToKeeper::NotBegun(obstacle)
+            .send(keeper, None)
+            .map_err(StepFailure::at(Step::HearFromKeeper))?;
+    }
     retire(setup, keeper)?;
     let now = Moment::now().map_err(StepFailure::at(Step::Wait))?;
-    let begun = begun.get().unwrap_or(now);
+    let begun = progress.begun.get().unwrap_or(now);
     let deadline = setup.patience.map(|patience| begun.after(patience));
     let exit = reap_until(pid, deadline).map_err(StepFailure::at(Step::Wait))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::Wait))?;

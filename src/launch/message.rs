@@ -14,6 +14,7 @@
 //! program ──▶ keeper   Started          with its pidfd where the keeper needs it
 //! program ──▶ keeper   Begun            limits and ids are set; the clock starts here, and anew
 //!                                       each time that a busy file is tried again
+//! init ──▶ keeper      NotBegun         the process ended before it was the program
 //! init ──▶ keeper      Ended            the program's main process has ended; init kills the rest
 //! init ──▶ keeper      Empty            init is the only process left in the PID namespace
 //! keeper ──▶ init      Leave            every figure was read
@@ -31,15 +32,16 @@ use serde::{Deserialize, Serialize};
 
 use super::step::Step;
 use crate::clock::Moment;
+use crate::report::Obstacle;
 use crate::sys::process::{Exit, ResourceUsage};
 use crate::sys::socket;
 
-/// More than the longest message has, which is [`ToKeeper::Begun`]: a buffer that is full holds
+/// More than the longest message has, which is [`ToKeeper::NotBegun`]: a buffer that is full holds
 /// something else.
-const SIZE: usize = 128;
+const SIZE: usize = 1024;
 
 /// A message to the keeper.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToKeeper {
     /// Namespaces and root file system are ready.
     RootBuilt,
@@ -48,6 +50,8 @@ pub(crate) enum ToKeeper {
     /// The program's process is about to open its redirections and to become the program. Its usage
     /// so far is not the program's, and the clock starts at this moment.
     Begun(ResourceUsage, Moment),
+    /// The process that has begun or ended was never the program. This comes before `Ended`.
+    NotBegun(Obstacle),
     /// The program's main process has ended, at this moment.
     Ended(Exit, Moment),
     /// Nothing but init is left; what all processes used that init or their parents waited for.
@@ -180,6 +184,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::report::{Found, Text};
 
     #[test]
     fn every_message_arrives_as_it_was_sent() {
@@ -192,6 +197,7 @@ mod tests {
             forced_switches: u64::MAX,
         };
         let latest = Moment::default().after(Duration::MAX);
+        let longest = Text::of(std::path::Path::new(&"ä".repeat(500)));
         let failure = StepFailure {
             step: Step::Execute,
             index: 7,
@@ -204,9 +210,17 @@ mod tests {
             ToKeeper::Ended(Exit::Code(255), Moment::default()),
             ToKeeper::Ended(Exit::Signal(9), latest),
             ToKeeper::Empty(usage),
+            ToKeeper::NotBegun(Obstacle::Execution {
+                errno: libc::ENOENT,
+                found: Found::Missing {
+                    missing: longest.clone(),
+                    is_directory: true,
+                    link: Some((longest.clone(), longest)),
+                },
+            }),
             ToKeeper::Failed(failure),
         ] {
-            message.send(init.as_fd(), None).unwrap();
+            message.clone().send(init.as_fd(), None).unwrap();
             assert_eq!(
                 ToKeeper::receive(keeper.as_fd()).unwrap().unwrap().0,
                 message

@@ -6,7 +6,6 @@
 //! `/proc/self/fd`. Then the clock starts, so that nothing above is in the program's time; the
 //! steps below may block on those paths.
 
-use std::cell::Cell;
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
@@ -28,11 +27,13 @@ use nix::unistd::{
 };
 
 use super::message::{FromKeeper, StepFailure, ToKeeper};
+use super::progress::{At, Progress};
 use super::shown_cgroup::ShownCgroup;
 use super::step::Step;
 use crate::caller::Inheritance;
 use crate::clock::Moment;
 use crate::plan::StderrPlan;
+use crate::report::{EXIT_NOT_EXECUTED, Stream};
 use crate::sys::exec::Image;
 use crate::sys::{credentials, process};
 
@@ -57,6 +58,8 @@ pub(crate) struct ProgramSetup<'a> {
     pub(crate) shows_itself: bool,
     /// Limits by setrlimit(2), soft and hard alike.
     pub(crate) rlimits: &'a [(Resource, u64)],
+    /// Whether the leaf is to limit processes, too, where there is the controller for that.
+    pub(crate) leaf_limits_processes: bool,
     /// Descriptors above 2 that stay open: the caller's, never ours.
     pub(crate) inherited: Vec<RawFd>,
     /// The terminal whose foreground group the program becomes.
@@ -71,8 +74,10 @@ pub(crate) struct ProgramSetup<'a> {
     pub(crate) directory: Option<&'a CStr>,
     /// The program.
     pub(crate) image: Image<'a>,
-    /// `execve("X"): `, printed in front of the reason when it fails.
+    /// `execve("X"): `, printed in front of the reason when it fails; empty to say nothing.
     pub(crate) complaint: Vec<u8>,
+    /// Whether there is a memory limit, by which alone execve can fail for its arguments.
+    pub(crate) may_starve: bool,
 }
 
 /// A terminal in whose foreground the program is to be.
@@ -97,14 +102,16 @@ pub(super) struct Beginning<'a> {
     pub(super) filter: &'a [sock_filter],
     /// Where it mounts its control group, if it is to see that.
     pub(super) cgroup: Option<&'a ShownCgroup>,
-    /// Where it notes the start of the clock, for init.
-    pub(super) begun: &'a Cell<Option<Moment>>,
+    /// Whether the leaf limits the processes, and counts those that it refuses.
+    pub(super) leaf_counts_processes: bool,
+    /// Where it notes how far it has come, for init.
+    pub(super) progress: &'a Progress,
 }
 
 /// Becomes the program, or tells the keeper why not.
 pub(super) fn run(setup: &ProgramSetup<'_>, keeper: BorrowedFd<'_>, beginning: Beginning<'_>) -> ! {
     let failure = match set_up(setup, keeper, beginning) {
-        Ok(()) => match become_program(setup, keeper, beginning.begun) {
+        Ok(()) => match become_program(setup, keeper, beginning.progress) {
             Ok(never) => match never {},
             Err(failure) => failure,
         },
@@ -112,17 +119,29 @@ pub(super) fn run(setup: &ProgramSetup<'_>, keeper: BorrowedFd<'_>, beginning: B
     };
     if failure.step == Step::Execute {
         // The program is at fault, not the sandbox: its own stderr and exit code say so.
-        let reason = Errno::from_raw(failure.errno).desc();
-        for part in [&setup.complaint[..], reason.as_bytes(), b"\n"] {
-            if write(io::stderr(), part).is_err() {
-                break;
-            }
-        }
-        process::exit_now(127);
+        beginning.progress.at.set(At::NotExecuted(failure.errno));
+        complain(setup, failure.errno);
+        process::exit_now(EXIT_NOT_EXECUTED.into());
     }
+    beginning.progress.at.set(At::Elsewhere);
     // When even this cannot be sent, the keeper is gone, and init with it.
     drop(ToKeeper::Failed(failure).send(keeper, None));
     process::exit_now(2)
+}
+
+/// Says on the program's stderr why it was not executed.
+fn complain(setup: &ProgramSetup<'_>, errno: i32) {
+    // The keeper finds out, and tells the verdict: nobody needs to know by which call.
+    let is_for_memory = matches!(errno, libc::ENOMEM | libc::E2BIG) && setup.may_starve;
+    if is_for_memory || setup.complaint.is_empty() {
+        return;
+    }
+    let reason = Errno::from_raw(errno).desc();
+    for part in [&setup.complaint[..], reason.as_bytes(), b"\n"] {
+        if write(io::stderr(), part).is_err() {
+            break;
+        }
+    }
 }
 
 fn set_up(
@@ -172,7 +191,10 @@ fn set_up(
     }
     // Before the uid changes: CAP_SYS_RESOURCE is needed to raise hard limits.
     for (index, (resource, limit)) in setup.rlimits.iter().enumerate() {
-        setrlimit(*resource, *limit, *limit).map_err(StepFailure::at_index(Step::Rlimit, index))?;
+        // One more than the leaf allows, so that it is the leaf that refuses a process.
+        let is_leafs = *resource == Resource::RLIMIT_NPROC && beginning.leaf_counts_processes;
+        let limit = limit.saturating_add(is_leafs.into());
+        setrlimit(*resource, limit, limit).map_err(StepFailure::at_index(Step::Rlimit, index))?;
     }
     let (uid, gid) = (Uid::from_raw(setup.uid), Gid::from_raw(setup.gid));
     setresgid(gid, gid, gid).map_err(StepFailure::at(Step::GroupIds))?;
@@ -192,7 +214,7 @@ fn set_up(
         // execve(2) deletes it.
         std::mem::forget(timer);
     }
-    start_clock(keeper, beginning.begun)?;
+    start_clock(keeper, beginning.progress)?;
     // Only now: a key that is typed while this process waits ends a program, not the set-up of one.
     SigSet::empty()
         .thread_set_mask()
@@ -224,40 +246,43 @@ fn wait_for_permission(keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
 }
 
 /// Starts the clock: the usage and the time until now are not the program's.
-fn start_clock(
-    keeper: BorrowedFd<'_>,
-    begun: &Cell<Option<Moment>>,
-) -> Result<Moment, StepFailure> {
+fn start_clock(keeper: BorrowedFd<'_>, progress: &Progress) -> Result<Moment, StepFailure> {
     let used = process::resource_usage(process::UsageOf::Myself)
         .map_err(StepFailure::at(Step::StartClock))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::StartClock))?;
     ToKeeper::Begun(used, moment)
         .send(keeper, None)
         .map_err(StepFailure::at(Step::StartClock))?;
-    begun.set(Some(moment));
+    progress.begun.set(Some(moment));
     Ok(moment)
 }
 
 fn become_program(
     setup: &ProgramSetup<'_>,
     keeper: BorrowedFd<'_>,
-    begun: &Cell<Option<Moment>>,
+    progress: &Progress,
 ) -> Result<std::convert::Infallible, StepFailure> {
     if let Some(path) = setup.stdin {
+        progress.at.set(At::Opening(Stream::Input));
         redirect(path, OFlag::O_RDONLY, 0, Step::OpenStdin)?;
     }
     let output = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
     if let Some(path) = setup.stdout {
+        progress.at.set(At::Opening(Stream::Output));
         redirect(path, output, 1, Step::OpenStdout)?;
     }
     match &setup.stderr {
         StderrPlan::Inherit => {}
-        StderrPlan::File(path) => redirect(path, output, 2, Step::OpenStderr)?,
+        StderrPlan::File(path) => {
+            progress.at.set(At::Opening(Stream::Error));
+            redirect(path, output, 2, Step::OpenStderr)?;
+        }
         StderrPlan::ToStdout => {
             nix::unistd::dup2_stderr(io::stdout())
                 .map_err(StepFailure::at(Step::StderrToStdout))?;
         }
     }
+    progress.at.set(At::Elsewhere);
     if let Some(directory) = setup.directory {
         chdir(directory).map_err(StepFailure::at(Step::ChangeDirectory))?;
     }
@@ -266,7 +291,7 @@ fn become_program(
     let end = now.after(BUSY_PATIENCE);
     while error.raw_os_error() == Some(libc::ETXTBSY) && now < end {
         sleep(BUSY_PAUSE);
-        now = start_clock(keeper, begun)?;
+        now = start_clock(keeper, progress)?;
         error = setup.image.execute();
     }
     Err(StepFailure::at(Step::Execute)(error))

@@ -21,6 +21,8 @@ use crate::quantity::{BoxId, Ids};
 
 pub(crate) use granted::{Granted, grant};
 pub(crate) use limits::Deadlines;
+#[cfg(test)]
+pub(crate) use run::tests;
 pub(crate) use run::{Decided, RunInputs, RunPlan, StderrPlan, resolve, scope_of};
 
 /// Why something is not allowed or not possible, and what to do instead.

@@ -21,6 +21,10 @@ use crate::request::{ProgramRequest, RunKind, StderrRequest};
 use crate::syscall_set::{Restriction, SyscallSet};
 use crate::systemd::ScopeSpec;
 
+/// Arguments and environment of fewer bytes fit, whatever the limit of the stack (execve(2),
+/// "Limits on size of arguments and environment": 32 pages, of which some are for other things).
+const ARGUMENTS: usize = 24 * 4096;
+
 /// One run, decided. It can be read but not changed; only [`resolve`] makes one.
 #[derive(Debug)]
 pub(crate) struct RunPlan(Decided);
@@ -36,6 +40,8 @@ impl Deref for RunPlan {
 /// What was decided for a run.
 #[derive(Debug)]
 pub(crate) struct Decided {
+    /// By which command.
+    pub(crate) kind: RunKind,
     /// Where the run's cgroup comes from.
     pub(crate) place: Place,
     /// The scope that it needs, if systemd makes its cgroup.
@@ -220,6 +226,7 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
         ));
     }
     Ok(RunPlan(Decided {
+        kind,
         scope,
         cg_timing: request.cg_timing || !cg,
         deadlines,
@@ -264,6 +271,16 @@ impl RunPlan {
         self.0
     }
 
+    /// Whether execve(2) can fail with E2BIG only for lack of memory in the leaf: the arguments and
+    /// the environment are shorter than the kernel always allows.
+    pub(crate) fn may_starve(&self) -> bool {
+        let strings = self.arguments.iter().chain(&self.environment);
+        let length: usize = strings
+            .map(|text| text.as_bytes_with_nul().len() + size_of::<usize>())
+            .sum();
+        self.leaf.controlled && self.leaf.memory.is_some() && length < ARGUMENTS
+    }
+
     /// How many CPUs the program can keep busy at once, at most. `available` is the number that the
     /// caller may use.
     pub(crate) fn parallel(&self, available: usize) -> u32 {
@@ -293,20 +310,20 @@ pub(crate) mod tests {
     use super::*;
     use crate::plan::grant;
 
-    pub(in crate::plan) fn nowhere() -> Place {
+    pub(crate) fn nowhere() -> Place {
         Place::Nowhere {
             reason: "no cgroup".into(),
         }
     }
 
-    pub(in crate::plan) fn given() -> Place {
+    pub(crate) fn given() -> Place {
         Place::Delegated {
             root: "/cg".into(),
             has_memory: true,
         }
     }
 
-    pub(in crate::plan) fn plan(arguments: &[&str], place: Place) -> Result<RunPlan, Refusal> {
+    pub(crate) fn plan(arguments: &[&str], place: Place) -> Result<RunPlan, Refusal> {
         let argv = std::iter::once("isolate-run")
             .chain(arguments.iter().copied())
             .map(OsString::from);

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use nix::sys::resource::Resource;
+use nix::sys::resource::{RLIM_INFINITY, Resource};
 
 use crate::cgroup::LeafLimits;
 use crate::clock::Moment;
@@ -53,6 +53,14 @@ pub(crate) struct Stages {
     pub(crate) begun: Option<Moment>,
     /// The program's main process had ended.
     pub(crate) ended: Option<Moment>,
+}
+
+/// The limit of a resource; `None` if there is none.
+pub(crate) fn limit_of(rlimits: &[(Resource, u64)], which: Resource) -> Option<u64> {
+    let found = rlimits.iter().find(|(resource, _)| *resource == which);
+    found
+        .map(|(_, limit)| *limit)
+        .filter(|limit| *limit != RLIM_INFINITY)
 }
 
 impl Circumstances {

@@ -12,7 +12,7 @@ pub(crate) fn format(report: &Report, cg: bool) -> String {
         // What the program did stands before the verdict on it.
         Ending::Program(exit) => {
             figures(&mut text, report, cg);
-            if !matches!(verdict, Verdict::CpuTime | Verdict::WallTime) {
+            if verdict.status() != Some("TO") {
                 match exit {
                     Exit::Code(code) => line(&mut text, "exitcode", code),
                     Exit::Signal(signal) => line(&mut text, "exitsig", signal),
@@ -152,6 +152,7 @@ mod tests {
             oom_kills: Some(1),
             oom_events: Some(1),
             processes_peak: Some(1),
+            ..LeafUsage::default()
         };
         let killed = report(Ending::Program(Exit::Signal(9)), Some(used));
         let expected = format!(

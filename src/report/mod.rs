@@ -4,15 +4,22 @@
 mod circumstances;
 pub(crate) mod json;
 pub(crate) mod meta;
+mod obstacle;
 pub(crate) mod summary;
 
 use std::time::Duration;
 
-pub(crate) use circumstances::{Circumstances, Stages};
+pub(crate) use circumstances::{Circumstances, Stages, limit_of};
+pub(crate) use obstacle::{Format, Found, Helper, Obstacle, Stream, Text, errno_of, in_words};
 
 use crate::cgroup::{CpuTime, LeafUsage};
-use crate::plan::Deadlines;
+use crate::error::printable;
+use crate::plan::{Deadlines, Decided};
+use crate::quantity::Bytes;
 use crate::sys::process::{Exit, ResourceUsage};
+
+/// The exit code of a program that could not be executed, as a shell has it.
+pub(crate) const EXIT_NOT_EXECUTED: u8 = 127;
 
 /// Why a run is over: the first cause, whatever followed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +57,26 @@ pub(crate) struct Usage {
     pub(crate) leaf: LeafUsage,
 }
 
+/// Why there was never a program, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unstarted {
+    /// Until its end, its process waited to open a redirection.
+    NotOpened(String),
+    /// It could not be executed.
+    NotExecuted(String),
+}
+
+impl Unstarted {
+    /// Puts an obstacle of the run with this plan into words.
+    pub(crate) fn of(obstacle: &Obstacle, plan: &Decided) -> Self {
+        let words = printable(&in_words(obstacle, plan));
+        match obstacle {
+            Obstacle::Opening(_) => Self::NotOpened(words),
+            Obstacle::Execution { .. } => Self::NotExecuted(words),
+        }
+    }
+}
+
 /// A run that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Report {
@@ -59,17 +86,27 @@ pub(crate) struct Report {
     pub(crate) usage: Option<Usage>,
     /// The limits that the usage is compared with.
     pub(crate) deadlines: Deadlines,
+    /// Why the program never began, if that is so.
+    pub(crate) unstarted: Option<Unstarted>,
+    /// The limit of each process's address space.
+    pub(crate) address_space: Option<Bytes>,
 }
 
-/// The verdict, as in the meta file's `status`.
+/// The verdict. isolate's `status` and words follow from it; the JSON report says more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Exit code 0 within all limits.
     Ok,
     /// `RE`: another exit code.
     ExitCode(i32),
+    /// `RE`, with exit code 127: the program was never there, since it could not be executed.
+    NotExecuted(String),
+    /// `TO`: neither was it, since its process still waited for a redirection.
+    NotOpened(String),
     /// `SG`: a signal.
     Signal(i32),
+    /// `SG`: the kernel killed it by this signal, because it had reached its memory limit.
+    Memory(i32),
     /// `SG`: the kernel killed it for memory, and a time limit is exceeded as well, either before
     /// that or while it was dying. Nobody knows which of the two came first.
     MemoryAndTime(i32),
@@ -90,7 +127,7 @@ impl Report {
         let exit = match &self.ending {
             Ending::Failed(message) => return Verdict::Internal(message.clone()),
             Ending::Killed(KillReason::CpuTime) => return Verdict::CpuTime,
-            Ending::Killed(KillReason::WallTime) => return Verdict::WallTime,
+            Ending::Killed(KillReason::WallTime) => return self.wall_time(),
             Ending::Killed(KillReason::Interrupted(signal)) => {
                 return Verdict::Interrupted(*signal);
             }
@@ -98,23 +135,56 @@ impl Report {
         };
         let over =
             |used: Duration, limit: Option<Duration>| limit.is_some_and(|limit| used > limit);
+        let was_oom = self.usage.is_some_and(|usage| usage.leaf.was_oom());
         if let Some(usage) = &self.usage {
             let cpu = over(usage.cpu.total, self.deadlines.cpu);
             let wall = over(usage.wall, self.deadlines.wall);
             match exit {
-                Exit::Signal(libc::SIGKILL) if (cpu || wall) && usage.leaf.was_oom() => {
+                Exit::Signal(libc::SIGKILL) if (cpu || wall) && was_oom => {
                     return Verdict::MemoryAndTime(libc::SIGKILL);
                 }
                 _ if cpu => return Verdict::CpuTime,
-                _ if wall => return Verdict::WallTime,
+                _ if wall => return self.wall_time(),
                 _ => {}
             }
         }
-        match exit {
-            Exit::Code(0) => Verdict::Ok,
-            Exit::Code(code) => Verdict::ExitCode(code),
-            Exit::Signal(signal) => Verdict::Signal(signal),
+        match (exit, &self.unstarted) {
+            (Exit::Code(_), Some(Unstarted::NotExecuted(words))) => {
+                Verdict::NotExecuted(words.clone())
+            }
+            (Exit::Code(0), _) => Verdict::Ok,
+            (Exit::Code(code), _) => Verdict::ExitCode(code),
+            (Exit::Signal(libc::SIGKILL), _) if was_oom => Verdict::Memory(libc::SIGKILL),
+            (Exit::Signal(signal), _) => Verdict::Signal(signal),
         }
+    }
+
+    /// The verdict on a run that is above its wall time.
+    fn wall_time(&self) -> Verdict {
+        match &self.unstarted {
+            Some(Unstarted::NotOpened(words)) => Verdict::NotOpened(words.clone()),
+            Some(Unstarted::NotExecuted(_)) | None => Verdict::WallTime,
+        }
+    }
+
+    /// Whether the program ever began.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.unstarted.is_none() && !self.is_starved()
+    }
+
+    /// Why it did not.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match &self.unstarted {
+            _ if self.is_starved() => {
+                Some("the memory limit of the run is too small for the program to begin with")
+            }
+            Some(Unstarted::NotOpened(words) | Unstarted::NotExecuted(words)) => Some(words),
+            None => None,
+        }
+    }
+
+    fn is_starved(&self) -> bool {
+        self.usage.is_some_and(|usage| usage.leaf.starved)
     }
 
     /// Whether the sandbox ended the program.
@@ -132,9 +202,11 @@ impl Verdict {
     pub(crate) fn status(&self) -> Option<&'static str> {
         match self {
             Self::Ok => None,
-            Self::ExitCode(_) => Some("RE"),
-            Self::Signal(_) | Self::MemoryAndTime(_) | Self::Interrupted(_) => Some("SG"),
-            Self::CpuTime | Self::WallTime => Some("TO"),
+            Self::ExitCode(_) | Self::NotExecuted(_) => Some("RE"),
+            Self::Signal(_) | Self::Memory(_) | Self::MemoryAndTime(_) | Self::Interrupted(_) => {
+                Some("SG")
+            }
+            Self::CpuTime | Self::WallTime | Self::NotOpened(_) => Some("TO"),
             Self::Internal(_) => Some("XX"),
         }
     }
@@ -144,13 +216,14 @@ impl Verdict {
         Some(match self {
             Self::Ok => return None,
             Self::ExitCode(code) => format!("Exited with error status {code}"),
-            Self::Signal(signal) => format!("Caught fatal signal {signal}"),
+            Self::NotExecuted(_) => format!("Exited with error status {EXIT_NOT_EXECUTED}"),
+            Self::Signal(signal) | Self::Memory(signal) => format!("Caught fatal signal {signal}"),
             Self::MemoryAndTime(signal) => format!(
                 "Caught fatal signal {signal} (out of memory; a time limit was exceeded as well)"
             ),
             Self::Interrupted(_) => "Interrupted".to_owned(),
             Self::CpuTime => "Time limit exceeded".to_owned(),
-            Self::WallTime => "Time limit exceeded (wall clock)".to_owned(),
+            Self::WallTime | Self::NotOpened(_) => "Time limit exceeded (wall clock)".to_owned(),
             Self::Internal(message) => message.clone(),
         })
     }
@@ -218,6 +291,8 @@ pub(crate) mod tests {
             ending,
             usage,
             deadlines,
+            unstarted: None,
+            address_space: None,
         }
     }
 
@@ -249,9 +324,37 @@ pub(crate) mod tests {
         assert_eq!(both.status(), Some("SG"));
         let message = both.message().unwrap();
         assert!(message.starts_with("Caught fatal signal 9"), "{message}");
-        assert_eq!(verdict(Exit::Signal(9), 1000, 1), Verdict::Signal(9));
+        assert_eq!(verdict(Exit::Signal(9), 1000, 1), Verdict::Memory(9));
+        assert_eq!(verdict(Exit::Signal(9), 1000, 0), Verdict::Signal(9));
+        assert_eq!(verdict(Exit::Code(1), 1000, 1), Verdict::ExitCode(1));
         assert_eq!(verdict(Exit::Signal(11), 1001, 1), Verdict::CpuTime);
         assert_eq!(verdict(Exit::Signal(9), 1001, 0), Verdict::CpuTime);
+    }
+
+    #[test]
+    fn what_never_began_is_told_as_such_and_has_isolates_status_all_the_same() {
+        let of = |ending, unstarted| Report {
+            unstarted: Some(unstarted),
+            ..report(ending, Some(usage(1, 1)))
+        };
+        let not_executed = of(
+            Ending::Program(Exit::Code(127)),
+            Unstarted::NotExecuted("why".into()),
+        );
+        let verdict = not_executed.verdict();
+        assert_eq!(verdict, Verdict::NotExecuted("why".into()));
+        let told = (verdict.status(), verdict.message(), verdict.exit_code());
+        let isolates = Verdict::ExitCode(127);
+        assert_eq!(told, (isolates.status(), isolates.message(), 1));
+        let waited = || Unstarted::NotOpened("why".into());
+        let killed = of(Ending::Killed(KillReason::WallTime), waited()).verdict();
+        assert_eq!(killed, Verdict::NotOpened("why".into()));
+        let told = (killed.status(), killed.message(), killed.exit_code());
+        let isolates = Verdict::WallTime;
+        assert_eq!(told, (isolates.status(), isolates.message(), 1));
+        let interrupted = of(Ending::Killed(KillReason::Interrupted(2)), waited());
+        assert_eq!(interrupted.verdict(), Verdict::Interrupted(2));
+        assert!(!interrupted.has_begun());
     }
 
     #[test]

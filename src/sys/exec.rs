@@ -57,6 +57,11 @@ impl<'a> Image<'a> {
         }
     }
 
+    /// The paths to try.
+    pub(crate) fn candidates(&self) -> &[CString] {
+        self.candidates
+    }
+
     /// Becomes the program. Returns only when that failed, with the reason.
     pub(crate) fn execute(&self) -> io::Error {
         let mut reason = libc::ENOENT;

@@ -15,6 +15,7 @@ mod directories;
 mod exec;
 mod isolation;
 mod meta;
+mod not_started;
 mod old_config;
 mod options;
 mod priority;

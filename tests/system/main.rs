@@ -41,3 +41,4 @@ mod security;
 mod soak;
 mod time;
 mod units;
+mod verdicts;

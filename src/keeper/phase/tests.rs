@@ -134,6 +134,25 @@ fn a_process_that_ends_before_it_begins_was_killed_from_outside() {
     }
 }
 
+#[test]
+fn a_process_that_had_too_little_memory_to_begin_was_killed_for_that() {
+    let traced = Traced(Traces {
+        shortage: Some(Shortage::OfTheRun),
+        ..NOTHING
+    });
+    let events = [
+        RootBuilt,
+        Ended(Exit::Signal(9)),
+        traced.clone(),
+        Empty,
+        traced,
+    ];
+    let (phase, actions) = play(true, &events);
+    assert_eq!(phase, Phase::Over(KILLED));
+    let done = [Go, LookForTraces, KillProgram, LookForTraces, Leave];
+    assert_eq!(actions, done);
+}
+
 /// The ending of a program that died of SIGKILL, and what was done to find it.
 fn explained(events: &[Event]) -> (Ending, Vec<Action>) {
     let death = [RootBuilt, Begun, Ended(Exit::Signal(9)), Empty];

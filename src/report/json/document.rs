@@ -12,6 +12,8 @@ pub(super) struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) signal: Option<i32>,
@@ -48,6 +50,8 @@ pub(super) struct Figures {
     pub(super) oom_kills: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) processes_peak: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) processes_refused: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) max_rss_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -9,9 +9,9 @@ use std::time::Duration;
 use document::{
     BoxFacts, CgroupFacts, Document, Figures, Held, LimitFacts, RestrictionFacts, StageFacts,
 };
-use nix::sys::resource::{RLIM_INFINITY, Resource};
+use nix::sys::resource::Resource;
 
-use super::{Circumstances, Ending, Report, Usage, Verdict};
+use super::{Circumstances, Ending, Report, Usage, Verdict, limit_of};
 use crate::clock::Moment;
 
 /// The number of this form of the report. It grows when readers have to change.
@@ -24,7 +24,9 @@ pub(crate) fn format(report: &Report, circumstances: &Circumstances) -> String {
         Ending::Killed(_) | Ending::Failed(_) => None,
     };
     let verdict = report.verdict();
+    let ended = ended.filter(|_| report.has_begun() || matches!(verdict, Verdict::Memory(_)));
     text(&Document {
+        reason: report.reason().map(str::to_owned),
         exit_code: ended.and_then(|exit| exit.code()),
         signal: match verdict {
             Verdict::Interrupted(signal) => Some(signal),
@@ -34,7 +36,10 @@ pub(crate) fn format(report: &Report, circumstances: &Circumstances) -> String {
         oom_killed: report
             .usage
             .and_then(|usage| usage.leaf.oom_kills.map(|_| usage.leaf.was_oom())),
-        figures: report.usage.as_ref().map(figures),
+        figures: match report.has_begun() {
+            true => report.usage.as_ref().map(figures),
+            false => None,
+        },
         held: Some(held(report, circumstances)),
         ..document(&verdict)
     })
@@ -52,7 +57,10 @@ fn document(verdict: &Verdict) -> Document {
         verdict: match verdict {
             Verdict::Ok => "ok",
             Verdict::ExitCode(_) => "exit_code",
-            Verdict::Signal(_) | Verdict::MemoryAndTime(_) => "signal",
+            Verdict::NotExecuted(_) | Verdict::NotOpened(_) => "not_started",
+            Verdict::Signal(_) => "signal",
+            Verdict::Memory(_) => "memory_limit",
+            Verdict::MemoryAndTime(_) => "memory_and_time_limit",
             Verdict::Interrupted(_) => "interrupted",
             Verdict::CpuTime => "cpu_time_limit",
             Verdict::WallTime => "wall_time_limit",
@@ -60,6 +68,7 @@ fn document(verdict: &Verdict) -> Document {
         },
         status: verdict.status(),
         message: verdict.message(),
+        reason: None,
         exit_code: None,
         signal: None,
         killed: false,
@@ -84,8 +93,9 @@ fn figures(usage: &Usage) -> Figures {
         cpu_system_us: micros(usage.cpu.system),
         wall_time_us: micros(usage.wall),
         memory_peak_bytes: usage.leaf.memory_peak.map(|peak| peak.0),
-        oom_kills: usage.leaf.oom_kills,
+        oom_kills: usage.leaf.oom_group_kills,
         processes_peak: usage.leaf.processes_peak,
+        processes_refused: usage.leaf.processes_refused,
         max_rss_bytes: processes.map(|used| used.max_rss_kib.saturating_mul(1024)),
         voluntary_context_switches: processes.map(|used| used.voluntary_switches),
         forced_context_switches: processes.map(|used| used.forced_switches),
@@ -107,12 +117,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
         asked,
         stages,
     } = circumstances;
-    let rlimit = |which| {
-        let found = rlimits.iter().find(|(resource, _)| *resource == which);
-        found
-            .map(|(_, limit)| *limit)
-            .filter(|limit| *limit != RLIM_INFINITY)
-    };
+    let rlimit = |which| limit_of(rlimits, which);
     let since = |moment: Option<Moment>| moment.map(|moment| micros(moment.since(*asked)));
     let deadlines = &report.deadlines;
     Held {
@@ -157,7 +162,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
             laid_out_us: since(stages.laid_out),
             root_built_us: since(stages.root_built),
             cgroup_ready_us: since(stages.cgroup_ready),
-            begun_us: since(stages.begun),
+            begun_us: since(stages.begun).filter(|_| report.has_begun()),
             ended_us: since(stages.ended),
         },
     }
@@ -170,12 +175,13 @@ fn micros(time: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use boon::{Compiler, Schemas};
+    use nix::sys::resource::RLIM_INFINITY;
     use serde_json::Value;
 
     use super::super::tests::{report, usage};
-    use super::super::{KillReason, Stages};
+    use super::super::{KillReason, Stages, Unstarted};
     use super::*;
-    use crate::cgroup::LeafLimits;
+    use crate::cgroup::{LeafLimits, LeafUsage};
     use crate::config::settings::Manager;
     use crate::quantity::{BoxId, Bytes, CpuList, DiskQuota, Ids};
     use crate::sys::process::Exit;
@@ -218,15 +224,34 @@ mod tests {
         }
     }
 
-    /// Parses the text and checks it against the schema.
+    /// Forbids keys that a schema does not name, which readers have to pass over.
+    fn close(schema: &mut Value) {
+        match schema {
+            Value::Object(keys) => {
+                keys.values_mut().for_each(close);
+                // `properties` itself holds names of keys, and none of them is called so.
+                if keys.contains_key("properties") {
+                    keys.insert("additionalProperties".to_owned(), false.into());
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(close),
+            _ => {}
+        }
+    }
+
+    /// Parses the text and checks it against the schema, which must have all its keys.
     fn valid(text: &str) -> Value {
         let schema = include_str!("../../../docs/report.schema.json");
+        assert!(
+            !schema.contains("additionalProperties"),
+            "new keys may come"
+        );
+        let mut schema = serde_json::from_str(schema).unwrap();
+        close(&mut schema);
         let value: Value = serde_json::from_str(text).unwrap();
         let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
         let name = "report.schema.json";
-        compiler
-            .add_resource(name, serde_json::from_str(schema).unwrap())
-            .unwrap();
+        compiler.add_resource(name, schema).unwrap();
         let index = compiler.compile(name, &mut schemas).unwrap();
         if let Err(error) = schemas.validate(&value, index) {
             panic!("{error:#}\n{text}");
@@ -269,6 +294,59 @@ mod tests {
             assert_eq!(value["verdict"], verdict);
         }
         assert_eq!(valid(&format_failure("x: y"))["message"], "x: y");
+    }
+
+    #[test]
+    fn what_never_began_has_a_reason_and_no_figures() {
+        let of = |ending, unstarted| {
+            let report = Report {
+                unstarted: Some(unstarted),
+                ..report(ending, Some(usage(1, 2)))
+            };
+            valid(&format(&report, &circumstances()))
+        };
+        let not_executed = of(
+            Ending::Program(Exit::Code(127)),
+            Unstarted::NotExecuted("why".into()),
+        );
+        let waited = of(
+            Ending::Killed(KillReason::WallTime),
+            Unstarted::NotOpened("why".into()),
+        );
+        for (value, status) in [(not_executed, "RE"), (waited, "TO")] {
+            assert_eq!(value["verdict"], "not_started");
+            assert_eq!(value["reason"], "why");
+            assert_eq!(value["status"], status);
+            for path in ["/exit_code", "/figures", "/stages/begun_us"] {
+                assert_eq!(value.pointer(path), None, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_kill_for_memory_is_a_verdict_of_its_own() {
+        let told = |cpu_ms, starved| {
+            let mut usage = usage(cpu_ms, 2);
+            usage.leaf = LeafUsage {
+                oom_kills: Some(2),
+                oom_group_kills: Some(1),
+                oom_events: Some(1),
+                starved,
+                ..usage.leaf
+            };
+            let report = report(Ending::Program(Exit::Signal(9)), Some(usage));
+            valid(&format(&report, &circumstances()))
+        };
+        let killed = told(1, false);
+        assert_eq!(killed["verdict"], "memory_limit");
+        assert_eq!(killed["figures"]["oom_kills"], 1);
+        assert_eq!(killed["oom_killed"], true);
+        assert_eq!(killed["signal"], 9);
+        assert_eq!(told(1001, false)["verdict"], "memory_and_time_limit");
+        let starved = told(1, true);
+        assert_eq!(starved["verdict"], "memory_limit");
+        assert!(starved["reason"].as_str().unwrap().contains("too small"));
+        assert_eq!(starved.pointer("/figures"), None);
     }
 
     #[test]
