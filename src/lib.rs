@@ -33,7 +33,7 @@
 //! lib               which call is carried out where, and what is written at its end
 //! broker            the service for users who are not root, and their own side of it
 //! cli               argv to a call, in isolate's spelling or with a verb
-//! commands          each command, from its first step to its last
+//! commands, doctor  each command, from its first step to its last; what is wrong with the machine
 //! keeper            watches a run, and decides how it ends
 //! home              where a run lives, from the choice of who makes its cgroups to their end
 //! launch            makes init, the sandbox and the program
@@ -46,7 +46,7 @@
 //! box_dir, bus      boxes on disk with their locks and ids; D-Bus without an event loop
 //! request           what the caller wants
 //! clock, failure, output, remedy
-//! answer, dir_rule, error, guess, logging, quantity, screen, sys, syscall_set
+//! answer, check_name, dir_rule, error, guess, logging, quantity, screen, sys, syscall_set
 //! ```
 //!
 //! `plan`, `report`, `keeper::phase` and everything they use are pure; only `sys` is unsafe.
@@ -60,11 +60,13 @@ mod broker;
 mod bus;
 mod caller;
 mod cgroup;
+mod check_name;
 mod cli;
 mod clock;
 mod commands;
 mod config;
 mod dir_rule;
+mod doctor;
 mod error;
 mod failure;
 mod guess;
@@ -134,6 +136,7 @@ fn carry_out(call: Call) -> Answer {
     let done = match call {
         Call::Tell(tell) => commands::show::show(&tell),
         Call::Import(source) => commands::config_import::import(&source),
+        Call::Doctor(asked) => doctor::visit(&asked),
         Call::Serve(options) => broker::server::run(&options).map(|()| Answer::default()),
         Call::Box(call) => {
             if matches!(call.command, BoxCommand::Exec(_)) {

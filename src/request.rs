@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::check_name::CheckName;
 use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, Bytes, DiskQuota, Ids};
 
@@ -36,6 +37,43 @@ pub(crate) enum Topic {
     Config,
     /// `--print-cg-root`: the cgroup below which the runs live.
     CgRoot,
+}
+
+/// What `doctor` is to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Doctor {
+    /// Look, change, or take back.
+    pub(crate) task: DoctorTask,
+    /// `--only`: these checks; none is all.
+    pub(crate) only: Vec<CheckName>,
+    /// `--skip`: not these.
+    pub(crate) skip: Vec<CheckName>,
+    /// Whether it fixes what it otherwise fixes by name alone.
+    pub(crate) fixes_all: bool,
+    /// `--json`.
+    pub(crate) json: bool,
+    /// `--quiet`: nothing but warnings and errors.
+    pub(crate) quiet: bool,
+    /// How often `-v` was given.
+    pub(crate) verbosity: u8,
+    /// Whether the exit code is isolate-check-environment's.
+    pub(crate) is_check_environment: bool,
+    /// `--config`: this file instead of the installed configuration and its drop-ins.
+    pub(crate) config: Option<PathBuf>,
+    /// `--root`: the tree of another machine.
+    pub(crate) root: Option<PathBuf>,
+}
+
+/// What doctor does besides looking.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum DoctorTask {
+    /// Nothing.
+    #[default]
+    Look,
+    /// `--fix`.
+    Fix,
+    /// `--undo`.
+    Undo,
 }
 
 /// What `config import` reads.

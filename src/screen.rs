@@ -33,7 +33,6 @@ pub(crate) struct Screen {
 
 /// What a part of a text looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(dead_code, reason = "what help does not need")]
 pub(crate) enum Ink {
     /// A name, as it is to be typed, or a heading.
     Bold,

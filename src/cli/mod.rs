@@ -8,11 +8,12 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::iter::Peekable;
+use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue};
 
 use crate::failure::Explained;
-use crate::request::{BoxCall, BoxCommand, BrokerOptions, Common, ImportSource, Tell};
+use crate::request::{BoxCall, BoxCommand, BrokerOptions, Common, Doctor, ImportSource, Tell};
 use getopt::{Operands, Words};
 pub(crate) use help::Help;
 pub(crate) use mistake::meta_before_mistake;
@@ -22,6 +23,7 @@ use verb::{Mistake, Verb};
 
 mod broker;
 mod config;
+mod doctor;
 mod entry;
 mod exec;
 mod getopt;
@@ -40,7 +42,13 @@ mod verb;
 
 /// The verbs, in the order in which help lists them. A line that begins with none of them is
 /// isolate's.
-static VERBS: [Verb; 4] = [exec::VERB, config::VERB, help_verb::VERB, broker::VERB];
+static VERBS: [Verb; 5] = [
+    exec::VERB,
+    doctor::VERB,
+    config::VERB,
+    help_verb::VERB,
+    broker::VERB,
+];
 
 /// What a command line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +59,8 @@ pub(crate) enum Call {
     Box(Box<BoxCall>),
     /// `config import`: a configuration file of isolate as TOML.
     Import(ImportSource),
+    /// `doctor`: examine the machine.
+    Doctor(Doctor),
     /// `broker`: serve those who are not root.
     Serve(BrokerOptions),
 }
@@ -88,7 +98,10 @@ pub(crate) fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Call, Cl
     let mut argv = argv.into_iter();
     let name = argv.next().unwrap_or_default();
     let mut argv = argv.peekable();
-    let verb = take_verb(&mut argv);
+    let verb = match Path::new(&name).file_name() {
+        Some(called) if called == doctor::CHECK_ENVIRONMENT.name => &doctor::CHECK_ENVIRONMENT,
+        _ => take_verb(&mut argv),
+    };
     (verb.read)(&mut argv).map_err(|mistake| verb.explain(mistake, &name))
 }
 
@@ -115,7 +128,9 @@ impl Call {
     pub(crate) fn into_box_call(self) -> BoxCall {
         match self {
             Self::Box(call) => *call,
-            Self::Tell(_) | Self::Import(_) | Self::Serve(_) => panic!("{self:?}"),
+            Self::Tell(_) | Self::Import(_) | Self::Doctor(_) | Self::Serve(_) => {
+                panic!("{self:?}")
+            }
         }
     }
 }

@@ -81,7 +81,7 @@ impl Line {
                 (line.common.config, line.common.verbosity) = (config, verbosity);
                 return line;
             }
-            Call::Import(_) | Call::Serve(_) => panic!("{call:?}"),
+            Call::Import(_) | Call::Doctor(_) | Call::Serve(_) => panic!("{call:?}"),
         };
         let (command, run) = match command {
             BoxCommand::Run(run) => (Command::Run, run),

@@ -33,7 +33,15 @@ pub(super) struct Verb {
 impl Verb {
     /// How it is called by its usual name.
     pub(super) fn call(&self) -> String {
+        if self.is_program() {
+            return self.name.to_owned();
+        }
         format!("isolate-run {}", self.name).trim_end().to_owned()
+    }
+
+    /// Whether it is not a word after the program's name, but another name of the program.
+    fn is_program(&self) -> bool {
+        self.name.starts_with("isolate-")
     }
 
     /// Makes a text of a mistake. `called` is `argv[0]`, so that the hint names what the caller can
@@ -53,7 +61,8 @@ impl Verb {
             Mistake::Usage(message) => message,
         };
         let name = name(called);
-        let words = [name.as_str(), self.name, "--help"].into_iter();
+        let verb = if self.is_program() { "" } else { self.name };
+        let words = [name.as_str(), verb, "--help"].into_iter();
         let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
         CliError::Usage(format!(
             "{}\nTry '{}' for more information.",

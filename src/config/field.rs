@@ -1,5 +1,6 @@
 //! What a key may hold: its type and range, how a value is read and how it is printed.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use super::error::ConfigError;
 use super::lists;
 use super::settings::{Manager, Pin};
 use super::value::{self, Located, UNLIMITED, Value};
+use crate::check_name::CheckName;
 use crate::dir_rule::DirRule;
 use crate::quantity::Bytes;
 use crate::syscall_set::SyscallSet;
@@ -49,6 +51,8 @@ pub(super) enum Field<'s> {
     Rules(&'s mut Vec<DirRule>),
     /// Names of denied system calls.
     Denied(&'s mut SyscallSet),
+    /// Checks of doctor's, and why they count for nothing.
+    Silenced(&'s mut BTreeMap<CheckName, String>),
     /// Boxes that are bound to CPUs and nodes.
     Pins(&'s mut Vec<Pin>),
 }
@@ -80,6 +84,7 @@ impl Field<'_> {
             // Each item of a list has a line of its own.
             Self::Rules(field) => return lists::directories(key, at).map(|read| *field = read),
             Self::Denied(field) => return lists::syscalls(key, at).map(|read| *field = read),
+            Self::Silenced(field) => return lists::silenced(key, at).map(|read| *field = read),
             Self::Pins(field) => return lists::pins(key, at).map(|read| *field = read),
         };
         read.map_err(|reason| at.place.key_error(key, reason))
@@ -102,6 +107,11 @@ impl Field<'_> {
             Self::Percent(field) => or_unlimited(*field, |percent| format!("{percent}%").into()),
             Self::Boxes(field) => or_unlimited(field.as_ref(), |set| set.to_string().into()),
             Self::Denied(field) => field.names().map(Toml::from).collect::<Vec<_>>().into(),
+            Self::Silenced(field) => {
+                let entries = field.iter();
+                let entries = entries.map(|(name, why)| (name.to_string(), why.as_str().into()));
+                Toml::Table(entries.collect())
+            }
             Self::Rules(_) | Self::Pins(_) => return None,
         })
     }
@@ -125,6 +135,7 @@ impl Field<'_> {
             Self::Boxes(field) => from_ref(field).cast(),
             Self::Rules(field) => from_ref(field).cast(),
             Self::Denied(field) => from_ref(field).cast(),
+            Self::Silenced(field) => from_ref(field).cast(),
             Self::Pins(field) => from_ref(field).cast(),
         }
     }

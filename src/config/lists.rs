@@ -1,5 +1,6 @@
 //! Readers of the keys that hold a list: directory rules, denied system calls, pins.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Display;
 
@@ -8,6 +9,7 @@ use super::error::ConfigError;
 use super::settings::Pin;
 use super::spelling::unknown_key;
 use super::value::{self, COUNT_MAX, Located, Value};
+use crate::check_name::CheckName;
 use crate::dir_rule::{DirRequest, DirRule};
 use crate::quantity::CpuList;
 use crate::syscall_set::{Restriction, SyscallSet};
@@ -72,6 +74,37 @@ pub(super) fn syscalls(key: &dyn Display, at: &Located) -> Result<SyscallSet, Co
         set = set.with(restriction.map_err(|reason| item.place.key_error(key, reason))?);
     }
     Ok(set)
+}
+
+/// Reads `[doctor] silence`: a table of checks, each with a reason.
+pub(super) fn silenced(
+    key: &dyn Display,
+    at: &Located,
+) -> Result<BTreeMap<CheckName, String>, ConfigError> {
+    let allowed = "a table such as { smt = \"each box has a core of its own\" } is allowed";
+    let Value::Table(entries) = &at.value else {
+        let text = format_args!("{} is no table; {allowed}", at.value.shown());
+        return Err(at.place.key_error(key, text));
+    };
+    let mut silenced = BTreeMap::new();
+    for (name, reason) in entries {
+        let Some(check) = CheckName::named(name) else {
+            let known = CheckName::ALL.map(CheckName::name);
+            return Err(unknown_key(&key.to_string(), name, &known, &reason.place));
+        };
+        let words = reason
+            .value
+            .text("the reason is allowed")
+            .and_then(|words| {
+                let has_words = !words.trim().is_empty();
+                has_words.then(|| words.to_owned()).ok_or_else(|| {
+                    "the reason is empty; say why the check may count for nothing here".to_owned()
+                })
+            });
+        let refused = |text| reason.place.key_error(format_args!("{key}.{name}"), text);
+        silenced.insert(check, words.map_err(refused)?);
+    }
+    Ok(silenced)
 }
 
 /// Reads `[[pin]]`.

@@ -2,12 +2,14 @@
 //!
 //! `Default` is what holds where no file says otherwise; `isolate.toml` shows the same values.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::box_set::BoxSet;
 use super::ceilings::Ceilings;
+use crate::check_name::CheckName;
 use crate::dir_rule::{DirRequest, DirRule};
 use crate::quantity::{BoxId, Bytes, CpuList};
 use crate::syscall_set::SyscallSet;
@@ -32,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) exec_etc: bool,
     /// `[syscalls] deny`.
     pub(crate) syscalls: SyscallSet,
+    /// `[doctor] silence`: checks that count for nothing, and why.
+    pub(crate) silenced: BTreeMap<CheckName, String>,
     /// `[[pin]]`, in order; see [`Settings::pin_of`].
     pub(crate) pins: Vec<Pin>,
 }
@@ -169,6 +173,7 @@ impl Default for Settings {
             directories: default_directories(),
             exec_etc: true,
             syscalls: SyscallSet::default(),
+            silenced: BTreeMap::new(),
             pins: Vec::new(),
         }
     }

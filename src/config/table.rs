@@ -100,6 +100,11 @@ const SYSCALLS: [Row<Settings>; 1] = [row("deny", |settings| {
     Field::Denied(&mut settings.syscalls)
 })];
 
+/// `[doctor]`.
+const DOCTOR: [Row<Settings>; 1] = [row("silence", |settings| {
+    Field::Silenced(&mut settings.silenced)
+})];
+
 /// `[[pin]]`: one key as a whole, so that a later file replaces all entries.
 const PINS: [Row<Settings>; 1] = [row("pin", |settings| Field::Pins(&mut settings.pins))];
 
@@ -130,13 +135,15 @@ pub(super) enum Table {
     Directories,
     /// `[syscalls]`: what a program is denied.
     Syscalls,
+    /// `[doctor]`: what is known to be so.
+    Doctor,
     /// `[[pin]]`, an array of tables.
     Pin,
 }
 
 impl Table {
     /// Every table with single keys.
-    pub(super) const SINGLE: [Self; 7] = [
+    pub(super) const SINGLE: [Self; 8] = [
         Self::Boxes,
         Self::Cgroup,
         Self::Defaults,
@@ -144,6 +151,7 @@ impl Table {
         Self::Ceilings,
         Self::Directories,
         Self::Syscalls,
+        Self::Doctor,
     ];
 
     /// The name between the brackets.
@@ -156,6 +164,7 @@ impl Table {
             Self::Ceilings => "ceilings",
             Self::Directories => "directories",
             Self::Syscalls => "syscalls",
+            Self::Doctor => "doctor",
             Self::Pin => "pin",
         }
     }
@@ -220,6 +229,7 @@ impl Key {
             Table::Ceilings if row < CEILINGS.len() => Some(CEILINGS[row].name),
             Table::Directories if row < DIRECTORIES.len() => Some(DIRECTORIES[row].name),
             Table::Syscalls if row < SYSCALLS.len() => Some(SYSCALLS[row].name),
+            Table::Doctor if row < DOCTOR.len() => Some(DOCTOR[row].name),
             Table::Pin if row < PINS.len() => Some(PINS[row].name),
             _ => None,
         }
@@ -251,6 +261,7 @@ impl Key {
             Table::Ceilings => (CEILINGS[row].field)(&mut settings.ceilings),
             Table::Directories => (DIRECTORIES[row].field)(settings),
             Table::Syscalls => (SYSCALLS[row].field)(settings),
+            Table::Doctor => (DOCTOR[row].field)(settings),
             Table::Pin => (PINS[row].field)(settings),
         }
     }

@@ -16,6 +16,7 @@ pub(crate) mod priority;
 pub(crate) mod process;
 pub(crate) mod quota;
 pub(crate) mod socket;
+pub(crate) mod time;
 pub(crate) mod vfork;
 
 use std::io;

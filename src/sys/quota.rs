@@ -39,6 +39,25 @@ pub(crate) fn set_user_quota(
     check(result).map(drop)
 }
 
+/// Whether quotas of users are in force on the file system of `fd`: an error says why not. Anybody
+/// may ask.
+pub(crate) fn look_for_user_quotas(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // As large as `struct if_dqinfo`: two 64-bit numbers, then two of 32 bits.
+    let mut info = [0_u64; 3];
+    // SAFETY: Q_GETINFO writes a `struct if_dqinfo`, for which there is room for the length of the
+    // call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_quotactl_fd,
+            fd.as_raw_fd(),
+            libc::QCMD(libc::Q_GETINFO, USRQUOTA),
+            0,
+            &raw mut info,
+        )
+    };
+    check(result).map(drop)
+}
+
 /// A `struct if_dqblk` in which nothing is set.
 fn no_quota() -> libc::dqblk {
     // SAFETY: a plain C structure of integers, for which all zeros is a value.
@@ -56,5 +75,6 @@ mod tests {
     fn a_file_system_without_quotas_refuses_them() {
         let proc = File::open("/proc").unwrap();
         assert!(set_user_quota(proc.as_fd(), 60_000, 1, 1).is_err());
+        assert!(look_for_user_quotas(proc.as_fd()).is_err());
     }
 }

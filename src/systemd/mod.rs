@@ -1,6 +1,6 @@
 //! The scope of a run: asked for ahead, awaited in the keeper's poll loop, verified in `/proc`.
-//! Also the quota of a slice and the state of a unit. What is in the cgroup of a scope is not set
-//! up here.
+//! Also the quota of a slice, the state of a unit, and a survey of services. What is in the cgroup
+//! of a scope is not set up here.
 //!
 //! Asking and using are apart: [`Bus::connect`] begins the handshake with the bus, and
 //! [`ScopeRequest::start`] asks. The keeper polls [`ScopeRequest::ready`] beside everything else,
@@ -12,6 +12,7 @@ mod error;
 mod line;
 mod slice;
 mod state;
+mod survey;
 mod unit;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -26,6 +27,9 @@ pub(crate) use error::ScopeError;
 pub(crate) use line::{connect, is_there};
 pub(crate) use slice::{slice_of_user, slice_path};
 pub(crate) use state::StateRequest;
+pub(crate) use survey::Survey;
+#[cfg(test)]
+pub(crate) use survey::UnitState;
 use unit::{Answer, Start};
 
 use crate::bus::{Bus, BusError, Carries};

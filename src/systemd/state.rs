@@ -53,7 +53,7 @@ fn get_active_state(unit: &str) -> zbus::Result<Message> {
 
 /// The object of a unit. Any character but letters and digits becomes `_` and two hexadecimal
 /// digits (sd_bus_path_encode(3)).
-fn object_path(unit: &str) -> String {
+pub(super) fn object_path(unit: &str) -> String {
     let label: String = unit
         .bytes()
         .map(|byte| match byte {

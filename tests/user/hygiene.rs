@@ -11,6 +11,7 @@ use crate::support::source;
 const LAYERS: &[&[&str]] = &[
     &[
         "answer",
+        "check_name",
         "error",
         "guess",
         "logging",
@@ -30,7 +31,7 @@ const LAYERS: &[&[&str]] = &[
     &["launch"],
     &["home"],
     &["keeper"],
-    &["commands"],
+    &["commands", "doctor"],
     &["cli"],
     &["broker"],
     &["lib", "main"],

@@ -43,6 +43,7 @@ fn paths(names: &[&str]) -> Vec<PathBuf> {
 /// What is installed besides the configuration, with `prefix` and in the order of names.
 fn installed(prefix: &str) -> Vec<PathBuf> {
     let below = [
+        "bin/isolate-check-environment",
         "bin/isolate-run",
         "lib/systemd/system/isolate.service",
         "lib/systemd/system/isolate.slice",
@@ -82,7 +83,8 @@ fn what_is_installed_works_and_is_removed_but_for_the_configuration() {
     let program = root.path().join("usr/local/bin/isolate-run");
     for file in &expected {
         let file = root.path().join(file);
-        let expected = if file == program { 0o755 } else { 0o644 };
+        let is_program = file.starts_with(program.parent().unwrap());
+        let expected = if is_program { 0o755 } else { 0o644 };
         assert_eq!(mode(&file), expected, "{}", file.display());
     }
     let mut version = Command::new(&program);
@@ -108,6 +110,15 @@ fn the_service_runs_the_program_below_the_prefix_and_a_link_has_isolates_name() 
     let output = finish(version);
     assert!(
         output.stdout.starts_with("The process isolator "),
+        "{output:?}"
+    );
+    let mut check = Command::new(bin.join("isolate-check-environment"));
+    check.arg("--help");
+    let output = finish(check);
+    assert!(
+        output
+            .stdout
+            .contains("isolate-check-environment [--execute]"),
         "{output:?}"
     );
     let unit = root

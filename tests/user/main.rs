@@ -6,6 +6,7 @@ mod support;
 
 mod cli;
 mod compatibility;
+mod doctor;
 mod hygiene;
 mod install;
 mod security;

@@ -1,0 +1,165 @@
+//! The file system that the boxes are on.
+
+use std::path::Path;
+
+use crate::doctor::finding::{Finding, Verdict};
+use crate::doctor::machine::Machine;
+use crate::doctor::mounts;
+use crate::quantity::Bytes;
+use crate::remedy::Remedy;
+
+/// Below this much free space runs fail soon, and below that much at once.
+const SCARCE: u64 = 1 << 30;
+const NONE: u64 = 64 << 20;
+/// Likewise for files.
+const FEW_FILES: u64 = 50_000;
+const NO_FILES: u64 = 1000;
+const UNKNOWN: &str = "not looked at below --root";
+
+pub(in super::super) fn space(machine: &Machine) -> Finding {
+    let Some(volume) = machine.facts.volume else {
+        return Finding::not_applicable(UNKNOWN);
+    };
+    let (_, bytes) = volume.bytes;
+    let (all_files, files) = volume.files;
+    let root = machine.settings.boxes.root.display();
+    let mut value = format!("{} MiB free for {root}", bytes >> 20);
+    if all_files > 0 {
+        value += &format!(", {files} files");
+    }
+    let counts = all_files > 0;
+    let verdict = if bytes < NONE || counts && files < NO_FILES {
+        Verdict::Error
+    } else if bytes < SCARCE || counts && files < FEW_FILES {
+        Verdict::Warning
+    } else {
+        return Finding::ok(value);
+    };
+    Finding::new(verdict, value)
+        .advise("remove what is not needed; boxes that nobody uses are numbered directories")
+        .command(format!("du -xsh {root}/* | sort -h | tail"))
+}
+
+pub(in super::super) fn quota(machine: &Machine) -> Finding {
+    let Some(quotas) = machine.facts.quotas else {
+        return Finding::not_applicable(UNKNOWN);
+    };
+    let wanted = machine.settings.ceilings.disk;
+    let errno = match quotas {
+        Ok(()) => return Finding::ok("the file system of the boxes has quotas for users"),
+        Err(errno) => errno,
+    };
+    let remedy = Remedy::for_quotas(errno);
+    let value = match remedy {
+        Some(_) => "none".to_owned(),
+        None => format!("none ({})", errno.desc()),
+    };
+    let finding = match wanted {
+        Some(Bytes(most)) => {
+            let most = most >> 20;
+            Finding::error(format!(
+                "{value}, but [ceilings] disk is {most} MiB: runs of users fail"
+            ))
+        }
+        None => Finding::note(value),
+    };
+    match remedy {
+        Some(remedy) => finding.remedy(remedy),
+        None => finding,
+    }
+}
+
+pub(in super::super) fn mount_options(machine: &Machine) -> Finding {
+    let boxes: &Path = &machine.settings.boxes.root;
+    let mounts = machine.mounts();
+    let Some(mount) = mounts::of(&mounts, boxes) else {
+        return Finding::not_applicable("the mounts cannot be read");
+    };
+    let target = mount.target.display();
+    let value = format!("{} on {target}", mount.kind);
+    for (option, what) in [
+        ("ro", "is read-only"),
+        ("noexec", "executes nothing (noexec)"),
+    ] {
+        if mount.has(option) {
+            let wanted = if option == "ro" { "rw" } else { "exec" };
+            return Finding::error(format!("{value} {what}"))
+                .advise("for good: change its line in /etc/fstab, or set [boxes] root elsewhere")
+                .command(format!("mount -o remount,{wanted} {target}"));
+        }
+    }
+    let loose = ["nosuid", "nodev"]
+        .into_iter()
+        .filter(|option| !mount.has(option));
+    let loose: Vec<_> = loose.collect();
+    let is_own = mount.target == boxes;
+    match (is_own, loose.as_slice()) {
+        // The file system of the whole system needs both.
+        (false, _) | (true, []) => Finding::ok(value),
+        (true, loose) => Finding::note(format!("{value}, without {}", loose.join(" and "))).advise(
+            "programs cannot use either, but whoever gets at the directory of a box from outside \
+             could; add nosuid and nodev in /etc/fstab",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::doctor::machine::Volume;
+    use crate::doctor::machine::tests::with;
+
+    #[test]
+    fn space_and_files_both_run_out() {
+        let mut made_up = with(&[]);
+        assert_eq!(space(&made_up).verdict, Verdict::NotApplicable);
+        for (free, all_files, files, verdict) in [
+            (2 << 30, 100, 100_000, Verdict::Ok),
+            (2 << 30, 0, 0, Verdict::Ok),
+            (1 << 29, 100, 100_000, Verdict::Warning),
+            (2 << 30, 100, 40_000, Verdict::Warning),
+            (1 << 20, 100, 100_000, Verdict::Error),
+            (2 << 30, 100, 0, Verdict::Error),
+        ] {
+            made_up.machine.facts.volume = Some(Volume {
+                bytes: (1 << 40, free),
+                files: (all_files, files),
+            });
+            assert_eq!(space(&made_up).verdict, verdict, "{free} {files}");
+        }
+    }
+
+    #[test]
+    fn quotas_that_are_configured_must_be_there() {
+        let mut made_up = with(&[]);
+        made_up.machine.facts.quotas = Some(Ok(()));
+        assert_eq!(quota(&made_up).verdict, Verdict::Ok);
+        made_up.machine.facts.quotas = Some(Err(Errno::ESRCH));
+        let found = quota(&made_up);
+        assert_eq!(found.verdict, Verdict::Note);
+        assert_eq!(found.advice.as_deref(), Some(Remedy::EnableQuotas.words()));
+        made_up.machine.settings.ceilings.disk = Some(Bytes(64 << 20));
+        assert_eq!(quota(&made_up).verdict, Verdict::Error);
+    }
+
+    #[test]
+    fn boxes_from_which_nothing_is_executed_are_an_error() {
+        let of = |mounts: &str| mount_options(&with(&[("/proc/self/mountinfo", mounts)]));
+        let root = "21 1 8:1 / / rw - ext4 /dev/a rw\n";
+        let own = |options: &str| {
+            format!("{root}22 21 8:2 / /var/local/lib/isolate {options} - xfs /dev/b rw\n")
+        };
+        assert_eq!(of(root).verdict, Verdict::Ok);
+        assert_eq!(of(&own("rw,nosuid,nodev")).verdict, Verdict::Ok);
+        assert_eq!(of(&own("rw,nosuid")).verdict, Verdict::Note);
+        assert_eq!(of(&own("ro")).verdict, Verdict::Error);
+        let found = of(&own("rw,noexec"));
+        assert_eq!(found.verdict, Verdict::Error);
+        assert_eq!(
+            found.commands(),
+            ["mount -o remount,exec /var/local/lib/isolate"]
+        );
+    }
+}

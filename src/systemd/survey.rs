@@ -1,0 +1,139 @@
+//! What systemd and the bus say about the services of this machine; anybody may ask them.
+
+use std::time::{Duration, Instant};
+
+use zbus::Message;
+use zbus::zvariant::{OwnedObjectPath, OwnedValue, Type, Value};
+
+use super::state::object_path;
+use super::unit::{MANAGER, MANAGER_PATH, SYSTEMD};
+use crate::bus::{Bus, BusError, Carries, Incoming, Pending, call_of_the_bus};
+
+/// How long all answers may take together.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The name of polkit on the bus.
+const POLKIT: &str = "org.freedesktop.PolicyKit1";
+
+/// What systemd knows of a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UnitState {
+    /// Its name.
+    pub(crate) name: String,
+    /// `loaded`, `not-found`, `masked`.
+    pub(crate) load: String,
+    /// `active`, `inactive`, `failed`.
+    pub(crate) active: String,
+}
+
+/// The answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// systemd's own version: `257.7-1`.
+    pub(crate) version: String,
+    /// The units that were asked about, and every timer that is loaded.
+    pub(crate) units: Vec<UnitState>,
+    /// Whether polkit runs or can be started.
+    pub(crate) has_polkit: bool,
+    /// The slices, of those asked about, below which systemd-oomd may kill, and for what.
+    pub(crate) oomd_may_kill: Vec<String>,
+}
+
+impl Survey {
+    /// Asks about these units, every timer, and what systemd-oomd may do below these slices.
+    pub(crate) fn ask(units: &[&str], slices: &[&str]) -> Result<Self, BusError> {
+        let until = Instant::now() + PATIENCE;
+        let mut bus = Bus::connect(Carries::Bytes)?;
+        let mut call = |message: zbus::Result<Message>, by: &'static str| {
+            Pending::send(&mut bus, message?, by)?.wait(&mut bus, until)
+        };
+        let version = call(property(MANAGER_PATH, MANAGER, "Version"), "systemd")?;
+        let mut states = units_of(&call(of_manager("ListUnitsByNames", &units), "systemd")?)?;
+        let no_state: [&str; 0] = [];
+        let timers = of_manager("ListUnitsByPatterns", &(&no_state[..], &["*.timer"][..]));
+        states.extend(units_of(&call(timers, "systemd")?)?);
+        let owned: bool = call(call_of_the_bus("NameHasOwner", &POLKIT), "the bus")?.body()?;
+        let names: Vec<String> =
+            call(call_of_the_bus("ListActivatableNames", &()), "the bus")?.body()?;
+        let mut oomd_may_kill = Vec::new();
+        for slice in slices {
+            for (what, words) in [
+                ("ManagedOOMSwap", "swap"),
+                ("ManagedOOMMemoryPressure", "memory pressure"),
+            ] {
+                let path = object_path(slice);
+                let message = property(&path, "org.freedesktop.systemd1.Slice", what);
+                // An older systemd does not know the property; a slice may not be there yet.
+                let answer = call(message, "systemd").and_then(|answer| text(&answer));
+                if answer.is_ok_and(|answer| answer == "kill") {
+                    oomd_may_kill.push(format!("{slice} ({words})"));
+                }
+            }
+        }
+        Ok(Self {
+            version: text(&version)?,
+            units: states,
+            has_polkit: owned || names.iter().any(|name| name == POLKIT),
+            oomd_may_kill,
+        })
+    }
+
+    /// What is known of a unit.
+    pub(crate) fn unit(&self, name: &str) -> Option<&UnitState> {
+        self.units.iter().find(|unit| unit.name == name)
+    }
+
+    /// Whether a unit is active.
+    pub(crate) fn is_active(&self, name: &str) -> bool {
+        self.unit(name).is_some_and(|unit| unit.active == "active")
+    }
+}
+
+/// A unit in a list of systemd's: name, description, load state, active state, state of its kind,
+/// whom it follows, object, and its job's number, kind and object.
+type Listed = (
+    String,
+    String,
+    String,
+    String,
+    String,
+    String,
+    OwnedObjectPath,
+    u32,
+    String,
+    OwnedObjectPath,
+);
+
+fn units_of(answer: &Incoming) -> Result<Vec<UnitState>, BusError> {
+    let listed: Vec<Listed> = answer.body()?;
+    let states = listed.into_iter().map(|unit| UnitState {
+        name: unit.0,
+        load: unit.2,
+        active: unit.3,
+    });
+    Ok(states.collect())
+}
+
+fn text(answer: &Incoming) -> Result<String, BusError> {
+    let value: OwnedValue = answer.body()?;
+    match &*value {
+        Value::Str(text) => Ok(text.as_str().to_owned()),
+        _ => Err(BusError::Message(zbus::Error::InvalidReply)),
+    }
+}
+
+fn of_manager<B>(member: &str, body: &B) -> zbus::Result<Message>
+where
+    B: serde::Serialize + Type,
+{
+    Message::method_call(MANAGER_PATH, member)?
+        .destination(SYSTEMD)?
+        .interface(MANAGER)?
+        .build(body)
+}
+
+fn property(path: &str, interface: &str, name: &str) -> zbus::Result<Message> {
+    Message::method_call(path, "Get")?
+        .destination(SYSTEMD)?
+        .interface("org.freedesktop.DBus.Properties")?
+        .build(&(interface, name))
+}
