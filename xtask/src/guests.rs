@@ -1,6 +1,7 @@
 //! The parts whose tests need more than this machine: root's rights in namespaces, a systemd in containers, a kernel in guests.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -37,7 +38,16 @@ const WITHOUT_KVM: [Part<'_>; 2] = [
         kind: "uml",
         cpus: 1,
         seconds: 2700,
-        lists: &["-x", "two_cpus", "-x", "not_in_uml", "-x", "native"],
+        lists: &[
+            "-x",
+            "two_cpus",
+            "-x",
+            "not_in_uml",
+            "-x",
+            "native",
+            "-x",
+            "containers",
+        ],
     },
     Part {
         name: "two CPUs",
@@ -105,12 +115,13 @@ impl Run {
         self.suite("here", "here", &out, command.args(["root", "system"]));
     }
 
-    /// Many runs, at the speed of this machine, in containers of both releases at the same time.
+    /// Many runs, and what needs no guest, at the speed of this machine, in containers of both releases at the same time.
     pub(crate) fn soak(&self, payload: &Path, images: &[(String, Answer)]) {
-        let native = names(&self.top.join("tests/native.txt"));
+        let lists = ["native.txt", "containers.txt"].map(|list| self.list(list));
+        let native = lists.into_iter().collect::<io::Result<Vec<_>>>();
         let native = match native {
-            Ok(native) => native,
-            Err(error) => return self.failure("soak", "here", &format!("native.txt: {error}")),
+            Ok(native) => native.concat(),
+            Err(error) => return self.failure("soak", "here", &error.to_string()),
         };
         thread::scope(|scope| {
             for release in RELEASES {
@@ -173,10 +184,10 @@ impl Run {
             }
         }
         if self.orders.filter.is_none() {
-            let read = |list: &str| names(&self.top.join("tests").join(list)).unwrap_or_default();
+            let read = |list: &str| self.list(list).unwrap_or_default();
             let not_in_uml = read("not_in_uml.txt");
             // Those are for --soak, and nobody may have asked for it.
-            let mut native = read("native.txt");
+            let mut native = [read("native.txt"), read("containers.txt")].concat();
             native.retain(|_| !self.orders.soak);
             self.all_ran(built, releases, &not_in_uml, &native);
         }
@@ -184,7 +195,7 @@ impl Run {
 
     /// A guest for what has `word` in its name, and nothing else.
     fn one_of_many<'a>(&self, kind: &'a str, word: &str) -> Part<'a> {
-        let list = names(&self.top.join("tests/two_cpus.txt")).unwrap_or_default();
+        let list = self.list("two_cpus.txt").unwrap_or_default();
         let two = list.iter().any(|name| name.contains(word));
         Part {
             name: kind,
@@ -197,6 +208,12 @@ impl Run {
                 &[]
             },
         }
+    }
+
+    /// The names in one of the lists in `tests`.
+    fn list(&self, name: &str) -> io::Result<Vec<String>> {
+        let list = names(&self.top.join("tests").join(name));
+        list.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
     }
 
     fn part(&self, part: &Part<'_>, payload: &Path) {
