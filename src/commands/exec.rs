@@ -43,6 +43,7 @@ pub(super) fn exec(
             lock: &lock,
             record,
             signals: &signals,
+            keep_ready: 0,
         };
         run.run(plan, ahead)
     });

@@ -9,7 +9,7 @@ use super::free_box::take_any;
 use crate::answer::Answer;
 use crate::box_dir::{Absent, Lock, Record};
 use crate::failure::Failure;
-use crate::home;
+use crate::home::{self, Successor};
 use crate::plan::{require_cg, scope_of};
 use crate::request::{BoxChoice, Common};
 
@@ -51,6 +51,10 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
         }
     };
     home::dismiss(&lock);
+    let settings = &context.asked.settings;
+    let (seconds, uid) = (settings.cgroup.keep_ready, context.asked.caller.uid);
+    let next = scope_of(settings, &place, plan.id, uid, cg).filter(|_| seconds > 0);
+    let successor = next.and_then(|next| Successor::make(&next, seconds));
     let record = claim(context, &plan, &lock, before, cg, &place)?;
     let mounts = mounts_before(before.as_ref(), context);
     // Others that it had may be those of another box by now.
@@ -69,10 +73,8 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
         drop(remove(&plan, &lock, Some(record.ids), Some(&place), mounts));
     }
     let box_dir = made?;
-    let settings = &context.asked.settings;
-    let (seconds, uid) = (settings.cgroup.keep_ready, context.asked.caller.uid);
-    if let Some(spec) = scope_of(settings, &place, plan.id, uid, cg).filter(|_| seconds > 0) {
-        home::leave_ready(&spec, seconds, &lock);
+    if let Some(successor) = successor {
+        successor.stay(&lock);
     }
     Ok(Answer::tell(format!("{}\n", box_dir.path().display())))
 }

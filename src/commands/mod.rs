@@ -23,11 +23,10 @@ use crate::cgroup::Place;
 use crate::clock::Moment;
 use crate::config::settings::Settings;
 use crate::failure::Failure;
-use crate::home::{ScopeAhead, find_place};
+use crate::home::find_place;
 use crate::launch::Namespaces;
 use crate::plan::Granted;
 use crate::request::{BoxCall, BoxCommand, Common};
-use crate::systemd::ScopeSpec;
 
 /// A call about a box, with all that it depends on.
 #[derive(Debug)]
@@ -68,8 +67,6 @@ pub(crate) struct Ahead {
     pub(crate) bus: Option<Bus>,
     /// Namespaces for a program.
     pub(crate) namespaces: Option<Namespaces>,
-    /// A scope, for a run like the one before.
-    pub(crate) scope: Option<ScopeAhead>,
 }
 
 /// A command that was carried out.
@@ -79,8 +76,6 @@ pub(crate) struct Done {
     pub(crate) answer: Answer,
     /// And to programs.
     pub(crate) results: Results,
-    /// The scope of a run that did not fail, and that another such run will ask for.
-    pub(crate) scope: Option<ScopeSpec>,
 }
 
 /// What every command is given.
@@ -136,7 +131,6 @@ impl From<Answer> for Done {
         Self {
             answer,
             results: Results::default(),
-            scope: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::answer::{Answer, Results};
 use crate::box_dir::{BoxDir, Lock, Record, check_unused};
 use crate::cgroup::Place;
 use crate::failure::Failure;
-use crate::home::{self, Home};
+use crate::home::{Home, Successor};
 use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
 use crate::launch::{Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
@@ -71,6 +71,8 @@ pub(super) struct BoxRun<'a> {
     /// What is known of the box: whose the files in it are, between runs and during one.
     pub(super) record: Record,
     pub(super) signals: &'a Signals<'a>,
+    /// For how many seconds the scope of the box's next run is kept ready; 0: there is none.
+    pub(super) keep_ready: u32,
 }
 
 /// A run that is over.
@@ -78,8 +80,8 @@ pub(super) struct BoxRun<'a> {
 pub(super) struct Finished {
     pub(super) report: Report,
     pub(super) circumstances: Circumstances,
-    /// Its scope, unless it failed.
-    scope: Option<ScopeSpec>,
+    /// Who has the next one's scope made.
+    successor: Option<Successor>,
 }
 
 impl Finished {
@@ -91,13 +93,9 @@ impl Finished {
     }
 
     /// Has the scope of the next run in this box made, if that is configured.
-    pub(super) fn leave_ready(&mut self, context: Context<'_>, lock: &Lock) {
-        let seconds = context.asked.settings.cgroup.keep_ready;
-        if seconds == 0 {
-            return;
-        }
-        if let Some(spec) = self.scope.take() {
-            home::leave_ready(&spec.of_any_time(), seconds, lock);
+    pub(super) fn leave_ready(&mut self, lock: &Lock) {
+        if let Some(successor) = self.successor.take() {
+            successor.stay(lock);
         }
     }
 
@@ -106,7 +104,7 @@ impl Finished {
         let Self {
             report,
             circumstances,
-            scope,
+            ..
         } = self;
         let Common {
             silent,
@@ -131,7 +129,6 @@ impl Finished {
                 meta: meta.unwrap_or_default(),
                 report: json.unwrap_or_default(),
             },
-            scope,
         }
     }
 }
@@ -152,17 +149,9 @@ impl BoxRun<'_> {
         }
         // The handshake goes on while the sandbox is laid out.
         let Ahead {
-            bus,
-            namespaces,
-            scope: mut scope_ahead,
+            bus, namespaces, ..
         } = std::mem::take(ahead);
-        let home = Home::find(
-            &plan,
-            self.box_plan.id,
-            bus,
-            &mut scope_ahead,
-            self.lock.kept(),
-        )?;
+        let home = Home::find(&plan, self.box_plan.id, bus, self.lock.kept())?;
         let setup = self.prepare(&plan, namespaces)?;
         let outcome = self.launch_and_supervise(&plan, setup, home);
         // Whatever happened: the caller gets the files back.
@@ -171,6 +160,7 @@ impl BoxRun<'_> {
                 .give_back(self.record.ids, self.record.owner, plan.special_files);
         // In every case: all processes of the program are dead.
         self.lock.write(&self.record)?;
+        let (outcome, successor) = outcome?;
         let Outcome {
             ending,
             usage,
@@ -178,14 +168,13 @@ impl BoxRun<'_> {
             obstacle,
             init,
             home,
-        } = outcome?;
+        } = outcome;
         // It had time to end while the files were given back.
         drop(init);
         let (unit, cgroup) = (home.unit(), home.path().map(Path::to_owned));
         let given_back = given_back.map_err(Failure::from).and(home.finish());
         let unstarted = obstacle.map(|obstacle| Unstarted::of(&obstacle, &plan));
         let Decided {
-            scope,
             deadlines,
             leaf,
             rlimits,
@@ -217,13 +206,13 @@ impl BoxRun<'_> {
                 asked: self.context.asked.at,
                 stages,
             },
-            scope: None,
+            successor: None,
         };
         if let Err(failure) = given_back {
             finished.fail(&failure);
         }
         if !matches!(finished.report.ending, Ending::Failed(_)) {
-            finished.scope = scope;
+            finished.successor = successor;
         }
         Ok(finished)
     }
@@ -302,7 +291,7 @@ impl BoxRun<'_> {
         plan: &RunPlan,
         setup: InitSetup<'_>,
         home: Home,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<(Outcome, Option<Successor>), Failure> {
         let (init, mut home) = home.move_in(&setup, plan)?;
         // This comes after the request to systemd: where all have to share two CPUs, the bus would
         // not read it for some time.
@@ -323,6 +312,9 @@ impl BoxRun<'_> {
             Some(Foreground::OwnSession(_)) | None => None,
         };
         drop(setup);
+        let next = plan.scope.clone().filter(|_| self.keep_ready > 0);
+        let next = next.map(ScopeSpec::of_any_time);
+        let successor = next.and_then(|next| Successor::make(&next, self.keep_ready));
         let outcome = {
             let permission = self.context.rights().map(Rights::permission);
             keeper::supervise(plan, init, home, self.signals, permission)
@@ -333,7 +325,7 @@ impl BoxRun<'_> {
                 log::info!("cannot take the terminal back: {errno}");
             }
         }
-        Ok(outcome?)
+        Ok((outcome?, successor))
     }
 
     /// Our copies keep pipes open whose end somebody waits for when the program has closed them.

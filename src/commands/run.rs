@@ -51,9 +51,10 @@ pub(super) fn run(
         lock: &lock,
         record,
         signals: &signals,
+        keep_ready: context.asked.settings.cgroup.keep_ready,
     }
     .run(plan, ahead)?;
-    finished.leave_ready(context, &lock);
+    finished.leave_ready(&lock);
     let report = &finished.report;
     let (line, code) = (status_line(report), report.verdict().exit_code());
     Ok(finished.tell(context, line, code))

@@ -199,7 +199,7 @@ impl Default for CgroupSettings {
             manager: Manager::Auto,
             root: None,
             slice: "isolate.slice".into(),
-            keep_ready: 0,
+            keep_ready: 30,
         }
     }
 }

@@ -1,109 +1,136 @@
-//! A process that keeps a scope for a later run, because systemd makes no scope without a process.
+//! A process that keeps a scope for the next run of a box, because systemd makes no scope without a
+//! process: as that run sees it.
 
-use std::ffi::CStr;
-use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::sys::prctl;
-
-use crate::cgroup::Whereabouts;
-use crate::launch::become_ordinary;
-use crate::sys::poll::{self, Until};
-use crate::sys::process::{self, Cloned};
-use crate::sys::socket;
-
-/// The name of a holder in a list of processes.
-pub(super) const NAME: &CStr = c"isolate-holder";
-
-/// How long a holder waits to be moved before it ends: the request may not have been sent, or was
-/// refused.
-pub(super) const MOVE_PATIENCE: Duration = Duration::from_secs(6);
+use crate::box_dir::Kept;
+use crate::cgroup::{INIT, hierarchy};
+use crate::sys::poll::{self, Until, readable};
+use crate::sys::process;
+use crate::systemd::{ScopeSpec, slice_path};
 
 /// How long one that was killed may take to end.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
-/// A holder, as its keeper has it. When this is dropped or the keeper dies, the process ends as
-/// soon as it was moved; one that was left behind by an earlier command does not.
+/// The process.
 #[derive(Debug)]
 pub(crate) struct Holder {
     pid: i32,
     pidfd: OwnedFd,
-    /// Nothing is sent over it; closing it is the message.
-    _socket: Option<OwnedFd>,
+}
+
+/// What a holder keeps.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Keeps {
+    /// Nothing yet: systemd has not moved it.
+    Nothing,
+    /// A scope that fits, with this cgroup.
+    Scope(PathBuf),
+    /// A scope that does not.
+    Another,
 }
 
 impl Holder {
-    /// Makes one. The calling process must have one thread only.
-    pub(crate) fn make() -> io::Result<Self> {
-        let (ours, theirs) = socket::pair()?;
-        let keeper_pid = std::process::id();
-        match process::clone(0, None)? {
-            Cloned::Child => {
-                drop(ours);
-                hold(theirs.as_fd(), keeper_pid);
-                process::exit_now(0)
-            }
-            Cloned::Parent { pid, pidfd } => Ok(Self {
-                pid,
-                pidfd,
-                _socket: Some(ours),
-            }),
-        }
-    }
-
-    /// One that was made by somebody else.
-    pub(super) fn of(pid: i32, pidfd: OwnedFd) -> Self {
-        Self {
-            pid,
+    /// The process that was left behind in a box, if it still is there.
+    pub(super) fn left_behind(kept: Kept) -> Option<Self> {
+        let pidfd = process::pidfd_of(kept.pid).ok()?;
+        let is_it = process::start_time(kept.pid).ok()? == kept.start;
+        let holder = Self {
+            pid: kept.pid,
             pidfd,
-            _socket: None,
-        }
-    }
-
-    /// Its number.
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid
+        };
+        // The number was its own when the time was read.
+        (is_it && !holder.has_ended()).then_some(holder)
     }
 
     /// A descriptor of it, readable when it has ended.
-    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 
-    /// Whether it has ended. If so, it is waited for.
-    pub(crate) fn has_ended(&self) -> bool {
-        process::reap(self.pidfd.as_fd())
+    /// Whether it has ended.
+    pub(super) fn has_ended(&self) -> bool {
+        process::has_ended(self.pidfd.as_fd()).unwrap_or(true)
     }
 
-    /// Tells the holder to end once it was moved, and returns the descriptor to wait on. The wait
-    /// may be as long as processes of the slice wait for a CPU.
-    pub(crate) fn let_go(self) -> OwnedFd {
-        self.pidfd
+    /// What it keeps, and whether that is such a scope.
+    pub(super) fn keeps(&self, spec: &ScopeSpec) -> Keeps {
+        let path = hierarchy::cgroup_of(&self.pid.to_string());
+        match path.ok().flatten() {
+            Some(path) => what_is_kept(path, spec),
+            None => Keeps::Nothing,
+        }
     }
 
-    /// Kills a holder that was moved, and waits for its end.
-    pub(crate) fn end(self) {
+    /// Has it end as soon as it was moved.
+    pub(super) fn dismiss(&self) {
+        process::send_signal(self.pidfd(), libc::SIGTERM).ok();
+    }
+
+    /// Kills one that was moved, and waits for its end.
+    pub(super) fn end(self) {
         // It may have ended.
-        process::send_signal(self.pidfd.as_fd(), libc::SIGKILL).ok();
+        process::send_signal(self.pidfd(), libc::SIGKILL).ok();
         let until = Until::within(END_PATIENCE);
-        poll::first([((), poll::readable(self.pidfd.as_fd()))], until).ok();
-        process::reap(self.pidfd.as_fd());
+        poll::first([((), readable(self.pidfd()))], until).ok();
     }
 }
 
-/// The life of a holder, which can tell nobody about its failures.
-fn hold(keeper: BorrowedFd<'_>, keeper_pid: u32) {
-    prctl::set_name(NAME).ok();
-    become_ordinary().ok();
-    // Otherwise the open descriptors of its keeper would stay open.
-    if process::close_all_but(&[], keeper).is_err() {
-        return;
+/// What somebody keeps who is in this cgroup. Pure.
+fn what_is_kept(mut path: PathBuf, spec: &ScopeSpec) -> Keeps {
+    let is_of_box = |path: &Path| {
+        let unit = path.file_name().and_then(|unit| unit.to_str());
+        unit.is_some_and(|unit| unit.starts_with(&format!("isolate-{}-", spec.box_id)))
+    };
+    if is_of_box(&path) {
+        if !spec.controllers.is_empty() {
+            // It will be beside the leaf in a moment.
+            return Keeps::Nothing;
+        }
+    } else if !path.ends_with(INIT) || !path.pop() || !is_of_box(&path) {
+        return Keeps::Nothing;
     }
-    let whereabouts = Whereabouts::beside(keeper_pid);
-    let mut nothing = [0];
-    while socket::receive(keeper, &mut nothing).is_ok_and(|(length, _)| length > 0) {}
-    if let Ok(whereabouts) = whereabouts {
-        whereabouts.wait_for_another(MOVE_PATIENCE);
+    if path.parent() == Some(&slice_path(&spec.slice)) {
+        Keeps::Scope(spec.mount_point.join(path))
+    } else {
+        Keeps::Another
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantity::BoxId;
+
+    #[test]
+    fn a_scope_of_this_box_in_this_slice_fits_as_soon_as_it_is_arranged() {
+        let mut spec = ScopeSpec {
+            box_id: BoxId(7),
+            uid: 1,
+            slice: "isolate-u1.slice".to_owned(),
+            mount_point: "/cg".into(),
+            controllers: vec!["memory".to_owned()],
+            runtime_max: None,
+        };
+        let kept = |path: &str, spec: &ScopeSpec| what_is_kept(path.into(), spec);
+        let scope = "isolate.slice/isolate-u1.slice/isolate-7-0a.scope";
+        let there = || Keeps::Scope(Path::new("/cg").join(scope));
+        assert_eq!(kept(&format!("{scope}/init"), &spec), there());
+        assert_eq!(kept(scope, &spec), Keeps::Nothing);
+        for elsewhere in [
+            "",
+            "init",
+            "user.slice/x.scope",
+            "isolate.slice/isolate-71-0a.scope/init",
+        ] {
+            assert_eq!(kept(elsewhere, &spec), Keeps::Nothing, "{elsewhere}");
+        }
+        let of_another = "isolate.slice/isolate-7-0a.scope/init";
+        assert_eq!(kept(of_another, &spec), Keeps::Another);
+        spec.controllers.clear();
+        assert_eq!(kept(scope, &spec), there());
+        assert_eq!(kept(&format!("{scope}/init"), &spec), there());
     }
 }

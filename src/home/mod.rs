@@ -2,27 +2,27 @@
 //! back.
 //!
 //! ```text
-//! find ──▶ Nowhere ───────────────────────────┐
-//!      ──▶ Standing: delegated, or made ahead ┼─ move_in: init is cloned ─▶ the run ─▶ finish
-//!      ──▶ Coming: asked for ahead ───────────┤                 ▲
-//!      ──▶ Wanted ────────────────────────────┘ then it is Coming, until proceed makes it Standing
+//! find ──▶ Nowhere ──────────────────────────────────────┐
+//!      ──▶ Standing: delegated, or kept ready ───────────┼─ move_in: init is cloned ─▶ finish
+//!      ──▶ Awaited: an earlier command had it asked for ─┤
+//!      ──▶ Wanted ─────────── then it is Coming ─────────┘ until proceed makes it Standing
 //! ```
 //!
-//! Nothing here waits but [`Home::part_with`]: whoever has a home polls [`Home::ready`].
+//! Nothing here waits but [`Home::part_with`]: whoever has a home polls [`Home::ready`]. The scope of
+//! the next run is asked for by a [`Successor`], who stays behind.
 
-mod ahead;
+mod awaited;
 mod find;
 mod holder;
-mod kept;
+mod successor;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-pub(crate) use ahead::ScopeAhead;
 pub(crate) use find::find_place;
-pub(crate) use kept::{dismiss, leave_ready};
+pub(crate) use successor::{Successor, dismiss};
 
-use ahead::Stage;
+use awaited::{Awaited, Seen};
 use holder::Holder;
 
 use crate::box_dir::Kept;
@@ -39,39 +39,28 @@ use crate::systemd::{self, Held, ScopeRequest, ScopeSpec};
 pub(crate) enum Home {
     /// It has no cgroups, only rlimits and rusage.
     Nowhere,
-    /// systemd is to be asked for a scope around init, over this connection, unless one is made in
-    /// time around the holder that an earlier command left behind.
-    Wanted(ScopeSpec, Result<Bus, BusError>, Option<Holder>),
-    /// systemd was asked for a scope.
-    Coming(ScopeRequest, Around),
+    /// systemd is to be asked for a scope around init, over this connection.
+    Wanted(ScopeSpec, Result<Bus, BusError>),
+    /// systemd is making a scope around a process that an earlier command left behind.
+    Awaited(Awaited),
+    /// systemd was asked for a scope around init.
+    Coming(ScopeRequest),
     /// The cgroups are set up, in a scope that this holder keeps until init is there.
     Standing(Subtree, Option<Holder>),
 }
 
-/// The process that systemd makes a scope around.
-#[derive(Debug)]
-pub(crate) enum Around {
-    /// The run's init.
-    Init,
-    /// A process that was made before init; then init is moved by us.
-    Holder(Holder),
-}
-
 impl Home {
     /// Finds the home of a run in this box, as far as it can be had before there is an init: below
-    /// a delegated cgroup, in a fitting scope that was asked for ahead, or in one that is still to
-    /// be asked for. A scope that systemd has yet to make and that does not fit stays in `ahead`.
-    /// `kept` is who was left behind in the box for this run.
+    /// a delegated cgroup, in the scope that was kept ready for it by who is left behind (`kept`),
+    /// or in one that is still to be asked for.
     pub(crate) fn find(
         plan: &RunPlan,
         id: BoxId,
         bus: Option<Bus>,
-        ahead: &mut Option<ScopeAhead>,
         kept: Option<Kept>,
     ) -> Result<Self, Failure> {
         let left_behind = kept.and_then(Holder::left_behind);
         let Some(spec) = &plan.scope else {
-            ScopeAhead::end_if_ready(ahead);
             left_behind.iter().for_each(Holder::dismiss);
             return Ok(match &plan.place {
                 Place::Delegated { root, .. } => {
@@ -80,43 +69,26 @@ impl Home {
                 Place::Systemd { .. } | Place::Nowhere { .. } => Self::Nowhere,
             });
         };
-        if let Some(holder) = left_behind {
-            ScopeAhead::end_if_ready(ahead);
-            let bus = bus.map_or_else(connect, Ok);
-            return Ok(Self::Wanted(spec.clone(), bus, Some(holder)).or_kept(plan));
+        match left_behind {
+            None => Ok(Self::Wanted(spec.clone(), bus.map_or_else(connect, Ok))),
+            Some(holder) => Self::Awaited(Awaited::new(spec.clone(), holder)?).if_there(plan),
         }
-        Ok(match ScopeAhead::take_for(ahead, spec) {
-            None => Self::Wanted(spec.clone(), bus.map_or_else(connect, Ok), None),
-            Some((Stage::Asked(request), holder)) => {
-                log::debug!("the scope has been asked for ahead");
-                Self::Coming(request, Around::Holder(holder))
-            }
-            Some((Stage::Ready(scope), holder)) => {
-                match Subtree::in_scope(&scope, &plan.leaf, &[]) {
-                    Ok(subtree) => Self::Standing(subtree, Some(holder)),
-                    Err(error) => Self::anew(spec, &error.into()),
-                }
-            }
-        })
     }
 
-    /// Takes the scope that an earlier command has had made, if it is there by now.
-    fn or_kept(self, plan: &RunPlan) -> Self {
-        let Self::Wanted(spec, bus, Some(holder)) = self else {
-            return self;
+    /// Takes an awaited scope, if it is there by now and init is not.
+    fn if_there(self, plan: &RunPlan) -> Result<Self, Failure> {
+        let Self::Awaited(mut awaited) = self else {
+            return Ok(self);
         };
-        let scope = holder.keeps(&spec);
-        let subtree = scope.and_then(|scope| Subtree::in_scope(&scope, &plan.leaf, &[]).ok());
-        match subtree {
-            Some(subtree) => Self::Standing(subtree, Some(holder)),
-            None => Self::Wanted(spec, bus, Some(holder)),
-        }
-    }
-
-    /// The home of a run whose scope, made ahead, somebody has just stopped.
-    fn anew(spec: &ScopeSpec, failure: &Failure) -> Self {
-        log::info!("{failure}; asking for another scope");
-        Self::Wanted(spec.clone(), connect(), None)
+        let subtree = match awaited.look()? {
+            Seen::NotYet => return Ok(Self::Awaited(awaited)),
+            Seen::Scope(scope) => Subtree::in_scope(&scope, &plan.leaf, &[]).ok(),
+            Seen::Never => None,
+        };
+        Ok(match subtree {
+            Some(subtree) => Self::Standing(subtree, Some(awaited.holder)),
+            None => Self::Wanted(awaited.give_up(), connect()),
+        })
     }
 
     /// Clones init, and asks for its scope if that was not done before. From here on the home
@@ -127,24 +99,19 @@ impl Home {
         plan: &RunPlan,
     ) -> Result<(Init, Self), Failure> {
         log::debug!("everything is laid out; cloning init");
-        self = self.or_kept(plan);
+        self = self.if_there(plan)?;
         let mut spawned = self.spawn(setup);
         if let (Err(failure), Self::Standing(_, Some(_)), Some(spec)) =
             (&spawned, &self, &plan.scope)
         {
-            self = Self::anew(spec, failure);
+            // Somebody has just stopped it.
+            log::info!("{failure}; asking for another scope");
+            self = Self::Wanted(spec.clone(), connect());
             spawned = self.spawn(setup);
         }
         let init = spawned?;
         let home = match self {
-            Self::Wanted(spec, bus, late) => {
-                late.iter().for_each(Holder::dismiss);
-                let held = Held {
-                    pid: init.pid,
-                    pidfd: init.pidfd.as_fd(),
-                };
-                Self::Coming(ScopeRequest::start(bus, spec, held)?, Around::Init)
-            }
+            Self::Wanted(spec, bus) => Self::ask(spec, bus, &init)?,
             Self::Standing(subtree, Some(holder)) => {
                 holder.end();
                 log::info!("init {} is in {}", init.pid, subtree.path().display());
@@ -155,12 +122,21 @@ impl Home {
         Ok((init, home))
     }
 
+    /// Asks for a scope around init.
+    fn ask(spec: ScopeSpec, bus: Result<Bus, BusError>, init: &Init) -> Result<Self, Failure> {
+        let held = Held {
+            pid: init.pid,
+            pidfd: init.pidfd.as_fd(),
+        };
+        Ok(Self::Coming(ScopeRequest::start(bus, spec, held)?))
+    }
+
     fn spawn(&self, setup: &InitSetup<'_>) -> Result<Init, Failure> {
         let (door, moves) = match self {
             Self::Nowhere => (None, Moves::Never),
             Self::Standing(subtree, _) => (Some(subtree.init_fd()), Moves::Never),
-            Self::Wanted(..) | Self::Coming(_, Around::Init) => (None, Moves::BySystemd),
-            Self::Coming(_, Around::Holder(_)) => (None, Moves::ByKeeper),
+            // An awaited one may not come, and then systemd is asked.
+            Self::Wanted(..) | Self::Awaited(_) | Self::Coming(_) => (None, Moves::BySystemd),
         };
         let init = launch::spawn(setup, door, moves);
         init.map_err(Failure::at("cannot clone init into new namespaces"))
@@ -173,16 +149,17 @@ impl Home {
 
     /// Whether [`Self::proceed`] has something to do now.
     pub(crate) fn has_mail(&self) -> bool {
-        matches!(self, Self::Coming(request, _) if request.has_mail())
+        matches!(self, Self::Coming(request) if request.has_mail())
     }
 
     /// One of them is readable when [`Self::proceed`] has something to do.
     pub(crate) fn ready(&self) -> [Option<BorrowedFd<'_>>; 2] {
         match self {
-            Self::Coming(request, _) => {
+            Self::Coming(request) => {
                 let mut ready = request.ready();
                 [ready.next(), ready.next()]
             }
+            Self::Awaited(awaited) => awaited.ready(),
             Self::Nowhere | Self::Wanted(..) | Self::Standing(..) => [None, None],
         }
     }
@@ -190,36 +167,37 @@ impl Home {
     /// Goes on as far as possible without waiting, and returns whether that has made the home
     /// ready. After an error there will be none.
     pub(crate) fn proceed(&mut self, init: &Init, limits: &LeafLimits) -> Result<bool, Failure> {
-        let Self::Coming(request, around) = self else {
+        if self.is_ready() {
             return Ok(false);
-        };
-        let furnished = match request.proceed() {
-            Ok(None) => return Ok(false),
-            Ok(Some(scope)) => {
-                let (of_init, both);
-                let residents: &[i32] = match around {
-                    Around::Init => {
-                        of_init = [init.pid];
-                        &of_init
-                    }
-                    // systemd has just moved the holder, so this does not wait for a grace period.
-                    Around::Holder(holder) => {
-                        both = [holder.pid(), init.pid];
-                        &both
-                    }
-                };
-                Subtree::in_scope(&scope, limits, residents).map_err(Failure::from)
-            }
-            Err(error) => Err(error.into()),
-        };
-        let coming = std::mem::replace(self, Self::Nowhere);
-        let subtree = furnished?;
-        if let Self::Coming(_, Around::Holder(holder)) = coming {
-            holder.end();
         }
-        log::info!("init {} is in {}", init.pid, subtree.path().display());
-        *self = Self::Standing(subtree, None);
-        Ok(true)
+        // systemd has just moved a process, so a move does not wait for a grace period.
+        let settle = |scope: &Path| Subtree::in_scope(scope, limits, &[init.pid]);
+        let home = match std::mem::replace(self, Self::Nowhere) {
+            Self::Awaited(mut awaited) => match awaited.look()? {
+                Seen::NotYet => Self::Awaited(awaited),
+                Seen::Scope(scope) => match settle(&scope) {
+                    Ok(subtree) => {
+                        awaited.holder.end();
+                        Self::Standing(subtree, None)
+                    }
+                    Err(error) => {
+                        log::info!("{error}; asking for another scope");
+                        Self::ask(awaited.give_up(), connect(), init)?
+                    }
+                },
+                Seen::Never => Self::ask(awaited.give_up(), connect(), init)?,
+            },
+            Self::Coming(mut request) => match request.proceed()? {
+                None => Self::Coming(request),
+                Some(scope) => Self::Standing(settle(&scope)?, None),
+            },
+            home => home,
+        };
+        *self = home;
+        if let Some(path) = self.path() {
+            log::info!("init {} is in {}", init.pid, path.display());
+        }
+        Ok(self.is_ready())
     }
 
     /// The leaf, as soon as the home is ready.
@@ -240,14 +218,14 @@ impl Home {
     fn subtree(&self) -> Option<&Subtree> {
         match self {
             Self::Standing(subtree, _) => Some(subtree),
-            Self::Nowhere | Self::Wanted(..) | Self::Coming(..) => None,
+            Self::Nowhere | Self::Wanted(..) | Self::Awaited(_) | Self::Coming(_) => None,
         }
     }
 
     /// Prepares the end of init. A process that systemd is about to move must not be killed, so
     /// init is told to end by itself, and this waits for it.
     pub(crate) fn part_with(&mut self, init: &Init) {
-        if let Self::Coming(request, Around::Init) = self {
+        if let Self::Coming(request) = self {
             if request.is_under_way() {
                 init.let_go();
                 request.give_up(LEAVE_PATIENCE);
@@ -259,7 +237,7 @@ impl Home {
     pub(crate) fn finish(self) -> Result<(), Failure> {
         match self {
             Self::Standing(subtree, _) => Ok(subtree.finish()?),
-            Self::Nowhere | Self::Wanted(..) | Self::Coming(..) => Ok(()),
+            Self::Nowhere | Self::Wanted(..) | Self::Awaited(_) | Self::Coming(_) => Ok(()),
         }
     }
 }

@@ -94,10 +94,8 @@ impl Drop for Init {
 pub(crate) enum Moves {
     /// Nobody.
     Never,
-    /// systemd, which is asked for a scope around init.
+    /// systemd, which is asked for a scope around init, or the keeper.
     BySystemd,
-    /// The keeper, when a scope is there that systemd was asked for.
-    ByKeeper,
 }
 
 /// Clones init into its namespaces and, if its cgroup exists already (`door`), into that. init
@@ -121,7 +119,7 @@ pub(crate) fn spawn(
     // another CPU it would be in the way of the bus and systemd: the kernel wakes them where they
     // ran last, even if other CPUs are idle.
     let cpu = match moves {
-        Moves::BySystemd | Moves::ByKeeper => affinity::stay_on_cpu(),
+        Moves::BySystemd => affinity::stay_on_cpu(),
         Moves::Never => Cpu::Any,
     };
     let spawned = match process::clone(namespaces, door) {

@@ -1,5 +1,5 @@
 //! What a keeper tells the pool's own process: how long its request is and what its user asks for,
-//! which are answered; that this is authorised; and what scope a run had.
+//! which are answered; and that this is authorised.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,7 +12,6 @@ use crate::config::ceilings::Ceilings;
 use crate::failure::Failure;
 use crate::plan::ceilings::Amounts;
 use crate::sys::socket::{receive_packet, send_packet};
-use crate::systemd::ScopeSpec;
 
 /// The longest message.
 const LONGEST: usize = 4096;
@@ -29,8 +28,6 @@ pub(super) enum Told {
     Authorised,
     /// Whether this may be taken.
     Question(Box<Question>),
-    /// The run is over; this was its scope.
-    Scope(ScopeSpec),
 }
 
 /// What a request takes, and the ceilings as they are configured now.
@@ -110,12 +107,6 @@ impl Account {
     pub(crate) fn ask(&self, amounts: Amounts, ceilings: Ceilings) -> Result<(), Failure> {
         let question = Question { amounts, ceilings };
         send(self.0.as_fd(), &Told::Question(Box::new(question))).map_err(|_| gone())
-    }
-
-    /// Tells what scope a run had that is over: another one like it may follow. A broker that has
-    /// ended need not know.
-    pub(crate) fn tell_scope(&self, scope: ScopeSpec) {
-        send(self.0.as_fd(), &Told::Scope(scope)).ok();
     }
 
     /// Waits for the answer.

@@ -13,13 +13,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::account::{Answer, Question, Told, begin};
 use super::crowd::{Guest, Regulars, who_makes_room};
-use super::foresight::Foresight;
 use super::ledger::Ledger;
 use super::owners::Owners;
 use crate::failure::Failure;
 use crate::plan::ceilings::Amounts;
 use crate::sys::process;
-use crate::systemd::ScopeSpec;
 
 /// How many keepers of one user may be receiving or examining a request.
 const MOST_ARRIVING: usize = 32;
@@ -56,8 +54,6 @@ struct Child {
     long: usize,
     /// It was killed, and has yet to be heard of.
     is_leaving: bool,
-    /// The scope that its run had.
-    scope: Option<ScopeSpec>,
 }
 
 /// A request without a keeper.
@@ -88,7 +84,6 @@ pub(super) struct Children {
     owners: Owners,
     regulars: Regulars,
     ledger: Ledger,
-    foresight: Foresight,
 }
 
 impl Children {
@@ -231,7 +226,6 @@ impl Children {
             is_authorised: false,
             long: 0,
             is_leaving: false,
-            scope: None,
         });
     }
 
@@ -268,18 +262,12 @@ impl Children {
             let child = self.keepers.swap_remove(*place);
             if child.given.is_some() {
                 have_ended = true;
-                self.foresight.note(child.scope);
             }
             let given = child.given.unwrap_or_default();
             self.ledger.release(child.uid, given);
             take_leave(child.pidfd.as_fd());
         }
         have_ended
-    }
-
-    /// What is known of requests to come.
-    pub(super) fn foresight(&self) -> &Foresight {
-        &self.foresight
     }
 
     /// Takes note of what a keeper says, and answers; whether it may say more.
@@ -302,10 +290,6 @@ impl Children {
                 child.is_authorised = true;
                 self.regulars.note(child.uid);
                 return true;
-            }
-            Told::Scope(scope) => {
-                self.keepers[place].scope = Some(scope);
-                return false;
             }
         };
         // A keeper that is gone is heard again.

@@ -13,7 +13,6 @@
 mod account;
 mod children;
 mod crowd;
-mod foresight;
 mod ledger;
 mod owners;
 mod spare;
@@ -24,7 +23,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::failure::Failure;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
-use crate::systemd::ScopeSpec;
 pub(crate) use account::Account;
 use children::{Children, Refused};
 pub(crate) use spare::{Beginning, Prepared};
@@ -35,9 +33,8 @@ pub(crate) trait Front {
     /// What a keeper makes before there is a request.
     type Prepared: Prepared;
 
-    /// In a keeper that stands by: makes it, with the scope that the next request will probably
-    /// need.
-    fn prepare(&self, scope: Option<&ScopeSpec>) -> io::Result<Self::Prepared>;
+    /// In a keeper that stands by: makes it.
+    fn prepare(&self) -> io::Result<Self::Prepared>;
 
     /// In a keeper that was handed a request: carries it out. The process ends after that.
     fn attend(&self, beginning: Beginning<Self::Prepared>);
@@ -74,8 +71,7 @@ impl<F: Front> Pool<F> {
     /// whoever floods the front does not flood the bus.
     pub(crate) fn stand_by(&mut self) -> io::Result<()> {
         if self.has_ended && self.spare.is_none() {
-            let scope = self.children.foresight().next_scope();
-            self.spare = Some(make_spare(&self.front, Meanwhile::Prepare(scope))?);
+            self.spare = Some(make_spare(&self.front, Meanwhile::Prepare)?);
         }
         Ok(())
     }
@@ -180,7 +176,7 @@ fn wait_for_end(pair: BorrowedFd<'_>) {
 
 /// Clones a keeper that stands by. In its own process this returns only when it has nothing more to
 /// do.
-fn make_spare<F: Front>(front: &F, meanwhile: Meanwhile<'_>) -> io::Result<Spare> {
+fn make_spare<F: Front>(front: &F, meanwhile: Meanwhile) -> io::Result<Spare> {
     match Spare::make(front, meanwhile)? {
         Ok(spare) => Ok(spare),
         Err(beginning) => {

@@ -4,7 +4,6 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
 
 use nix::sys::prctl;
 use nix::sys::socket::MsgFlags;
@@ -13,7 +12,6 @@ use super::Front;
 use crate::sys::poll::{self, Until};
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, receive_packet, send_packet};
-use crate::systemd::ScopeSpec;
 
 /// What a keeper is called,
 const NAME: &CStr = c"isolate-run";
@@ -31,9 +29,9 @@ pub(super) struct Spare {
 
 /// What a keeper does before there is a request.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Meanwhile<'a> {
-    /// It prepares for one, with the scope that it will need, if it is a run like the one before.
-    Prepare(Option<&'a ScopeSpec>),
+pub(super) enum Meanwhile {
+    /// It prepares for one.
+    Prepare,
     /// Nothing: its request is there already, and may be none.
     Nothing,
 }
@@ -41,9 +39,7 @@ pub(super) enum Meanwhile<'a> {
 /// What a keeper has that has stood by. The default is still to be made.
 pub(crate) trait Prepared: Default {
     /// What is readable when there is something to go on with.
-    fn ready(&self) -> Vec<BorrowedFd<'_>>;
-    /// When there is something to go on with in any case.
-    fn until(&self) -> Option<Instant>;
+    fn ready(&self) -> Option<BorrowedFd<'_>>;
     /// Goes on, without waiting for anybody.
     fn go_on(&mut self);
 }
@@ -67,7 +63,7 @@ impl Spare {
     /// connect and say nothing would fill the queue of the bus with them.
     pub(super) fn make<F: Front>(
         front: &F,
-        meanwhile: Meanwhile<'_>,
+        meanwhile: Meanwhile,
     ) -> io::Result<Result<Self, Beginning<F::Prepared>>> {
         let (ours, theirs) = socket::pair()?;
         match process::clone(0, None)? {
@@ -103,14 +99,14 @@ impl Spare {
 fn stand_by<F: Front>(
     front: &F,
     account: &OwnedFd,
-    meanwhile: Meanwhile<'_>,
+    meanwhile: Meanwhile,
 ) -> io::Result<Option<(OwnedFd, F::Prepared)>> {
     // So that whoever looks at the service sees which process serves nobody (prctl(2),
     // PR_SET_NAME).
     prctl::set_name(NAME_IN_WAITING)?;
     let mut prepared = match meanwhile {
         Meanwhile::Nothing => F::Prepared::default(),
-        Meanwhile::Prepare(scope) => front.prepare(scope)?,
+        Meanwhile::Prepare => front.prepare()?,
     };
     while !wait(account.as_fd(), &prepared)? {
         prepared.go_on();
@@ -123,11 +119,9 @@ fn stand_by<F: Front>(
 
 /// Waits: whether somebody has called on the account. Otherwise there is something to go on with.
 fn wait(account: BorrowedFd<'_>, prepared: &impl Prepared) -> io::Result<bool> {
-    let awaited = [account]
-        .into_iter()
-        .chain(prepared.ready())
-        .map(poll::readable);
-    let until = prepared.until().map_or(Until::Forever, Until::At);
-    let ready = poll::each(awaited, until)?;
-    Ok(ready.first().is_some_and(|account| *account))
+    let sources = [
+        (true, poll::readable(account)),
+        (false, poll::readable(prepared.ready())),
+    ];
+    Ok(poll::first(sources, Until::Forever)? == Some(true))
 }

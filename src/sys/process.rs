@@ -100,15 +100,6 @@ pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
     poll::is_so(readable(pidfd))
 }
 
-/// Whether a child has ended. Reaps it then as [`wait_for`] does, unless that was done before.
-pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> bool {
-    let has_ended = has_ended(pidfd).unwrap_or(false);
-    if has_ended {
-        wait_for(pidfd).ok();
-    }
-    has_ended
-}
-
 /// When a process was made, in ticks since the boot (proc_pid_stat(5)): together with its number
 /// this is no other one.
 pub(crate) fn start_time(pid: pid_t) -> io::Result<u64> {

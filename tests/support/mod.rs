@@ -192,9 +192,14 @@ impl TestBox {
     }
 
     fn write_config(&self) {
+        // Between runs nothing is left, but in tests about what is.
+        let keep_ready = match self.0.config.contains("keep_ready") {
+            true => "",
+            false => "keep_ready = 0\n",
+        };
         let text = format!(
             "[boxes]\nroot = '{}'\nlocks = '{}'\ncount = {}\nfirst_uid = {uid}\nfirst_gid = {uid}\n\
-             [cgroup]\nmanager = '{}'\n{}",
+             [cgroup]\nmanager = '{}'\n{keep_ready}{}",
             self.root().display(),
             self.locks().display(),
             self.0.first_id + BOXES,

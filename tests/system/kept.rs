@@ -7,7 +7,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::systemd::{
-    assert_nothing_left, cg_box, let_go, must, scopes, start_with, user_box,
+    alone, assert_nothing_left, cg_box, let_go, members, must, property, read_cgroup, scopes,
+    start_with, user_box,
 };
 use crate::support::{TestBox, wait_until};
 
@@ -130,9 +131,11 @@ fn without_it_a_run_has_a_scope_made() {
     must("systemctl", &["stop", unit]);
     let homes = run(test_box);
     assert!(homes.len() == 1 && homes[0] != scope, "{homes:?}");
-    // One that is not there yet is not waited for.
-    for _ in 0..5 {
-        test_box.command(&["/bin/true"]).run().assert_ok();
+    // Nor is one of use that is still being made and does not come.
+    for command in ["daemon-reexec", "daemon-reload"] {
+        kept(test_box);
+        must("systemctl", &[command]);
+        assert_eq!(run(test_box).len(), 1);
     }
     kept(test_box);
     test_box.cleanup();
@@ -148,4 +151,72 @@ fn it_is_not_kept_for_longer_than_is_configured() {
     assert_nothing_left(&test_box);
     test_box.command(&["/bin/true"]).run().assert_ok();
     assert_nothing_left(&test_box);
+}
+
+/// Runs that follow each other find it asked for, and not yet there.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn one_that_is_still_being_made_is_waited_for() {
+    for test_box in boxes() {
+        test_box.init();
+        for _ in 0..8 {
+            test_box.command(&["/bin/true"]).run().assert_ok();
+        }
+        kept(&test_box);
+        test_box.cleanup();
+        assert_nothing_left(&test_box);
+    }
+}
+
+/// A bus that hangs is not waited for.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn it_is_made_without_the_bus_as_well() {
+    let _alone = alone();
+    let test_box = &boxes()[1];
+    let bus = property("dbus.service", "MainPID");
+    must("kill", &["-STOP", &bus]);
+    let made = std::panic::catch_unwind(|| {
+        test_box.init();
+        kept(test_box);
+    });
+    must("kill", &["-CONT", &bus]);
+    made.unwrap();
+    test_box.cleanup();
+    assert_nothing_left(test_box);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn limits_and_figures_are_the_same_in_it() {
+    for test_box in &boxes()[1..] {
+        test_box.init();
+        let options = ["--cg-mem=32M", "--processes=5", "--wall-time=600"];
+        let (scope, holder) = kept(test_box);
+        let running = start_with(test_box, &options);
+        let leaf = scope.join("box");
+        assert_eq!(read_cgroup(&leaf, "memory.max"), (32 << 20).to_string());
+        assert_eq!(read_cgroup(&leaf, "memory.swap.max"), "0");
+        assert_eq!(read_cgroup(&leaf, "pids.max"), "5");
+        // Only init is beside the program's processes.
+        let init = members(&scope.join("init"));
+        let is_init = init.len() == 1 && init[0] != holder.as_raw();
+        assert!(is_init, "{init:?} {holder}");
+        assert!(members(&scope).is_empty());
+        let_go(test_box);
+        running.finish().assert_ok();
+        for _ in 0..2 {
+            let bomb = test_box.program("memory_bomb").args(&["4", "12"]);
+            let run = bomb.options(&options).run();
+            run.assert_verdict(1, "SG", "Caught fatal signal 9");
+            assert_eq!(run.meta.get("cg-oom-killed"), Some("1"), "{run:?}");
+            assert!(run.meta.number("cg-mem") <= 32_768.0, "{run:?}");
+            let burn = test_box.program("burn_cpu").args(&["100"]);
+            let run = burn.options(&options).run();
+            assert!(run.assert_ok().meta.number("time") >= 0.1, "{run:?}");
+            assert!(run.meta.number("cg-mem") < 16_384.0, "{run:?}");
+        }
+        test_box.cleanup();
+        assert_nothing_left(test_box);
+    }
 }

@@ -5,7 +5,6 @@
 mod support;
 
 mod attacks;
-mod broker_ahead;
 mod broker_ceilings;
 mod broker_directories;
 mod broker_exec;

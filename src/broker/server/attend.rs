@@ -49,7 +49,7 @@ pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
         channel: mut connection,
         prepared,
     } = beginning;
-    let (done, kept) = match admit(&mut connection, account, prepared, config) {
+    let (done, _kept) = match admit(&mut connection, account, prepared, config) {
         Ok(admitted) => {
             let Admitted {
                 asked,
@@ -57,25 +57,19 @@ pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
                 mut ahead,
                 account,
             } = admitted;
-            let program = asked.call.command.program();
-            // One with descriptors of the caller's uses nothing that was made ahead: see below.
-            let foretells = program.is_some_and(|(_, program)| !program.inherit_fds);
             // It closes what the caller had opened: who hears that it is over may unmount that.
             let done = carry_out(asked, Some(&brokered), &mut ahead);
-            (done, Some((brokered, ahead, account, foretells)))
+            (done, Some((brokered, ahead, account)))
         }
         Err(failure) => (Err(failure), None),
     };
-    let (reply, scope) = match done {
-        Ok(done) => (Reply::Done(done.answer, done.results), done.scope),
-        Err(failure) => (Reply::Failed(cut(failure.text())), None),
+    let reply = match done {
+        Ok(done) => Reply::Done(done.answer, done.results),
+        Err(failure) => Reply::Failed(cut(failure.text())),
     };
     // A caller who is gone, or does not listen, learns nothing. Only now is the rest let go: nobody
     // waits for that.
     send_reply(connection.as_fd(), &reply).ok();
-    if let (Some(scope), Some((.., account, true))) = (scope, kept) {
-        account.tell_scope(scope);
-    }
 }
 
 /// A request that may be carried out.

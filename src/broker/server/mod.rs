@@ -28,7 +28,6 @@ use crate::pool::{Beginning, Front, Pool};
 use crate::request::BrokerOptions;
 use crate::sys::poll::{self, Until};
 use crate::sys::socket::{self, PeerIds};
-use crate::systemd::ScopeSpec;
 use listener::Listener;
 use prepared::Prepared;
 #[cfg(fuzzing)]
@@ -44,8 +43,8 @@ struct Callers<'a> {
 impl Front for Callers<'_> {
     type Prepared = Prepared;
 
-    fn prepare(&self, scope: Option<&ScopeSpec>) -> io::Result<Prepared> {
-        Prepared::make(self.config, scope)
+    fn prepare(&self) -> io::Result<Prepared> {
+        Prepared::make(self.config)
     }
 
     fn attend(&self, beginning: Beginning<Prepared>) {

@@ -1,0 +1,85 @@
+//! A scope that an earlier command has had asked for, and that is not there yet.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::holder::{Holder, Keeps};
+use crate::clock::Timer;
+use crate::failure::Failure;
+use crate::systemd::ScopeSpec;
+
+/// How long it is waited for. Then somebody has stopped its holder: systemd was asked long before.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The time between two of the first looks, and how many of those there are.
+const EARLY_LOOK: Duration = Duration::from_micros(100);
+const EARLY_LOOKS: u32 = 50;
+/// The time between two later ones.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// The scope.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    spec: ScopeSpec,
+    pub(super) holder: Holder,
+    until: Instant,
+    looks: u32,
+    timer: Timer,
+}
+
+/// What has come of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It is there: its cgroup.
+    Scope(PathBuf),
+    /// It is still awaited.
+    NotYet,
+    /// It will be of no use.
+    Never,
+}
+
+impl Awaited {
+    /// The scope that this holder will keep.
+    pub(super) fn new(spec: ScopeSpec, holder: Holder) -> Result<Self, Failure> {
+        let timer = Timer::new().map_err(Failure::at("cannot make a timer for the scope"))?;
+        Ok(Self {
+            spec,
+            holder,
+            until: Instant::now() + PATIENCE,
+            looks: 0,
+            timer,
+        })
+    }
+
+    /// One of them is readable when it is time for a look.
+    pub(super) fn ready(&self) -> [Option<BorrowedFd<'_>>; 2] {
+        [Some(self.timer.as_fd()), Some(self.holder.pidfd())]
+    }
+
+    /// Looks, and sets the time of the next look.
+    pub(super) fn look(&mut self) -> Result<Seen, Failure> {
+        match self.holder.keeps(&self.spec) {
+            Keeps::Scope(scope) => return Ok(Seen::Scope(scope)),
+            Keeps::Another => return Ok(Seen::Never),
+            Keeps::Nothing => {}
+        }
+        if self.holder.has_ended() || Instant::now() >= self.until {
+            return Ok(Seen::Never);
+        }
+        self.looks += 1;
+        let next = match self.looks {
+            ..EARLY_LOOKS => EARLY_LOOK,
+            _ => LOOK,
+        };
+        let set = self.timer.set_after(next);
+        set.map_err(Failure::at("cannot set the timer for the scope"))?;
+        Ok(Seen::NotYet)
+    }
+
+    /// Lets whoever would keep it go; what another one is to be like.
+    pub(super) fn give_up(self) -> ScopeSpec {
+        self.holder.dismiss();
+        self.spec
+    }
+}
