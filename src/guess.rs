@@ -7,7 +7,7 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .filter(|candidate| name.len().abs_diff(candidate.len()) <= 2)
         .map(|candidate| (distance(name.as_bytes(), candidate.as_bytes()), *candidate))
         .filter(|(distance, candidate)| {
-            *distance <= 2 && *distance < name.len().min(candidate.len())
+            *distance <= 2 && *distance + 1 < name.len().min(candidate.len())
         })
         .min()
         .map(|(_, candidate)| candidate)

@@ -31,6 +31,7 @@
 //!
 //! ```text
 //! lib               which call is carried out where, and what is written at its end
+//! session           exec with files of the caller's, or more than once: several calls
 //! broker            the service for users who are not root, and their own side of it
 //! cli               argv to a call, in isolate's spelling or with a verb
 //! commands, doctor  each command, from its first step to its last; what is wrong with the machine
@@ -83,6 +84,7 @@ mod remedy;
 mod report;
 mod request;
 mod screen;
+mod session;
 mod sys;
 mod syscall_set;
 mod systemd;
@@ -102,7 +104,7 @@ use config::{ConfigError, ConfigSource, Loaded};
 use failure::Failure;
 use keeper::Signals;
 use nix::sys::stat::{Mode, umask};
-use request::{BoxCall, BoxCommand};
+use request::{BoxCall, RunKind};
 use screen::{Coloring, Screen};
 
 /// The exit code of a call that was refused or did not work.
@@ -135,11 +137,16 @@ fn carry_out(call: Call) -> Answer {
     let mut code = EXIT_FAILURE;
     let done = match call {
         Call::Tell(tell) => commands::show::show(&tell),
+        Call::Session(session) => {
+            code = report::summary::EXIT_INTERNAL;
+            session::run(&session, Screen::of(&std::io::stderr(), session.coloring))
+        }
         Call::Import(source) => commands::config_import::import(&source),
         Call::Doctor(asked) => doctor::visit(&asked),
         Call::Serve(options) => broker::server::run(&options).map(|()| Answer::default()),
         Call::Box(call) => {
-            if matches!(call.command, BoxCommand::Exec(_)) {
+            let kind = call.command.program().map(|(kind, _)| kind);
+            if kind == Some(RunKind::Exec) {
                 code = report::summary::EXIT_INTERNAL;
             }
             about_box(*call, code)

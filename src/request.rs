@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::check_name::CheckName;
 use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, Bytes, DiskQuota, Ids};
+use crate::screen::Coloring;
 
 /// Which box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,48 @@ pub(crate) enum ImportSource {
     File(PathBuf),
 }
 
+/// A file of the caller's and its name in the box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Copied {
+    /// Below `/box`, without a way out of it.
+    pub(crate) inside: PathBuf,
+    /// Out here.
+    pub(crate) outside: PathBuf,
+}
+
+/// `exec` with files of the caller's own, or more than once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Session {
+    /// The options of each call, as `--name=value`, without those below.
+    pub(crate) options: Vec<OsString>,
+    /// The program and its arguments.
+    pub(crate) program: Vec<OsString>,
+    /// `--in`.
+    pub(crate) bring: Vec<Copied>,
+    /// `--out`.
+    pub(crate) fetch: Vec<Copied>,
+    /// `--repeat`.
+    pub(crate) repeat: Option<u32>,
+    /// `--keep`.
+    pub(crate) keep: bool,
+    /// `--json`.
+    pub(crate) json: bool,
+    /// `--silent`.
+    pub(crate) silent: bool,
+    /// `--color`.
+    pub(crate) coloring: Coloring,
+}
+
+/// How `exec` says how its program ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Telling {
+    /// A line for people.
+    #[default]
+    Words,
+    /// The report: `--json`.
+    Json,
+}
+
 /// How the broker has to serve.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct BrokerOptions {
@@ -114,6 +157,10 @@ pub(crate) enum BoxCommand {
     Cleanup,
     /// `exec`: take a free one, run a program, give it back.
     Exec(ProgramRequest),
+    /// `exec --keep`: the same, but the box stays; one that was made before is used as well.
+    Keep(ProgramRequest),
+    /// `shell BOX`: run a program as exec does, in a box that was made before and stays.
+    Enter(ProgramRequest),
 }
 
 /// What differs between the two commands that run a program.
@@ -130,7 +177,9 @@ impl BoxCommand {
     pub(crate) fn program(&self) -> Option<(RunKind, &ProgramRequest)> {
         match self {
             Self::Run(program) => Some((RunKind::Run, program)),
-            Self::Exec(program) => Some((RunKind::Exec, program)),
+            Self::Exec(program) | Self::Keep(program) | Self::Enter(program) => {
+                Some((RunKind::Exec, program))
+            }
             Self::Init(_) | Self::Cleanup => None,
         }
     }
@@ -149,8 +198,11 @@ impl BoxCommand {
     pub(crate) fn quota(&self) -> Option<DiskQuota> {
         match self {
             Self::Init(init) => init.quota,
-            Self::Run(program) | Self::Exec(program) => program.quota,
             Self::Cleanup => None,
+            Self::Run(program)
+            | Self::Exec(program)
+            | Self::Keep(program)
+            | Self::Enter(program) => program.quota,
         }
     }
 }
@@ -170,6 +222,10 @@ pub(crate) struct Common {
     pub(crate) verbosity: u8,
     /// `--silent`: print nothing but internal errors.
     pub(crate) silent: bool,
+    /// How `exec` says how it went.
+    pub(crate) telling: Telling,
+    /// `--color`: whether it has colors.
+    pub(crate) coloring: Coloring,
     /// `--meta`.
     pub(crate) meta: Option<OutputTarget>,
     /// `--report`.

@@ -11,7 +11,6 @@ const MOST_WIDTH: usize = 100;
 
 /// Whether texts for people have colors: `--color`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[expect(dead_code, reason = "what help does not need")]
 pub(crate) enum Coloring {
     /// On a terminal, unless the environment says otherwise (`NO_COLOR`, `TERM=dumb`).
     #[default]

@@ -113,7 +113,9 @@ impl Writer {
         self.verbs(verb, Form::Short);
         self.words(verb);
         let is_told = |entry: &&Entry| entry.is_common && !verb.name.is_empty();
-        let common: Vec<_> = entries.iter().filter(is_told).collect();
+        let mut common: Vec<_> = entries.iter().filter(is_told).collect();
+        // Wherever it stands in the definitions.
+        common.sort_by_key(|entry| entry.letter == Some('h'));
         if !common.is_empty() {
             self.line("");
         }

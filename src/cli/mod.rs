@@ -13,7 +13,9 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue};
 
 use crate::failure::Explained;
-use crate::request::{BoxCall, BoxCommand, BrokerOptions, Common, Doctor, ImportSource, Tell};
+use crate::request::{
+    BoxCall, BoxCommand, BrokerOptions, Common, Doctor, ImportSource, Session, Tell,
+};
 use getopt::{Operands, Words};
 pub(crate) use help::Help;
 pub(crate) use mistake::meta_before_mistake;
@@ -33,6 +35,7 @@ mod isolate;
 mod mistake;
 mod options;
 mod page;
+mod shell;
 mod spelling;
 mod suggest;
 #[cfg(test)]
@@ -42,8 +45,9 @@ mod verb;
 
 /// The verbs, in the order in which help lists them. A line that begins with none of them is
 /// isolate's.
-static VERBS: [Verb; 5] = [
+static VERBS: [Verb; 6] = [
     exec::VERB,
+    shell::VERB,
     doctor::VERB,
     config::VERB,
     help_verb::VERB,
@@ -57,6 +61,8 @@ pub(crate) enum Call {
     Tell(Tell),
     /// Do something with a box, which depends on who asks and on what is configured.
     Box(Box<BoxCall>),
+    /// `exec`, in several calls about a box.
+    Session(Session),
     /// `config import`: a configuration file of isolate as TOML.
     Import(ImportSource),
     /// `doctor`: examine the machine.
@@ -128,9 +134,7 @@ impl Call {
     pub(crate) fn into_box_call(self) -> BoxCall {
         match self {
             Self::Box(call) => *call,
-            Self::Tell(_) | Self::Import(_) | Self::Doctor(_) | Self::Serve(_) => {
-                panic!("{self:?}")
-            }
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -141,6 +145,15 @@ fn read<Line: clap::Parser>(
     argv: impl Iterator<Item = OsString>,
     operands: Operands,
 ) -> Result<(Line, Vec<OsString>), Mistake> {
+    let (line, words) = read_words(argv, operands)?;
+    Ok((line, words.operands))
+}
+
+/// The same, with the options in the form that clap is given.
+fn read_words<Line: clap::Parser>(
+    argv: impl Iterator<Item = OsString>,
+    operands: Operands,
+) -> Result<(Line, Words), Mistake> {
     let mut command = Line::command();
     let mut words = Words::default();
     getopt::normalize(&Table::of(&command), argv, operands, &mut words)?;
@@ -148,10 +161,10 @@ fn read<Line: clap::Parser>(
         return Err(Mistake::Help { verb: None, form });
     }
     let line = command
-        .try_get_matches_from_mut(words.options)
+        .try_get_matches_from_mut(&words.options)
         .and_then(|mut matches| Line::from_arg_matches_mut(&mut matches))
         .map_err(in_own_words)?;
-    Ok((line, words.operands))
+    Ok((line, words))
 }
 
 /// clap's refusal of a value, with the option's name in front: `--time: 'abc' is not a time: …`.

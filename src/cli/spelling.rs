@@ -14,13 +14,56 @@ enum Origin {
     Own,
 }
 
+/// The options of isolate 2.x, by their long names.
+const ISOLATES: [&str; 39] = [
+    "as-gid",
+    "as-uid",
+    "box-id",
+    "cg",
+    "cg-mem",
+    "chdir",
+    "check-config",
+    "cleanup",
+    "core",
+    "dir",
+    "env",
+    "extra-time",
+    "fsize",
+    "full-env",
+    "inherit-fds",
+    "init",
+    "mem",
+    "meta",
+    "no-default-dirs",
+    "open-files",
+    "print-cg-root",
+    "processes",
+    "quota",
+    "run",
+    "share-net",
+    "silent",
+    "special-files",
+    "stack",
+    "stderr",
+    "stderr-to-stdout",
+    "stdin",
+    "stdout",
+    "syscalls",
+    "time",
+    "tty-hack",
+    "verbose",
+    "version",
+    "wait",
+    "wall-time",
+];
+
 impl Origin {
     /// The origin of the option `long`.
     fn of(long: &str) -> Self {
         match long {
             "cg-timing" | "no-cg-timing" => Self::Isolate1,
-            "config" | "etc" | "report" | "help" => Self::Own,
-            _ => Self::Isolate,
+            _ if ISOLATES.contains(&long) => Self::Isolate,
+            _ => Self::Own,
         }
     }
 }

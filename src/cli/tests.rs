@@ -29,6 +29,8 @@ enum Command {
     Run,
     Cleanup,
     Exec,
+    Keep,
+    Enter,
     CheckConfig,
     PrintCgRoot,
     Version,
@@ -81,11 +83,13 @@ impl Line {
                 (line.common.config, line.common.verbosity) = (config, verbosity);
                 return line;
             }
-            Call::Import(_) | Call::Doctor(_) | Call::Serve(_) => panic!("{call:?}"),
+            other => panic!("{other:?}"),
         };
         let (command, run) = match command {
             BoxCommand::Run(run) => (Command::Run, run),
             BoxCommand::Exec(run) => (Command::Exec, run),
+            BoxCommand::Keep(run) => (Command::Keep, run),
+            BoxCommand::Enter(run) => (Command::Enter, run),
             BoxCommand::Cleanup => (Command::Cleanup, plain(Command::Cleanup).run),
             BoxCommand::Init(Init { quota }) => {
                 let run = plain(Command::Init).run;

@@ -4,13 +4,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, QuantityError, parse_count};
-use crate::request::{BoxChoice, EnvRule, OutputTarget};
+use crate::request::{BoxChoice, Copied, EnvRule, OutputTarget};
+use crate::screen::Coloring;
 
 /// A value parser for clap from a function on words, which need not be UTF-8. Errors are passed on
 /// as text: the one place that prints them puts the option's name before it.
@@ -83,6 +84,70 @@ pub(super) fn dir_rule(word: &OsStr) -> Result<DirRequest, String> {
     DirRequest::parse(word).map_err(|error| error.to_string())
 }
 
+/// One `--in`: `FILE` or `NAME=FILE`.
+pub(super) fn brought(word: &OsStr) -> Result<Copied, String> {
+    let (inside, outside) = in_two(word);
+    let outside = path(outside)?;
+    let inside = match inside {
+        Some(inside) => PathBuf::from(inside),
+        None => outside.file_name().map(PathBuf::from).ok_or_else(|| {
+            let word = word.to_string_lossy();
+            format!("'{word}' has no name of its own: use NAME=FILE")
+        })?,
+    };
+    Ok(Copied {
+        inside: below_box(&inside)?,
+        outside,
+    })
+}
+
+/// One `--out`: `FILE` or `NAME=FILE`.
+pub(super) fn fetched(word: &OsStr) -> Result<Copied, String> {
+    let (inside, outside) = in_two(word);
+    let inside = below_box(Path::new(inside.unwrap_or(outside)))?;
+    let outside = match word.as_bytes().contains(&b'=') {
+        true => path(outside)?,
+        false => inside.file_name().map(PathBuf::from).unwrap_or_default(),
+    };
+    Ok(Copied { inside, outside })
+}
+
+/// What stands before and after the first equals sign; all of it after, if there is none.
+fn in_two(word: &OsStr) -> (Option<&OsStr>, &OsStr) {
+    let bytes = word.as_bytes();
+    match bytes.iter().position(|byte| *byte == b'=') {
+        Some(at) => (
+            Some(OsStr::from_bytes(&bytes[..at])),
+            OsStr::from_bytes(&bytes[at + 1..]),
+        ),
+        None => (None, word),
+    }
+}
+
+/// The name of a file as seen from /box, which it may begin with.
+fn below_box(name: &Path) -> Result<PathBuf, String> {
+    let relative = name.strip_prefix("/box").unwrap_or(name);
+    let is_plain = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if relative.as_os_str().is_empty() || !relative.components().all(is_plain) {
+        let name = name.display();
+        return Err(format!("'{name}' is not the name of a file below /box"));
+    }
+    Ok(relative.to_owned())
+}
+
+/// `--color`.
+pub(super) fn coloring(word: &OsStr) -> Result<Coloring, String> {
+    match word.to_str() {
+        Some("auto") => Ok(Coloring::Auto),
+        Some("always") => Ok(Coloring::Always),
+        Some("never") => Ok(Coloring::Never),
+        _ => {
+            let word = word.to_string_lossy();
+            Err(format!("'{word}' is not one of auto, always, never"))
+        }
+    }
+}
+
 /// `--etc`: a rule in short.
 pub(super) fn etc(word: &OsStr) -> Result<DirRequest, String> {
     let rule = match word.to_str() {
@@ -112,6 +177,35 @@ mod tests {
         }
         let error = etc(OsStr::new("all")).unwrap_err();
         assert_eq!(error, "'all' is not one of minimal, host, none");
+    }
+
+    #[test]
+    fn a_file_to_be_copied_has_a_name_inside_and_one_out_here() {
+        let pair = |copied: Copied| (copied.inside, copied.outside);
+        for (word, inside, outside) in [
+            ("a", "a", "a"),
+            ("x/a", "a", "x/a"),
+            ("b=x/a", "b", "x/a"),
+            ("/box/b/c=/a", "b/c", "/a"),
+        ] {
+            let brought = brought(OsStr::new(word)).map(pair);
+            assert_eq!(brought, Ok((inside.into(), outside.into())), "{word}");
+        }
+        for (word, inside, outside) in [
+            ("a", "a", "a"),
+            ("x/a", "x/a", "a"),
+            ("/box/a=/tmp/b", "a", "/tmp/b"),
+        ] {
+            let fetched = fetched(OsStr::new(word)).map(pair);
+            assert_eq!(fetched, Ok((inside.into(), outside.into())), "{word}");
+        }
+        for word in ["", "=a", "a=", "../a=b", "/etc/x=a", "/", "a/..=b"] {
+            assert!(brought(OsStr::new(word)).is_err(), "{word}");
+        }
+        for word in ["", "=a", "a=", "../a", "/etc/passwd", "/box", "."] {
+            let fetched = fetched(OsStr::new(word));
+            assert!(fetched.is_err() || word == ".", "{word}: {fetched:?}");
+        }
     }
 
     #[test]

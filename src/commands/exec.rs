@@ -1,20 +1,37 @@
 //! `exec`: a box for one run, and then no more.
 
+use std::path::Path;
+
 use super::boxes::{claim, create, may_init, mounts_before, remove, remove_traces};
-use super::free_box::take_box;
+use super::enter::enter;
+use super::free_box::{is_made, take_box};
 use super::one_run::{BoxRun, plan_run, take_over_signals};
 use super::{Ahead, Context, Done};
-use crate::box_dir::Mounts;
+use crate::box_dir::{Mounts, Record};
 use crate::failure::Failure;
+use crate::plan::BoxPlan;
 use crate::report::summary;
-use crate::request::{ProgramRequest, RunKind};
+use crate::request::{BoxChoice, ProgramRequest, RunKind};
+
+/// What becomes of the box after the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is removed.
+    GivenBack,
+    /// It stays, as if `--init` had made it: `--keep`.
+    Kept,
+}
 
 /// Runs the program in a box of its own.
 pub(super) fn exec(
     context: Context<'_>,
     program: &ProgramRequest,
+    fate: Fate,
     ahead: &mut Ahead,
 ) -> Result<Done, Failure> {
+    if fate == Fate::Kept && is_there(context) {
+        return enter(context, program, ahead);
+    }
     may_init(context)?;
     let place = context.place()?;
     let (box_plan, lock) = take_box(context)?;
@@ -23,8 +40,7 @@ pub(super) fn exec(
     let plan = plan_run(context, RunKind::Exec, program, place.clone(), box_plan.id)?;
     let before = lock.record()?;
     let mounts = mounts_before(before.as_ref(), context);
-    // Never marked as ready: if we are killed, the next exec sees that nobody will come back for
-    // it.
+    // Not marked as ready: if we are killed, the next exec sees that nobody will come back for it.
     let record = claim(
         context,
         &box_plan,
@@ -36,6 +52,13 @@ pub(super) fn exec(
     let ids = record.ids;
     let finished = remove_traces(&box_plan, Some(&place), Some(ids), mounts).and_then(|()| {
         let box_dir = create(&box_plan, &record, None)?;
+        let record = match fate {
+            Fate::GivenBack => record,
+            Fate::Kept => Record {
+                ready: true,
+                ..record
+            },
+        };
         let run = BoxRun {
             context,
             box_plan: &box_plan,
@@ -47,13 +70,42 @@ pub(super) fn exec(
         };
         run.run(plan, ahead)
     });
-    // Nobody comes back for what was mounted in there, either.
-    let removed = remove(&box_plan, &lock, Some(ids), Some(&place), Mounts::Detach);
+    let stays = fate == Fate::Kept && finished.is_ok();
+    let removed = match stays {
+        true => Ok(()),
+        // Nobody comes back for what was mounted in there, either.
+        false => remove(&box_plan, &lock, Some(ids), Some(&place), Mounts::Detach),
+    };
     let mut finished = finished?;
     if let Err(failure) = removed {
         finished.fail(&failure);
     }
-    let line = summary::line(&finished.report, &finished.circumstances.holder());
+    let mut line = summary::line(&finished.report, &finished.circumstances.holder());
+    if stays {
+        line = format!(
+            "{line}\n{}",
+            kept_box(&box_plan.root.join(box_plan.id.to_string()))
+        );
+    }
     let code = summary::exit_code(&finished.report);
     Ok(finished.tell(context, line, code))
+}
+
+/// Whether the box that was asked for was made before.
+fn is_there(context: Context<'_>) -> bool {
+    let Some(BoxChoice::Number(id)) = context.common().box_id else {
+        return false;
+    };
+    is_made(&BoxPlan::new(id, &context.asked.settings.boxes))
+}
+
+/// What to do with a box that stays, whose path this is.
+pub(crate) fn kept_box(place: &Path) -> String {
+    let id = place.file_name().unwrap_or_default().to_string_lossy();
+    let files = place.display();
+    format!(
+        "isolate-run: kept box {id}: files are in {files}/box
+             to go in:      isolate-run shell {id}
+             to remove it:  isolate-run --cleanup --box-id={id}"
+    )
 }

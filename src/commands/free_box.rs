@@ -131,7 +131,7 @@ fn settle_before(lock: &Lock, expected: Expected) -> Result<(), Failure> {
 
 /// Whether somebody has made the box, without locking it: whoever looks for a free one does not
 /// keep owners waiting.
-fn is_made(plan: &BoxPlan) -> bool {
+pub(super) fn is_made(plan: &BoxPlan) -> bool {
     Lock::peek(&plan.locks, plan.id).is_some_and(|record| record.ready)
 }
 

@@ -4,6 +4,7 @@
 mod boxes;
 mod cleanup;
 pub(crate) mod config_import;
+mod enter;
 mod exec;
 mod free_box;
 mod init;
@@ -15,6 +16,9 @@ pub(crate) mod show;
 use std::ffi::OsString;
 
 pub(crate) use rights::Rights;
+
+use exec::Fate;
+pub(crate) use exec::kept_box;
 
 use crate::answer::{Answer, Results};
 use crate::bus::Bus;
@@ -99,7 +103,9 @@ pub(crate) fn carry_out(
         BoxCommand::Init(_) => init::init(context).map(Done::from),
         BoxCommand::Run(program) => run::run(context, program, ahead),
         BoxCommand::Cleanup => cleanup::cleanup(context).map(Done::from),
-        BoxCommand::Exec(program) => exec::exec(context, program, ahead),
+        BoxCommand::Exec(program) => exec::exec(context, program, Fate::GivenBack, ahead),
+        BoxCommand::Keep(program) => exec::exec(context, program, Fate::Kept, ahead),
+        BoxCommand::Enter(program) => enter::enter(context, program, ahead),
     };
     if let (Err(_), Some(Brokered { rights, .. })) = (&done, by_broker) {
         // Somebody who may do nothing at all is told that, and not what else did not work.

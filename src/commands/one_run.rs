@@ -20,7 +20,7 @@ use crate::launch::{Foreground, InitSetup, Namespaces, Network, ProgramSetup, st
 use crate::plan::{BoxPlan, Decided, RunInputs, RunPlan, resolve};
 use crate::quantity::{BoxId, Bytes};
 use crate::report::{Circumstances, Ending, Report, Unstarted, json, limit_of, meta};
-use crate::request::{Common, ProgramRequest, RunKind};
+use crate::request::{Common, ProgramRequest, RunKind, Telling};
 use crate::sys::descriptors::first_terminal;
 use crate::sys::exec::Image;
 use crate::sys::process::inheritable_descriptors;
@@ -108,6 +108,7 @@ impl Finished {
         } = self;
         let Common {
             silent,
+            telling,
             meta: for_meta,
             report: for_report,
             ..
@@ -119,6 +120,10 @@ impl Finished {
         let json = for_report
             .as_ref()
             .map(|_| json::format(&report, &circumstances));
+        let line = match telling {
+            Telling::Words => line,
+            Telling::Json => json::format(&report, &circumstances).trim_end().to_owned(),
+        };
         Done {
             answer: Answer {
                 stderr: (!is_quiet).then_some(line),

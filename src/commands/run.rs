@@ -1,10 +1,11 @@
 //! `--run`: one program in a box that was made before.
 
 use super::boxes::{box_plan, busy, check_known_owner, check_owner, settle};
-use super::one_run::{BoxRun, plan_run, take_over_signals};
+use super::one_run::{BoxRun, Finished, plan_run, take_over_signals};
 use super::{Ahead, Context, Done};
 use crate::box_dir::{Absent, BoxDir, Lock, Record, SpecialFiles};
 use crate::failure::Failure;
+use crate::plan::BoxPlan;
 use crate::report::status_line;
 use crate::request::{ProgramRequest, RunKind};
 
@@ -14,50 +15,95 @@ pub(super) fn run(
     program: &ProgramRequest,
     ahead: &mut Ahead,
 ) -> Result<Done, Failure> {
-    let (cg, wait) = (context.common().cg, context.common().wait);
-    let box_plan = box_plan(context)?;
-    check_known_owner(&box_plan, context)?;
-    let lock = Lock::acquire(&box_plan.locks, box_plan.id, Absent::Report, busy(wait))?;
-    let not_found = || {
-        let cg = if cg { " --cg" } else { "" };
-        Failure::new(format!("Box not found, did you run `isolate{cg} --init'?"))
-    };
-    let lock = lock.ok_or_else(not_found)?;
-    let record = lock.record()?.ok_or_else(not_found)?;
-    check_owner(&record, context)?;
-    settle(&record)?;
-    if !record.ready {
-        return Err(Failure::new("This box was not initialized properly"));
-    }
-    if !lock.holds(record.ids)? {
-        return Err(Failure::new(
-            "The ids of this box are not leased to it any more: make it anew by --init",
-        ));
-    }
-    if record.cg != cg {
+    let made = Made::open(context, not_found(context))?;
+    if made.record.cg != context.common().cg {
         return Err(Failure::new(
             "This box was initialized with an incompatible control group mode",
         ));
     }
-    let box_dir = BoxDir::open(&box_plan.root, box_plan.id)?.ok_or_else(not_found)?;
-    let place = context.place()?;
-    let plan = plan_run(context, RunKind::Run, program, place, box_plan.id)?;
-    let record = take_up(&box_dir, record, plan.special_files)?;
-    let signals = take_over_signals(context)?;
-    let mut finished = BoxRun {
-        context,
-        box_plan: &box_plan,
-        box_dir: &box_dir,
-        lock: &lock,
-        record,
-        signals: &signals,
-        keep_ready: context.asked.settings.cgroup.keep_ready,
-    }
-    .run(plan, ahead)?;
-    finished.leave_ready(&lock);
+    let mut finished = made.run(context, RunKind::Run, program, ahead)?;
+    finished.leave_ready(&made.lock);
     let report = &finished.report;
     let (line, code) = (status_line(report), report.verdict().exit_code());
     Ok(finished.tell(context, line, code))
+}
+
+/// What isolate says when there is no such box.
+fn not_found(context: Context<'_>) -> impl Fn() -> Failure {
+    let cg = if context.common().cg { " --cg" } else { "" };
+    move || Failure::new(format!("Box not found, did you run `isolate{cg} --init'?"))
+}
+
+/// A box that was made before, and is locked.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) box_plan: BoxPlan,
+    pub(super) lock: Lock,
+    record: Record,
+}
+
+impl Made {
+    /// Finds the box of the request, which the caller may use.
+    pub(super) fn open(
+        context: Context<'_>,
+        not_found: impl Fn() -> Failure,
+    ) -> Result<Self, Failure> {
+        let wait = context.common().wait;
+        let box_plan = box_plan(context)?;
+        check_known_owner(&box_plan, context)?;
+        let lock = Lock::acquire(&box_plan.locks, box_plan.id, Absent::Report, busy(wait))?;
+        let lock = lock.ok_or_else(&not_found)?;
+        let record = lock.record()?.ok_or_else(&not_found)?;
+        check_owner(&record, context)?;
+        settle(&record)?;
+        if !record.ready {
+            return Err(Failure::new("This box was not initialized properly"));
+        }
+        if !lock.holds(record.ids)? {
+            return Err(Failure::new(
+                "The ids of this box are not leased to it any more: make it anew by --init",
+            ));
+        }
+        Ok(Self {
+            box_plan,
+            lock,
+            record,
+        })
+    }
+
+    /// Runs a program in it.
+    pub(super) fn run(
+        &self,
+        context: Context<'_>,
+        kind: RunKind,
+        program: &ProgramRequest,
+        ahead: &mut Ahead,
+    ) -> Result<Finished, Failure> {
+        let Self {
+            box_plan,
+            lock,
+            record,
+        } = self;
+        let box_dir = BoxDir::open(&box_plan.root, box_plan.id)?;
+        let box_dir = box_dir.ok_or_else(not_found(context))?;
+        let place = context.place()?;
+        let plan = plan_run(context, kind, program, place, box_plan.id)?;
+        let record = take_up(&box_dir, *record, plan.special_files)?;
+        let signals = take_over_signals(context)?;
+        BoxRun {
+            context,
+            box_plan,
+            box_dir: &box_dir,
+            lock,
+            record,
+            signals: &signals,
+            keep_ready: match kind {
+                RunKind::Run => context.asked.settings.cgroup.keep_ready,
+                RunKind::Exec => 0,
+            },
+        }
+        .run(plan, ahead)
+    }
 }
 
 /// Gives the files of a box back whose keeper was killed. Its owner, with whose rights the

@@ -19,5 +19,6 @@ mod not_started;
 mod old_config;
 mod options;
 mod priority;
+mod session;
 mod syscalls;
 mod world;

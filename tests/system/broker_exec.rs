@@ -100,6 +100,42 @@ fn the_meta_file_is_as_that_of_a_run_and_the_callers() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
+fn files_repetitions_and_kept_boxes_are_as_for_root() {
+    let found = same_for_both(|test_box| {
+        let dir = test_box.make_dir("files", ALICE, 0o777);
+        fs::write(dir.join("script"), "cat > result; echo done").unwrap();
+        let in_dir = |args: &[&str]| {
+            let mut command = test_box.exec_command(args);
+            command.current_dir(&dir);
+            finish_with_input(command, b"text")
+        };
+        let copied = in_dir(&["-s", "--in=script", "--out=result", "sh", "script"]);
+        let result = fs::read_to_string(dir.join("result")).unwrap();
+        fs::remove_file(dir.join("result")).unwrap();
+        let repeated = in_dir(&["--repeat=3", "--in=script", "sh", "script"]);
+        assert!(repeated.stderr.contains("3 runs, all ok"), "{repeated:?}");
+        let kept = in_dir(&["--keep", "sh", "-c", "cat > file"]);
+        let id = kept.stderr.split("kept box ").nth(1).unwrap();
+        let id = id.split(':').next().unwrap().to_owned();
+        let entered = in_dir(&["-s", "--keep", "--box-id", &id, "cat", "file"]);
+        let mut cleanup = test_box.isolate_command(&["--cleanup", "--box-id", &id]);
+        cleanup.current_dir("/");
+        finish(cleanup).assert_silent_success();
+        test_box.assert_gone();
+        (
+            copied.code,
+            copied.stdout,
+            result,
+            repeated.stdout,
+            entered.stdout,
+        )
+    });
+    let (done, text) = ("done\n".to_owned(), "text".to_owned());
+    assert_eq!(found, (0, done.clone(), text.clone(), done, text));
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_box_by_itself_is_a_free_one_and_named() {
     let test_box = user_box();
     let mut made = Vec::new();

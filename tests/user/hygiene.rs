@@ -34,6 +34,7 @@ const LAYERS: &[&[&str]] = &[
     &["commands", "doctor"],
     &["cli"],
     &["broker"],
+    &["session"],
     &["lib", "main"],
 ];
 

@@ -32,7 +32,8 @@ pub(super) fn details(call: &BoxCall) -> Vec<(&'static str, String)> {
         BoxCommand::Init(_) => ("init", "0"),
         BoxCommand::Run(_) => ("run", "0"),
         BoxCommand::Cleanup => ("cleanup", "0"),
-        BoxCommand::Exec(_) => ("exec", "auto"),
+        BoxCommand::Exec(_) | BoxCommand::Keep(_) => ("exec", "auto"),
+        BoxCommand::Enter(_) => ("shell", "auto"),
     };
     let box_id = match common.box_id {
         Some(BoxChoice::Number(id)) => id.to_string(),

@@ -37,7 +37,7 @@ pub(in crate::cli) struct FileOptions {
     /// Start in DIR, seen from /box [default: /box]
     #[arg(short, long, visible_alias = "workdir", value_name = "DIR", value_parser = value::word(value::path))]
     pub(in crate::cli) chdir: Option<PathBuf>,
-    /// Show a directory inside: DIR, or IN=OUT to show OUT as IN
+    /// Show a directory inside: DIR, or IN=OUT: OUT as IN
     ///
     /// IN= takes a rule away. Options follow, each after a colon: rw (writable), dev (device files
     /// work), noexec, maybe (if it exists), norec (without what is mounted below), fs (OUT is a

@@ -12,13 +12,15 @@ use clap::Args;
 use super::value;
 use super::verb::Mistake;
 use crate::quantity::Ids;
-use crate::request::{Common, LimitRequest, ProgramRequest, StderrRequest};
+use crate::request::{Common, LimitRequest, ProgramRequest, StderrRequest, Telling};
+use crate::screen::Coloring;
 use boxes::BoxOptions;
 use files::{EnvironmentOptions, FileOptions};
 use limits::{CgroupOptions, LimitOptions};
 use world::{OutputOptions, WorldOptions};
 
 mod boxes;
+pub(super) mod exec;
 mod files;
 mod limits;
 mod world;
@@ -71,6 +73,8 @@ impl Options {
             wait: box_options.wait,
             verbosity: output.verbose,
             silent: output.silent,
+            telling: Telling::Words,
+            coloring: Coloring::Auto,
             meta: output.meta,
             report: output.report,
             config: box_options.config,

@@ -11,7 +11,7 @@ use crate::request::OutputTarget;
 #[command(next_help_heading = "Program's world")]
 #[group(skip)]
 pub(in crate::cli) struct WorldOptions {
-    /// Keep the network; otherwise there is only a loopback device
+    /// Keep the network; otherwise there is only loopback
     ///
     /// Users other than root need a polkit action of its own for it: share-network.
     #[arg(long, visible_alias = "network")]
@@ -52,7 +52,7 @@ pub(in crate::cli) struct OutputOptions {
     #[arg(short, long, action = ArgAction::Count)]
     pub(in crate::cli) verbose: u8,
     /// Say nothing but internal errors
-    #[arg(short, long)]
+    #[arg(short, long, visible_alias = "quiet")]
     pub(in crate::cli) silent: bool,
     /// Print this help
     ///

@@ -1,0 +1,170 @@
+//! Files that are copied into a box before a run and out of it afterwards, with the rights of the
+//! caller, whose the box is then.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+
+use crate::failure::Failure;
+use crate::request::Copied;
+
+/// The directory of a box that a program finds as /box.
+pub(super) struct Files {
+    directory: OwnedFd,
+    path: PathBuf,
+}
+
+impl Files {
+    /// Opens it.
+    pub(super) fn of(path: &Path) -> Result<Self, Failure> {
+        let opened = File::options()
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+            .open(path);
+        let what = format!("cannot open the box, '{}'", path.display());
+        Ok(Self {
+            directory: opened.map_err(Failure::at(&what))?.into(),
+            path: path.to_owned(),
+        })
+    }
+
+    /// Copies a file or a directory into the box: `--in`.
+    pub(super) fn bring(&self, copied: &Copied) -> Result<(), Failure> {
+        let Copied { inside, outside } = copied;
+        let failed = |error| {
+            let what = format!("--in: cannot copy '{}' into the box", outside.display());
+            Failure::at(&what)(error)
+        };
+        let to = self.path.join(inside);
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        copy_in(outside, &to).map_err(failed)
+    }
+
+    /// Copies a file out of the box: `--out`. The program may have put anything in its place.
+    pub(super) fn fetch(&self, copied: &Copied) -> Result<(), Failure> {
+        let Copied { inside, outside } = copied;
+        let name = inside.display();
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+        let resolve = ResolveFlag::RESOLVE_BENEATH
+            | ResolveFlag::RESOLVE_NO_SYMLINKS
+            | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let how = OpenHow::new().flags(flags).resolve(resolve);
+        let file = openat2(self.directory.as_fd(), inside, how);
+        let file = file.map_err(|errno| match errno {
+            nix::errno::Errno::ENOENT => Failure::new(format!(
+                "--out: the program left no file '{name}' in /box{}",
+                self.what_is_there()
+            )),
+            errno => Failure::at(&format!("--out: cannot open '{name}' in the box"))(errno),
+        })?;
+        let mut file = File::from(file);
+        let failed = |error| {
+            let place = outside.display();
+            Failure::at(&format!("--out: cannot copy '{name}' to '{place}'"))(error)
+        };
+        let meta = file.metadata().map_err(failed)?;
+        if !meta.is_file() {
+            return Err(Failure::new(format!(
+                "--out: '{name}' in the box is no regular file: nothing else is copied"
+            )));
+        }
+        let made = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(meta.mode() & 0o777)
+            .open(outside);
+        io::copy(&mut file, &mut made.map_err(failed)?).map_err(failed)?;
+        Ok(())
+    }
+
+    /// The names of some files in the box, for a message.
+    fn what_is_there(&self) -> String {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<_> = names.take(100).collect();
+        names.sort();
+        names.truncate(8);
+        match names.as_slice() {
+            [] => ", where nothing is".to_owned(),
+            names => format!(", where {} is", names.join(", ")),
+        }
+    }
+}
+
+/// Copies a file, or a directory with all that is in it. Symbolic links are followed: what they
+/// lead to is not in the box.
+fn copy_in(from: &Path, to: &Path) -> io::Result<()> {
+    let meta = fs::metadata(from)?;
+    let mode = meta.mode() & 0o777;
+    if meta.is_dir() {
+        match fs::DirBuilder::new().mode(mode | 0o700).create(to) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        for entry in fs::read_dir(from)? {
+            let name = entry?.file_name();
+            copy_in(&from.join(&name), &to.join(&name))?;
+        }
+        return Ok(());
+    }
+    let mut file = File::open(from)?;
+    let mut made = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(to)?;
+    io::copy(&mut file, &mut made).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn copied(inside: &str, outside: &Path) -> Copied {
+        Copied {
+            inside: inside.into(),
+            outside: outside.to_owned(),
+        }
+    }
+
+    #[test]
+    fn files_and_directories_go_in_with_their_modes_and_files_come_out() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let files = Files::of(there.path()).unwrap();
+        let source = here.path().join("source");
+        fs::create_dir(&source).unwrap();
+        fs::write(source.join("a"), "text").unwrap();
+        files.bring(&copied("x/y", &source)).unwrap();
+        assert_eq!(fs::read(there.path().join("x/y/a")).unwrap(), b"text");
+        let result = here.path().join("result");
+        files.fetch(&copied("x/y/a", &result)).unwrap();
+        assert_eq!(fs::read(&result).unwrap(), b"text");
+        let missing = files.fetch(&copied("none", &result)).unwrap_err();
+        assert!(missing.text().contains("where x is"), "{missing}");
+    }
+
+    #[test]
+    fn nothing_that_leads_out_of_the_box_is_fetched() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let files = Files::of(there.path()).unwrap();
+        let secret = here.path().join("secret");
+        fs::write(&secret, "secret").unwrap();
+        std::os::unix::fs::symlink(&secret, there.path().join("link")).unwrap();
+        std::os::unix::fs::symlink(here.path(), there.path().join("folder")).unwrap();
+        let fifo = there.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let result = here.path().join("result");
+        for name in ["link", "folder/secret", "../x", "fifo", "."] {
+            assert!(files.fetch(&copied(name, &result)).is_err(), "{name}");
+        }
+        assert!(!result.exists());
+    }
+}
