@@ -7,7 +7,9 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .filter(|candidate| name.len().abs_diff(candidate.len()) <= 2)
         .map(|candidate| (distance(name.as_bytes(), candidate.as_bytes()), *candidate))
         .filter(|(distance, candidate)| {
-            *distance <= 2 && *distance + 1 < name.len().min(candidate.len())
+            let shorter = name.len().min(candidate.len());
+            let goes_on = candidate.starts_with(name) || name.starts_with(candidate);
+            *distance <= 2 && *distance + usize::from(!goes_on) < shorter
         })
         .min()
         .map(|(_, candidate)| candidate)
@@ -43,6 +45,7 @@ mod tests {
             ("number", None),
             ("", None),
             ("ro", None),
+            ("coun", Some("count")),
         ] {
             assert_eq!(nearest(name, &known), meant, "{name}");
         }

@@ -135,6 +135,11 @@ pub fn main() -> ExitCode {
 /// Does what the call asks for.
 fn carry_out(call: Call) -> Answer {
     let mut code = EXIT_FAILURE;
+    // isolate's messages stand alone; a verb's say who speaks.
+    let mut speaker = match call {
+        Call::Tell(_) | Call::Box(_) => "",
+        _ => "isolate-run: ",
+    };
     let done = match call {
         Call::Tell(tell) => commands::show::show(&tell),
         Call::Session(session) => {
@@ -148,11 +153,12 @@ fn carry_out(call: Call) -> Answer {
             let kind = call.command.program().map(|(kind, _)| kind);
             if kind == Some(RunKind::Exec) {
                 code = report::summary::EXIT_INTERNAL;
+                speaker = "isolate-run: ";
             }
             about_box(*call, code)
         }
     };
-    done.unwrap_or_else(|failure| Answer::complain(failure.text(), code))
+    done.unwrap_or_else(|failure| Answer::complain(format!("{speaker}{failure}"), code))
 }
 
 /// The only place that writes to the standard descriptors. An output that nobody reads is no error,
@@ -201,6 +207,7 @@ fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
     };
     let files = ResultFiles::open(&call.common, caller, &boxes)?;
     let terminals = call.command.program().map(|_| Terminals::remember());
+    let coloring = call.common.coloring;
     let done = match loaded {
         Some(loaded) if is_root => as_root(call, caller, asked, loaded),
         _ => broker::client::ask(&call, caller, asked),
@@ -210,6 +217,9 @@ fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
     }
     match done {
         Ok((mut answer, results)) => {
+            if let Some(text) = answer.stderr.as_mut().filter(|text| text.contains('\x1b')) {
+                *text = Screen::of(&std::io::stderr(), coloring).fitting(text);
+            }
             if let Err(failure) = files.write(&results) {
                 answer.stderr = Some(failure.to_string());
                 answer.code = code;

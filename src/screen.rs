@@ -53,6 +53,12 @@ impl Screen {
         is_colored: false,
     };
 
+    /// A place with colors, for texts that are [`fitting`](Self::fitting) in the end.
+    pub(crate) const COLORED: Self = Self {
+        width: USUAL_WIDTH,
+        is_colored: true,
+    };
+
     /// What a descriptor leads to.
     pub(crate) fn of(stream: &(impl AsFd + IsTerminal), coloring: Coloring) -> Self {
         let is_terminal = stream.is_terminal();
@@ -84,6 +90,22 @@ impl Screen {
             Ink::Red => "31",
         };
         format!("\x1b[{code}m{text}\x1b[0m")
+    }
+}
+
+impl Screen {
+    /// A text that was made with colors, as it fits here.
+    pub(crate) fn fitting(self, text: &str) -> String {
+        if self.is_colored {
+            return text.to_owned();
+        }
+        let mut parts = text.split("\x1b[");
+        let mut plain = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let end = part.find('m').map_or(0, |at| at + 1);
+            plain.push_str(&part[end..]);
+        }
+        plain
     }
 }
 
@@ -159,6 +181,9 @@ mod tests {
             ..plain
         };
         assert_eq!(colored.paint(Ink::Red, "no"), "\x1b[31mno\x1b[0m");
+        let text = format!("{} {}", colored.paint(Ink::Green, "a"), "b");
+        assert_eq!(plain.fitting(&text), "a b");
+        assert_eq!(colored.fitting(&text), text);
         let file = std::fs::File::open("/dev/null").unwrap();
         assert!(!Screen::of(&file, Coloring::Auto).is_colored);
         assert!(Screen::of(&file, Coloring::Always).is_colored);

@@ -23,7 +23,7 @@ pub(super) fn enter(
         ))
     })?;
     let finished = made.run(context, RunKind::Exec, program, ahead)?;
-    let line = summary::line(&finished.report, &finished.circumstances.holder());
+    let line = summary::line(&finished.report, &finished.circumstances);
     let code = summary::exit_code(&finished.report);
     Ok(finished.tell(context, line, code))
 }

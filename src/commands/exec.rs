@@ -80,7 +80,7 @@ pub(super) fn exec(
     if let Err(failure) = removed {
         finished.fail(&failure);
     }
-    let mut line = summary::line(&finished.report, &finished.circumstances.holder());
+    let mut line = summary::line(&finished.report, &finished.circumstances);
     if stays {
         line = format!(
             "{line}\n{}",

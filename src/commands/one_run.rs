@@ -113,6 +113,7 @@ impl Finished {
             report: for_report,
             ..
         } = context.common();
+        log::info!("held by {}", circumstances.holder());
         let is_quiet = *silent && !matches!(report.ending, Ending::Failed(_));
         let meta = for_meta
             .as_ref()

@@ -181,8 +181,13 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
     let is_exec = kind == RunKind::Exec;
     // exec is for people who did not choose a mode: they get the better one where there is one.
     let cg = asks_for_cg || (is_exec && place.require_memory().is_ok());
-    if asks_for_cg || (limits.cg_mem.is_some() && is_exec) {
+    if asks_for_cg {
         require_cg(&place)?;
+    } else if let (Some(_), true, Err(reason)) = (limits.cg_mem, is_exec, place.require_memory()) {
+        return Err(Refusal(format!(
+            "a limit on the memory of all processes together (--memory, --cg-mem) needs a control group: {reason}. \
+             -m SIZE limits the addresses of each process instead"
+        )));
     }
     if let (Some(_), Place::Nowhere { reason }) = (settings.pin_of(box_id), &place) {
         return Err(Refusal(format!(

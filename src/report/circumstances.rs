@@ -73,3 +73,26 @@ impl Circumstances {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A run without a cgroup and without limits.
+    pub(in crate::report) fn circumstances() -> Circumstances {
+        Circumstances {
+            box_id: BoxId(0),
+            ids: Ids { uid: 1, gid: 1 },
+            manager: Manager::None,
+            unit: None,
+            cgroup: None,
+            leaf: LeafLimits::default(),
+            rlimits: Vec::new(),
+            quota: None,
+            syscalls: SyscallSet::default(),
+            share_net: false,
+            asked: Moment::now().unwrap(),
+            stages: Stages::default(),
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! Pure: [`meta`], [`json`] and [`summary`] only format, and the writing is done elsewhere.
 
 mod circumstances;
+mod explained;
 pub(crate) mod json;
 pub(crate) mod meta;
 mod obstacle;

@@ -1,54 +1,92 @@
-//! The one line that `exec` prints for people.
+//! What `exec` prints for people at the end: a line, and another one where there is something to
+//! explain.
 
 use std::time::Duration;
 
-use super::{EXIT_NOT_EXECUTED, Report, Verdict, seconds};
+use super::explained::{explained, name_of};
+use super::{Circumstances, EXIT_NOT_EXECUTED, Report, Usage, Verdict, seconds};
+use crate::plan::Deadlines;
 use crate::quantity::Bytes;
+use crate::screen::{Ink, Screen};
 
 /// The exit code of `exec` when a time limit was exceeded, as timeout(1) has it.
 const EXIT_TIME_LIMIT: u8 = 124;
 /// The exit code of `exec` when the sandbox did not work.
 pub(crate) const EXIT_INTERNAL: u8 = 125;
 
-/// The summary: verdict, figures, and what held the program.
-pub(crate) fn line(report: &Report, holder: &str) -> String {
-    let verdict = match report.verdict() {
+/// The summary: verdict, what was used of what, and a line that explains the verdict where one is
+/// known. With colors, which [`Screen::fitting`] takes away again.
+///
+/// [`Screen::fitting`]: crate::screen::Screen::fitting
+pub(crate) fn line(report: &Report, circumstances: &Circumstances) -> String {
+    let screen = Screen::COLORED;
+    let verdict = report.verdict();
+    let words = match &verdict {
         Verdict::Ok => "ok".to_owned(),
         Verdict::ExitCode(code) => format!("exited with code {code}"),
         Verdict::NotExecuted(reason) | Verdict::NotOpened(reason) => {
-            return format!("isolate-run: not started: {reason}");
+            let words = screen.paint(Ink::Red, "not started");
+            return format!("isolate-run: {words}: {reason}");
         }
         Verdict::Memory(signal) => format!("memory limit exceeded (signal {signal})"),
         Verdict::MemoryAndTime(signal) => {
             format!("memory limit exceeded (signal {signal}), and a time limit as well")
         }
-        Verdict::Signal(signal) => format!("killed by signal {signal}{}", name_of(signal)),
+        Verdict::Signal(signal) => format!("killed by signal {signal}{}", name_of(*signal)),
         Verdict::Interrupted(signal) => {
-            format!("interrupted by signal {signal}{}", name_of(signal))
+            format!("interrupted by signal {signal}{}", name_of(*signal))
         }
         Verdict::CpuTime => "CPU time limit exceeded".to_owned(),
         Verdict::WallTime => "wall time limit exceeded".to_owned(),
         Verdict::Internal(message) => return format!("isolate-run: {message}"),
     };
-    let Some(usage) = &report.usage else {
-        return format!("isolate-run: {verdict}");
+    let ink = if verdict == Verdict::Ok {
+        Ink::Green
+    } else {
+        Ink::Red
     };
+    let mut line = format!("isolate-run: {}", screen.paint(ink, &words));
+    if let Some(reached) = reached(report) {
+        line.push_str(&format!("; {reached}"));
+    }
+    if let Some(usage) = &report.usage {
+        line.push_str(&figures(report, usage, circumstances));
+    }
+    if let Some(explanation) = explained(&verdict) {
+        let explanation = format!("  that is: {explanation}");
+        line.push_str(&format!("\n{}", screen.paint(Ink::Dim, &explanation)));
+    }
+    line
+}
+
+/// What was used, each figure with its limit beside it.
+fn figures(report: &Report, usage: &Usage, circumstances: &Circumstances) -> String {
+    let leaf = &circumstances.leaf;
+    let memory_limit = leaf.memory.filter(|_| leaf.controlled);
+    let Deadlines { cpu, wall, .. } = report.deadlines;
+    let of = |limit: Option<String>| limit.map_or(String::new(), |limit| format!(" of {limit}"));
     let memory = match (usage.leaf.memory_peak, usage.processes) {
-        (Some(peak), _) => format!(", memory {}", mebibytes(peak)),
+        (Some(peak), _) => format!(
+            ", memory {}{}",
+            mebibytes(peak),
+            of(memory_limit.map(mebibytes_of_limit))
+        ),
         (None, Some(processes)) => format!(
             ", largest process {}",
             mebibytes(Bytes(processes.max_rss_kib * 1024))
         ),
         (None, None) => String::new(),
     };
-    let reached = match reached(report) {
-        Some(reached) => format!("; {reached}"),
-        None => String::new(),
+    let without = match (cpu, wall, memory_limit) {
+        (None, None, None) => "; no limits",
+        _ => "",
     };
     format!(
-        "isolate-run: {verdict}{reached}; CPU {}, wall {}{memory}; held by {holder}",
+        "; CPU {}{}, wall {}{}{memory}{without}",
         time(usage.cpu.total),
-        time(usage.wall)
+        of(cpu.map(time_of_limit)),
+        time(usage.wall),
+        of(wall.map(time_of_limit)),
     )
 }
 
@@ -93,13 +131,19 @@ pub(crate) fn exit_code(report: &Report) -> u8 {
     }
 }
 
-fn name_of(signal: i32) -> String {
-    nix::sys::signal::Signal::try_from(signal)
-        .map_or_else(|_| String::new(), |name| format!(" ({name})"))
-}
-
 fn time(time: Duration) -> String {
     format!("{} s", seconds(time))
+}
+
+/// A limit as it was given: without digits that say nothing.
+fn time_of_limit(time: Duration) -> String {
+    let text = seconds(time);
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    format!("{text} s")
+}
+
+fn mebibytes_of_limit(bytes: Bytes) -> String {
+    mebibytes(bytes).replace(".0 ", " ")
 }
 
 fn mebibytes(bytes: Bytes) -> String {
@@ -110,20 +154,60 @@ fn mebibytes(bytes: Bytes) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::circumstances::tests::circumstances;
     use super::super::tests::{report, usage};
     use super::super::{Ending, KillReason, Unstarted, Usage};
     use super::*;
+
+    /// The summary as it looks without colors, of a run without a limit of memory.
+    fn line(report: &Report) -> String {
+        Screen::PLAIN.fitting(&super::line(report, &circumstances()))
+    }
     use crate::sys::process::Exit;
 
     #[test]
-    fn the_summary_says_what_happened_and_what_held_the_program() {
+    fn the_summary_says_what_happened_and_what_was_used_of_what() {
         let ok = report(Ending::Program(Exit::Code(0)), Some(usage(12, 345)));
         assert_eq!(
-            line(&ok, "a systemd scope"),
-            "isolate-run: ok; CPU 0.012 s, wall 0.345 s, largest process 1.3 MiB; held by a systemd scope"
+            line(&ok),
+            "isolate-run: ok; CPU 0.012 s of 1 s, wall 0.345 s of 10 s, largest process 1.3 MiB"
         );
         let signalled = report(Ending::Program(Exit::Signal(11)), Some(usage(1, 1)));
-        assert!(line(&signalled, "x").contains("killed by signal 11 (SIGSEGV); CPU"));
+        let said = line(&signalled);
+        assert!(said.contains("killed by signal 11 (SIGSEGV); CPU"));
+        assert!(said.contains("\n  that is: it used memory"), "{said}");
+    }
+
+    #[test]
+    fn a_limit_of_memory_stands_beside_the_peak_and_having_none_is_told() {
+        let mut used = usage(12, 345);
+        used.leaf.memory_peak = Some(Bytes(3 << 19));
+        let mut of = circumstances();
+        (of.leaf.controlled, of.leaf.memory) = (true, Some(Bytes(64 << 20)));
+        let mut run = report(Ending::Program(Exit::Code(0)), Some(used));
+        let said = super::line(&run, &of);
+        assert!(said.contains(", memory 1.5 MiB of 64 MiB"), "{said}");
+        (run.deadlines.cpu, run.deadlines.wall) = (None, None);
+        assert!(!super::line(&run, &of).contains("no limits"));
+        let said = line(&run);
+        let words = "ok; CPU 0.012 s, wall 0.345 s, memory 1.5 MiB; no limits";
+        assert!(said.ends_with(words), "{said}");
+    }
+
+    #[test]
+    fn the_verdict_alone_has_the_color_of_its_kind() {
+        let line = |exit| {
+            let report = report(Ending::Program(exit), Some(usage(1, 1)));
+            super::line(&report, &circumstances())
+        };
+        let ok = line(Exit::Code(0));
+        assert!(
+            ok.starts_with("isolate-run: \x1b[32mok\x1b[0m; CPU"),
+            "{ok}"
+        );
+        let failed = line(Exit::Code(3));
+        let words = "isolate-run: \x1b[31mexited with code 3\x1b[0m; CPU";
+        assert!(failed.starts_with(words), "{failed}");
     }
 
     #[test]
@@ -136,14 +220,14 @@ mod tests {
         let refused = of(Exit::Code(1), &|usage| {
             usage.leaf.processes_refused = Some(3);
         });
-        let said = line(&refused, "x");
+        let said = line(&refused);
         let words = "exited with code 1; a limit of processes was reached 3 times (-p); CPU";
         assert!(said.contains(words), "{said}");
         let killed = Report {
             address_space: Some(Bytes(1024)),
             ..of(Exit::Signal(11), &|_| {})
         };
-        let said = line(&killed, "x");
+        let said = line(&killed);
         assert!(
             said.contains("; each process had at most 0.1 MiB of addresses (-m)"),
             "{said}"
@@ -152,7 +236,7 @@ mod tests {
             usage.leaf.oom_kills = Some(2);
             usage.leaf.oom_events = Some(1);
         });
-        let said = line(&oom, "x");
+        let said = line(&oom);
         assert!(
             said.contains("isolate-run: memory limit exceeded (signal 9); CPU"),
             "{said}"
@@ -161,7 +245,7 @@ mod tests {
             unstarted: Some(Unstarted::NotExecuted("why".to_owned())),
             ..of(Exit::Code(127), &|_| {})
         };
-        assert_eq!(line(&unstarted, "x"), "isolate-run: not started: why");
+        assert_eq!(line(&unstarted), "isolate-run: not started: why");
         assert_eq!(exit_code(&unstarted), 127);
     }
 

@@ -300,7 +300,7 @@ fn where_systemd_runs_it_is_chosen_before_a_delegated_group() {
     let test_box = delegated.test_box("auto");
     let run = test_box.command(&["/bin/true"]).options(&["-v"]).run();
     assert_held(&run, &format!("isolate.slice/isolate-{}-", test_box.id()));
-    let run = test_box.exec(&["--", "/bin/true"]);
+    let run = test_box.exec(&["-v", "--", "/bin/true"]);
     assert!(
         run.stderr.contains("held by the systemd scope isolate-"),
         "{run:?}"
