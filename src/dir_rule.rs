@@ -283,6 +283,30 @@ fn file_system(name: &[u8]) -> Result<FileSystem, String> {
         })
 }
 
+/// Reads any rule, for the fuzz target in `fuzz/`. A panic is a finding.
+#[cfg(fuzzing)]
+pub fn any_rule(bytes: &[u8]) {
+    let Ok(request) = DirRequest::parse(OsStr::from_bytes(bytes)) else {
+        return;
+    };
+    // Nothing leads out by words alone.
+    let is_below = |path: &Path| {
+        let mut parts = path.components();
+        parts.all(|part| matches!(part, Component::Normal(_)))
+    };
+    assert!(is_below(request.inside()), "{request:?}");
+    if let DirRequest::Set(rule) = &request {
+        match &rule.source {
+            Source::BoxDir(path) => assert!(path == Path::new(".") || is_below(path)),
+            Source::Host(path) => assert!(path.is_absolute()),
+            Source::FileSystem(_) | Source::Temporary => {}
+        }
+    }
+    // The same words twice are the same rule, or take it away again.
+    let twice = merge(Vec::new(), &[request.clone(), request.clone()]);
+    assert_eq!(twice, merge(Vec::new(), &[request]));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -92,9 +92,6 @@ mod systemd;
 use std::process::ExitCode;
 
 use answer::{Answer, Results};
-/// The functions for the fuzz targets; `cargo fuzz` sets this.
-#[cfg(fuzzing)]
-pub use broker::fuzzing;
 use caller::{Caller, OpenedDirs, ResultFiles, Terminals};
 use cli::{Call, CliError};
 use clock::Moment;
@@ -111,6 +108,29 @@ use screen::{Coloring, Screen};
 const EXIT_FAILURE: u8 = 2;
 
 /// What the program does, from its command line to its exit code.
+/// The functions for the fuzz targets; `cargo fuzz` sets this.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    pub use crate::box_dir::fuzzing::record;
+    pub use crate::broker::fuzzing::{reply, request};
+    pub use crate::cli::fuzzing::command_line;
+    pub use crate::config::fuzzing::{old_config, toml};
+    pub use crate::dir_rule::any_rule as rule;
+    pub use crate::report::meta::any_message as meta;
+
+    /// Reads any file of `/proc`, or of a control group.
+    pub fn machine(bytes: &[u8]) {
+        crate::box_dir::fuzzing::status(bytes);
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            crate::cgroup::read_any(text);
+            crate::keeper::read_any(text);
+            for number in 0..60 {
+                crate::sys::process::stat_field(text, number);
+            }
+        }
+    }
+}
+
 pub fn main() -> ExitCode {
     // The caller's umask must not count: directories that programs pass through are made here.
     umask(Mode::from_bits_truncate(0o022));

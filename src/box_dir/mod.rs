@@ -14,6 +14,8 @@
 
 mod census;
 mod error;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod giving;
 mod id_pool;
 mod kept;

@@ -26,7 +26,7 @@ use crate::request::Common;
 mod bounded;
 pub(crate) mod client;
 #[cfg(fuzzing)]
-pub mod fuzzing;
+pub(crate) mod fuzzing;
 mod protocol;
 pub(crate) mod server;
 mod wire;

@@ -44,6 +44,13 @@ fn find_v2(text: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
+/// What a file of any content goes through.
+#[cfg(fuzzing)]
+pub(super) fn read_any(text: &str) {
+    find_mount(text);
+    find_v2(text);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

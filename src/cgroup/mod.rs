@@ -266,6 +266,15 @@ fn value_of(text: &str, key: &str) -> Option<u64> {
     })
 }
 
+/// What a file of any content goes through; see `src/lib.rs`.
+#[cfg(fuzzing)]
+pub(crate) fn read_any(text: &str) {
+    hierarchy::read_any(text);
+    for key in ["populated", "oom", "oom_kill", "usage_usec"] {
+        value_of(text, key);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,6 +28,8 @@ mod config;
 mod doctor;
 mod entry;
 mod exec;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod getopt;
 mod help;
 mod help_verb;

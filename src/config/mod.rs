@@ -18,6 +18,8 @@ pub(crate) mod error;
 mod field;
 mod files;
 mod fragment;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod inputs;
 pub(crate) mod isolate;
 mod lists;

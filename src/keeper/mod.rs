@@ -8,6 +8,8 @@ mod causes;
 mod figures;
 mod looks;
 mod meter;
+#[cfg(fuzzing)]
+pub(crate) use meter::read_any;
 mod phase;
 mod readiness;
 mod signals;

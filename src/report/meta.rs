@@ -84,6 +84,16 @@ fn one_field(message: &str) -> String {
         .collect()
 }
 
+/// Writes any message: two lines with a colon each, for clients that split lines there.
+#[cfg(fuzzing)]
+pub fn any_message(bytes: &[u8]) {
+    let text = format_failure(&String::from_utf8_lossy(bytes));
+    let lines: Vec<_> = text.split('\n').collect();
+    assert!(matches!(lines[..], ["status:XX", _, ""]), "{text:?}");
+    assert_eq!(lines[1].matches(':').count(), 1, "{text:?}");
+    assert!(lines[1].starts_with("message:"), "{text:?}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::{report, usage};

@@ -109,7 +109,7 @@ pub(crate) fn start_time(pid: pid_t) -> io::Result<u64> {
 }
 
 /// A field of `/proc/PID/stat`, from the third on. The second one, the name, may hold anything.
-fn stat_field(stat: &str, number: usize) -> Option<u64> {
+pub(crate) fn stat_field(stat: &str, number: usize) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name
         .split_whitespace()

@@ -30,7 +30,7 @@ pub(crate) fn import(source: &ImportSource) -> Result<Imported, ConfigError> {
 impl Imported {
     /// Checks the values as if they were to hold here, with one exception: whether the subid user
     /// has ids, and how many, is checked where the result is read.
-    fn new(mut file: IsolateFile, from: Place) -> Result<Self, ConfigError> {
+    pub(super) fn new(mut file: IsolateFile, from: Place) -> Result<Self, ConfigError> {
         let mut inputs = Inputs::default();
         inputs.override_with(file.fragment.clone());
         let every_id = IdRange {

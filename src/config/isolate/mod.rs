@@ -6,6 +6,8 @@
 
 mod file;
 mod format;
+#[cfg(fuzzing)]
+pub(super) mod fuzzing;
 pub(crate) mod import;
 mod key;
 
