@@ -18,6 +18,7 @@ use stages::{Run, answer, later};
 
 mod build;
 mod counts;
+mod dependencies;
 mod guests;
 mod job;
 mod orders;

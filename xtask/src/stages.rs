@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use crate::build::{Built, cargo};
 use crate::counts::{Row, judge, last_result, listed, suite_rows};
+use crate::dependencies;
 use crate::job::{self, Ended};
 use crate::orders::Orders;
 use crate::payload;
@@ -188,6 +189,31 @@ impl Run {
         ]);
         command.env("RUSTDOCFLAGS", "-D warnings");
         self.step("cargo doc", &mut command);
+        self.dependencies();
+    }
+
+    /// Licenses and sources of dependencies, and what is known against them.
+    fn dependencies(&self) {
+        let name = "licenses";
+        let start = Instant::now();
+        match dependencies::problems(&self.top) {
+            Ok(problems) => {
+                for problem in &problems {
+                    self.screen.problem(name, problem);
+                }
+                self.row(name, "here", (0, problems.len()), start);
+            }
+            Err(error) => self.failure(name, "here", &error.to_string()),
+        }
+        let mut probe = Command::new("cargo");
+        if payload::must(probe.args(["deny", "--version"])).is_ok() {
+            let mut command = Command::new("cargo");
+            command.current_dir(&self.top);
+            self.step("cargo deny", command.args(["deny", "check"]));
+        } else {
+            let problem = "not checked: cargo deny is not installed";
+            self.screen.line("advisories", problem);
+        }
     }
 
     /// The tests that need no privileges.
