@@ -17,6 +17,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+mod beside;
+
 /// Rounds in which every command of a table has its turn, and runs of each turn.
 const ROUNDS: usize = 5;
 const RUNS: usize = 30;
@@ -44,6 +46,11 @@ fn main() {
         work,
     };
     bench.write_config();
+    if std::env::args().any(|word| word == "beside") {
+        bench.beside_attackers();
+        fs::remove_dir_all(&bench.work).unwrap();
+        return;
+    }
     must(bench.run(&["--init"]));
     bench.latency(
         "Latency of a whole command, back to back (ms)",
@@ -56,6 +63,7 @@ fn main() {
     bench.boxes();
     bench.throughput();
     bench.keeper();
+    bench.beside_attackers();
     must(bench.run(&["--cleanup"]));
     fs::remove_dir_all(&bench.work).unwrap();
 }
