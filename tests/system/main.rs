@@ -21,6 +21,7 @@ mod broker_terminal;
 mod broker_world;
 mod bus_strangers;
 mod clients_boxes;
+mod chaos;
 mod clients_contests;
 mod clients_dialogs;
 mod clients_judges;
