@@ -28,6 +28,7 @@ pub(crate) use process::{
 pub(crate) use terminal::Terminal;
 
 pub(crate) mod attacks;
+pub(crate) mod barriers;
 mod broker;
 pub(crate) mod clients;
 pub(crate) mod hostile;
@@ -39,6 +40,13 @@ mod terminal;
 
 /// Boxes that each [`TestBox`] may use.
 pub(crate) const BOXES: u32 = 8;
+
+/// Test boxes of a process that may be in use at the same time.
+const SLOTS: u32 = 64;
+
+/// The ids that each [`TestBox`] has: one for every number of a box, and some for tests that want more boxes. Users get them in
+/// turn, all of them in time.
+const IDS: u32 = (SLOTS + 32) * BOXES;
 
 /// The program under test.
 pub(crate) fn binary() -> PathBuf {
@@ -128,9 +136,9 @@ impl TestBox {
     pub(crate) fn new_in(parent: &Path, manager: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        // PIDs have 22 bits. No two boxes in use at the same time have a uid in common.
-        let slot = std::process::id() % (1 << 22) * 32 + number % 32;
-        let first_id = number % 1000 * BOXES;
+        // No two boxes in use at the same time have a number or a uid in common: a process has some 32 of them at once.
+        let slot = std::process::id() % (1 << 15) * SLOTS + number % SLOTS;
+        let first_id = number % SLOTS * BOXES;
         let dir = TempDir::with_prefix_in("isolate-", parent).unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         // For what the caller of a run writes, whoever that is.
@@ -143,7 +151,7 @@ impl TestBox {
             config: String::new(),
             common: Vec::new(),
             first_id,
-            first_uid: (1 << 20) + slot * BOXES,
+            first_uid: (1 << 20) + slot * IDS + first_id,
             caller: None,
             broker: OnceLock::new(),
             made: OnceLock::new(),
@@ -252,14 +260,20 @@ impl TestBox {
         own.unwrap_or(self.first_uid())
     }
 
-    /// The first uid, and gid, that boxes of this test can have; there are [`BOXES`] of them.
+    /// The uid, and gid, of root's box with the first number of this test.
     pub(crate) fn first_uid(&self) -> u32 {
         self.0.first_uid
     }
 
+    /// All uids that boxes of this test can have.
+    pub(crate) fn uids(&self) -> Range<u32> {
+        let first = self.first_uid() - self.id();
+        first..first + self.id() + BOXES
+    }
+
     /// The processes of all boxes of this test.
     pub(crate) fn processes(&self) -> Vec<i32> {
-        processes_among(self.first_uid()..self.first_uid() + BOXES)
+        processes_among(self.uids())
     }
 
     /// `<root>/<id>`, as `--init` prints it.
@@ -447,7 +461,7 @@ pub(crate) fn processes_of(uid: u32) -> Vec<i32> {
 }
 
 /// The processes with one of these real uids.
-fn processes_among(uids: Range<u32>) -> Vec<i32> {
+pub(crate) fn processes_among(uids: Range<u32>) -> Vec<i32> {
     let has_uid = |process: &PathBuf| {
         // A process may end at any moment.
         let status = fs::read(process.join("status")).unwrap_or_default();

@@ -4,23 +4,24 @@ use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::thread;
 
 use crate::support::attacks::{self, Attack};
-use crate::support::systemd::{alone, assert_nothing_left, cg_box, user_box};
+use crate::support::systemd::{assert_nothing_left, cg_box, user_box};
 use crate::support::{Run, TestBox, processes_of, slow};
 
 /// Fails with all that came out otherwise, if anything did.
 #[track_caller]
 #[expect(clippy::print_stdout, reason = "a test that fails shows each by name")]
-fn compare(who: &str, attacks: &[Attack], found: impl Fn(&str) -> String) {
+fn compare(who: &str, attacks: &[Attack], mut found: impl FnMut(&Attack) -> String) {
     let mut wrong = String::new();
-    for Attack {
-        name,
-        outcomes,
-        what,
-    } in attacks
-    {
-        let found = found(name);
+    for attack in attacks {
+        let found = found(attack);
+        let Attack {
+            name,
+            outcomes,
+            what,
+        } = attack;
         println!("{who}: {name}: {found}");
         if !outcomes.contains(&found.as_str()) {
             writeln!(wrong, "{name} ({what}): {found}, not {outcomes:?}").unwrap();
@@ -31,8 +32,6 @@ fn compare(who: &str, attacks: &[Attack], found: impl Fn(&str) -> String) {
 
 /// All attacks of one program, in one run; `prepare` gets the box before.
 fn all_fail(program: &str, prepare: impl Fn(&TestBox)) {
-    // The boxes of a user may have ids that are those of another test's box.
-    let _alone = alone();
     for (who, test_box) in [("root", cg_box()), ("a user", user_box())] {
         prepare(test_box.init());
         let run = test_box.program(program).options(&["--processes=30"]).run();
@@ -47,8 +46,8 @@ fn all_fail(program: &str, prepare: impl Fn(&TestBox)) {
             let is_listed = attacks.iter().any(|attack| attack.name == name);
             assert!(is_listed, "{name} ({word}) is not in attacks.txt");
         }
-        compare(who, &attacks, |name| {
-            let tried = tried.iter().find(|(tried, _)| tried == name);
+        compare(who, &attacks, |attack| {
+            let tried = tried.iter().find(|(tried, _)| tried == attack.name);
             tried.map_or("not tried".to_owned(), |(_, word)| word.clone())
         });
         // And whoever comes next finds a box like any other.
@@ -99,15 +98,17 @@ fn nothing_reaches_init_or_another_process() {
     all_fail("attack_processes", |_| {});
 }
 
-/// How a run ended, in the words of the list.
-fn ending(run: &Run) -> String {
+/// How a run ended, in the words of the list. What is ended by a limit of time is ended by the keeper, at once; what has no
+/// memory left by the kernel, all of it.
+pub(crate) fn ending(run: &Run) -> String {
     let status = run.meta.get("status");
-    if run.meta.get("cg-oom-killed").is_some() {
+    let was_killed = run.meta.get("killed").is_some();
+    if run.meta.get("cg-oom-killed").is_some() && !was_killed {
         return "memory".to_owned();
     }
     match (status, run.meta.get("message")) {
-        (Some("TO"), Some("Time limit exceeded")) => "time".to_owned(),
-        (Some("TO"), Some("Time limit exceeded (wall clock)")) => "wall".to_owned(),
+        (Some("TO"), Some("Time limit exceeded")) if was_killed => "time".to_owned(),
+        (Some("TO"), Some("Time limit exceeded (wall clock)")) if was_killed => "wall".to_owned(),
         (Some("SG"), _) => format!("signal-{}", run.meta.get("exitsig").unwrap()),
         (Some("RE"), _) => format!("code-{}", run.meta.get("exitcode").unwrap()),
         (None, _) if run.meta.get("exitcode") == Some("0") => "ok".to_owned(),
@@ -115,26 +116,54 @@ fn ending(run: &Run) -> String {
     }
 }
 
+/// The limits of those attacks of `attack_limits` that have this outcome.
+pub(crate) fn options_for(outcome: &str) -> Vec<&'static str> {
+    match outcome {
+        "memory" => vec!["--cg-mem=32M", "--stack=256M", "--wall-time=120"],
+        "time" => vec!["--time=0.3", "--extra-time=0.1", "--wall-time=120"],
+        "wall" if slow() => vec!["--wall-time=3"],
+        "wall" => vec!["--wall-time=1"],
+        _ => vec!["--fsize=4M", "--wall-time=120"],
+    }
+}
+
+/// Root's box, or a user's.
+type Make = fn() -> TestBox;
+
+fn users_cg_box() -> TestBox {
+    user_box().options(&["--cg"])
+}
+
+const BOTH: [(&str, Make); 2] = [("root", cg_box), ("a user", users_cg_box)];
+
+/// What comes of an attack of `attack_limits` in this box.
+fn ends_as(test_box: &TestBox, attack: &Attack) -> String {
+    let job = test_box.program("attack_limits").args(&[attack.name]);
+    let limits = options_for(attack.outcomes[0]);
+    let options = [&["--processes=30", "--core=0"], &limits[..]].concat();
+    let found = ending(&job.options(&options).run());
+    // They are gone when the sandbox says so, not later.
+    let left = processes_of(test_box.uid());
+    if left.is_empty() {
+        found
+    } else {
+        format!("{found}, and {left:?} are left")
+    }
+}
+
 /// Those attacks of `attack_limits` that `chosen` chooses by their first outcome, each a run of its own.
-fn all_are_ended(options: &[&str], chosen: impl Fn(&str) -> bool) {
-    let _alone = alone();
+fn chosen(chosen: impl Fn(&str) -> bool) -> Vec<Attack> {
     let mut attacks = attacks::of("attack_limits");
     attacks.retain(|attack| chosen(attack.outcomes[0]));
     assert!(!attacks.is_empty());
-    let user = user_box().options(&["--cg"]);
-    for (who, test_box) in [("root", cg_box()), ("a user", user)] {
-        compare(who, &attacks, |name| {
-            let job = test_box.program("attack_limits").args(&[name]);
-            let options = [&["--processes=30", "--core=0"], options].concat();
-            let found = ending(&job.options(&options).run());
-            // They are gone when the sandbox says so, not later.
-            let left = processes_of(test_box.uid());
-            if left.is_empty() {
-                found
-            } else {
-                format!("{found}, and {left:?} are left")
-            }
-        });
+    attacks
+}
+
+/// One after the other, in one box.
+fn all_are_ended(attacks: &[Attack]) {
+    for (who, make) in BOTH {
+        let test_box = make();
+        compare(who, attacks, |attack| ends_as(&test_box, attack));
         let listed = test_box.shell("ls").run();
         assert!(!listed.assert_ok().stdout.contains("core"), "{listed:?}");
         assert_nothing_left(&test_box);
@@ -144,32 +173,44 @@ fn all_are_ended(options: &[&str], chosen: impl Fn(&str) -> bool) {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn memory_of_every_kind_is_counted() {
-    let options = ["--cg-mem=32M", "--stack=256M", "--wall-time=120"];
-    all_are_ended(&options, |outcome| outcome == "memory");
+    all_are_ended(&chosen(|outcome| outcome == "memory"));
 }
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn time_is_counted_whoever_uses_it() {
-    let options = ["--time=0.3", "--extra-time=0.1", "--wall-time=120"];
-    all_are_ended(&options, |outcome| outcome == "time");
+    all_are_ended(&chosen(|outcome| outcome == "time"));
 }
 
+/// All at the same time: they sleep, each in a box of its own.
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn no_program_stays_beyond_its_wall_clock() {
-    let wall = if slow() {
-        "--wall-time=6"
-    } else {
-        "--wall-time=1"
-    };
-    all_are_ended(&[wall], |outcome| outcome == "wall");
+    let attacks = chosen(|outcome| outcome == "wall");
+    for (who, make) in BOTH {
+        let ends = |attack: &Attack| {
+            let test_box = make();
+            let end = ends_as(&test_box, attack);
+            assert_nothing_left(&test_box);
+            end
+        };
+        let ends = thread::scope(|scope| {
+            let started: Vec<_> = attacks
+                .iter()
+                .map(|attack| scope.spawn(move || ends(attack)))
+                .collect();
+            let ends = started.into_iter().map(|run| run.join().unwrap());
+            ends.collect::<Vec<_>>()
+        });
+        let mut ends = ends.into_iter();
+        compare(who, &attacks, |_| ends.next().unwrap());
+    }
 }
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn an_end_is_what_it_looks_like_and_nothing_outlives_it() {
-    let options = ["--fsize=4M", "--wall-time=120"];
-    let others = ["memory", "time", "wall"];
-    all_are_ended(&options, |outcome| !others.contains(&outcome));
+    all_are_ended(&chosen(|outcome| {
+        !["memory", "time", "wall"].contains(&outcome)
+    }));
 }

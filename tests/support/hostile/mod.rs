@@ -11,9 +11,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use crate::support::systemd::{Rules, must};
-use crate::support::{
-    BOB, BOXES, TestBox, entries, finish, patience, processes_of, source, wait_until,
-};
+use crate::support::{BOB, BOXES, TestBox, entries, finish, patience, source, wait_until};
 
 /// A user whom nobody lets into a box.
 pub(crate) const NOBODY: u32 = 65_534;
@@ -182,10 +180,7 @@ impl Arena {
         let test_box = &self.test_box;
         let before = &self.before;
         wait_until_as_before(test_box, before);
-        let uids = test_box.first_uid()..test_box.first_uid() + BOXES;
-        wait_until("no process is left", || {
-            uids.clone().all(|uid| processes_of(uid).is_empty())
-        });
+        wait_until("no process is left", || test_box.processes().is_empty());
         let ids = test_box.id()..test_box.id() + BOXES;
         let patterns: Vec<_> = ids.map(|id| format!("isolate-{id}-*")).collect();
         let mut list = vec!["list-units", "--all", "--plain", "--no-legend"];

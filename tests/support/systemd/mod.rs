@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 
 pub(crate) mod package;
 
-use crate::support::{ALICE, BOXES, Running, TestBox, entries, finish, processes_of, wait_until};
+use crate::support::{ALICE, Running, TestBox, entries, finish, processes_among, wait_until};
 
 /// Where the only cgroup2 file system of a machine with systemd and cgroup v2 is.
 pub(crate) const CGROUPS: &str = "/sys/fs/cgroup";
@@ -131,20 +131,17 @@ pub(crate) fn only_scope(test_box: &TestBox) -> (PathBuf, String) {
 
 /// Fails unless the box's processes and scopes are gone, or go soon.
 pub(crate) fn assert_nothing_left(test_box: &TestBox) {
-    nothing_is_left(
-        test_box.id(),
-        test_box.first_uid()..test_box.first_uid() + BOXES,
-    );
+    nothing_is_left(test_box.id(), test_box.uids());
 }
 
 /// The same for a box of this number, with any of the uids that belong to the test box.
 pub(crate) fn assert_nothing_left_of(test_box: &TestBox, id: u32) {
-    nothing_is_left(id, test_box.first_uid()..test_box.first_uid() + BOXES);
+    nothing_is_left(id, test_box.uids());
 }
 
 fn nothing_is_left(id: u32, uids: Range<u32>) {
     wait_until("no process is left", || {
-        uids.clone().all(|uid| processes_of(uid).is_empty())
+        processes_among(uids.clone()).is_empty()
     });
     wait_until("no control group is left", || scopes_of(id).is_empty());
     let pattern = format!("isolate-{id}-*");
