@@ -7,6 +7,9 @@ use std::{env, fs};
 
 #[path = "src/launch/filter/always.rs"]
 mod always;
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "src/barrier.rs"]
+mod barrier;
 #[path = "src/launch/filter/refusal.rs"]
 mod refusal;
 #[allow(dead_code, reason = "the program uses the rest")]
@@ -19,6 +22,7 @@ mod syscall_set;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     for file in [
         "build.rs",
+        "src/barrier.rs",
         "src/launch/filter/always.rs",
         "src/launch/filter/refusal.rs",
         "src/launch/filter/rules.rs",

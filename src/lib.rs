@@ -47,7 +47,7 @@
 //! box_dir, bus      boxes on disk with their locks and ids; D-Bus without an event loop
 //! request           what the caller wants
 //! clock, failure, output, remedy
-//! answer, check_name, dir_rule, error, guess, logging, quantity, screen, sys, syscall_set
+//! answer, barrier, check_name, dir_rule, error, guess, logging, quantity, screen, sys, syscall_set
 //! ```
 //!
 //! `plan`, `report`, `keeper::phase` and everything they use are pure; only `sys` is unsafe.
@@ -56,6 +56,7 @@
 //! use to anybody else.
 
 mod answer;
+mod barrier;
 mod box_dir;
 mod broker;
 mod bus;
@@ -107,7 +108,6 @@ use screen::{Coloring, Screen};
 /// The exit code of a call that was refused or did not work.
 const EXIT_FAILURE: u8 = 2;
 
-/// What the program does, from its command line to its exit code.
 /// The functions for the fuzz targets; `cargo fuzz` sets this.
 #[cfg(fuzzing)]
 pub mod fuzzing {
@@ -131,6 +131,7 @@ pub mod fuzzing {
     }
 }
 
+/// What the program does, from its command line to its exit code.
 pub fn main() -> ExitCode {
     // The caller's umask must not count: directories that programs pass through are made here.
     umask(Mode::from_bits_truncate(0o022));

@@ -15,6 +15,7 @@ use super::place::errno;
 use super::tree::walk;
 use super::visitor::{Fault, Found, Visitor};
 use super::{BoxDirError, Owner, SpecialFiles};
+use crate::barrier::Barrier;
 use crate::sys::file::remove_acls;
 
 /// Whose files a walk may give away.
@@ -201,7 +202,7 @@ impl Visitor for Giving {
         if !self.is_to_be_given(&stat) || self.is_given(&stat) {
             return Ok(Found::Other);
         }
-        if stat.st_nlink > 1 {
+        if stat.st_nlink > 1 && Barrier::HardLinks.stands() {
             let key = (file_id(&stat), stat.st_nlink);
             *self.names_seen.entry(key).or_default() += 1;
             if !self.inside.contains(&key) {

@@ -56,6 +56,7 @@ pub(crate) use record::Record;
 pub(crate) use removal::Mounts;
 pub(crate) use stragglers::{Expected, check_unused, wait_for_stragglers};
 
+use crate::barrier::Barrier;
 use crate::quantity::{BoxId, Ids as Owner};
 use giving::{To, Whose, give, give_dir, give_dir_to};
 use open::open_dir;
@@ -128,7 +129,7 @@ impl BoxDir {
         special: SpecialFiles,
     ) -> Result<(), BoxDirError> {
         let (inner, path) = self.inner()?;
-        self.open_to(Some(box_owner.gid), CLOSED)?;
+        Barrier::ClosedDoor.raise(|| self.open_to(Some(box_owner.gid), CLOSED))?;
         // The top comes first: from here on the caller cannot get in, even if they had made it
         // accessible.
         let to = match caller.uid {

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, fstat};
 
+use crate::barrier::Barrier;
 use crate::sys::file::{SUBVOLUME_TOP, make_subvolume_writable};
 
 /// The flags beside each kind of access.
@@ -48,6 +49,10 @@ pub(super) fn open_entry(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd,
 }
 
 fn open_beneath(parent: BorrowedFd<'_>, name: &CStr, flags: OFlag) -> Result<OwnedFd, Errno> {
+    if !Barrier::WalkWithoutLinks.stands() {
+        let how = OpenHow::new().flags(flags - OFlag::O_NOFOLLOW);
+        return openat2(parent, name, how);
+    }
     let resolve = RESOLVE | ResolveFlag::RESOLVE_BENEATH;
     openat2(parent, name, OpenHow::new().flags(flags).resolve(resolve))
 }

@@ -20,6 +20,7 @@ use nix::sys::stat::Mode;
 
 use super::place::errno;
 use super::{BoxDirError, Owner};
+use crate::barrier::Barrier;
 use crate::sys::process::has_processes;
 
 /// Which processes may have the ids of a box.
@@ -53,7 +54,7 @@ pub(crate) fn check_unused(ids: Owner) -> Result<(), BoxDirError> {
         let step = "look for the processes of the box user in";
         BoxDirError::at(step, "/proc".as_ref())(errno(&error))
     };
-    match has_processes(ids.uid).map_err(failed)? {
+    match has_processes(ids.uid).map_err(failed)? && Barrier::NoStrangers.stands() {
         true => wait_for_stragglers(ids, Expected::Nobody),
         false => Ok(()),
     }
@@ -96,7 +97,8 @@ impl InUse {
 
     /// Whether a process had the user or the group in any way.
     pub(super) fn has(&self, ids: Owner) -> bool {
-        self.uids.contains(&ids.uid) || self.gids.contains(&ids.gid)
+        let has = self.uids.contains(&ids.uid) || self.gids.contains(&ids.gid);
+        has && Barrier::IdsAtRest.stands()
     }
 }
 
@@ -218,14 +220,14 @@ fn ids_in(status: &[u8]) -> impl Iterator<Item = Id> {
     })
 }
 
-#[cfg(test)]
-mod tests {
 /// What a status of any content goes through.
 #[cfg(fuzzing)]
 pub(super) fn read_any(status: &[u8]) {
     ids_in(status).for_each(drop);
 }
 
+#[cfg(test)]
+mod tests {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::symlink;

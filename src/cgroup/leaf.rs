@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
 use super::{Cgroup, CgroupError, value_of};
+use crate::barrier::Barrier;
 use crate::quantity::{Bytes, CpuList};
 
 /// What the leaf has to enforce.
@@ -143,15 +144,16 @@ impl Leaf {
         let or_max =
             |limit: Option<u64>| limit.map_or_else(|| "max".to_owned(), |value| value.to_string());
         if limits.controlled {
-            cgroup.write("memory.max", &or_max(limits.memory.map(|bytes| bytes.0)))?;
+            let memory = Barrier::MemoryLimit.of(limits.memory);
+            cgroup.write("memory.max", &or_max(memory.map(|bytes| bytes.0)))?;
             // All die together: nobody can explain a verdict on half a process tree.
-            cgroup.write("memory.oom.group", "1")?;
+            Barrier::KilledTogether.raise(|| cgroup.write("memory.oom.group", "1"))?;
             // The file is absent without swap accounting; a cgroup cannot use swap then either.
             if limits.memory.is_some() && cgroup.has("memory.swap.max") {
-                cgroup.write("memory.swap.max", "0")?;
+                Barrier::SwapLimit.raise(|| cgroup.write("memory.swap.max", "0"))?;
             }
             if cgroup.has("pids.max") {
-                let limit = limits.processes.map(u64::from);
+                let limit = Barrier::ProcessLimit.of(limits.processes.map(u64::from));
                 cgroup.write("pids.max", &or_max(limit.filter(|limit| *limit < PIDS_MAX)))?;
             }
         }
@@ -197,7 +199,7 @@ impl Leaf {
 
     /// Kills everything in the leaf. A leaf that is gone holds nothing, which is no error.
     pub(crate) fn kill(&self) -> Result<(), CgroupError> {
-        match self.cgroup.kill() {
+        match Barrier::LeafKill.raise(|| self.cgroup.kill()) {
             Err(_) if !self.is_there() => Ok(()),
             other => other,
         }

@@ -7,6 +7,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::phase::{Action, Event, Phase};
 use super::{KILL_PATIENCE, Keeper, KeeperError, SETUP_PATIENCE, cannot};
+use crate::barrier::Barrier;
 use crate::cgroup::Leaf;
 use crate::clock::Moment;
 use crate::error::chain;
@@ -56,12 +57,12 @@ impl Keeper<'_> {
         let program = self.program.as_ref().map(AsFd::as_fd);
         let timed = self.home.leaf().filter(|_| self.plan.cg_timing);
         let begun = self.figures.watch(timed, program)?;
-        match self.plan.deadlines.keeper() {
+        match Barrier::KeeperWallClock.of(self.plan.deadlines.keeper()) {
             Some(wall) => self.deadline.set_at(begun.after(wall)),
             None => self.deadline.unset(),
         }
         .map_err(timer)?;
-        let cpu_kill = self.plan.deadlines.cpu_kill();
+        let cpu_kill = Barrier::KeeperCpuClock.of(self.plan.deadlines.cpu_kill());
         if let Some(limit) = cpu_kill {
             let looks = &mut self.looks;
             let first = looks.next(Duration::ZERO, limit, self.parallel, Duration::ZERO);

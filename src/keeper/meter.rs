@@ -174,7 +174,7 @@ fn child_ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(13);
     let (user, system): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    Some(user + system)
+    user.checked_add(system)
 }
 
 /// What a file of any content goes through; see `src/lib.rs`.

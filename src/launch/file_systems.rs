@@ -12,6 +12,7 @@ use nix::unistd::symlinkat;
 use super::etc;
 use super::mount_point::{make_mount_point, resolve};
 use super::purpose::Purpose;
+use crate::barrier::Barrier;
 use crate::dir_rule::FileSystem;
 use crate::sys::{memory, mount};
 
@@ -23,7 +24,8 @@ pub(super) fn make(kind: FileSystem, purpose: Purpose) -> io::Result<OwnedFd> {
     let make = |name: &CStr, options: &[(&CStr, &CStr)]| mount::new_file_system(name, options, 0);
     let small = [(c"mode", c"755"), (c"size", c"1m"), (c"nr_inodes", c"1024")];
     match kind {
-        FileSystem::Proc => make(c"proc", &[(c"hidepid", c"2")]),
+        FileSystem::Proc if Barrier::HidePid.stands() => make(c"proc", &[(c"hidepid", c"2")]),
+        FileSystem::Proc => make(c"proc", &[]),
         FileSystem::Sysfs => make(c"sysfs", &[]),
         FileSystem::Tmpfs(size) => {
             let most = || Ok::<_, io::Error>((memory::total()? / 2).min(MOST_MEMORY));
@@ -64,7 +66,7 @@ pub(super) fn finish(
 ) -> io::Result<()> {
     match kind {
         FileSystem::Dev => bind_devices(root, inside),
-        FileSystem::Proc => cover(root, inside),
+        FileSystem::Proc => Barrier::CoveredProc.raise(|| cover(root, inside)),
         FileSystem::Etc => etc::bind_parts(root, inside, purpose),
         FileSystem::Sysfs | FileSystem::Tmpfs(_) | FileSystem::Devpts | FileSystem::Cgroup => {
             Ok(())
@@ -106,7 +108,7 @@ fn bind_device(outside: &CStr, target: BorrowedFd<'_>) -> io::Result<()> {
     let change = mount::Change {
         // The host's node is read-only, since its times would tell one box of another; the device
         // is not.
-        set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY,
+        set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | Barrier::ReadOnlyDevices.of(MOUNT_ATTR_RDONLY),
         ..mount::Change::default()
     };
     mount::change(device.as_fd(), c"", change)?;

@@ -23,6 +23,7 @@ use super::progress::Progress;
 use super::purpose::Purpose;
 use super::root::{self, Mount};
 use super::step::Step;
+use crate::barrier::Barrier;
 use crate::cgroup::{Leaf, Whereabouts};
 use crate::clock::{Moment, Timer};
 use crate::quantity::Ids;
@@ -97,7 +98,9 @@ fn live(
         _ => return Ok(()),
     }
     // Before /proc is another one.
-    ordinary::become_ordinary().map_err(StepFailure::at(Step::Ordinary))?;
+    Barrier::OrdinaryPriority
+        .raise(ordinary::become_ordinary)
+        .map_err(StepFailure::at(Step::Ordinary))?;
     match &setup.namespaces {
         Some(namespaces) => namespaces.enter(setup.network)?,
         None => namespaces::make(setup.network)?,
@@ -119,8 +122,12 @@ fn live(
     if cpu == Cpu::Keepers {
         affinity::leave_cpu().map_err(StepFailure::at(Step::LeaveCpu))?;
     }
-    credentials::leave_session_keyring().map_err(StepFailure::at(Step::Keyring))?;
-    credentials::drop_bounding_set().map_err(StepFailure::at(Step::BoundingSet))?;
+    Barrier::SessionKeyring
+        .raise(credentials::leave_session_keyring)
+        .map_err(StepFailure::at(Step::Keyring))?;
+    Barrier::BoundingSet
+        .raise(credentials::drop_bounding_set)
+        .map_err(StepFailure::at(Step::BoundingSet))?;
     // The caller's nohup and the keeper's signalfd are not the program's business.
     process::reset_signal_dispositions();
     let filter = filter::of(setup.syscalls).map_err(StepFailure::at(Step::CompileFilter))?;
@@ -132,7 +139,8 @@ fn live(
             Some((FromKeeper::Begin | FromKeeper::Leave, _)) | None => return Ok(()),
         }
     };
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
+    Barrier::DeathWithKeeper
+        .raise(|| nix::sys::prctl::set_pdeathsig(Signal::SIGKILL))
         .map_err(StepFailure::at(Step::DieWithKeeper))?;
     if poll::is_so(closed(keeper)).map_err(StepFailure::at(Step::HearFromKeeper))? {
         // It died before the death signal was armed.
@@ -171,7 +179,8 @@ fn live(
     retire(setup, keeper)?;
     let now = Moment::now().map_err(StepFailure::at(Step::Wait))?;
     let begun = progress.begun.get().unwrap_or(now);
-    let deadline = setup.patience.map(|patience| begun.after(patience));
+    let patience = Barrier::InitClock.of(setup.patience);
+    let deadline = patience.map(|patience| begun.after(patience));
     let exit = reap_until(pid, deadline).map_err(StepFailure::at(Step::Wait))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::Wait))?;
     ToKeeper::Ended(exit, moment)
@@ -245,6 +254,9 @@ fn reap_until(pid: i32, deadline: Option<Moment>) -> io::Result<Exit> {
 
 /// Kills every process in the PID namespace but init itself.
 fn kill_all() -> nix::Result<()> {
+    if !Barrier::KillAll.stands() {
+        return Ok(());
+    }
     match kill(Pid::from_raw(-1), Signal::SIGKILL) {
         // There was none.
         Err(Errno::ESRCH) => Ok(()),

@@ -40,6 +40,7 @@ use std::time::Duration;
 
 use affinity::Cpu;
 
+use crate::barrier::Barrier;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
 
@@ -114,7 +115,7 @@ pub(crate) fn spawn(
 ) -> io::Result<Init> {
     let (keeper, init) = socket::pair()?;
     let keeper_pid = std::process::id();
-    let namespaces = libc::CLONE_NEWNS | libc::CLONE_NEWPID;
+    let namespaces = libc::CLONE_NEWNS | Barrier::PidNamespace.of(libc::CLONE_NEWPID);
     // While init builds the sandbox, it stays on the CPU of the keeper, which mostly waits. On
     // another CPU it would be in the way of the bus and systemd: the kernel wakes them where they
     // ran last, even if other CPUs are idle.

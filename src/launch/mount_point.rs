@@ -7,12 +7,18 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, mkdirat};
 
+use crate::barrier::Barrier;
+
 /// Opens the target of a mount. Symlinks in earlier mounts resolve as they will for the program:
 /// below the new root and nowhere else.
 pub(super) fn resolve(root: BorrowedFd<'_>, inside: &Path) -> io::Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_IN_ROOT);
+        .resolve(if Barrier::MountPointsInside.stands() {
+            ResolveFlag::RESOLVE_IN_ROOT
+        } else {
+            ResolveFlag::empty()
+        });
     Ok(openat2(root, inside, how)?)
 }
 

@@ -9,13 +9,13 @@ use nix::unistd::sethostname;
 
 use super::message::StepFailure;
 use super::step::Step;
+use crate::barrier::Barrier;
 use crate::sys::network::bring_loopback_up;
 
 /// The name of the host inside: the same on every machine.
 pub(super) const HOST_NAME: &str = "isolate";
 
 const NETWORK: CloneFlags = CloneFlags::CLONE_NEWNET;
-const ALWAYS: CloneFlags = CloneFlags::CLONE_NEWIPC.union(CloneFlags::CLONE_NEWUTS);
 
 /// The paths of a process's own namespaces (namespaces(7)).
 const OF_THIS_PROCESS: [(CloneFlags, &str); 3] = [
@@ -80,8 +80,10 @@ pub(super) fn make(network: Network) -> Result<(), StepFailure> {
 }
 
 fn kinds(network: Network) -> CloneFlags {
-    match network {
-        Network::Own => ALWAYS | NETWORK,
-        Network::Hosts => ALWAYS,
-    }
+    let mut kinds = CloneFlags::empty();
+    kinds.set(CloneFlags::CLONE_NEWIPC, Barrier::IpcNamespace.stands());
+    kinds.set(CloneFlags::CLONE_NEWUTS, Barrier::UtsNamespace.stands());
+    let own_network = network == Network::Own && Barrier::NetworkNamespace.stands();
+    kinds.set(NETWORK, own_network);
+    kinds
 }

@@ -30,6 +30,7 @@ use super::message::{FromKeeper, StepFailure, ToKeeper};
 use super::progress::{At, Progress};
 use super::shown_cgroup::ShownCgroup;
 use super::step::Step;
+use crate::barrier::Barrier;
 use crate::caller::Inheritance;
 use crate::clock::Moment;
 use crate::plan::StderrPlan;
@@ -152,7 +153,9 @@ fn set_up(
     match &setup.foreground {
         // The program gets a session without a terminal: whatever descriptors it has, it must not
         // read or forge (TIOCSTI) what is typed for the caller's shell.
-        None => drop(setsid().map_err(StepFailure::at(Step::Session))?),
+        None => Barrier::Session
+            .raise(|| setsid().map(drop))
+            .map_err(StepFailure::at(Step::Session))?,
         Some(Foreground::OwnSession(terminal)) => {
             setsid().map_err(StepFailure::at(Step::Session))?;
             // Its session's foreground group is then this process's own.
@@ -170,16 +173,20 @@ fn set_up(
         }
     }
     // Only now: a namespace made with the clone would be rooted in init's cgroup.
-    unshare(CloneFlags::CLONE_NEWCGROUP).map_err(StepFailure::at(Step::CgroupNamespace))?;
+    Barrier::CgroupNamespace
+        .raise(|| unshare(CloneFlags::CLONE_NEWCGROUP))
+        .map_err(StepFailure::at(Step::CgroupNamespace))?;
     beginning.cgroup.map_or(Ok(()), ShownCgroup::mount)?;
     // Before the limits: with few open files allowed, ours would be in the way of the redirections.
-    process::close_all_but(&setup.inherited, keeper)
+    Barrier::ClosedDescriptors
+        .raise(|| process::close_all_but(&setup.inherited, keeper))
         .map_err(StepFailure::at(Step::CloseDescriptors))?;
     // Before the limits, too: what is sent may be limited by them.
     if setup.shows_itself {
         show(keeper).map_err(StepFailure::at(Step::StartClock))?;
     }
-    let timer = beginning.patience.map(|patience| {
+    let patience = Barrier::ProgramTimer.of(beginning.patience);
+    let timer = patience.map(|patience| {
         let timer = timer().map_err(StepFailure::at(Step::Patience))?;
         Ok((timer, patience))
     });
@@ -194,15 +201,29 @@ fn set_up(
         // One more than the leaf allows, so that it is the leaf that refuses a process.
         let is_leafs = *resource == Resource::RLIMIT_NPROC && beginning.leaf_counts_processes;
         let limit = limit.saturating_add(is_leafs.into());
-        setrlimit(*resource, limit, limit).map_err(StepFailure::at_index(Step::Rlimit, index))?;
+        Barrier::Rlimits
+            .raise(|| setrlimit(*resource, limit, limit))
+            .map_err(StepFailure::at_index(Step::Rlimit, index))?;
     }
     let (uid, gid) = (Uid::from_raw(setup.uid), Gid::from_raw(setup.gid));
-    setresgid(gid, gid, gid).map_err(StepFailure::at(Step::GroupIds))?;
-    setgroups(&[]).map_err(StepFailure::at(Step::GroupIds))?;
-    setresuid(uid, uid, uid).map_err(StepFailure::at(Step::UserIds))?;
-    credentials::drop_capabilities().map_err(StepFailure::at(Step::Capabilities))?;
-    nix::sys::prctl::set_no_new_privs().map_err(StepFailure::at(Step::NoNewPrivileges))?;
-    credentials::install_filter(beginning.filter).map_err(StepFailure::at(Step::Filter))?;
+    Barrier::Gid
+        .raise(|| setresgid(gid, gid, gid))
+        .map_err(StepFailure::at(Step::GroupIds))?;
+    Barrier::Groups
+        .raise(|| setgroups(&[]))
+        .map_err(StepFailure::at(Step::GroupIds))?;
+    Barrier::Uid
+        .raise(|| setresuid(uid, uid, uid))
+        .map_err(StepFailure::at(Step::UserIds))?;
+    Barrier::Capabilities
+        .raise(credentials::drop_capabilities)
+        .map_err(StepFailure::at(Step::Capabilities))?;
+    Barrier::NoNewPrivileges
+        .raise(nix::sys::prctl::set_no_new_privs)
+        .map_err(StepFailure::at(Step::NoNewPrivileges))?;
+    Barrier::Filter
+        .raise(|| credentials::install_filter(beginning.filter))
+        .map_err(StepFailure::at(Step::Filter))?;
     if !beginning.permitted {
         wait_for_permission(keeper)?;
     }

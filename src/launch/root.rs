@@ -20,6 +20,7 @@ use super::mount_point::{make_mount_point, resolve};
 use super::purpose::Purpose;
 use super::shown_cgroup::ShownCgroup;
 use super::step::Step;
+use crate::barrier::Barrier;
 use crate::dir_rule::{DirFlags, FileSystem};
 use crate::sys::mount;
 
@@ -79,7 +80,7 @@ pub(super) fn build(
             .map_err(StepFailure::at_index(Step::MountPoint, index))?;
     }
     let first = root;
-    let second = if may_have_users {
+    let second = if may_have_users || !Barrier::SecondRoot.stands() {
         None
     } else {
         attach_again(first.as_fd()).map_err(StepFailure::at(Step::RootFileSystem))?
@@ -93,11 +94,15 @@ pub(super) fn build(
         set: MOUNT_ATTR_RDONLY,
         ..mount::Change::default()
     };
-    mount::change(root.as_fd(), c"", seal).map_err(StepFailure::at(Step::SealRoot))?;
+    Barrier::SealedRoot
+        .raise(|| mount::change(root.as_fd(), c"", seal))
+        .map_err(StepFailure::at(Step::SealRoot))?;
     fchdir(&first).map_err(StepFailure::at(Step::PivotRoot))?;
     // With two equal arguments the old root ends up on top of the new one: pivot_root(2), NOTES.
     pivot_root(".", ".").map_err(StepFailure::at(Step::PivotRoot))?;
-    umount2(".", MntFlags::MNT_DETACH).map_err(StepFailure::at(Step::DetachOldRoot))?;
+    Barrier::OldRootDetached
+        .raise(|| umount2(".", MntFlags::MNT_DETACH))
+        .map_err(StepFailure::at(Step::DetachOldRoot))?;
     if second.is_some() {
         fchdir(root).map_err(StepFailure::at(Step::PivotRoot))?;
         chroot(".").map_err(StepFailure::at(Step::PivotRoot))?;
@@ -212,12 +217,12 @@ fn attributes(source: &MountSource, flags: DirFlags) -> mount::Attributes {
         source,
         MountSource::FileSystem(FileSystem::Dev | FileSystem::Devpts)
     );
-    let mut attributes = MOUNT_ATTR_NOSUID;
+    let mut attributes = Barrier::NoSuidMounts.of(MOUNT_ATTR_NOSUID);
     if !flags.writable {
-        attributes |= MOUNT_ATTR_RDONLY;
+        attributes |= Barrier::ReadOnlyMounts.of(MOUNT_ATTR_RDONLY);
     }
     if !flags.devices && !is_dev {
-        attributes |= MOUNT_ATTR_NODEV;
+        attributes |= Barrier::NoDevMounts.of(MOUNT_ATTR_NODEV);
     }
     if flags.no_exec {
         attributes |= MOUNT_ATTR_NOEXEC;

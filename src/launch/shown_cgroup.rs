@@ -8,6 +8,7 @@ use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RD
 
 use super::message::StepFailure;
 use super::step::Step;
+use crate::barrier::Barrier;
 use crate::sys::mount;
 
 /// Where it is to be shown.
@@ -26,8 +27,10 @@ impl ShownCgroup {
     /// Mounts it so that nothing in it can be changed. Allocates nothing: the process shares the
     /// memory of init.
     pub(super) fn mount(&self) -> Result<(), StepFailure> {
-        let attributes =
-            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+        let attributes = Barrier::ReadOnlyCgroup.of(MOUNT_ATTR_RDONLY)
+            | MOUNT_ATTR_NOSUID
+            | MOUNT_ATTR_NODEV
+            | MOUNT_ATTR_NOEXEC;
         let made = match mount::new_file_system(c"cgroup2", &[], attributes) {
             Err(_) if self.maybe => return Ok(()),
             made => made.map_err(StepFailure::at_index(Step::NewFileSystem, self.index))?,

@@ -11,6 +11,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::Mode;
 
 use super::root::{Mount, MountSource};
+use crate::barrier::Barrier;
 use crate::box_dir::{BoxDir, BoxDirError};
 use crate::caller::Caller;
 use crate::caller::OpenedDirs;
@@ -155,7 +156,11 @@ fn open_host(path: &Path) -> io::Result<OwnedFd> {
 fn open_in_box(box_dir: &BoxDir, path: &Path) -> io::Result<OwnedFd> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        .resolve(if Barrier::SourcesInside.stands() {
+            ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS
+        } else {
+            ResolveFlag::empty()
+        });
     Ok(openat2(box_dir.fd(), path, how)?)
 }
 

@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/swap.h>
 
 // Calls.
@@ -166,6 +167,11 @@ WRITE(group_files, "/sys/fs/cgroup/cgroup.procs", "0")
 ATTACK(group_made, mkdir("/sys/fs/cgroup/attack", 0700))
 WRITE(group_killed, "/sys/fs/cgroup/cgroup.kill", "1")
 WRITE(group_limit, "/sys/fs/cgroup/memory.max", "max")
+static const char *group_flags(void) {
+  struct statvfs found;
+  if (statvfs("/sys/fs/cgroup", &found) < 0) return strerrorname_np(errno);
+  return found.f_flag & ST_RDONLY ? "read-only" : "writable";
+}
 
 #define IS(NAME) {#NAME, NAME}
 static const struct attack attacks[] = {
@@ -180,6 +186,6 @@ static const struct attack attacks[] = {
     IS(last_to_die), IS(die_later), IS(map_users), IS(allow_groups), IS(login_user), IS(dump_more), IS(own_memory),
     IS(pressure), IS(binary_format), IS(interrupt), IS(init_memory), IS(kernel_memory), IS(kernel_log),
     IS(init_environment), IS(init_status), IS(tracing), IS(kernel_settings), IS(own_group), IS(group_files),
-    IS(group_made), IS(group_killed), IS(group_limit),
+    IS(group_made), IS(group_killed), IS(group_limit), IS(group_flags),
 };
 TRY(attacks)

@@ -42,6 +42,7 @@ FAMILY(management, 45)
 ATTACK(raw_packets, socket(AF_PACKET, SOCK_RAW, 0x300))
 ATTACK(old_packets, socket(AF_INET, 10, 0x300))
 ATTACK(family_high_bits, syscall(SYS_socket, 0x100000000UL | AF_ALG, SOCK_SEQPACKET, 0))
+ATTACK(hypervisor_odd, socket(AF_VSOCK, 15, 0))
 static const char *hypervisor_pair(void) {
   int pair[2];
   return outcome(socketpair(AF_VSOCK, SOCK_STREAM, 0, pair));
@@ -169,7 +170,7 @@ static const struct attack attacks[] = {
     IS(amateur_radio), IS(apple), IS(x25), IS(keys), IS(packets), IS(reliable), IS(over_ethernet), IS(infiniband),
     IS(cars), IS(cluster), IS(bluetooth), IS(modular), IS(algorithms), IS(near_field), IS(hypervisor), IS(multiplexed),
     IS(modem), IS(shared_memory), IS(express), IS(management), IS(raw_packets), IS(old_packets), IS(family_high_bits),
-    IS(hypervisor_pair), IS(algorithms_pair), IS(netlink_user), IS(netlink_sockets), IS(netlink_transform),
+    IS(hypervisor_pair), IS(hypervisor_odd), IS(algorithms_pair), IS(netlink_user), IS(netlink_sockets), IS(netlink_transform),
     IS(netlink_audit), IS(netlink_filter), IS(netlink_devices), IS(netlink_generic), IS(netlink_crypto), IS(raw_icmp),
     IS(raw_anything), IS(sctp), IS(sctp_6), IS(dccp), IS(udp_lite), IS(far_machine), IS(cloud_metadata),
     IS(name_server), IS(far_machine_6), IS(outer_loopback), IS(outer_abstract), IS(system_bus), IS(system_manager),

@@ -1,7 +1,7 @@
 //! Boxes come, are made anew, and go, whatever was left in them.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
 use std::time::Duration;
 
@@ -230,12 +230,15 @@ fn during_a_run_the_box_belongs_to_its_user_and_afterwards_to_the_caller() {
             (found.uid(), found.gid())
         })
     };
+    let door = || fs::metadata(test_box.path()).unwrap().mode() & 0o777;
     let running = test_box.shell("> ready; sleep 1000").spawn();
     running.wait_for_file("ready");
     assert_eq!(owners(), [(test_box.uid(), test_box.uid()); 4]);
+    assert_eq!(door(), 0o750);
     running.signal(Signal::SIGINT);
     running.finish().assert_verdict(1, "SG", "Interrupted");
     assert_eq!(owners(), [(0, 0); 4]);
+    assert_eq!(door(), 0o755);
 }
 
 #[test]
@@ -324,6 +327,27 @@ fn a_link_in_the_box_does_not_give_away_what_it_leads_to() {
         (found.uid(), found.gid(), found.mode() & 0o7777),
         (0, 0, 0o600)
     );
+}
+
+/// Root may give everything away, so nothing but the walk itself keeps files outside of the box from going.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn links_in_a_box_of_roots_give_nothing_away() {
+    let test_box = TestBox::new().options(&["--special-files"]);
+    let others = test_box.make_dir("others", 4321, 0o700);
+    test_box.init();
+    for name in ["symbolic", "hard"] {
+        let file = others.join(name);
+        fs::write(&file, "").unwrap();
+        chown(&file, Some(4321), Some(4321)).unwrap();
+    }
+    symlink(others.join("symbolic"), test_box.inside().join("symbolic")).unwrap();
+    fs::hard_link(others.join("hard"), test_box.inside().join("hard")).unwrap();
+    test_box.shell("exit 0").run().assert_ok();
+    for name in ["symbolic", "hard"] {
+        let found = fs::metadata(others.join(name)).unwrap();
+        assert_eq!((found.uid(), found.gid()), (4321, 4321), "{name}");
+    }
 }
 
 #[test]

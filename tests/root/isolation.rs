@@ -56,6 +56,18 @@ fn groups_and_ignored_signals_of_the_caller_do_not_come_in() {
     assert_eq!(run.assert_ok().stdout, expected);
 }
 
+/// A caller may have made them such that neither another user nor another program takes them away.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn capabilities_of_the_caller_do_not_come_in() {
+    let job = TestBox::new().shell("grep ^Cap /proc/self/status");
+    let through = "exec setpriv --inh-caps=+all --securebits=+no_setuid_fixup \"$@\"";
+    let run = job.through(through).run();
+    for line in run.assert_ok().stdout.lines() {
+        assert!(line.ends_with(&"0".repeat(16)), "{line}");
+    }
+}
+
 #[test]
 #[ignore = "needs root: tests/run"]
 fn set_user_id_programs_stay_without_effect() {

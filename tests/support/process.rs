@@ -17,8 +17,11 @@ pub(crate) fn slow() -> bool {
     std::env::var_os("ISOLATE_TEST_SLOW").is_some()
 }
 
-/// What anything may take here.
+/// What anything may take here; `ISOLATE_TEST_PATIENCE` seconds, if that is set.
 pub(crate) fn patience() -> Duration {
+    if let Ok(seconds) = std::env::var("ISOLATE_TEST_PATIENCE") {
+        return Duration::from_secs(seconds.parse().unwrap());
+    }
     if slow() { PATIENCE * 10 } else { PATIENCE }
 }
 

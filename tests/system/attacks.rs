@@ -103,10 +103,10 @@ fn nothing_reaches_init_or_another_process() {
 pub(crate) fn ending(run: &Run) -> String {
     let status = run.meta.get("status");
     let was_killed = run.meta.get("killed").is_some();
-    if run.meta.get("cg-oom-killed").is_some() && !was_killed {
-        return "memory".to_owned();
-    }
+    let was_oom = run.meta.get("cg-oom-killed").is_some();
     match (status, run.meta.get("message")) {
+        (Some("SG"), _) if was_oom && !was_killed => "memory".to_owned(),
+        _ if was_oom => "memory of some".to_owned(),
         (Some("TO"), Some("Time limit exceeded")) if was_killed => "time".to_owned(),
         (Some("TO"), Some("Time limit exceeded (wall clock)")) if was_killed => "wall".to_owned(),
         (Some("SG"), _) => format!("signal-{}", run.meta.get("exitsig").unwrap()),

@@ -5,6 +5,7 @@
 mod support;
 
 mod attacks;
+mod barriers;
 mod broker_ceilings;
 mod broker_directories;
 mod broker_exec;
@@ -20,8 +21,8 @@ mod broker_streams;
 mod broker_terminal;
 mod broker_world;
 mod bus_strangers;
-mod clients_boxes;
 mod chaos;
+mod clients_boxes;
 mod clients_contests;
 mod clients_dialogs;
 mod clients_judges;

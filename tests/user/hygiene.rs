@@ -11,6 +11,7 @@ use crate::support::source;
 const LAYERS: &[&[&str]] = &[
     &[
         "answer",
+        "barrier",
         "check_name",
         "error",
         "guess",

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use crate::compatibility::{cells, collect_tests, is_ruler, quoted, top};
-use crate::support::attacks;
+use crate::support::barriers::{self, Witness};
+use crate::support::{attacks, binary};
 
 /// The tables, by their first column; all but the first have tests in the last.
 const TABLES: [&[&str]; 3] = [
@@ -79,4 +80,59 @@ fn every_attack_has_a_name_of_its_own_and_a_program_that_tries_it() {
         assert_eq!(tried, attacks.len(), "{program}");
     }
     assert!(names.len() >= 120, "{}", names.len());
+}
+
+#[test]
+fn every_barrier_is_taken_away_once_and_who_notices_exists() {
+    let sections = barriers::sections();
+    let named: Vec<_> = sections.iter().map(|(name, _)| *name).collect();
+    let told: Vec<_> = rows("barrier")
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect();
+    assert_eq!(named, told);
+    for (name, barriers) in &sections {
+        match barriers {
+            Ok(barriers) => assert!(!barriers.is_empty(), "{name}"),
+            Err(reason) => assert!(reason.contains(char::is_alphabetic), "{name}"),
+        }
+    }
+    let source = fs::read_to_string(top().join("src/barrier.rs")).unwrap();
+    let (_, source) = source.split_once("enum Barrier {").unwrap();
+    let (source, _) = source.split_once('}').unwrap();
+    let lines = source.lines().map(str::trim);
+    let known = lines.filter_map(|line| line.strip_suffix(','));
+    let known: BTreeSet<_> = known.collect();
+    let all = barriers::all();
+    let listed: BTreeSet<_> = all.iter().map(|barrier| barrier.name).collect();
+    assert_eq!(listed, known);
+    assert_eq!(listed.len(), all.len(), "one is there twice");
+    let mut tests = BTreeSet::new();
+    collect_tests(&top().join("tests"), &mut tests);
+    let attacks = attacks::all();
+    for barrier in &all {
+        for other in &barrier.beside {
+            assert!(known.contains(other), "{barrier:?}");
+        }
+        let exists = match barrier.witness {
+            Witness::Attack(program, name) => {
+                let of = attacks.get(program).map_or(&[][..], |all| all);
+                of.iter().any(|attack| attack.name == name)
+            }
+            Witness::Test(_, name) => {
+                let name = name.rsplit("::").next().unwrap();
+                tests.contains(name)
+            }
+        };
+        assert!(exists, "{barrier:?}");
+    }
+}
+
+/// The switch is the name of a variable, which nothing else in there has.
+#[test]
+fn the_program_cannot_take_its_barriers_away() {
+    let program = fs::read(binary()).unwrap();
+    let switch = b"ISOLATE_TEST_WITHOUT";
+    let has_switch = program.windows(switch.len()).any(|part| part == switch);
+    assert!(!has_switch);
 }

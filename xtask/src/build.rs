@@ -15,6 +15,8 @@ use crate::screen::Screen;
 pub(crate) struct Built {
     /// `isolate-run` itself, where a test needs it.
     pub(crate) program: Option<PathBuf>,
+    /// The same with a switch for its barriers, for the test of these.
+    pub(crate) weakened: Option<PathBuf>,
     /// Name and path of each test binary.
     pub(crate) tests: Vec<(String, PathBuf)>,
 }
@@ -59,17 +61,46 @@ pub(crate) fn build(
             }
         }
     }
-    let messages = work.join("build.json");
-    let log = work.join("build.log");
-    let ended = job::run(screen, "build", &log, Some(&messages), &mut command)?;
-    if !ended.ok() {
-        return Err(io::Error::other("the crate does not build"));
-    }
-    let built = artifacts(&fs::read_to_string(&messages)?);
+    let built = executables(screen, work, "build", &mut command)?;
     if built.tests.is_empty() {
         return Err(io::Error::other("cargo built no test"));
     }
     Ok(built)
+}
+
+/// Builds the program from which a test takes barriers away: another one, beside the first.
+///
+/// # Errors
+///
+/// As [`build`].
+pub(crate) fn weakened(
+    screen: &Screen,
+    top: &Path,
+    work: &Path,
+    common: &[String],
+) -> io::Result<PathBuf> {
+    let mut command = cargo(top, &["build"], common);
+    command.args(["--quiet", "--message-format=json-render-diagnostics"]);
+    command.args(["--features", "weakened", "--bin", "isolate-run-weakened"]);
+    let built = executables(screen, work, "weakened", &mut command)?;
+    let missing = || io::Error::other("cargo built no isolate-run-weakened");
+    built.weakened.ok_or_else(missing)
+}
+
+/// What a cargo command builds that prints its messages.
+fn executables(
+    screen: &Screen,
+    work: &Path,
+    name: &str,
+    command: &mut Command,
+) -> io::Result<Built> {
+    let messages = work.join(format!("{name}.json"));
+    let log = work.join(format!("{name}.log"));
+    let ended = job::run(screen, name, &log, Some(&messages), command)?;
+    if !ended.ok() {
+        return Err(io::Error::other("the crate does not build"));
+    }
+    Ok(artifacts(&fs::read_to_string(&messages)?))
 }
 
 /// The executables in cargo's messages.
@@ -87,6 +118,8 @@ fn artifacts(messages: &str) -> Built {
             built.tests.push((name.to_owned(), path.into()));
         } else if name == "isolate-run" {
             built.program = Some(path.into());
+        } else if name == "isolate-run-weakened" {
+            built.weakened = Some(path.into());
         }
     }
     built.tests.sort();

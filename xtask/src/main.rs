@@ -29,6 +29,9 @@ mod stages;
 
 const HELP: &str = include_str!("help.txt");
 
+/// The tests that take barriers away.
+const BARRIERS: &str = "system::barriers";
+
 /// How much a run needs on the disk of its folder, in MiB.
 const WORK_DISK: u32 = 3072;
 
@@ -63,7 +66,7 @@ fn prepared(mut orders: Orders) -> io::Result<Run> {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let top = top.canonicalize()?;
     if let Some(word) = orders.filter.as_ref().filter(|_| orders.chosen_here) {
-        let binaries = sources::binaries_with(&top, word)?;
+        let mut binaries = sources::binaries_with(&top, word)?;
         if binaries.is_empty() {
             return Err(io::Error::other(format!("no test has {word} in its name")));
         }
@@ -71,6 +74,13 @@ fn prepared(mut orders: Orders) -> io::Result<Run> {
         orders.root = binaries.contains(&"root");
         if binaries.contains(&"system") {
             orders.guests = vec![RELEASES[0]];
+        }
+        orders.weakened = sources::has_test(&top, BARRIERS, word)?;
+        // Tests of both notice.
+        if orders.weakened {
+            binaries.extend(payload::SUITES);
+            binaries.sort_unstable();
+            binaries.dedup();
         }
         orders.binaries = Some(binaries);
     }
@@ -250,7 +260,11 @@ fn build(run: &Run) -> io::Result<Built> {
     let _running = run.screen.begin("build");
     let start = Instant::now();
     let binaries = run.orders.binaries.as_deref();
-    let built = build::build(&run.screen, &run.top, &run.work, &run.cargo, binaries)?;
+    let mut built = build::build(&run.screen, &run.top, &run.work, &run.cargo, binaries)?;
+    if run.orders.weakened {
+        let weakened = build::weakened(&run.screen, &run.top, &run.work, &run.cargo)?;
+        built.weakened = Some(weakened);
+    }
     run.row("build", "here", (0, 0), start);
     Ok(built)
 }

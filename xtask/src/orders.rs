@@ -20,6 +20,8 @@ pub(crate) struct Orders {
     pub(crate) keep: bool,
     /// No part was named: all of them, or with a filter those that have such tests.
     pub(crate) chosen_here: bool,
+    /// A test takes barriers away, by a program of its own.
+    pub(crate) weakened: bool,
     /// The only test binaries that have to be built.
     pub(crate) binaries: Option<Vec<&'static str>>,
 }
@@ -62,11 +64,13 @@ impl Orders {
         if orders.emulated && orders.guests.is_empty() {
             orders.guests = RELEASES.into();
         }
+        orders.weakened = orders.here || !orders.guests.is_empty();
         if !orders.names_a_part() {
             orders.chosen_here = true;
             if orders.filter.is_none() {
                 (orders.unit, orders.compiler, orders.root, orders.soak) = (true, true, true, true);
                 orders.guests = RELEASES.into();
+                orders.weakened = true;
             }
         }
         Ok(orders)

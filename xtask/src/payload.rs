@@ -32,6 +32,9 @@ pub(crate) fn pack(
         fs::copy(&path, folder.join(path.file_name().unwrap_or_default()))?;
     }
     strip(program, &folder.join("isolate-run"))?;
+    if let Some(weakened) = &built.weakened {
+        strip(weakened, &folder.join("isolate-run-weakened"))?;
+    }
     for name in SUITES {
         if let Some(binary) = built.test(name) {
             strip(binary, &folder.join("tests").join(name))?;

@@ -26,6 +26,16 @@ pub(crate) fn binaries_with(top: &Path, word: &str) -> io::Result<Vec<&'static s
     Ok(found)
 }
 
+/// Whether this module, `binary::module`, has a test with `word` in its name.
+///
+/// # Errors
+///
+/// As [`binaries_with`].
+pub(crate) fn has_test(top: &Path, module: &str, word: &str) -> io::Result<bool> {
+    let path = format!("tests/{}.rs", module.replace("::", "/"));
+    Ok(text_has(&fs::read_to_string(top.join(path))?, module, word))
+}
+
 fn folder_has(folder: &Path, module: &str, word: &str) -> io::Result<bool> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -318,6 +318,8 @@ impl Run {
             format!("SUITE_LIMIT={limit}").into(),
             format!("SUITE_SETTLE={settle}").into(),
         ];
+        let every = "ISOLATE_TEST_EVERY_ATTACK";
+        words.extend(std::env::var_os(every).map(|_| format!("{every}=1").into()));
         if package {
             words.push("SUITE_PACKAGE=isolate-run.deb".into());
         }

@@ -6,6 +6,7 @@ use libseccomp::ScmpFilterContext;
 use libseccomp::error::SeccompError;
 
 use super::refusal::{has, is, refuse};
+use crate::barrier::Barrier;
 
 /// Requests of ioctl(2) that put input into a terminal, which may be that of a root shell
 /// (TIOCLINUX pastes on consoles), or make it useless for its next user.
@@ -60,12 +61,22 @@ const MAKES_FILE: [libc::c_int; 2] = [libc::O_CREAT, libc::O_TMPFILE & !libc::O_
 
 /// Adds the rules.
 pub(super) fn add(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
-    for request in TERMINAL {
-        refuse(context, libc::EPERM, "ioctl", &[is(1, request)])?;
-    }
-    for request in FILE_STATES {
-        refuse(context, libc::ENOTTY, "ioctl", &[is(1, request)])?;
-    }
+    Barrier::FilterTerminals.raise(|| terminals(context))?;
+    Barrier::FilterFileStates.raise(|| file_states(context))?;
+    Barrier::FilterIdBits.raise(|| id_bits(context))
+}
+
+fn terminals(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
+    let mut requests = TERMINAL.into_iter();
+    requests.try_for_each(|request| refuse(context, libc::EPERM, "ioctl", &[is(1, request)]))
+}
+
+fn file_states(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
+    let mut requests = FILE_STATES.into_iter();
+    requests.try_for_each(|request| refuse(context, libc::ENOTTY, "ioctl", &[is(1, request)]))
+}
+
+fn id_bits(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
     for bit in ID_BITS {
         for (call, mode) in MODE_CALLS {
             refuse(context, libc::EPERM, call, &[has(mode, bit)])?;

@@ -12,6 +12,7 @@ use std::io;
 
 use libc::sock_filter;
 
+use crate::barrier::Barrier;
 use crate::syscall_set::SyscallSet;
 
 /// The filter of nearly all runs, compiled together with this program: at run time libseccomp takes
@@ -21,7 +22,7 @@ const USUAL: &[sock_filter] = &include!(concat!(env!("OUT_DIR"), "/usual_filter.
 
 /// The filter for a set of restrictions.
 pub(super) fn of(restrictions: SyscallSet) -> io::Result<Cow<'static, [sock_filter]>> {
-    if restrictions == SyscallSet::default() && !USUAL.is_empty() {
+    if restrictions == SyscallSet::default() && !USUAL.is_empty() && Barrier::all_stand() {
         return Ok(USUAL.into());
     }
     Ok(rules::compile(restrictions)?.into())

@@ -15,6 +15,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::always;
 use super::refusal::{LOW_32_BITS, has, is, refuse};
+use crate::barrier::Barrier;
 use crate::syscall_set::{Restriction, SyscallSet};
 
 /// fcntl(2) commands that lock or notify: a file that two boxes see becomes a side channel. 13 and
@@ -77,7 +78,7 @@ const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
 
 /// Compiles the filter for a set of restrictions: what seccomp(2) takes.
 pub(crate) fn compile(restrictions: SyscallSet) -> io::Result<Vec<sock_filter>> {
-    let mut filter = always::prologue().to_vec();
+    let mut filter = Barrier::FilterNewModeCalls.of(always::prologue().to_vec());
     filter.extend(export(&build(restrictions).map_err(os_error)?)?);
     Ok(filter)
 }
@@ -92,7 +93,8 @@ fn build(restrictions: SyscallSet) -> Result<ScmpFilterContext, SeccompError> {
     let mut context = ScmpFilterContext::new(ScmpAction::Allow)?;
     // The whole process must die, and not only the thread that called.
     context.set_act_badarch(ScmpAction::KillProcess)?;
-    if !restrictions.contains(Restriction::ForeignArch) && ScmpArch::native() == ScmpArch::X8664 {
+    let is_foreign_refused = denies(restrictions, Restriction::ForeignArch);
+    if !is_foreign_refused && ScmpArch::native() == ScmpArch::X8664 {
         context.add_arch(ScmpArch::X86)?;
         context.add_arch(ScmpArch::X32)?;
     }
@@ -100,11 +102,27 @@ fn build(restrictions: SyscallSet) -> Result<ScmpFilterContext, SeccompError> {
     context.set_ctl_optimize(2)?;
     always::add(&mut context)?;
     for restriction in Restriction::ALL {
-        if restrictions.contains(restriction) {
+        if denies(restrictions, restriction) {
             add(&mut context, restriction)?;
         }
     }
     Ok(context)
+}
+
+/// Whether the filter is to have the restriction.
+fn denies(restrictions: SyscallSet, restriction: Restriction) -> bool {
+    let barrier = match restriction {
+        Restriction::Keyctl => Barrier::FilterKeyctl,
+        Restriction::Vsock => Barrier::FilterVsock,
+        Restriction::FileLocks => Barrier::FilterFileLocks,
+        Restriction::IoUring => Barrier::FilterIoUring,
+        Restriction::ForeignArch => Barrier::FilterForeignArch,
+        Restriction::UserNamespaces => Barrier::FilterUserNamespaces,
+        Restriction::RareSockets => Barrier::FilterRareSockets,
+        Restriction::FileEvents => Barrier::FilterFileEvents,
+        Restriction::HugePages => Barrier::FilterHugePages,
+    };
+    restrictions.contains(restriction) && barrier.stands()
 }
 
 /// Adds the rules of one restriction.
