@@ -7,8 +7,8 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::thread;
 
 use crate::support::attacks::{self, Attack};
-use crate::support::systemd::{assert_nothing_left, cg_box, user_box};
-use crate::support::{Run, TestBox, processes_of, slow};
+use crate::support::systemd::{assert_nothing_left, cg_box, scopes, user_box};
+use crate::support::{Run, TestBox, processes_of, slow, wait_until};
 
 /// Fails with all that came out otherwise, if anything did.
 #[track_caller]
@@ -119,7 +119,7 @@ pub(crate) fn ending(run: &Run) -> String {
 /// The limits of those attacks of `attack_limits` that have this outcome.
 pub(crate) fn options_for(outcome: &str) -> Vec<&'static str> {
     match outcome {
-        "memory" => vec!["--cg-mem=32M", "--stack=256M", "--wall-time=120"],
+        "memory" => vec!["--cg-mem=16M", "--stack=256M", "--wall-time=120"],
         "time" => vec!["--time=0.3", "--extra-time=0.1", "--wall-time=120"],
         "wall" if slow() => vec!["--wall-time=3"],
         "wall" => vec!["--wall-time=1"],
@@ -191,7 +191,7 @@ fn no_program_stays_beyond_its_wall_clock() {
         let ends = |attack: &Attack| {
             let test_box = make();
             let end = ends_as(&test_box, attack);
-            assert_nothing_left(&test_box);
+            wait_until("no scope is left", || scopes(&test_box).is_empty());
             end
         };
         let ends = thread::scope(|scope| {
