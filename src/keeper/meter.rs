@@ -193,6 +193,8 @@ mod tests {
         let stat = "12 (a) R 1 (b) S 1 12 12 0 -1 4194304 1 2 3 4 50 60 7 8 20 0 1 0 100";
         assert_eq!(child_ticks(stat), Some(15));
         assert_eq!(child_ticks("12 (a) S 1"), None);
+        let most = format!("12 (a) S{} {1} {1}", " 1".repeat(12), u64::MAX);
+        assert_eq!(child_ticks(&most), None);
     }
 
     #[test]
