@@ -4,9 +4,12 @@
 //! otherwise. Nothing here reads a file or knows which option or key a value came from: the caller
 //! puts that name in front of a [`QuantityError`].
 
+mod cpu_list;
+
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use cpu_list::{CpuList, ranges};
 use serde::{Deserialize, Serialize};
 
 /// Why a text is not the quantity that was expected. It is read after `NAME: `, as in `--time:
@@ -115,22 +118,25 @@ pub(crate) fn parse_time(text: &str) -> Result<Duration, QuantityError> {
         _ => return Err(refusal()),
     };
     let number = digits.trim();
+    let too_long = || {
+        QuantityError(format!(
+            "'{text}' is more than {NUMBER_MAX} seconds; 0 or no such option is no limit"
+        ))
+    };
     if let Some(micros) = scaled(number, micros) {
-        let time = limited(Duration::from_micros(micros)).ok_or_else(refusal)?;
+        let time = limited(Duration::from_micros(micros)).ok_or_else(too_long)?;
         return unless_vanished(text, time, time.is_zero());
     }
     let exponent_form = number
         .bytes()
         .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
-    number
-        .parse::<f64>()
-        .ok()
-        .filter(|value| exponent_form && value.is_finite() && *value >= 0.0)
-        .and_then(|value| Duration::try_from_secs_f64(value * (micros as f64 / 1e6)).ok())
-        .and_then(limited)
-        .map(|time| Duration::new(time.as_secs(), time.subsec_micros() * 1000))
-        .ok_or_else(refusal)
-        .and_then(|time| unless_vanished(text, time, time.is_zero()))
+    let value = number.parse::<f64>().ok();
+    let value = value.filter(|value| exponent_form && !value.is_nan() && *value >= 0.0);
+    let value = value.ok_or_else(refusal)?;
+    let time = Duration::try_from_secs_f64(value * (micros as f64 / 1e6)).ok();
+    let time = time.and_then(limited).ok_or_else(too_long)?;
+    let time = Duration::new(time.as_secs(), time.subsec_micros() * 1000);
+    unless_vanished(text, time, time.is_zero())
 }
 
 /// Keeps a time below 2^31 seconds, so that no sum of two overflows anywhere.
@@ -205,55 +211,6 @@ impl DiskQuota {
             inodes: parse_count(inodes)?,
         })
     }
-}
-
-/// A list of CPUs or memory nodes in the kernel's list format: `0-3,8`. See cpuset(7), "List
-/// format".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CpuList(String);
-
-impl CpuList {
-    /// Parses ranges and numbers up to 65535, separated by commas; no range may go backwards.
-    pub(crate) fn parse(text: &str) -> Result<Self, QuantityError> {
-        ranges(text)
-            .map(|_| Self(text.to_owned()))
-            .ok_or_else(|| QuantityError(format!("'{text}' is not a list such as 0-3,8")))
-    }
-
-    /// The list as the kernel takes it.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// How many CPUs the list names; each counts once.
-    pub(crate) fn count(&self) -> usize {
-        let mut all: Vec<u32> = ranges(&self.0)
-            .unwrap_or_default()
-            .into_iter()
-            .flatten()
-            .collect();
-        all.sort_unstable();
-        all.dedup();
-        all.len()
-    }
-}
-
-/// Parses `0-3,8` to inclusive ranges; None when any part is wrong.
-pub(crate) fn ranges(text: &str) -> Option<Vec<std::ops::RangeInclusive<u32>>> {
-    let number = |part: &str| {
-        decimal(part)
-            .filter(|n| *n <= 65_535)
-            .and_then(|n| u32::try_from(n).ok())
-    };
-    text.split(',')
-        .map(|part| match part.split_once('-') {
-            Some((first, last)) => {
-                let (first, last) = (number(first)?, number(last)?);
-                (first <= last).then_some(first..=last)
-            }
-            None => number(part).map(|n| n..=n),
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -373,15 +330,6 @@ mod tests {
         );
         for text in ["", "10", "10,", ",10", "1,2,3", "a,b"] {
             assert!(DiskQuota::parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn cpu_lists_follow_the_kernel_format() {
-        assert_eq!(CpuList::parse("0-3,8").map(|list| list.count()), Ok(5));
-        assert_eq!(CpuList::parse("1,1,0-1").map(|list| list.count()), Ok(2));
-        for text in ["", "3-1", "a", "1,", "-1", "1--2", "70000"] {
-            assert!(CpuList::parse(text).is_err(), "{text}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
+use super::pin::{Kind, Pin};
 use super::{Cgroup, CgroupError, value_of};
 use crate::barrier::Barrier;
 use crate::quantity::{Bytes, CpuList};
@@ -135,6 +136,7 @@ pub(crate) struct Leaf {
     cgroup: Cgroup,
     cpu_stat: File,
     controlled: bool,
+    pins: Vec<Pin>,
 }
 
 impl Leaf {
@@ -157,12 +159,12 @@ impl Leaf {
                 cgroup.write("pids.max", &or_max(limit.filter(|limit| *limit < PIDS_MAX)))?;
             }
         }
-        if let Some(cpus) = &limits.cpus {
-            cgroup.write("cpuset.cpus", cpus.as_str())?;
-        }
-        if let Some(mems) = &limits.mems {
-            cgroup.write("cpuset.mems", mems.as_str())?;
-        }
+        let pins = [(Kind::Cpus, &limits.cpus), (Kind::Nodes, &limits.mems)];
+        let pins = pins
+            .into_iter()
+            .filter_map(|(kind, list)| Some((kind, list.as_ref()?)))
+            .map(|(kind, list)| Pin::set(&cgroup, kind, list))
+            .collect::<Result<_, _>>()?;
         let cpu_stat = cgroup.file("cpu.stat").map_err(|error| {
             CgroupError::new(
                 format!("cannot open cpu.stat of {}", cgroup.path().display()),
@@ -173,6 +175,7 @@ impl Leaf {
             cgroup,
             cpu_stat,
             controlled: limits.controlled,
+            pins,
         })
     }
 
@@ -243,6 +246,12 @@ impl Leaf {
             user: time("user_usec")?,
             system: time("system_usec")?,
         })
+    }
+
+    /// Fails unless the run was where its pins bind it. A slice that was changed, or a CPU that
+    /// went offline, has moved it elsewhere.
+    pub(crate) fn check_pins(&self) -> Result<(), CgroupError> {
+        self.pins.iter().try_for_each(|pin| pin.check(&self.cgroup))
     }
 
     /// The figures of the run, once it is over.

@@ -7,6 +7,7 @@
 
 pub(crate) mod hierarchy;
 mod leaf;
+mod pin;
 mod place;
 mod subtree;
 mod whereabouts;

@@ -1,6 +1,8 @@
 //! Commands that only tell: `--version`, `--check-config`, `--print-cg-root`. For everybody, and
 //! without a box.
 
+use std::fs;
+
 use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::cgroup::Place;
@@ -34,6 +36,10 @@ fn version() -> Answer {
 fn check_config(source: &ConfigSource) -> Result<Answer, Failure> {
     Caller::refuse_set_user_id()?;
     let loaded = config::load(source)?;
+    // A kernel without NUMA has no list of nodes.
+    let online = |what| fs::read_to_string(format!("/sys/devices/system/{what}/online")).ok();
+    let (cpus, nodes) = (online("cpu"), online("node"));
+    loaded.check_pins(cpus.as_deref(), nodes.as_deref())?;
     Ok(Answer::tell(loaded.to_string()))
 }
 

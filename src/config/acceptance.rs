@@ -82,7 +82,7 @@ fn unknown_keys_and_broken_syntax_are_named_with_their_line() {
         ),
         (
             "[defaults]\ntime = 1e999",
-            "2: defaults.time: '1e999' is not a time: ",
+            "2: defaults.time: '1e999' is more than 2147483647 seconds",
         ),
         (
             "[defaults]\ntime = -1",

@@ -25,6 +25,7 @@ pub(crate) mod isolate;
 mod lists;
 #[cfg(test)]
 mod machine;
+mod pins;
 mod print;
 mod resolve;
 pub(crate) mod settings;

@@ -83,6 +83,8 @@ impl Figures {
         leaf: Option<&Leaf>,
         processes: ResourceUsage,
     ) -> Result<(), String> {
+        leaf.map_or(Ok(()), Leaf::check_pins)
+            .map_err(|error| chain(&error))?;
         let leaf_usage = leaf.map_or(Ok(LeafUsage::default()), Leaf::usage);
         let leaf_usage = LeafUsage {
             starved: self.starved,

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use zbus::Message;
@@ -16,22 +17,52 @@ use crate::failure::Explained;
 /// How long systemd may take. A busy one may need seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a quota may take to be in force when systemd has set it.
+const EFFECT_PATIENCE: Duration = Duration::from_secs(5);
+/// The pause between two looks at that.
+const EFFECT_PAUSE: Duration = Duration::from_millis(2);
+
 /// Why a quota is not in force.
 #[derive(Debug)]
 pub(crate) struct QuotaError {
     slice: String,
-    source: BusError,
+    reason: Reason,
+}
+
+#[derive(Debug)]
+enum Reason {
+    /// systemd did not set it.
+    Refused(BusError),
+    /// It did, and the kernel has another one than that.
+    Other(Option<u32>, Option<u32>),
 }
 
 impl fmt::Display for QuotaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot set the CPU quota of {}", self.slice)
+        write!(f, "cannot set the CPU quota of {}", self.slice)?;
+        let shown = |percent: Option<u32>| {
+            percent.map_or_else(|| "none".to_owned(), |percent| format!("{percent}%"))
+        };
+        match self.reason {
+            Reason::Refused(_) => Ok(()),
+            Reason::Other(wanted, granted) => write!(
+                f,
+                ": it is to be {}, and the kernel has {} (cpu.max); a drop-in of that slice may say so, see systemctl \
+                 cat {}",
+                shown(wanted),
+                shown(granted),
+                self.slice
+            ),
+        }
     }
 }
 
 impl std::error::Error for QuotaError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
+        match &self.reason {
+            Reason::Refused(error) => Some(error),
+            Reason::Other(..) => None,
+        }
     }
 }
 
@@ -51,10 +82,30 @@ pub(crate) fn ensure(slice: &str, cgroup: &Path, percent: Option<u32>) -> Result
     if now == percent {
         return Ok(());
     }
-    set(slice, percent).map_err(|source| QuotaError {
+    let error = |reason| QuotaError {
         slice: slice.to_owned(),
-        source,
-    })
+        reason,
+    };
+    set(slice, percent).map_err(|failure| error(Reason::Refused(failure)))?;
+    in_force(cgroup, percent, EFFECT_PATIENCE)
+        .map_err(|granted| error(Reason::Other(percent, granted)))
+}
+
+/// Waits until the kernel has the quota, which systemd sets after its answer. An error is the other
+/// one that it has. As long as nothing runs in the slice, there is nothing to read.
+fn in_force(cgroup: &Path, percent: Option<u32>, patience: Duration) -> Result<(), Option<u32>> {
+    let end = Instant::now() + patience;
+    loop {
+        match fs::read_to_string(cgroup.join("cpu.max")) {
+            Ok(cpu_max) if percent_of(&cpu_max) != percent => {
+                if Instant::now() >= end {
+                    return Err(percent_of(&cpu_max));
+                }
+            }
+            Ok(_) | Err(_) => return Ok(()),
+        }
+        sleep(EFFECT_PAUSE);
+    }
 }
 
 /// The percentage in `cpu.max` (cgroup v2: quota or `max`, and period, in microseconds).
@@ -125,5 +176,25 @@ mod tests {
         ensure("isolate-u7.slice", dir.path(), None).unwrap();
         fs::write(dir.path().join("cpu.max"), "50000 100000\n").unwrap();
         ensure("isolate-u7.slice", dir.path(), Some(50)).unwrap();
+    }
+
+    #[test]
+    fn a_quota_that_the_kernel_does_not_have_is_named_with_the_one_that_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let in_force = |percent| in_force(dir.path(), percent, Duration::ZERO);
+        assert_eq!(in_force(Some(50)), Ok(()));
+        fs::write(dir.path().join("cpu.max"), "50000 100000\n").unwrap();
+        assert_eq!(in_force(Some(50)), Ok(()));
+        assert_eq!(in_force(Some(60)), Err(Some(50)));
+        assert_eq!(in_force(None), Err(Some(50)));
+        let error = QuotaError {
+            slice: "isolate-u7.slice".to_owned(),
+            reason: Reason::Other(Some(60), Some(50)),
+        };
+        let text = error.to_string();
+        assert!(
+            text.contains("it is to be 60%, and the kernel has 50%"),
+            "{text}"
+        );
     }
 }

@@ -35,6 +35,7 @@ mod kept;
 mod limits;
 mod memory;
 mod package;
+mod pins;
 mod quota;
 mod restarts;
 mod scope;

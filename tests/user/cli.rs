@@ -317,7 +317,8 @@ fn other_users_are_told_that_it_must_be_started_as_root() {
 fn the_configuration_can_be_checked_by_everybody() {
     let (directory, program) = copy_for_everybody();
     let config = directory.path().join("isolate.toml");
-    for (text, code) in [("", 0), ("[boxes]\nroots = 1\n", 2)] {
+    let absent = "[[pin]]\nboxes = 0\ncpus = 65535\n";
+    for (text, code) in [("", 0), ("[boxes]\nroots = 1\n", 2), (absent, 2)] {
         fs::write(&config, text).unwrap();
         let mut command = Command::new(&program);
         command.arg("--check-config").arg("--config").arg(&config);
@@ -327,6 +328,8 @@ fn the_configuration_can_be_checked_by_everybody() {
         let output = finish(command);
         assert_eq!(output.code, code, "{output:?}");
         assert_eq!(output.stdout.contains("count = 1000"), code == 0);
+        let said = "isolate.toml:3: pin.cpus: CPU 65535 is not online on this machine, which has 0";
+        assert_eq!(output.stderr.contains(said), text == absent, "{output:?}");
     }
 }
 
