@@ -2,8 +2,11 @@
 //! and the documentation say the same.
 
 use std::fmt;
+use std::io;
 
 use nix::errno::Errno;
+
+use crate::error::chain;
 
 /// What mends something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,34 @@ pub(crate) enum Remedy {
     MoveBoxes,
     /// Quotas may not be set.
     AllowQuotas,
+    /// There are too many mount or PID namespaces.
+    RaiseFirstNamespaces,
+    /// There are too many IPC, UTS or network namespaces.
+    RaiseNamespaces,
+    /// There are too many cgroup namespaces.
+    RaiseCgroupNamespaces,
+    /// There are too many mounts, or namespaces for them.
+    RaiseMounts,
+    /// Namespaces may not be made.
+    AllowNamespaces,
+    /// A network device may not be changed.
+    AllowNetwork,
+    /// Capabilities may not be given up.
+    AllowCapabilities,
+    /// Ids may not be taken.
+    AllowIds,
+    /// Owners may not be changed.
+    AllowOwners,
+    /// This user namespace does not have the ids.
+    MapIds,
+    /// /proc is not there.
+    MountProc,
+    /// Too many files are open.
+    RaiseOpenFiles,
+    /// A path of the host was given where one of the sandbox is wanted.
+    NameInside,
+    /// The user of the box has no rights to a file.
+    LetBoxUser,
 }
 
 impl Remedy {
@@ -64,6 +95,33 @@ impl Remedy {
             Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::EINVAL => Some(Self::MoveBoxes),
             Errno::EPERM | Errno::EACCES => Some(Self::AllowQuotas),
             _ => None,
+        }
+    }
+
+    /// The remedy for files that cannot be given to the user of a box for this reason.
+    pub(crate) fn for_owners(errno: Errno) -> Option<Self> {
+        match errno {
+            Errno::EPERM => Some(Self::AllowOwners),
+            Errno::EINVAL | Errno::EOVERFLOW => Some(Self::MapIds),
+            _ => None,
+        }
+    }
+
+    /// The remedy for a mount that cannot be made for this reason.
+    pub(crate) fn for_mounts(errno: Errno) -> Option<Self> {
+        match errno {
+            Errno::EPERM => Some(Self::AllowMounts),
+            Errno::ENOSPC => Some(Self::RaiseMounts),
+            Errno::EMFILE | Errno::ENFILE => Some(Self::RaiseOpenFiles),
+            _ => None,
+        }
+    }
+
+    /// An error of the system with the remedy beside it.
+    pub(crate) fn beside(remedy: Option<Self>, error: io::Error) -> io::Error {
+        match remedy {
+            Some(remedy) => io::Error::other(format!("{} ({remedy})", chain(&error))),
+            None => error,
         }
     }
 
@@ -126,6 +184,46 @@ impl Remedy {
             Self::MoveBoxes => {
                 "this file system or kernel has no user quotas: put the boxes on ext4 or xfs, or \
                  limit the size of a tmpfs"
+            }
+            Self::RaiseFirstNamespaces => {
+                "a limit of namespaces is reached: raise the sysctls user.max_mnt_namespaces and \
+                 user.max_pid_namespaces"
+            }
+            Self::RaiseNamespaces => {
+                "a limit of namespaces is reached: raise the sysctls user.max_ipc_namespaces, \
+                 user.max_uts_namespaces and user.max_net_namespaces"
+            }
+            Self::RaiseCgroupNamespaces => {
+                "a limit of namespaces is reached: raise the sysctl user.max_cgroup_namespaces"
+            }
+            Self::RaiseMounts => {
+                "a limit of mounts is reached: raise the sysctls user.max_mnt_namespaces and \
+                 fs.mount-max"
+            }
+            Self::AllowNamespaces => {
+                "this container or service does not allow namespaces; it needs CAP_SYS_ADMIN and \
+                 no seccomp filter on them"
+            }
+            Self::AllowNetwork => "this container or service lacks CAP_NET_ADMIN",
+            Self::AllowCapabilities => "this container or service lacks CAP_SETPCAP",
+            Self::AllowIds => "this container or service lacks CAP_SETUID or CAP_SETGID",
+            Self::AllowOwners => "this container or service lacks CAP_CHOWN",
+            Self::MapIds => {
+                "the ids of the box are not mapped in this user namespace, see /proc/self/uid_map \
+                 and gid_map: map them, or choose others by [boxes] first_uid and first_gid"
+            }
+            Self::MountProc => "/proc is not mounted here: mount -t proc proc /proc",
+            Self::RaiseOpenFiles => {
+                "the limit of open files is reached, and each directory rule takes one: raise it \
+                 by ulimit -n"
+            }
+            Self::NameInside => {
+                "this is a path inside of the sandbox, where a file of the box is /box/NAME, or \
+                 just NAME"
+            }
+            Self::LetBoxUser => {
+                "it is opened as the user of the box: let that user in by chmod or setfacl, or \
+                 name a file in /box"
             }
             Self::AllowQuotas => {
                 "CAP_SYS_ADMIN is needed, and in a container that its filter of system calls lets \

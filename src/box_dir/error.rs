@@ -83,7 +83,11 @@ impl fmt::Display for BoxDirError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Os { step, path, errno } => {
-                write!(f, "cannot {step} '{}': {}", Shown(path), errno.desc())
+                write!(f, "cannot {step} '{}': {}", Shown(path), errno.desc())?;
+                match Remedy::for_owners(*errno).filter(|_| step.contains("owner")) {
+                    Some(remedy) => write!(f, " ({remedy})"),
+                    None => Ok(()),
+                }
             }
             Self::Unfit { path, reason } => write!(f, "'{}' {reason}", Shown(path)),
             Self::MountPoint { path } => write!(

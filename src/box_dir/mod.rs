@@ -114,6 +114,16 @@ impl BoxDir {
         &self.path
     }
 
+    /// Whether no program can be executed from here, whatever its mode; no when in doubt.
+    pub(crate) fn forbids_programs(&self) -> bool {
+        let found = nix::sys::statvfs::fstatvfs(&self.fd);
+        found.is_ok_and(|found| {
+            found
+                .flags()
+                .contains(nix::sys::statvfs::FsFlags::ST_NOEXEC)
+        })
+    }
+
     /// The directory `<root>/<id>`.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

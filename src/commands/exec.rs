@@ -9,7 +9,7 @@ use super::one_run::{BoxRun, plan_run, take_over_signals};
 use super::{Ahead, Context, Done};
 use crate::box_dir::{Mounts, Record};
 use crate::failure::Failure;
-use crate::plan::BoxPlan;
+use crate::plan::{BoxPlan, check_of_exec};
 use crate::report::summary;
 use crate::request::{BoxChoice, ProgramRequest, RunKind};
 
@@ -38,6 +38,9 @@ pub(super) fn exec(
     // Not before: a wait for a busy box can be interrupted. Not later: from here on there is a box.
     let signals = take_over_signals(context)?;
     let plan = plan_run(context, RunKind::Exec, program, place.clone(), box_plan.id)?;
+    if fate == Fate::GivenBack {
+        check_of_exec(program, &plan.directories)?;
+    }
     let before = lock.record()?;
     let mounts = mounts_before(before.as_ref(), context);
     // Not marked as ready: if we are killed, the next exec sees that nobody will come back for it.

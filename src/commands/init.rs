@@ -7,7 +7,7 @@ use super::boxes::{
 };
 use super::free_box::take_any;
 use crate::answer::Answer;
-use crate::box_dir::{Absent, Lock, Record};
+use crate::box_dir::{Absent, BoxDir, Lock, Record};
 use crate::failure::Failure;
 use crate::home::{self, Successor};
 use crate::plan::{require_cg, scope_of};
@@ -76,5 +76,18 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     if let Some(successor) = successor {
         successor.stay(&lock);
     }
-    Ok(Answer::tell(format!("{}\n", box_dir.path().display())))
+    let answer = Answer::tell(format!("{}\n", box_dir.path().display()));
+    Ok(Answer {
+        stderr: box_dir.forbids_programs().then(|| no_exec(&box_dir)),
+        ..answer
+    })
+}
+
+/// What is wrong with a box in which no program can be executed, though all else works.
+fn no_exec(box_dir: &BoxDir) -> String {
+    format!(
+        "isolate-run: '{}' is on a file system that is mounted noexec: no program in the box can be executed; mount it \
+         with exec, or put the boxes elsewhere ([boxes] root)",
+        box_dir.path().display()
+    )
 }

@@ -49,6 +49,8 @@ struct OwnCgroup {
 /// Examines the machine and chooses.
 pub(crate) fn find_place(settings: &CgroupSettings) -> Result<Place, PlaceError> {
     let surroundings = look_around(settings.manager).map_err(|error| {
+        let has_proc = Path::new("/proc/self").exists();
+        let error = Remedy::beside((!has_proc).then_some(Remedy::MountProc), error);
         PlaceError(format!(
             "cannot find the cgroup of this process: {}",
             chain(&error)

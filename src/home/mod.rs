@@ -32,6 +32,7 @@ use crate::failure::Failure;
 use crate::launch::{self, Init, InitSetup, LEAVE_PATIENCE, Moves};
 use crate::plan::RunPlan;
 use crate::quantity::BoxId;
+use crate::remedy::Remedy;
 use crate::systemd::{self, Held, ScopeRequest, ScopeSpec};
 
 /// Where a run lives.
@@ -139,7 +140,16 @@ impl Home {
             Self::Wanted(..) | Self::Awaited(_) | Self::Coming(_) => (None, Moves::BySystemd),
         };
         let init = launch::spawn(setup, door, moves);
-        init.map_err(Failure::at("cannot clone init into new namespaces"))
+        init.map_err(|error| {
+            let remedy = match error.raw_os_error() {
+                Some(libc::ENOSPC) => Some(Remedy::RaiseFirstNamespaces),
+                Some(libc::EPERM) => Some(Remedy::AllowNamespaces),
+                Some(libc::EAGAIN) => Some(Remedy::RaiseProcesses),
+                _ => None,
+            };
+            let error = Remedy::beside(remedy, error);
+            Failure::at("cannot clone init into new namespaces")(error)
+        })
     }
 
     /// Whether everything is there, including init.

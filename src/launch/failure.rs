@@ -59,12 +59,46 @@ fn remedy(failure: &StepFailure, plan: &RunPlan) -> Option<Remedy> {
         (Step::Mount, libc::ENOENT) => Some(Remedy::MakeMountPoint),
         (Step::ChangeToBox, libc::ENOENT) => Some(Remedy::KeepBoxRule),
         (Step::PivotRoot, libc::EPERM) => Some(Remedy::AllowChroot),
+        (Step::Namespaces | Step::HostName, libc::EPERM) => Some(Remedy::AllowNamespaces),
+        (Step::Namespaces, libc::ENOSPC) => Some(Remedy::RaiseNamespaces),
+        (Step::CgroupNamespace, libc::EPERM) => Some(Remedy::AllowNamespaces),
+        (Step::CgroupNamespace, libc::ENOSPC) => Some(Remedy::RaiseCgroupNamespaces),
+        (Step::Loopback, libc::EPERM) => Some(Remedy::AllowNetwork),
+        (Step::BoundingSet, libc::EPERM) => Some(Remedy::AllowCapabilities),
+        (Step::GroupIds | Step::UserIds, libc::EPERM) => Some(Remedy::AllowIds),
+        (Step::GroupIds | Step::UserIds, libc::EINVAL) => Some(Remedy::MapIds),
+        (Step::Mount | Step::NewFileSystem | Step::RootFileSystem, errno @ libc::ENOSPC)
+        | (Step::Mount | Step::NewFileSystem, errno @ libc::EPERM) => {
+            Remedy::for_mounts(Errno::from_raw(errno))
+        }
+        (Step::OpenStdin | Step::OpenStdout | Step::OpenStderr, errno) => {
+            of_redirection(errno, failure.step, plan)
+        }
         (Step::CloneProgram, libc::EAGAIN) => Some(Remedy::RaiseProcesses),
         (Step::Rlimit, libc::EPERM) if resource == Some(Resource::RLIMIT_NOFILE) => {
             Some(Remedy::LowerOpenFiles)
         }
         (Step::Rlimit, libc::EPERM) => Some(Remedy::AllowResource),
         (_, libc::ENOMEM) if plan.leaf.memory.is_some() => Some(Remedy::RaiseMemory),
+        _ => None,
+    }
+}
+
+/// What to do about a redirection that cannot be opened.
+fn of_redirection(errno: i32, step: Step, plan: &RunPlan) -> Option<Remedy> {
+    let path = match step {
+        Step::OpenStdin => plan.stdin.as_ref(),
+        Step::OpenStdout => plan.stdout.as_ref(),
+        _ => match &plan.stderr {
+            StderrPlan::File(path) => Some(path),
+            StderrPlan::Inherit | StderrPlan::ToStdout => None,
+        },
+    };
+    match errno {
+        libc::ENOENT | libc::ENOTDIR if path?.to_bytes().starts_with(b"/") => {
+            Some(Remedy::NameInside)
+        }
+        libc::EACCES => Some(Remedy::LetBoxUser),
         _ => None,
     }
 }

@@ -3,12 +3,12 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
-use nix::sys::stat::Mode;
+use nix::sys::stat::{Mode, SFlag, fstat};
 
 use super::root::{Mount, MountSource};
 use crate::barrier::Barrier;
@@ -18,6 +18,7 @@ use crate::caller::OpenedDirs;
 use crate::dir_rule::{DirRule, Source};
 use crate::failure::Explained;
 use crate::quantity::Ids;
+use crate::remedy::Remedy;
 use crate::sys::file::is_directory;
 use crate::sys::mount;
 
@@ -119,7 +120,7 @@ fn copy_tree(rule: &DirRule, sources: Sources<'_>) -> Result<Option<Mount>, Sour
             Some(path) => path.display().to_string(),
             None => String::new(),
         },
-        source,
+        source: Remedy::beside(remedy(&source), source),
     };
     let opened = match opened {
         Err(failure) if flags.maybe && is_missing(&failure) => {
@@ -131,6 +132,9 @@ fn copy_tree(rule: &DirRule, sources: Sources<'_>) -> Result<Option<Mount>, Sour
         }
         other => other.map_err(error)?,
     };
+    if matches!(rule.source, Source::Host(_)) && log::log_enabled!(log::Level::Info) {
+        look_at_owner(rule, opened.as_fd(), ids);
+    }
     let is_directory = is_directory(opened.as_fd()).map_err(error)?;
     let tree = mount::copy_tree(opened.as_fd(), !flags.not_recursive).map_err(error)?;
     let source = MountSource::Tree { tree, is_directory };
@@ -139,6 +143,36 @@ fn copy_tree(rule: &DirRule, sources: Sources<'_>) -> Result<Option<Mount>, Sour
         source,
         flags: *flags,
     }))
+}
+
+/// What to do about a source that cannot be bound.
+fn remedy(error: &io::Error) -> Option<Remedy> {
+    Remedy::for_mounts(Errno::from_raw(error.raw_os_error()?))
+}
+
+/// Says to people who look (`-v`) that a directory is writable, but not for the box's user.
+fn look_at_owner(rule: &DirRule, opened: BorrowedFd<'_>, ids: Ids) {
+    let (true, Some(path), Ok(found)) = (rule.flags.writable, source_path(rule), fstat(opened))
+    else {
+        return;
+    };
+    let wanted = match (found.st_uid == ids.uid, found.st_gid == ids.gid) {
+        (true, _) => 0o300,
+        (false, true) => 0o030,
+        (false, false) => 0o003,
+    };
+    let is_directory = found.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits();
+    if is_directory && found.st_mode & wanted != wanted {
+        log::info!(
+            "the program, which is user {0}, may not write to '{1}', unless an ACL lets it: that belongs to {2}:{3} and \
+             has mode {4:04o}; let it in by: setfacl -m u:{0}:rwx {1}",
+            ids.uid,
+            path.display(),
+            found.st_uid,
+            found.st_gid,
+            found.st_mode & 0o7777
+        );
+    }
 }
 
 fn source_path(rule: &DirRule) -> Option<&Path> {

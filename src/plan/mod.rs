@@ -8,6 +8,7 @@ mod environment;
 mod granted;
 mod limits;
 mod program;
+mod redirections;
 mod run;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::quantity::{BoxId, Ids};
 
 pub(crate) use granted::{Granted, grant};
 pub(crate) use limits::Deadlines;
+pub(crate) use redirections::check_of_exec;
 #[cfg(test)]
 pub(crate) use run::tests;
 pub(crate) use run::{Decided, RunInputs, RunPlan, StderrPlan, resolve, scope_of};

@@ -1,6 +1,6 @@
 //! Which program is executed, and in which environment.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
@@ -32,6 +32,18 @@ pub(super) fn environment(
     environment
 }
 
+/// Arguments and environment of fewer bytes fit, whatever the limit of the stack (execve(2),
+/// "Limits on size of arguments and environment": 32 pages, of which some are for other things).
+const ALWAYS: usize = 24 * 4096;
+
+/// Whether arguments and environment are so short that execve(2) always takes them.
+pub(super) fn always_fit<'t>(strings: impl Iterator<Item = &'t CString>) -> bool {
+    let length: usize = strings
+        .map(|text| text.as_bytes_with_nul().len() + size_of::<usize>())
+        .sum();
+    length < ALWAYS
+}
+
 /// The paths to try: the program itself, or, with a search path and no slash in the program, its
 /// place in each part.
 pub(super) fn candidates(program: &OsStr, search: Option<&OsStr>) -> Vec<PathBuf> {
@@ -49,6 +61,7 @@ mod tests {
     use std::ffi::CString;
 
     use super::super::run::tests::{nowhere, plan};
+    use super::always_fit;
 
     #[test]
     fn only_exec_searches_for_the_program() {
@@ -66,6 +79,14 @@ mod tests {
         assert_eq!(exec.arguments, [c"ls".to_owned(), c"-l".into()]);
         let slash = plan(&["exec", "--", "./ls"], nowhere()).unwrap();
         assert_eq!(slash.candidates, [c"./ls".to_owned()]);
+    }
+
+    #[test]
+    fn short_arguments_always_fit() {
+        let of = |length: usize| CString::new("x".repeat(length)).unwrap();
+        assert!(always_fit([of(10), of(50_000)].iter()));
+        assert!(!always_fit([of(100_000)].iter()));
+        assert!(!always_fit(std::iter::repeat_n(&of(0), 20_000)));
     }
 
     #[test]

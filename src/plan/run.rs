@@ -10,7 +10,7 @@ use nix::sys::resource::Resource;
 use super::directories::directories;
 use super::granted::Granted;
 use super::limits::{Deadlines, rlimits};
-use super::program::{candidates, environment};
+use super::program::{always_fit, candidates, environment};
 use super::{Refusal, require_cg};
 use crate::box_dir::SpecialFiles;
 use crate::cgroup::{LeafLimits, Place};
@@ -20,10 +20,6 @@ use crate::quantity::{BoxId, CpuList, DiskQuota};
 use crate::request::{ProgramRequest, RunKind, StderrRequest};
 use crate::syscall_set::{Restriction, SyscallSet};
 use crate::systemd::ScopeSpec;
-
-/// Arguments and environment of fewer bytes fit, whatever the limit of the stack (execve(2),
-/// "Limits on size of arguments and environment": 32 pages, of which some are for other things).
-const ARGUMENTS: usize = 24 * 4096;
 
 /// One run, decided. It can be read but not changed; only [`resolve`] makes one.
 #[derive(Debug)]
@@ -279,11 +275,8 @@ impl RunPlan {
     /// Whether execve(2) can fail with E2BIG only for lack of memory in the leaf: the arguments and
     /// the environment are shorter than the kernel always allows.
     pub(crate) fn may_starve(&self) -> bool {
-        let strings = self.arguments.iter().chain(&self.environment);
-        let length: usize = strings
-            .map(|text| text.as_bytes_with_nul().len() + size_of::<usize>())
-            .sum();
-        self.leaf.controlled && self.leaf.memory.is_some() && length < ARGUMENTS
+        let is_limited = self.leaf.controlled && self.leaf.memory.is_some();
+        is_limited && always_fit(self.arguments.iter().chain(&self.environment))
     }
 
     /// How many CPUs the program can keep busy at once, at most. `available` is the number that the

@@ -14,6 +14,7 @@ mod config;
 mod directories;
 mod exec;
 mod isolation;
+mod messages;
 mod meta;
 mod not_started;
 mod old_config;
