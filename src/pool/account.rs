@@ -16,10 +16,11 @@ use crate::sys::socket::{receive_packet, send_packet};
 /// The longest message.
 const LONGEST: usize = 4096;
 
-/// A request that is no longer than this, in bytes, is received without asking.
+/// How many bytes a request may have that is received without asking.
 pub(super) const SHORT: usize = 64 << 10;
 
-/// What a keeper says, each at most once and in this order but for the second and the third.
+/// What a keeper says. Each comes at most once, in this order, but the second may come after the
+/// third.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Told {
     /// Whether a request of this length may be received.
@@ -43,7 +44,7 @@ pub(super) struct Question {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Answer(pub(super) Result<(), String>);
 
-/// At the pool: lets a new keeper begin, which has what was handed over to itself now.
+/// At the pool: lets a new keeper begin, which now has what was handed over to itself.
 pub(super) fn begin(account: BorrowedFd<'_>) -> io::Result<()> {
     send_packet(account, &[0], &[], MsgFlags::empty())
 }
@@ -55,7 +56,7 @@ impl Told {
         receive(account, MsgFlags::MSG_DONTWAIT).ok()?
     }
 
-    /// At the pool: whether something was said that does not wait for an answer to be given first.
+    /// At the pool: whether the keeper has said something other than how long its request is.
     pub(super) fn lies_ready(account: BorrowedFd<'_>) -> bool {
         let look = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK;
         receive::<Self>(account, look).is_ok_and(|told| !matches!(told, None | Some(Self::Long(_))))
@@ -63,7 +64,7 @@ impl Told {
 }
 
 impl Answer {
-    /// Answers. There are two answers on this channel at most, so there is room.
+    /// Answers. A channel has room for the two answers that there may be.
     pub(super) fn send(&self, account: BorrowedFd<'_>) -> io::Result<()> {
         send(account, self)
     }

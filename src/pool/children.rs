@@ -1,12 +1,11 @@
 //! The keepers of all requests, as the pool's own process sees them, and what waits for one.
 //!
-//! Until a keeper knows who may do what, it has cost its caller nothing: so few of each user's are
-//! at that point at the same time, and the user's other requests wait. Nobody waits for another
-//! user, and a crowd keeps nobody out: when there are too many, somebody goes whose request has not
-//! been authorised ([`super::crowd`]).
+//! A keeper costs its caller nothing until it knows who may do what, so only a few keepers of one
+//! user may be at that point; the user's other requests wait. No user waits for another. When there
+//! are too many requests, one goes that has not been authorised ([`super::crowd`]).
 //!
-//! A user is here whoever answers for a uid ([`super::owners`]); what runs take is counted for each
-//! uid.
+//! Requests are counted for whoever answers for a uid ([`super::owners`]), and what runs take is
+//! counted for each uid.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -21,27 +20,25 @@ use crate::sys::process;
 
 /// How many keepers of one user may be receiving or examining a request.
 const MOST_ARRIVING: usize = 32;
-/// How many requests of one user may be there at all. What runs are allowed to take is the
-/// administrator's to say (`[limits]`); this keeps one user's requests from using up descriptors
-/// and processes before that is asked.
+/// How many requests of one user may be under way. The administrator says what runs may take
+/// (`[ceilings]`); this bounds descriptors and processes before that is asked.
 const MOST_OF_A_USER: usize = 256;
 /// The same for all users together.
 const MOST: usize = 2048;
-/// How many keepers may be on their way out because they made room. They are killed, so they are
-/// gone in no time.
+/// How many keepers that made room may still be ending. They were killed, which takes no time.
 const MOST_LEAVING: usize = 256;
-/// How long all requests may be together that are long ([`super::account::SHORT`]) and not
-/// authorised, in bytes.
+/// How many bytes the long requests ([`super::account::SHORT`]) that were not authorised may have
+/// together.
 const MOST_LONG: usize = 64 << 20;
 
 /// One keeper.
 #[derive(Debug)]
 struct Child {
-    /// The user whose request it serves,
+    /// The user whose request it serves.
     uid: u32,
-    /// who answers for them,
+    /// Who answers for that user.
     owner: u32,
-    /// and when it came: this rises.
+    /// Requests are numbered as they come.
     serial: u64,
     pidfd: OwnedFd,
     /// Where it asks, until it has no more to ask.
@@ -52,24 +49,24 @@ struct Child {
     is_authorised: bool,
     /// The length of its request, if that is long.
     long: usize,
-    /// It was killed, and has yet to be heard of.
+    /// It was killed, and its end has not been seen yet.
     is_leaving: bool,
 }
 
 /// A request without a keeper.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// Whose it is,
+    /// The user who made it.
     uid: u32,
-    /// who answers for them,
+    /// Who answers for that user.
     owner: u32,
-    /// and when it came: this rises.
+    /// Requests are numbered as they come.
     serial: u64,
     /// What a keeper is handed.
     pub(super) channel: OwnedFd,
 }
 
-/// What came and is given to no keeper, and why.
+/// A request that no keeper gets, and why.
 pub(super) type Refused = (Failure, OwnedFd);
 
 /// All of them.
@@ -92,8 +89,8 @@ impl Children {
         self.owners.refresh();
     }
 
-    /// Lets a request wait for a keeper. When there are too many, one comes back: this one, or
-    /// another that waited. A keeper that goes in its place takes its channel with it.
+    /// Lets a request wait for a keeper. When there are too many, this returns the one that is
+    /// refused: this one, or another that waited. A keeper may be killed instead.
     pub(super) fn enqueue(&mut self, uid: u32, channel: OwnedFd) -> Option<Refused> {
         self.serial += 1;
         let waiting = Waiting {
@@ -166,8 +163,8 @@ impl Children {
         }
     }
 
-    /// Ends a keeper whose request was not authorised; whether it was there, and not too many are
-    /// on their way out.
+    /// Kills a keeper whose request was not authorised. Returns whether it did: it may be gone, and
+    /// only so many may be ending.
     fn kill(&mut self, serial: u64) -> bool {
         if self.keepers.len() - self.staying().count() >= MOST_LEAVING {
             return false;
@@ -176,18 +173,18 @@ impl Children {
         let Some(child) = keepers.find(|child| child.serial == serial) else {
             return false;
         };
-        // It may have said that it is authorised, and go on: that is heard in a moment.
+        // It may just have said that its request is authorised.
         let account = child.account.as_ref();
         if account.is_some_and(|account| Told::lies_ready(account.as_fd())) {
             return false;
         }
         child.is_leaving = true;
-        // One that has ended already is heard of.
+        // If it has ended already, that is seen anyway.
         process::send_signal(child.pidfd.as_fd(), libc::SIGKILL).ok();
         true
     }
 
-    /// Has a request wait that was taken and could not be served, before all others.
+    /// Puts a request that could not be served back, before all others.
     pub(super) fn put_back(&mut self, waiting: Waiting) {
         self.waiting.push_front(waiting);
     }
@@ -205,7 +202,7 @@ impl Children {
         self.waiting.remove(first)
     }
 
-    /// Takes note of a new keeper, and lets it begin when it has its channel to itself.
+    /// Adds a new keeper, and lets it begin, since it has its channel to itself now.
     pub(super) fn add(&mut self, waiting: Waiting, pidfd: OwnedFd, account: OwnedFd) {
         let Waiting {
             uid,
@@ -214,7 +211,7 @@ impl Children {
             channel,
         } = waiting;
         drop(channel);
-        // One that is gone is heard by its end.
+        // The end of one that is gone is seen later.
         begin(account.as_fd()).ok();
         self.keepers.push(Child {
             uid,
@@ -229,14 +226,14 @@ impl Children {
         });
     }
 
-    /// Takes note of a process that turns requests away.
+    /// Adds a process that turns requests away.
     pub(super) fn add_usher(&mut self, pidfd: OwnedFd) {
         self.ushers.push(pidfd);
     }
 
-    /// Where each child is heard: keepers first by their questions, then, like the others, by their
-    /// end. One that has no more to ask may not end for a long time: closing its caller's
-    /// descriptors can take as long as their caller likes.
+    /// What is readable when a child has something to say: a keeper's questions, and then, as with
+    /// other children, its end. That may be long after the last question, because a caller decides
+    /// how long it takes to close their descriptors.
     pub(super) fn heard_at(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let keepers = self.keepers.iter();
         keepers
@@ -244,8 +241,8 @@ impl Children {
             .chain(self.ushers.iter().map(AsFd::as_fd))
     }
 
-    /// Hears the children at these places, which rise; whether a keeper has ended that had a
-    /// request to carry out.
+    /// Hears the children at these places, in rising order. Returns whether a keeper has ended that
+    /// had carried out a request.
     pub(super) fn hear(&mut self, places: &[usize]) -> bool {
         let mut have_ended = false;
         for place in places.iter().rev() {
@@ -270,7 +267,7 @@ impl Children {
         have_ended
     }
 
-    /// Takes note of what a keeper says, and answers; whether it may say more.
+    /// Notes what a keeper says, and answers. Returns whether it may say more.
     fn listen(&mut self, place: usize, told: Told, account: BorrowedFd<'_>) -> bool {
         let answer = match told {
             Told::Long(length) => self.let_in(place, length),
@@ -292,12 +289,12 @@ impl Children {
                 return true;
             }
         };
-        // A keeper that is gone is heard again.
+        // The end of a keeper that is gone is seen later.
         Answer(answer).send(account).ok();
         true
     }
 
-    /// Lets a keeper receive a long request, at the cost of others if need be.
+    /// Lets a keeper receive a long request. Others may have to make room.
     fn let_in(&mut self, place: usize, length: usize) -> Result<(), String> {
         loop {
             let newcomer = self.guest(&self.keepers[place], length);
@@ -337,7 +334,7 @@ fn refusal(whose: &str, number: usize, most: usize) -> Failure {
     ))
 }
 
-/// Takes leave of a child whose descriptor says that it has ended.
+/// Reaps a child that has ended.
 fn take_leave(pidfd: BorrowedFd<'_>) {
     process::wait_for(pidfd).ok();
 }

@@ -1,12 +1,12 @@
 //! Who makes room when there are too many whose requests nobody has authorised yet. Pure.
 //!
-//! A crowd of strangers must not keep those out who may use boxes: whoever has the most goes first,
-//! strangers before those who were authorised lately. One who would have the most themselves is not
+//! A crowd of strangers must not keep out those who may use boxes. Whoever has the most makes room,
+//! and strangers before users who were authorised lately. A newcomer who would have the most is not
 //! let in at the cost of others.
 
 use std::collections::{HashMap, VecDeque};
 
-/// One who is there, or wants to be, and whose request has not been authorised.
+/// Somebody whose request has not been authorised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Guest {
     /// Who answers for it: see [`super::owners`].

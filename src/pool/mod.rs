@@ -49,7 +49,7 @@ pub(crate) struct Pool<F> {
     front: F,
     children: Children,
     spare: Option<Spare>,
-    /// A request was carried out since keepers were heard before, or there has been none.
+    /// A request was carried out since keepers were last heard, or there was no request yet.
     has_ended: bool,
     refused: Vec<Refused>,
 }
@@ -66,9 +66,9 @@ impl<F: Front> Pool<F> {
         }
     }
 
-    /// Has a keeper stand by, when it is time for one. Not while somebody's run is made ready: it
-    /// would take time from that. Nor in place of one that was used up by what is no request:
-    /// whoever floods the front does not flood the bus.
+    /// Has a keeper stand by, once a request has been carried out. Earlier it would take time from
+    /// the run that is being made ready. One that was used up by what is no request is not replaced,
+    /// so whoever floods the front does not flood the bus.
     pub(crate) fn stand_by(&mut self) -> io::Result<()> {
         if self.has_ended && self.spare.is_none() {
             self.spare = Some(make_spare(&self.front, Meanwhile::Prepare)?);
@@ -98,8 +98,8 @@ impl<F: Front> Pool<F> {
         self.refused.extend(refused);
     }
 
-    /// Gives the next request that may have one a keeper: the one that stands by, or a new one.
-    /// `None`: there is none. After an error the request waits in its old place.
+    /// Gives the next request a keeper: the one that stands by, or a new one. `None` means that no
+    /// request may have one now. After an error the request waits in its old place.
     pub(crate) fn serve(&mut self) -> Option<io::Result<()>> {
         let waiting = self.children.next()?;
         Some(match self.keeper_for(waiting.channel.as_fd()) {
@@ -141,7 +141,7 @@ impl<F: Front> Pool<F> {
         if self.refused.is_empty() {
             return Ok(());
         }
-        // Not before there is a process that has their channels as well: after a failure they wait.
+        // They are let go when the new process has their channels: after a failure they wait.
         let (ours, theirs) = socket::pair()?;
         match process::clone(0, None)? {
             Cloned::Child => {

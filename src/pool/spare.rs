@@ -1,5 +1,5 @@
-//! A keeper that stands by for the next request, so that what takes longest and does not depend on
-//! it is done before.
+//! A keeper that stands by for the next request, and has done what takes long and does not depend
+//! on the request.
 
 use std::ffi::CStr;
 use std::io;
@@ -13,9 +13,9 @@ use crate::sys::poll::{self, Until};
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket::{self, receive_packet, send_packet};
 
-/// What a keeper is called,
+/// The name of a keeper.
 const NAME: &CStr = c"isolate-run";
-/// and what while it stands by.
+/// The name of a keeper that stands by.
 const NAME_IN_WAITING: &CStr = c"isolate-spare";
 
 /// One that stands by, as the pool's own process sees it.
@@ -36,7 +36,7 @@ pub(super) enum Meanwhile {
     Nothing,
 }
 
-/// What a keeper has that has stood by. The default is still to be made.
+/// What a keeper has made while it stood by. The default is nothing.
 pub(crate) trait Prepared: Default {
     /// What is readable when there is something to go on with.
     fn ready(&self) -> Option<BorrowedFd<'_>>;
