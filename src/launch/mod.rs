@@ -20,6 +20,7 @@ mod obstacles;
 mod ordinary;
 mod program;
 mod program_file;
+mod program_setup;
 mod progress;
 mod purpose;
 mod root;
@@ -32,7 +33,7 @@ pub(crate) use affinity::online_cpus;
 pub(crate) use init::InitSetup;
 pub(crate) use namespaces::{Namespaces, Network};
 pub(crate) use ordinary::become_ordinary;
-pub(crate) use program::{Foreground, ProgramSetup};
+pub(crate) use program_setup::{Foreground, ProgramSetup};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

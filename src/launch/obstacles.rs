@@ -14,8 +14,8 @@ use nix::sys::stat::{SFlag, fstat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use nix::unistd::{AccessFlags, faccessat};
 
-use super::program::ProgramSetup;
 use super::program_file::{Kind, kind_of};
+use super::program_setup::ProgramSetup;
 use crate::report::{Found, Text};
 use crate::sys::credentials::act_as;
 

@@ -8,7 +8,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -27,15 +27,14 @@ use nix::unistd::{
 };
 
 use super::message::{FromKeeper, StepFailure, ToKeeper};
+use super::program_setup::{Foreground, ProgramSetup};
 use super::progress::{At, Progress};
 use super::shown_cgroup::ShownCgroup;
 use super::step::Step;
 use crate::barrier::Barrier;
-use crate::caller::Inheritance;
 use crate::clock::Moment;
 use crate::plan::StderrPlan;
 use crate::report::{EXIT_NOT_EXECUTED, Stream};
-use crate::sys::exec::Image;
 use crate::sys::{credentials, process};
 
 /// For how long a busy file is tried again. A process of the caller's, between fork and exec, may
@@ -44,52 +43,6 @@ use crate::sys::{credentials, process};
 const BUSY_PATIENCE: Duration = Duration::from_millis(200);
 /// The pause before each further try.
 const BUSY_PAUSE: Duration = Duration::from_millis(2);
-
-/// Everything the program's process needs, decided and laid out before the clone.
-#[derive(Debug)]
-pub(crate) struct ProgramSetup<'a> {
-    /// The ids of the box.
-    pub(crate) uid: u32,
-    /// The same for the group.
-    pub(crate) gid: u32,
-    /// What the program would have from the caller as their child, if it is not their child.
-    pub(crate) inheritance: Option<&'a Inheritance>,
-    /// Whether it sends a descriptor of itself to the keeper, which has no other way to measure or
-    /// to kill it.
-    pub(crate) shows_itself: bool,
-    /// Limits by setrlimit(2), soft and hard alike.
-    pub(crate) rlimits: &'a [(Resource, u64)],
-    /// Whether the leaf is to limit processes, too, where there is the controller for that.
-    pub(crate) leaf_limits_processes: bool,
-    /// Descriptors above 2 that stay open: the caller's, never ours.
-    pub(crate) inherited: Vec<RawFd>,
-    /// The terminal whose foreground group the program becomes.
-    pub(crate) foreground: Option<Foreground>,
-    /// Redirections.
-    pub(crate) stdin: Option<&'a CStr>,
-    /// The same.
-    pub(crate) stdout: Option<&'a CStr>,
-    /// The same.
-    pub(crate) stderr: &'a StderrPlan,
-    /// Where to go before execve.
-    pub(crate) directory: Option<&'a CStr>,
-    /// The program.
-    pub(crate) image: Image<'a>,
-    /// `execve("X"): `, printed in front of the reason when it fails; empty to say nothing.
-    pub(crate) complaint: Vec<u8>,
-    /// Whether there is a memory limit, by which alone execve can fail for its arguments.
-    pub(crate) may_starve: bool,
-}
-
-/// A terminal in whose foreground the program is to be.
-#[derive(Debug)]
-pub(crate) enum Foreground {
-    /// The one of the caller's session, which we belong to: the program gets a process group of its
-    /// own in it.
-    CallersSession(OwnedFd),
-    /// One that no session has: the program gets a session of its own, with this terminal.
-    OwnSession(OwnedFd),
-}
 
 /// How the program's process begins.
 #[derive(Debug, Clone, Copy)]

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use super::obstacles;
-use super::program::ProgramSetup;
+use super::program_setup::ProgramSetup;
 use crate::clock::Moment;
 use crate::report::{Obstacle, Stream};
 

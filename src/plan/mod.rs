@@ -10,6 +10,7 @@ mod limits;
 mod program;
 mod redirections;
 mod run;
+mod scope;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -25,7 +26,8 @@ pub(crate) use limits::Deadlines;
 pub(crate) use redirections::check_of_exec;
 #[cfg(test)]
 pub(crate) use run::tests;
-pub(crate) use run::{Decided, RunInputs, RunPlan, StderrPlan, resolve, scope_of};
+pub(crate) use run::{Decided, RunInputs, RunPlan, StderrPlan, resolve};
+pub(crate) use scope::scope_of;
 
 /// Why something is not allowed or not possible, and what to do instead.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use super::directories::directories;
 use super::granted::Granted;
 use super::limits::{Deadlines, rlimits};
 use super::program::{always_fit, candidates, environment};
+use super::scope::{leaf_of, scope};
 use super::{Refusal, require_cg};
 use crate::box_dir::SpecialFiles;
 use crate::cgroup::{LeafLimits, Place};
@@ -114,49 +115,6 @@ pub(crate) struct RunInputs<'a> {
     pub(crate) called_by_root: bool,
     /// The variables that `--env` and `--full-env` take from.
     pub(crate) environment: &'a [(OsString, OsString)],
-}
-
-/// The scope that any run in this box needs, whatever its time limits are, if its cgroup is
-/// systemd's.
-pub(crate) fn scope_of(
-    settings: &Settings,
-    place: &Place,
-    box_id: BoxId,
-    uid: u32,
-    cg: bool,
-) -> Option<ScopeSpec> {
-    scope(settings, place, box_id, uid, &leaf_of(settings, box_id, cg))
-}
-
-/// The limits of a leaf that follow from the box.
-fn leaf_of(settings: &Settings, box_id: BoxId, cg: bool) -> LeafLimits {
-    let pin = settings.pin_of(box_id);
-    LeafLimits {
-        controlled: cg,
-        cpus: pin.and_then(|pin| pin.cpus.clone()),
-        mems: pin.and_then(|pin| pin.mems.clone()),
-        ..LeafLimits::default()
-    }
-}
-
-fn scope(
-    settings: &Settings,
-    place: &Place,
-    box_id: BoxId,
-    uid: u32,
-    leaf: &LeafLimits,
-) -> Option<ScopeSpec> {
-    let Place::Systemd { mount_point, .. } = place else {
-        return None;
-    };
-    Some(ScopeSpec {
-        box_id,
-        uid,
-        slice: settings.cgroup.slice.clone(),
-        mount_point: mount_point.clone(),
-        controllers: leaf.controllers().into_iter().map(str::to_owned).collect(),
-        runtime_max: None,
-    })
 }
 
 /// Decides a run in a box.
