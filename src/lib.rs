@@ -32,6 +32,8 @@
 //! ```text
 //! lib               which call is carried out where, and what is written at its end
 //! session           exec with files of the caller's, or more than once: several calls
+//! judge             a solution on a folder of tests, and programs that talk to each other
+//! batch             many runs from one call: jobs in, results out
 //! broker            the service for users who are not root, and their own side of it
 //! cli               argv to a call, in isolate's spelling or with a verb
 //! commands, doctor  each command, from its first step to its last; what is wrong with the machine
@@ -57,6 +59,7 @@
 
 mod answer;
 mod barrier;
+mod batch;
 mod box_dir;
 mod broker;
 mod bus;
@@ -73,6 +76,7 @@ mod error;
 mod failure;
 mod guess;
 mod home;
+mod judge;
 mod keeper;
 mod launch;
 mod logging;
@@ -167,6 +171,9 @@ fn carry_out(call: Call) -> Answer {
             code = report::summary::EXIT_INTERNAL;
             session::run(&session, Screen::of(&std::io::stderr(), session.coloring))
         }
+        Call::Batch(options) => batch::run(options),
+        Call::Test(options) => judge::test(*options),
+        Call::Pair(options) => judge::pair::pair(*options),
         Call::Import(source) => commands::config_import::import(&source),
         Call::Doctor(asked) => doctor::visit(&asked),
         Call::Serve(options) => broker::server::run(&options).map(|()| Answer::default()),

@@ -11,7 +11,7 @@ mod terminal;
 pub(crate) use inheritance::Inheritance;
 pub(crate) use opened_dirs::OpenedDirs;
 pub(crate) use result_files::{ResultFiles, empty};
-pub(crate) use signals::{FATAL, INTERRUPT, Line};
+pub(crate) use signals::{FATAL, INTERRUPT, Line, TOO_MUCH_OUTPUT};
 pub(crate) use terminal::Terminals;
 
 use std::fmt;

@@ -27,6 +27,9 @@ pub(crate) const FATAL: [Signal; 5] = [
     Signal::SIGBUS,
 ];
 
+/// The number by which a caller who reads the program's output says that it is too long.
+pub(crate) const TOO_MUCH_OUTPUT: Signal = Signal::SIGXFSZ;
+
 /// How many signals a caller may send. Only the first of them has an effect.
 const MOST_SIGNALS: u32 = 64;
 
@@ -102,7 +105,7 @@ impl Line {
 
 /// Whether the other side of a line passes on a signal of this number.
 fn is_passed_on(number: i32) -> bool {
-    let passed_on = INTERRUPT.iter().chain(&FATAL);
+    let passed_on = INTERRUPT.iter().chain(&FATAL).chain([&TOO_MUCH_OUTPUT]);
     passed_on.into_iter().any(|signal| *signal as i32 == number)
 }
 

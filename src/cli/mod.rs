@@ -14,7 +14,8 @@ use clap::error::{ContextKind, ContextValue};
 
 use crate::failure::Explained;
 use crate::request::{
-    BoxCall, BoxCommand, BrokerOptions, Common, Doctor, ImportSource, Session, Tell,
+    BatchOptions, BoxCall, BoxCommand, BrokerOptions, Common, Doctor, ImportSource, PairOptions,
+    Session, Tell, TestOptions,
 };
 use getopt::{Operands, Words};
 pub(crate) use help::Help;
@@ -23,6 +24,7 @@ use page::Chapter;
 use spelling::Table;
 use verb::{Mistake, Verb};
 
+mod batch;
 mod broker;
 mod config;
 mod doctor;
@@ -37,9 +39,11 @@ mod isolate;
 mod mistake;
 mod options;
 mod page;
+mod pair;
 mod shell;
 mod spelling;
 mod suggest;
+mod test;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -47,9 +51,12 @@ mod verb;
 
 /// The verbs, in the order in which help lists them. A line that begins with none of them is
 /// isolate's.
-static VERBS: [Verb; 6] = [
+static VERBS: [Verb; 9] = [
     exec::VERB,
     shell::VERB,
+    batch::VERB,
+    test::VERB,
+    pair::VERB,
     doctor::VERB,
     config::VERB,
     help_verb::VERB,
@@ -57,7 +64,7 @@ static VERBS: [Verb; 6] = [
 ];
 
 /// What a command line asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Call {
     /// Say something that needs no box.
     Tell(Tell),
@@ -65,6 +72,12 @@ pub(crate) enum Call {
     Box(Box<BoxCall>),
     /// `exec`, in several calls about a box.
     Session(Session),
+    /// `batch`: many jobs.
+    Batch(BatchOptions),
+    /// `test`: a solution on a folder of tests.
+    Test(Box<TestOptions>),
+    /// `pair`: programs that talk to each other.
+    Pair(Box<PairOptions>),
     /// `config import`: a configuration file of isolate as TOML.
     Import(ImportSource),
     /// `doctor`: examine the machine.

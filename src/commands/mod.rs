@@ -51,13 +51,13 @@ pub(crate) struct Asked {
     pub(crate) directories: OpenedDirs,
 }
 
-/// What else there is when the caller is another process, which came by the broker.
+/// What else there is when the caller is another process, which sends its calls over a connection.
 #[derive(Debug)]
 pub(crate) struct Brokered {
     /// Where the cgroups of runs come from: that has been found out already.
     pub(crate) place: Place,
-    /// What they may do beyond using boxes of their own.
-    pub(crate) rights: Rights,
+    /// What they may do beyond using boxes of their own; `None`: they are root, who may.
+    pub(crate) rights: Option<Rights>,
     /// What they would pass on to a child.
     pub(crate) inheritance: Inheritance,
     /// It brings their signals.
@@ -107,7 +107,7 @@ pub(crate) fn carry_out(
         BoxCommand::Keep(program) => exec::exec(context, program, Fate::Kept, ahead),
         BoxCommand::Enter(program) => enter::enter(context, program, ahead),
     };
-    if let (Err(_), Some(Brokered { rights, .. })) = (&done, by_broker) {
+    if let (Err(_), Some(rights)) = (&done, context.rights()) {
         // Somebody who may do nothing at all is told that, and not what else did not work.
         rights.wait()?;
     }
@@ -128,7 +128,7 @@ impl Context<'_> {
     }
 
     fn rights(&self) -> Option<&Rights> {
-        self.by_broker.map(|brokered| &brokered.rights)
+        self.by_broker?.rights.as_ref()
     }
 }
 

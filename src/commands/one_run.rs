@@ -282,7 +282,7 @@ impl BoxRun<'_> {
             } else {
                 Network::Own
             },
-            awaits_permission: self.context.by_broker.is_some(),
+            awaits_permission: self.context.rights().is_some(),
             namespaces,
             syscalls: plan.syscalls,
             patience: plan.deadlines.init(),

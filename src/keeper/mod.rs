@@ -277,6 +277,7 @@ impl Keeper<'_> {
         let was_urgent = self.urgent.take().is_some();
         Ok(signal.and_then(|signal| match signal {
             Received::Interrupt(number) => Some(Event::Kill(KillReason::Interrupted(number))),
+            Received::TooMuchOutput => Some(Event::Kill(KillReason::Output)),
             Received::Fatal(number) => Some(Event::Failed(format!(
                 "Sandbox keeper received fatal signal {number}"
             ))),

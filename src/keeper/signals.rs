@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::caller::{FATAL, INTERRUPT, Line};
+use crate::caller::{FATAL, INTERRUPT, Line, TOO_MUCH_OUTPUT};
 use crate::sys::process;
 
 /// The signal for a thread at real-time priority that has run for its RLIMIT_RTTIME without waiting
@@ -19,6 +19,8 @@ const TOO_BUSY: Signal = Signal::SIGXCPU;
 pub(super) enum Received {
     /// Somebody wants the run to end.
     Interrupt(i32),
+    /// The caller reads the program's output, which is too long.
+    TooMuchOutput,
     /// Somebody wants the keeper to crash.
     Fatal(i32),
     /// The keeper used a CPU at real-time priority for too long without a pause.
@@ -50,10 +52,13 @@ impl<'a> Signals<'a> {
     /// Takes one signal, if there is one.
     pub(super) fn take(&self) -> io::Result<Option<Received>> {
         let number = match (self.own.read_signal()?, self.line) {
-            (Some(info), _) => Some(info.ssi_signo as i32),
+            (Some(info), _) => return Ok(Received::of(info.ssi_signo as i32)),
             (None, Some(line)) => line.take()?,
             (None, None) => None,
         };
+        if number == Some(TOO_MUCH_OUTPUT as i32) {
+            return Ok(Some(Received::TooMuchOutput));
+        }
         Ok(number.and_then(Received::of))
     }
 

@@ -20,6 +20,12 @@ pub(crate) fn format(report: &Report, cg: bool) -> String {
             }
             status(&mut text, &verdict);
         }
+        // As if it had written above its limit for files.
+        Ending::Killed(KillReason::Output) => {
+            figures(&mut text, report, cg);
+            line(&mut text, "exitsig", libc::SIGXFSZ);
+            status(&mut text, &verdict);
+        }
         // What the sandbox did stands before the figures.
         Ending::Killed(_) | Ending::Failed(_) => {
             if let Ending::Killed(KillReason::Interrupted(signal)) = report.ending {

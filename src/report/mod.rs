@@ -40,6 +40,8 @@ pub(crate) enum KillReason {
     CpuTime,
     /// Wall time.
     WallTime,
+    /// The output was longer than whoever reads it takes.
+    Output,
     /// The keeper was sent this signal.
     Interrupted(i32),
 }
@@ -117,6 +119,8 @@ pub(crate) enum Verdict {
     CpuTime,
     /// `TO`: wall time.
     WallTime,
+    /// `SG`, as for a file above its limit: the output was too long.
+    Output,
     /// `XX`: the sandbox did not work.
     Internal(String),
 }
@@ -129,6 +133,7 @@ impl Report {
             Ending::Failed(message) => return Verdict::Internal(message.clone()),
             Ending::Killed(KillReason::CpuTime) => return Verdict::CpuTime,
             Ending::Killed(KillReason::WallTime) => return self.wall_time(),
+            Ending::Killed(KillReason::Output) => return Verdict::Output,
             Ending::Killed(KillReason::Interrupted(signal)) => {
                 return Verdict::Interrupted(*signal);
             }
@@ -204,9 +209,11 @@ impl Verdict {
         match self {
             Self::Ok => None,
             Self::ExitCode(_) | Self::NotExecuted(_) => Some("RE"),
-            Self::Signal(_) | Self::Memory(_) | Self::MemoryAndTime(_) | Self::Interrupted(_) => {
-                Some("SG")
-            }
+            Self::Signal(_)
+            | Self::Memory(_)
+            | Self::MemoryAndTime(_)
+            | Self::Interrupted(_)
+            | Self::Output => Some("SG"),
             Self::CpuTime | Self::WallTime | Self::NotOpened(_) => Some("TO"),
             Self::Internal(_) => Some("XX"),
         }
@@ -217,6 +224,7 @@ impl Verdict {
         Some(match self {
             Self::Ok => return None,
             Self::ExitCode(code) => format!("Exited with error status {code}"),
+            Self::Output => format!("Caught fatal signal {}", libc::SIGXFSZ),
             Self::NotExecuted(_) => format!("Exited with error status {EXIT_NOT_EXECUTED}"),
             Self::Signal(signal) | Self::Memory(signal) => format!("Caught fatal signal {signal}"),
             Self::MemoryAndTime(signal) => format!(

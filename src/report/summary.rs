@@ -38,6 +38,7 @@ pub(crate) fn line(report: &Report, circumstances: &Circumstances) -> String {
         }
         Verdict::CpuTime => "CPU time limit exceeded".to_owned(),
         Verdict::WallTime => "wall time limit exceeded".to_owned(),
+        Verdict::Output => "output limit exceeded".to_owned(),
         Verdict::Internal(message) => return format!("isolate-run: {message}"),
     };
     let ink = if verdict == Verdict::Ok {
@@ -126,6 +127,7 @@ pub(crate) fn exit_code(report: &Report) -> u8 {
         | Verdict::Memory(signal)
         | Verdict::MemoryAndTime(signal)
         | Verdict::Interrupted(signal) => of_signal(signal),
+        Verdict::Output => of_signal(libc::SIGXFSZ),
         Verdict::CpuTime | Verdict::WallTime | Verdict::NotOpened(_) => EXIT_TIME_LIMIT,
         Verdict::Internal(_) => EXIT_INTERNAL,
     }

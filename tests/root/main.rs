@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod batch;
 mod box_ids;
 mod boxes;
 mod callers;
@@ -14,6 +15,7 @@ mod config;
 mod directories;
 mod exec;
 mod isolation;
+mod judge;
 mod messages;
 mod meta;
 mod not_started;

@@ -29,6 +29,7 @@ pub(crate) use terminal::Terminal;
 
 pub(crate) mod attacks;
 pub(crate) mod barriers;
+pub(crate) mod batch;
 mod broker;
 pub(crate) mod clients;
 pub(crate) mod hostile;

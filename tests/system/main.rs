@@ -6,6 +6,7 @@ mod support;
 
 mod attacks;
 mod barriers;
+mod batch;
 mod broker_ceilings;
 mod broker_directories;
 mod broker_exec;

@@ -36,6 +36,8 @@ const LAYERS: &[&[&str]] = &[
     &["cli"],
     &["broker"],
     &["session"],
+    &["batch"],
+    &["judge"],
     &["lib", "main"],
 ];
 
@@ -241,7 +243,13 @@ fn every_option_is_in_the_readme() {
     let readme = read(Path::new("README.md"));
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let words: Vec<&str> = readme.split(|c| !is_part(c)).collect();
-    for arguments in [&["--help"][..], &["exec", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["exec", "--help"],
+        &["batch", "--help"],
+        &["test", "--help"],
+        &["pair", "--help"],
+    ] {
         let all = options(arguments);
         let missing: Vec<_> = all
             .iter()

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod batch;
 mod cli;
 mod compatibility;
 mod doctor;

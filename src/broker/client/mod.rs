@@ -1,6 +1,7 @@
 //! The caller's own process: it opens what they named, asks the broker, passes their signals on,
 //! and receives the answer.
 
+pub(crate) mod errand;
 mod relay;
 mod terminal;
 
@@ -48,41 +49,79 @@ pub(crate) fn ask(
         false => Ok(Vec::new()),
     };
     let inherited = inherited.map_err(Failure::at("cannot list the open descriptors"))?;
-    let numbers = inherited.iter().map(|(number, _)| *number).collect();
-    let inheritance = Inheritance::of_process();
-    let called = Called {
-        argv: words(std::env::args_os()),
-        environment: variables(program.map(needed_environment).unwrap_or_default()),
-        asked: asked.to_nanoseconds(),
-        inherited: numbers,
-        directories,
-        inheritance: inheritance.map_err(Failure::at("cannot find out this process's limits"))?,
-        interactive: somebody_is_there(),
-    };
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let standard = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
     let standard = match &terminal {
         Some(terminal) => standard.map(|descriptor| terminal.instead_of(descriptor)),
         None => standard,
     };
-    let all: Vec<BorrowedFd<'_>> = standard
-        .into_iter()
-        .chain(inherited.iter().map(|(_, descriptor)| descriptor.as_fd()))
-        .chain(opened.iter().map(AsFd::as_fd))
-        .collect();
     // This comes before anything happens that a signal has to end in good order.
     let signals = program.map(|_| relay::take_over_signals());
     let signals = signals.transpose()?;
-    let bytes = called.to_bytes()?;
-    match send_request(connection.as_fd(), &bytes, &all) {
-        // A caller that is refused before the request was read is told why.
-        Ok(()) | Err(WireError::Gone) => {}
-        Err(error) => return Err(error.into()),
-    }
-    drop(all);
-    drop((opened, inherited, bytes));
+    let put = Put {
+        argv: std::env::args_os().collect(),
+        environment: program.map(needed_environment).unwrap_or_default(),
+        asked,
+        standard,
+        inherited: &inherited,
+        directories,
+        opened: &opened,
+        interactive: somebody_is_there(),
+    };
+    put.over(connection.as_fd())?;
+    drop((opened, inherited));
     let relay = Relay::new(connection, signals, terminal.as_ref())?;
     relay.run()
+}
+
+/// A call, as it is put to whoever carries it out.
+#[derive(Debug)]
+pub(crate) struct Put<'a> {
+    /// The command line.
+    pub(crate) argv: Vec<OsString>,
+    /// The part of the environment that the command line names.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// When it was asked for.
+    pub(crate) asked: Moment,
+    /// The program's standard descriptors.
+    pub(crate) standard: [BorrowedFd<'a>; 3],
+    /// Further ones that it inherits, with their numbers, which rise.
+    pub(crate) inherited: &'a [(i32, OwnedFd)],
+    /// For each directory that the command line names: 0, or why it was not opened (errno).
+    pub(crate) directories: Vec<i32>,
+    /// Those that were opened.
+    pub(crate) opened: &'a [OwnedFd],
+    /// Whether there is somebody who can be asked for a password.
+    pub(crate) interactive: bool,
+}
+
+impl Put<'_> {
+    /// Sends it over a connection.
+    pub(crate) fn over(self, connection: BorrowedFd<'_>) -> Result<(), Failure> {
+        let inheritance = Inheritance::of_process();
+        let called = Called {
+            argv: words(self.argv),
+            environment: variables(self.environment),
+            asked: self.asked.to_nanoseconds(),
+            inherited: self.inherited.iter().map(|(number, _)| *number).collect(),
+            directories: self.directories,
+            inheritance: inheritance
+                .map_err(Failure::at("cannot find out this process's limits"))?,
+            interactive: self.interactive,
+        };
+        let inherited = self.inherited.iter();
+        let all: Vec<BorrowedFd<'_>> = self
+            .standard
+            .into_iter()
+            .chain(inherited.map(|(_, descriptor)| descriptor.as_fd()))
+            .chain(self.opened.iter().map(AsFd::as_fd))
+            .collect();
+        match send_request(connection, &called.to_bytes()?, &all) {
+            // A caller that is refused before the request was read is told why.
+            Ok(()) | Err(WireError::Gone) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// The descriptors above 2 that a program inherits, with their numbers; they are ours from here on.
@@ -96,7 +135,7 @@ fn inheritable() -> io::Result<Vec<(i32, OwnedFd)>> {
 }
 
 /// Connects to the broker.
-fn connect_to_broker() -> Result<OwnedFd, Failure> {
+pub(crate) fn connect_to_broker() -> Result<OwnedFd, Failure> {
     let path = std::env::var_os(SOCKET_VARIABLE).map_or_else(|| SOCKET.into(), PathBuf::from);
     let connected = || -> nix::Result<OwnedFd> {
         let flags = SockFlag::SOCK_CLOEXEC;
@@ -120,7 +159,7 @@ fn connect_to_broker() -> Result<OwnedFd, Failure> {
 }
 
 /// The part of the environment that the command line names.
-fn needed_environment(program: &ProgramRequest) -> Vec<(OsString, OsString)> {
+pub(crate) fn needed_environment(program: &ProgramRequest) -> Vec<(OsString, OsString)> {
     let inherits = |name: &OsString| {
         let rules = program.env.iter();
         rules

@@ -36,7 +36,7 @@ use crate::systemd::{ensure_cpu_quota, slice_of_user, slice_path};
 
 /// How long a request may take to arrive. It is there in no time, unless somebody wants to keep us
 /// busy.
-const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 /// The longest message that a failure has, in characters: those of 4 bytes fit in a packet, too.
 const LONGEST_MESSAGE: usize = 16 << 10;
 /// How long the caller's process may take to read the last word.
@@ -49,7 +49,13 @@ pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
         channel: mut connection,
         prepared,
     } = beginning;
-    let (done, _kept) = match admit(&mut connection, account, prepared, config) {
+    let admitted = admit(&mut connection, account, prepared, config);
+    answer(&connection, admitted);
+}
+
+/// Carries out what was admitted, and says the last word.
+pub(super) fn answer(connection: &OwnedFd, admitted: Result<Admitted, Failure>) {
+    let (done, _kept) = match admitted {
         Ok(admitted) => {
             let Admitted {
                 asked,
@@ -73,12 +79,12 @@ pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
 }
 
 /// A request that may be carried out.
-struct Admitted {
-    asked: Asked,
-    brokered: Brokered,
-    ahead: Ahead,
+pub(super) struct Admitted {
+    pub(super) asked: Asked,
+    pub(super) brokered: Brokered,
+    pub(super) ahead: Ahead,
     /// What the request takes is its own as long as this is there.
-    account: Account,
+    pub(super) account: Account,
 }
 
 /// What of a message can be sent, should it repeat a very long word.
@@ -177,7 +183,7 @@ fn admit(
         },
         brokered: Brokered {
             place,
-            rights: Rights::new(authority, details),
+            rights: Some(Rights::new(authority, details)),
             inheritance,
             line: Line::new(line),
         },
@@ -208,7 +214,7 @@ fn give_slice(settings: &mut Settings, uid: u32) -> Result<Place, Failure> {
 }
 
 /// Sends what is logged (`-v`) to the caller.
-fn log_to(connection: BorrowedFd<'_>, verbosity: u8) -> io::Result<()> {
+pub(super) fn log_to(connection: BorrowedFd<'_>, verbosity: u8) -> io::Result<()> {
     if verbosity > 0 {
         let connection = connection.try_clone_to_owned()?;
         logging::start_to(verbosity, move |line| {

@@ -7,6 +7,7 @@ mod adopt;
 mod attend;
 mod authorise;
 mod listener;
+pub(crate) mod own;
 mod peer;
 mod prepared;
 mod read;

@@ -11,10 +11,11 @@ use crate::commands::Ahead;
 use crate::launch::Namespaces;
 use crate::polkit::Link;
 use crate::pool;
+use crate::systemd;
 
 /// What a keeper has that has stood by. `None` is still to be made.
 #[derive(Debug, Default)]
-pub(super) struct Prepared {
+pub(crate) struct Prepared {
     /// A connection to ask polkit.
     pub(super) polkit: Option<Link>,
     /// For a run.
@@ -29,6 +30,17 @@ impl Prepared {
         let namespaces = Namespaces::ahead()?;
         Ok(Self {
             polkit,
+            ahead: Ahead { bus, namespaces },
+        })
+    }
+
+    /// The same for root's own calls, which polkit is not asked about.
+    pub(super) fn without_polkit() -> io::Result<Self> {
+        let bus = Bus::connect(Carries::Bytes).ok();
+        systemd::rehearse();
+        let namespaces = Namespaces::ahead()?;
+        Ok(Self {
+            polkit: None,
             ahead: Ahead { bus, namespaces },
         })
     }

@@ -17,12 +17,14 @@ use crate::screen::Coloring;
 use boxes::BoxOptions;
 use files::{EnvironmentOptions, FileOptions};
 use limits::{CgroupOptions, LimitOptions};
+pub(super) use solution::{SolutionOptions, words};
 use world::{OutputOptions, WorldOptions};
 
 mod boxes;
 pub(super) mod exec;
 mod files;
 mod limits;
+mod solution;
 mod world;
 
 /// The options that both spellings of the command line have.

@@ -64,6 +64,7 @@ fn document(verdict: &Verdict) -> Document {
             Verdict::Interrupted(_) => "interrupted",
             Verdict::CpuTime => "cpu_time_limit",
             Verdict::WallTime => "wall_time_limit",
+            Verdict::Output => "output_limit",
             Verdict::Internal(_) => "internal_error",
         },
         status: verdict.status(),

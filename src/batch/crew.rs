@@ -1,0 +1,176 @@
+//! The slots, as the main process of a batch has them: made when there is a job for them, handed
+//! jobs, heard, and waited for at the end.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use super::frames::{Channel, Kind, numbers, read_numbers};
+use super::office::House;
+use super::slot;
+use crate::sys::process::{self, Cloned};
+
+/// One slot.
+#[derive(Debug)]
+struct Slot {
+    channel: Channel,
+    pidfd: OwnedFd,
+    /// The id of the job that it has.
+    job: Option<String>,
+    /// The boxes that it has.
+    boxes: Vec<u32>,
+}
+
+/// All slots.
+#[derive(Debug)]
+pub(super) struct Crew {
+    house: House,
+    most: usize,
+    slots: Vec<Slot>,
+    /// Boxes of slots that were killed.
+    orphans: Vec<u32>,
+}
+
+/// What was heard.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// The line of a result.
+    Result(Vec<u8>),
+    /// The process that had this job is gone.
+    Gone(String),
+}
+
+impl Crew {
+    /// At most so many, and none yet.
+    pub(super) fn new(house: House, most: usize) -> Self {
+        Self {
+            house,
+            most: most.max(1),
+            slots: Vec::new(),
+            orphans: Vec::new(),
+        }
+    }
+
+    /// How many jobs may run at the same time.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Whether there is a slot without a job, or may be another slot.
+    pub(super) fn has_room(&self) -> bool {
+        self.slots.len() < self.most || self.slots.iter().any(|slot| slot.job.is_none())
+    }
+
+    /// The ids of the jobs that are being carried out.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().filter_map(|slot| slot.job.as_deref())
+    }
+
+    /// Hands a job to a slot that has none.
+    pub(super) fn hand(&mut self, id: &str, line: &[u8]) -> io::Result<()> {
+        let idle = self.slots.iter().position(|slot| slot.job.is_none());
+        let at = match idle {
+            Some(at) => at,
+            None => {
+                let slot = self.make()?;
+                self.slots.push(slot);
+                self.slots.len() - 1
+            }
+        };
+        let orphans = std::mem::take(&mut self.orphans);
+        let slot = &mut self.slots[at];
+        slot.job = Some(id.to_owned());
+        // One that is gone is heard of.
+        if !orphans.is_empty() {
+            slot.channel.send(Kind::Remove, &numbers(orphans)).ok();
+        }
+        slot.channel.send(Kind::Job, line).ok();
+        Ok(())
+    }
+
+    fn make(&self) -> io::Result<Slot> {
+        let (ours, theirs) = UnixStream::pair()?;
+        match process::clone(0, None)? {
+            Cloned::Child => {
+                // The channels of its fellows are not its business, nor where jobs come from and
+                // results go.
+                let ready = process::close_all_but(&[0, 1, 2], theirs.as_fd()).and_then(|()| {
+                    let null = File::options().read(true).write(true).open("/dev/null")?;
+                    nix::unistd::dup2_stdin(&null)?;
+                    Ok(nix::unistd::dup2_stdout(&null)?)
+                });
+                let lived = ready.map_err(|_| ()).and_then(|()| {
+                    slot::live(self.house.clone(), Channel::new(theirs)).map_err(|failure| {
+                        log::warn!("a process of the batch ends: {failure}");
+                    })
+                });
+                process::exit_now(i32::from(lived.is_err()))
+            }
+            Cloned::Parent { pidfd, .. } => Ok(Slot {
+                channel: Channel::new(ours),
+                pidfd,
+                job: None,
+                boxes: Vec::new(),
+            }),
+        }
+    }
+
+    /// Tells the slot with this job that it is to end, by this signal; whether there is one.
+    pub(super) fn cancel(&mut self, id: &str, signal: u32) -> bool {
+        let slot = self
+            .slots
+            .iter_mut()
+            .find(|slot| slot.job.as_deref() == Some(id));
+        let content = numbers([signal]);
+        slot.is_some_and(|slot| slot.channel.send(Kind::Cancel, &content).is_ok())
+    }
+
+    /// Readable when there is something to hear; the place of each is told to [`Self::hear`].
+    pub(super) fn heard_at(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.slots.iter().map(|slot| slot.channel.stream().as_fd())
+    }
+
+    /// Hears the slots at these places, which rise.
+    pub(super) fn hear(&mut self, places: &[usize]) -> Vec<Said> {
+        let mut said = Vec::new();
+        for place in places.iter().rev() {
+            let slot = &mut self.slots[*place];
+            let failed = slot.channel.receive().is_err();
+            while let Some((kind, content)) = slot.channel.take() {
+                match kind {
+                    Kind::Boxes => slot.boxes = read_numbers(&content),
+                    Kind::Result => {
+                        slot.job = None;
+                        said.push(Said::Result(content));
+                    }
+                    Kind::Job | Kind::Cancel | Kind::Remove => {}
+                }
+            }
+            if failed || slot.channel.is_over() {
+                let gone = self.slots.swap_remove(*place);
+                process::wait_for(gone.pidfd.as_fd()).ok();
+                self.orphans.extend(gone.boxes);
+                said.extend(gone.job.map(Said::Gone));
+            }
+        }
+        said
+    }
+
+    /// Lets all slots go, and waits until nothing of them is left.
+    pub(super) fn dismiss(mut self) {
+        if !self.orphans.is_empty() {
+            let orphans = numbers(std::mem::take(&mut self.orphans));
+            if self.slots.is_empty() {
+                self.slots.extend(self.make());
+            }
+            if let Some(slot) = self.slots.first_mut() {
+                slot.channel.send(Kind::Remove, &orphans).ok();
+            }
+        }
+        let pidfds: Vec<_> = self.slots.drain(..).map(|slot| slot.pidfd).collect();
+        for pidfd in pidfds {
+            process::wait_for(pidfd.as_fd()).ok();
+        }
+    }
+}

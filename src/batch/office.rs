@@ -1,0 +1,220 @@
+//! Whom a slot puts its calls to: keepers of its own for root, and for everybody else the broker.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use crate::broker::client::errand::{Errand, Heard};
+use crate::broker::client::{Put, connect_to_broker};
+use crate::broker::server::own::Own;
+use crate::caller::{Caller, OpenedDirs};
+use crate::cgroup::Place;
+use crate::cli::{self, Call};
+use crate::clock::Moment;
+use crate::config::settings::Settings;
+use crate::config::{self, ConfigSource};
+use crate::failure::Failure;
+use crate::home::find_place;
+use crate::pool::Pool;
+use crate::request::{BoxCall, LimitRequest};
+use crate::sys::poll::{self, Until, readable};
+use crate::sys::socket;
+
+/// What all calls of a batch have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct House {
+    /// Who calls.
+    caller: Caller,
+    /// Why runs are not in control-group mode: they are wherever there is one.
+    no_cg: Option<String>,
+    /// What root's own calls need.
+    own: Option<(Settings, Place)>,
+}
+
+impl House {
+    /// That of the user who calls, with their configuration or, for root, another one.
+    pub(crate) fn of_caller(config: Option<&Path>) -> Result<Self, Failure> {
+        let caller = Caller::of_process(None)?;
+        if config.is_some() && !caller.called_by_root {
+            return Err(Failure::new(
+                "Only root may choose the configuration (--config): others have that of isolate.service",
+            ));
+        }
+        let settings = config::load(&ConfigSource::new(config))?.settings;
+        Self::new(caller, settings)
+    }
+
+    /// Refuses limits that cannot be kept here.
+    pub(crate) fn require(&self, limits: &LimitRequest) -> Result<(), Failure> {
+        match (&self.no_cg, limits.cg_mem) {
+            (Some(reason), Some(_)) => {
+                let text = format!("--memory (--cg-mem) needs control groups: {reason}");
+                Err(Failure::new(text))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds it out.
+    fn new(caller: Caller, settings: Settings) -> Result<Self, Failure> {
+        let is_root = nix::unistd::geteuid().is_root();
+        let place = find_place(&settings.cgroup);
+        let no_cg = match &place {
+            Ok(place) => place.require_memory().err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        let own = match is_root {
+            true => Some((settings, place?)),
+            false => None,
+        };
+        Ok(Self { caller, no_cg, own })
+    }
+}
+
+/// The one of a slot.
+#[derive(Debug)]
+pub(super) struct Office {
+    house: House,
+    pool: Option<Pool<Own>>,
+    /// In the place of streams that a program does not have.
+    null: OwnedFd,
+}
+
+/// A call that is to be put.
+pub(super) struct Wanted<'a> {
+    /// The command line.
+    pub(super) argv: Vec<OsString>,
+    /// When it is asked for.
+    pub(super) asked: Moment,
+    /// The program's standard descriptors; `None`: /dev/null.
+    pub(super) standard: [Option<BorrowedFd<'a>>; 3],
+    /// Further ones, with their numbers, which rise.
+    pub(super) inherited: &'a [(i32, OwnedFd)],
+}
+
+impl Office {
+    /// Opens it.
+    pub(super) fn open(house: House) -> Result<Self, Failure> {
+        let null = File::options().read(true).write(true).open("/dev/null");
+        let own = house.own.clone();
+        Ok(Self {
+            pool: own.map(|(settings, place)| Pool::new(Own { settings, place })),
+            house,
+            null: null.map_err(Failure::at("cannot open /dev/null"))?.into(),
+        })
+    }
+
+    /// Whether boxes and runs are in control-group mode.
+    pub(super) fn cg(&self) -> bool {
+        self.house.no_cg.is_none()
+    }
+
+    /// Puts a call.
+    pub(super) fn put(&mut self, wanted: Wanted<'_>) -> Result<Errand, Failure> {
+        let Call::Box(call) = cli::parse(wanted.argv.iter().cloned())? else {
+            return Err(Failure::new("this is no call about a box"));
+        };
+        let BoxCall { command, .. } = &*call;
+        let directories = OpenedDirs::open(command.dirs(), self.house.caller)?;
+        let (directories, opened) = directories.into_parts();
+        let null = self.null.try_clone();
+        let null = null.map_err(Failure::at("cannot copy the descriptor of /dev/null"))?;
+        let connection = self.connect()?;
+        Errand::begin(
+            connection,
+            Put {
+                argv: wanted.argv,
+                environment: Vec::new(),
+                asked: wanted.asked,
+                standard: wanted.standard.map(|fd| fd.unwrap_or(null.as_fd())),
+                inherited: wanted.inherited,
+                directories,
+                opened: &opened,
+                interactive: false,
+            },
+        )
+    }
+
+    /// Puts a call and waits for its end.
+    pub(super) fn ask(&mut self, argv: &[&str]) -> Result<String, Failure> {
+        let argv = ["isolate-run"].iter().chain(argv).map(OsString::from);
+        let asked = Moment::now().map_err(Failure::at("cannot read the clock"))?;
+        let errand = self.put(Wanted {
+            argv: argv.collect(),
+            asked,
+            standard: [None; 3],
+            inherited: &[],
+        })?;
+        match self.wait(&errand)? {
+            Heard::Done(answer, _) => Ok(answer.stdout),
+            Heard::Failed(reason) => Err(Failure::new(reason)),
+            Heard::Lost => Err(lost()),
+        }
+    }
+
+    /// Waits for the last word of a call; the own keepers are heard meanwhile.
+    fn wait(&mut self, errand: &Errand) -> Result<Heard, Failure> {
+        loop {
+            let awaited = [errand.ready()].into_iter().chain(self.heard_at());
+            let ready = poll::each(awaited.map(readable), Until::Forever);
+            let ready = ready.map_err(Failure::at("cannot wait for the end of a call"))?;
+            if let Some(heard) = ready[0].then(|| errand.hear()).flatten() {
+                return Ok(heard);
+            }
+            self.hear()?;
+        }
+    }
+
+    fn connect(&mut self) -> Result<OwnedFd, Failure> {
+        let Some(pool) = &mut self.pool else {
+            return connect_to_broker();
+        };
+        let (ours, theirs) =
+            socket::pair().map_err(Failure::at("cannot make a pair of sockets"))?;
+        // Those that have ended by now.
+        hear(pool)?;
+        pool.take(0, theirs);
+        let served = pool.serve().transpose();
+        served.map_err(Failure::at("cannot make a process for the run"))?;
+        Ok(ours)
+    }
+
+    /// What is readable when [`Self::hear`] has something to do.
+    pub(super) fn heard_at(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.pool.iter().flat_map(Pool::heard_at)
+    }
+
+    /// Hears the own keepers, and has another one stand by when one has ended.
+    pub(super) fn hear(&mut self) -> Result<(), Failure> {
+        match &mut self.pool {
+            None => Ok(()),
+            Some(pool) => hear(pool),
+        }
+    }
+
+    /// Has a keeper stand by for the next call.
+    pub(super) fn stand_by(&mut self) {
+        if let Some(pool) = &mut self.pool {
+            // Without one the next call is a little later.
+            pool.stand_by().ok();
+        }
+    }
+}
+
+fn hear(pool: &mut Pool<Own>) -> Result<(), Failure> {
+    let ready = poll::each(pool.heard_at().map(readable), Until::Now)
+        .map_err(Failure::at("cannot look at the processes of runs"))?;
+    let places: Vec<usize> = (0..ready.len()).filter(|at| ready[*at]).collect();
+    if !places.is_empty() {
+        pool.hear(&places);
+    }
+    Ok(())
+}
+
+/// The failure of a call whose other side is gone.
+pub(super) fn lost() -> Failure {
+    Failure::new(
+        "the process that carried this out ended without an answer, and what it ran with it",
+    )
+}

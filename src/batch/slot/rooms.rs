@@ -1,0 +1,117 @@
+//! The boxes of a slot. It keeps them from job to job, and each is made anew before a job uses it.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::files::{self, NotPut};
+use crate::batch::job::Job;
+use crate::batch::office::Office;
+use crate::batch::result::Outcome;
+use crate::failure::Failure;
+use crate::quantity::BoxId;
+
+/// A box that a step may use.
+#[derive(Debug, Clone)]
+pub(super) struct Room {
+    /// Its number.
+    pub(super) id: BoxId,
+    /// What the program sees as /box.
+    pub(super) dir: Rc<OwnedFd>,
+}
+
+/// All boxes of a slot.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    /// Those that no step of the present job has.
+    free: Vec<BoxId>,
+    used: Vec<(String, Room)>,
+}
+
+impl Rooms {
+    /// The numbers of all boxes that there are.
+    pub(super) fn ids(&self) -> impl Iterator<Item = u32> {
+        let used = self.used.iter().map(|(_, room)| room.id);
+        used.chain(self.free.iter().copied()).map(|id| id.0)
+    }
+
+    /// The room with this name in the present job, made and furnished if it is not there yet.
+    pub(super) fn enter(
+        &mut self,
+        office: &mut Office,
+        job: &Job,
+        name: &str,
+    ) -> Result<Room, (Outcome, Failure)> {
+        if let Some((_, room)) = self.used.iter().find(|(known, _)| known == name) {
+            return Ok(room.clone());
+        }
+        let room = self.make(office)?;
+        self.used.push((name.to_owned(), room.clone()));
+        let own = |file: &&crate::batch::job::words::GivenFile| {
+            file.in_box.as_deref().unwrap_or_default() == name
+        };
+        for file in job.files.iter().filter(own) {
+            files::put(&room.dir, file).map_err(|error| match error {
+                NotPut::Refused(failure) => (Outcome::Refused, failure),
+                NotPut::Internal(failure) => (Outcome::Internal, failure),
+            })?;
+        }
+        Ok(room)
+    }
+
+    /// Makes a box anew that is free, or another one.
+    fn make(&mut self, office: &mut Office) -> Result<Room, (Outcome, Failure)> {
+        if let Some(id) = self.free.pop() {
+            match init(office, &id.to_string()) {
+                Ok(room) => return Ok(room),
+                Err((_, failure)) => {
+                    log::info!("box {id} is given up: {failure}");
+                    remove(office, id);
+                }
+            }
+        }
+        init(office, "auto")
+    }
+
+    /// The job is over: its boxes are for the next.
+    pub(super) fn leave(&mut self) {
+        let used = self.used.drain(..).map(|(_, room)| room.id);
+        self.free.extend(used);
+    }
+
+    /// Removes all boxes.
+    pub(super) fn remove_all(&mut self, office: &mut Office) {
+        self.leave();
+        for id in self.free.drain(..) {
+            remove(office, id);
+        }
+    }
+}
+
+fn init(office: &mut Office, id: &str) -> Result<Room, (Outcome, Failure)> {
+    let id = format!("--box-id={id}");
+    let words = ["--init", "--wait", &id, "--cg"];
+    let words = &words[..if office.cg() { 4 } else { 3 }];
+    let path = office
+        .ask(words)
+        .map_err(|failure| (Outcome::Refused, failure))?;
+    let path = Path::new(path.trim_end());
+    let internal = |failure| (Outcome::Internal, failure);
+    let number = path
+        .file_name()
+        .and_then(|name| name.to_str()?.parse().ok());
+    let number =
+        number.ok_or_else(|| internal(Failure::new("--init has told no path of a box")))?;
+    let dir = files::open_box(&path.join("box")).map_err(internal)?;
+    Ok(Room {
+        id: BoxId(number),
+        dir: Rc::new(dir),
+    })
+}
+
+/// Removes a box, and what may still run in it.
+pub(super) fn remove(office: &mut Office, id: BoxId) {
+    if let Err(failure) = office.ask(&["--cleanup", "--wait", &format!("--box-id={id}")]) {
+        log::warn!("box {id} cannot be removed: {failure}");
+    }
+}

@@ -1,0 +1,61 @@
+//! A call that somebody else carries out while this process does other things.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::Put;
+use crate::answer::{Answer, Results};
+use crate::broker::protocol::Reply;
+use crate::broker::wire::receive_reply;
+use crate::caller::Line;
+use crate::failure::Failure;
+use crate::output::write_all;
+
+/// A call under way.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    connection: OwnedFd,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    /// It was carried out.
+    Done(Answer, Results),
+    /// It was refused or did not work.
+    Failed(String),
+    /// Whoever carried it out is gone, without a word.
+    Lost,
+}
+
+impl Errand {
+    /// Puts a call over a connection.
+    pub(crate) fn begin(connection: OwnedFd, put: Put<'_>) -> Result<Self, Failure> {
+        put.over(connection.as_fd())?;
+        Ok(Self { connection })
+    }
+
+    /// Readable when there is something to hear.
+    pub(crate) fn ready(&self) -> BorrowedFd<'_> {
+        self.connection.as_fd()
+    }
+
+    /// Hears what there is, and waits if there is nothing yet. `None`: this was not the last word.
+    pub(crate) fn hear(&self) -> Option<Heard> {
+        Some(match receive_reply(self.connection.as_fd()) {
+            Ok(Some(Reply::Log(line))) => {
+                // A message that cannot be written cannot be reported either.
+                drop(write_all(io::stderr(), line.as_bytes()));
+                return None;
+            }
+            Ok(Some(Reply::Done(answer, results))) => Heard::Done(answer, results),
+            Ok(Some(Reply::Failed(message))) => Heard::Failed(message),
+            Ok(None) | Err(_) => Heard::Lost,
+        })
+    }
+
+    /// Sends a signal. That the other side is gone is heard.
+    pub(crate) fn signal(&self, number: i32) {
+        Line::send(self.connection.as_fd(), number).ok();
+    }
+}

@@ -1,0 +1,117 @@
+//! Keepers of root's own: a process that makes many calls puts them over a connection that nobody
+//! else has, as other users put theirs to the broker. There is nobody to ask, and no ceiling.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sys::signal::SigSet;
+
+use super::adopt::adopt;
+use super::attend::{Admitted, REQUEST_PATIENCE, answer, log_to, refuse};
+use super::prepared::Prepared;
+use super::read::read;
+use crate::broker::protocol::Called;
+use crate::broker::wire::receive_request;
+use crate::caller::{Caller, Line, OpenedDirs};
+use crate::cgroup::Place;
+use crate::clock::Moment;
+use crate::commands::{Asked, Brokered};
+use crate::config::ceilings::Ceilings;
+use crate::config::settings::Settings;
+use crate::failure::Failure;
+use crate::keeper::Signals;
+use crate::plan::grant;
+use crate::pool::{Account, Beginning, Front};
+use crate::sys::socket::die_when_heard;
+
+/// What every call of root's has in common.
+#[derive(Debug)]
+pub(crate) struct Own {
+    /// What is configured: read once.
+    pub(crate) settings: Settings,
+    /// Where the cgroups of runs come from: found out once.
+    pub(crate) place: Place,
+}
+
+impl Front for Own {
+    type Prepared = Prepared;
+
+    fn prepare(&self) -> io::Result<Prepared> {
+        Prepared::without_polkit()
+    }
+
+    fn attend(&self, beginning: Beginning<Prepared>) {
+        let Beginning {
+            account,
+            channel: mut connection,
+            prepared,
+        } = beginning;
+        let admitted = self.admit(&mut connection, account, prepared);
+        answer(&connection, admitted);
+    }
+
+    fn refuse(&self, connection: BorrowedFd<'_>, refusal: &Failure) {
+        refuse(connection, refusal);
+    }
+}
+
+impl Own {
+    fn admit(
+        &self,
+        connection: &mut OwnedFd,
+        account: OwnedFd,
+        mut prepared: Prepared,
+    ) -> Result<Admitted, Failure> {
+        let mut account =
+            Account::new(account).map_err(Failure::at("cannot hear the process of the batch"))?;
+        // Those of the batch are not ours.
+        let own_signals = SigSet::empty().thread_set_mask();
+        own_signals
+            .and_then(|()| Signals::hold_back_write_errors())
+            .map_err(Failure::at("cannot set which signals are blocked"))?;
+        let all = |_| Ok::<_, Failure>(());
+        let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE, all)?;
+        let called = Called::from_bytes(&bytes, descriptors.len())?;
+        drop(bytes);
+        let call = read(&called)?;
+        if !called.inherited.is_empty() {
+            // Their numbers may be among these.
+            prepared = Prepared::default();
+        }
+        let own = &mut [&mut *connection, account.channel()];
+        let cannot_adopt = Failure::at("cannot take over the descriptors of the run");
+        let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
+        let directories = OpenedDirs::from_parts(call.command.dirs(), &called.directories, rest)
+            .ok_or_else(|| Failure::new("the call names other directories than those it opened"))?;
+        log_to(connection.as_fd(), call.common.verbosity)
+            .map_err(Failure::at("cannot copy the connection for what is logged"))?;
+        let granted = grant(&call, &self.settings, None)?;
+        account.ask(granted.amounts(), Ceilings::default())?;
+        account.wait()?;
+        // A caller who is gone ends this process, until the run begins: then it is the run that
+        // ends.
+        die_when_heard(connection.as_fd())
+            .map_err(Failure::at("cannot watch for the end of the caller"))?;
+        let line = connection.try_clone();
+        let line = line.map_err(Failure::at("cannot copy the connection for signals"))?;
+        Ok(Admitted {
+            asked: Asked {
+                call,
+                granted,
+                settings: self.settings.clone(),
+                caller: Caller::of_process(None)?,
+                at: Moment::from_nanoseconds(called.asked),
+                environment: called.environment(),
+                directories,
+            },
+            brokered: Brokered {
+                place: self.place.clone(),
+                rights: None,
+                inheritance: called.inheritance,
+                line: Line::new(line),
+            },
+            ahead: prepared.ahead,
+            account,
+        })
+    }
+}
