@@ -1,7 +1,12 @@
 //! The grammar of directory rules (`--dir`, `[directories] rules`), and how rules are merged. Pure.
 //!
 //! `IN=OUT[:OPTION…]` binds OUT on IN, `DIR[:OPTION…]` binds `/DIR` on `DIR`, `IN=` takes a rule
-//! away.
+//! away. A backslash takes the meaning of `:`, `=` and another backslash away; with three octal
+//! digits it stands for any byte, as in fstab(5).
+
+mod escape;
+#[cfg(test)]
+mod tests;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -9,6 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::quantity::Bytes;
+use escape::{split_once, unescape};
 
 /// One directory of the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,16 +160,14 @@ pub(crate) fn merge(mut rules: Vec<DirRule>, requests: &[DirRequest]) -> Vec<Dir
 }
 
 fn parse_rule(text: &[u8]) -> Result<DirRequest, String> {
-    let mut parts = text.split(|byte| *byte == b':');
-    let paths = parts.next().unwrap_or_default();
-    let (inside, out) = match paths.iter().position(|byte| *byte == b'=') {
-        Some(at) => (&paths[..at], Some(&paths[at + 1..])),
-        None => (paths, None),
-    };
-    let inside = inside_path(inside)?;
+    let (paths, options) = split_once(text, b':');
+    let (inside, out) = split_once(paths, b'=');
+    let inside = inside_path(&unescape(inside))?;
+    let out = out.map(unescape);
+    let options = options.map(|options| options.split(|byte| *byte == b':'));
     let mut flags = DirFlags::default();
     let (mut is_fs, mut is_tmp, mut size) = (false, false, None);
-    for option in parts {
+    for option in options.into_iter().flatten() {
         match option {
             b"rw" => flags.writable = true,
             b"dev" => flags.devices = true,
@@ -183,7 +187,7 @@ fn parse_rule(text: &[u8]) -> Result<DirRequest, String> {
             },
         }
     }
-    let source = match (is_fs, is_tmp, out) {
+    let source = match (is_fs, is_tmp, out.as_deref()) {
         (true, true, _) => return Err("fs and tmp exclude each other".into()),
         (true, false, None | Some([])) => {
             return Err("fs needs the name of a file system, as in proc=proc:fs".into());
@@ -305,95 +309,4 @@ pub fn any_rule(bytes: &[u8]) {
     // The same words twice are the same rule, or take it away again.
     let twice = merge(Vec::new(), &[request.clone(), request.clone()]);
     assert_eq!(twice, merge(Vec::new(), &[request]));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<DirRequest, DirRuleError> {
-        DirRequest::parse(OsStr::new(text))
-    }
-
-    fn rule(text: &str) -> DirRule {
-        match parse(text) {
-            Ok(DirRequest::Set(rule)) => rule,
-            other => panic!("{text}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_bare_directory_is_bound_read_only_on_its_own_name() {
-        let usr = rule("usr");
-        assert_eq!(usr.inside, Path::new("usr"));
-        assert_eq!(usr.source, Source::Host("/usr".into()));
-        assert_eq!(usr.flags, DirFlags::default());
-        assert_eq!(rule("//usr//lib/").inside, Path::new("usr/lib"));
-    }
-
-    #[test]
-    fn options_are_read_after_colons() {
-        let tmp = rule("tmp:tmp");
-        assert_eq!(tmp.source, Source::Temporary);
-        assert!(tmp.flags.writable);
-        assert_eq!(
-            rule("proc=proc:fs").source,
-            Source::FileSystem(FileSystem::Proc)
-        );
-        let all = rule("a=/b:rw:dev:noexec:maybe:norec").flags;
-        assert!(all.writable && all.devices && all.no_exec && all.maybe && all.not_recursive);
-        assert_eq!(rule("X=//X:maybe").source, Source::Host("//X".into()));
-        assert_eq!(rule("box=./box:rw").source, Source::BoxDir("box".into()));
-        let sized = |text| rule(text).source;
-        for (text, size) in [
-            ("s=tmpfs:fs", None),
-            ("s=tmpfs:fs:size=64M", Some(Bytes(64 << 20))),
-            ("s=tmpfs:size=8:rw:fs", Some(Bytes(8 << 10))),
-        ] {
-            assert_eq!(sized(text), Source::FileSystem(FileSystem::Tmpfs(size)));
-        }
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        for (text, part) in [
-            ("", "is empty"),
-            ("/", "is empty"),
-            ("=/usr", "is empty"),
-            ("a/../b", "'..'"),
-            ("a=b", "must begin with"),
-            ("a=./../b", "must not leave"),
-            ("a=/b:rw,maybe", "unknown option 'rw,maybe'"),
-            ("a=/b:", "unknown option ''"),
-            ("a=ext4:fs", "file system 'ext4'"),
-            ("a:fs", "fs needs"),
-            ("a=:fs", "fs needs"),
-            ("a=tmpfs:fs:tmp", "exclude"),
-            ("a=/b:tmp", "tmp takes nothing"),
-            ("a=/b:size=1M", "size= is for tmpfs only"),
-            ("a:tmp:size=1M", "size= is for tmpfs only"),
-            ("a=tmpfs:fs:size=", "size"),
-            ("a=tmpfs:fs:size=0", "would hold nothing"),
-            ("a=tmpfs:fs:size=x", "'x'"),
-        ] {
-            let message = parse(text).unwrap_err().to_string();
-            assert!(message.contains(part), "{text}: {message}");
-        }
-        assert!(DirRequest::parse(OsStr::from_bytes(b"a\xff=/b:\xff")).is_err());
-    }
-
-    #[test]
-    fn a_rule_for_a_known_path_replaces_it_where_it_stands() {
-        let requests: Vec<_> = ["tmp=/x:rw", "new=/n", "usr="]
-            .iter()
-            .map(|text| parse(text).unwrap())
-            .collect();
-        let merged = merge(vec![rule("bin"), rule("tmp:tmp"), rule("usr")], &requests);
-        let inside: Vec<_> = merged
-            .iter()
-            .map(|rule| rule.inside.to_str().unwrap())
-            .collect();
-        assert_eq!(inside, ["bin", "tmp", "new"]);
-        assert_eq!(merged[1].source, Source::Host("/x".into()));
-    }
 }

@@ -97,7 +97,7 @@ mod systemd;
 use std::process::ExitCode;
 
 use answer::{Answer, Results};
-use caller::{Caller, OpenedDirs, ResultFiles, Terminals};
+use caller::{Caller, Inheritance, OpenedDirs, ResultFiles, Terminals, lift_limits};
 use cli::{Call, CliError};
 use clock::Moment;
 use commands::{Ahead, Asked};
@@ -226,6 +226,10 @@ fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
     // Root needs no broker. The broker reads a configuration of its own; here it only says where
     // boxes are, if anything is to be written that may lie in one.
     let is_root = nix::unistd::geteuid().is_root();
+    let lifted = match is_root {
+        true => lift_limits().map_err(Failure::at("cannot raise the limits of this process"))?,
+        false => None,
+    };
     let source = ConfigSource::new(call.common.config.as_deref());
     let loaded = (is_root || ResultFiles::are_wanted(&call.common)).then(|| config::load(&source));
     // The files for the results come first: whatever fails from here on is written there, too.
@@ -237,7 +241,7 @@ fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
     let terminals = call.command.program().map(|_| Terminals::remember());
     let coloring = call.common.coloring;
     let done = match loaded {
-        Some(loaded) if is_root => as_root(call, caller, asked, loaded),
+        Some(loaded) if is_root => as_root(call, caller, lifted, asked, loaded),
         _ => broker::client::ask(&call, caller, asked),
     };
     if let Some(terminals) = terminals {
@@ -266,6 +270,7 @@ fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
 fn as_root(
     call: BoxCall,
     caller: Caller,
+    inheritance: Option<Inheritance>,
     at: Moment,
     loaded: Result<Loaded, ConfigError>,
 ) -> Result<(Answer, Results), Failure> {
@@ -277,6 +282,7 @@ fn as_root(
         call,
         settings,
         caller,
+        inheritance,
         at,
     };
     let done = commands::carry_out(asked, None, &mut Ahead::default())?;

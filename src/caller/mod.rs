@@ -4,12 +4,14 @@
 
 mod inheritance;
 mod opened_dirs;
+mod own_limits;
 mod result_files;
 mod signals;
 mod terminal;
 
 pub(crate) use inheritance::Inheritance;
 pub(crate) use opened_dirs::OpenedDirs;
+pub(crate) use own_limits::{lift_limits, lift_open_files};
 pub(crate) use result_files::{ResultFiles, empty};
 pub(crate) use signals::{FATAL, INTERRUPT, Line, TOO_MUCH_OUTPUT};
 pub(crate) use terminal::Terminals;

@@ -49,6 +49,8 @@ pub(crate) struct Asked {
     pub(crate) environment: Vec<(OsString, OsString)>,
     /// The directories that they named.
     pub(crate) directories: OpenedDirs,
+    /// What they would pass on to a child, where this process has something else.
+    pub(crate) inheritance: Option<Inheritance>,
 }
 
 /// What else there is when the caller is another process, which sends its calls over a connection.
@@ -58,8 +60,6 @@ pub(crate) struct Brokered {
     pub(crate) place: Place,
     /// What they may do beyond using boxes of their own; `None`: they are root, who may.
     pub(crate) rights: Option<Rights>,
-    /// What they would pass on to a child.
-    pub(crate) inheritance: Inheritance,
     /// It brings their signals.
     pub(crate) line: Line,
 }

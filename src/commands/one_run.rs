@@ -6,11 +6,12 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::Resource;
 
 use super::{Ahead, Asked, Context, Done, Rights};
 use crate::answer::{Answer, Results};
 use crate::box_dir::{BoxDir, Lock, Record, check_unused};
+use crate::caller::lift_open_files;
 use crate::cgroup::Place;
 use crate::failure::Failure;
 use crate::home::{Home, Successor};
@@ -145,14 +146,9 @@ impl BoxRun<'_> {
         if plan.quota.is_some() {
             self.box_dir.set_quota(plan.quota, self.record.ids.uid)?;
         }
-        // Each rule takes a descriptor. The caller's hard limit is more than enough, the usual soft
-        // limit is not.
-        if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-            let raised = setrlimit(Resource::RLIMIT_NOFILE, most, most);
-            raised.map_err(Failure::at(
-                "cannot raise the limit of open files (RLIMIT_NOFILE)",
-            ))?;
-        }
+        lift_open_files().map_err(Failure::at(
+            "cannot raise the limit of open files (RLIMIT_NOFILE)",
+        ))?;
         // The handshake goes on while the sandbox is laid out.
         let Ahead {
             bus, namespaces, ..
@@ -250,7 +246,7 @@ impl BoxRun<'_> {
         let program = ProgramSetup {
             uid: self.record.ids.uid,
             gid: self.record.ids.gid,
-            inheritance: self.context.by_broker.map(|brokered| &brokered.inheritance),
+            inheritance: self.context.asked.inheritance.as_ref(),
             shows_itself: !plan.cg_timing || matches!(plan.place, Place::Nowhere { .. }),
             rlimits: &plan.rlimits,
             leaf_limits_processes: plan.leaf.controlled && plan.leaf.processes.is_some(),

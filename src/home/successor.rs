@@ -21,6 +21,7 @@ use crate::launch::become_ordinary;
 use crate::sys::credentials;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::process::{self, Cloned};
+use crate::sys::signals;
 use crate::sys::socket;
 use crate::systemd::{Held, ScopeRequest, ScopeSpec};
 
@@ -131,7 +132,7 @@ fn detach(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
     // What is logged goes to somebody else.
     log::set_max_level(LevelFilter::Off);
     prctl::set_name(NAME)?;
-    process::reset_signal_dispositions();
+    signals::reset_signal_dispositions();
     let dismissal = SigSet::from(Signal::SIGTERM);
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&dismissal), None)?;
     let dismissal = SignalFd::with_flags(&dismissal, SfdFlags::SFD_CLOEXEC)?;

@@ -8,7 +8,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::caller::{FATAL, INTERRUPT, Line, TOO_MUCH_OUTPUT};
-use crate::sys::process;
+use crate::sys::signals;
 
 /// The signal for a thread at real-time priority that has run for its RLIMIT_RTTIME without waiting
 /// (setrlimit(2)). A thread above its RLIMIT_CPU gets it, too.
@@ -38,7 +38,7 @@ impl<'a> Signals<'a> {
     /// Blocks all signals for this thread and the processes that it makes, also those that nobody
     /// reads. A keeper that an alarm of the caller's kills, or a key stops, would leave a box with
     /// files of the program and limits that nobody watches.
-    pub(crate) fn take_over(line: Option<&'a Line>) -> nix::Result<Self> {
+    pub(crate) fn take_over(line: Option<&'a Line>) -> io::Result<Self> {
         let own = watch(&[TOO_BUSY])?;
         Ok(Self { own, line })
     }
@@ -91,15 +91,18 @@ fn is_among(number: i32, signals: &[Signal]) -> bool {
 }
 
 /// Blocks all signals for this thread, and makes a descriptor for those that end a run and for
-/// `more`.
-pub(crate) fn watch(more: &[Signal]) -> nix::Result<SignalFd> {
-    process::wait_for_children();
-    let watched: SigSet = [&INTERRUPT[..], &FATAL, more]
-        .concat()
-        .into_iter()
-        .collect();
+/// `more`. What the caller ignores stays without effect: a blocked signal would come all the same.
+pub(crate) fn watch(more: &[Signal]) -> io::Result<SignalFd> {
+    signals::wait_for_children();
+    let mut watched: SigSet = more.iter().copied().collect();
+    for signal in INTERRUPT.into_iter().chain(FATAL) {
+        if !signals::is_ignored(signal)? {
+            watched.add(signal);
+        }
+    }
     SigSet::all().thread_block()?;
-    SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    Ok(SignalFd::with_flags(&watched, flags)?)
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ use crate::quantity::Ids;
 use crate::sys::credentials;
 use crate::sys::poll::{self, Until, closed, readable};
 use crate::sys::process::{self, Exit, UsageOf, Wait, Waited};
+use crate::sys::signals;
 use crate::sys::vfork::vfork_into;
 use crate::syscall_set::{Restriction, SyscallSet};
 
@@ -130,7 +131,7 @@ fn live(
         .raise(credentials::drop_bounding_set)
         .map_err(StepFailure::at(Step::BoundingSet))?;
     // The caller's nohup and the keeper's signalfd are not the program's business.
-    process::reset_signal_dispositions();
+    signals::reset_signal_dispositions();
     let filter = filter::of(setup.syscalls).map_err(StepFailure::at(Step::CompileFilter))?;
     let mut permitted = !setup.awaits_permission;
     let leaf = loop {

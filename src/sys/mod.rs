@@ -15,6 +15,7 @@ pub(crate) mod poll;
 pub(crate) mod priority;
 pub(crate) mod process;
 pub(crate) mod quota;
+pub(crate) mod signals;
 pub(crate) mod socket;
 pub(crate) mod time;
 pub(crate) mod vfork;

@@ -327,34 +327,6 @@ pub(crate) fn has_processes(uid: u32) -> io::Result<bool> {
     }
 }
 
-/// Sets the default disposition of SIGCHLD. If a caller ignores the signal and passes that on, the
-/// kernel takes our children away before we can wait for them (waitpid(2), NOTES).
-pub(crate) fn wait_for_children() {
-    // SAFETY: SIG_DFL runs no code of ours, and SIGCHLD may have any disposition.
-    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
-}
-
-/// Sets the default disposition of every signal of the calling process that can have another one.
-/// This needs the raw system call: libc refuses its own two signals, which a caller may have left
-/// ignored.
-pub(crate) fn reset_signal_dispositions() {
-    // The kernel's struct sigaction: handler SIG_DFL, no flags, no restorer, an empty mask.
-    let default = [0_u64; 4];
-    for signal in 1..=64 {
-        // SAFETY: SIG_DFL runs no code; the array has the kernel's layout and outlives the call.
-        // KILL and STOP are refused, and have the default disposition anyway.
-        unsafe {
-            libc::syscall(
-                libc::SYS_rt_sigaction,
-                signal,
-                default.as_ptr(),
-                0_usize,
-                8_usize,
-            )
-        };
-    }
-}
-
 /// Ends the calling process at once, without running anything that the process it was cloned from
 /// registered for its exit.
 pub(crate) fn exit_now(code: i32) -> ! {

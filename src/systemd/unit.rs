@@ -213,7 +213,9 @@ fn properties<'a>(
         // `systemctl stop` and the age limit kill at once, since nothing could end in good order.
         ("KillSignal", libc::SIGKILL.into()),
         ("TimeoutStopUSec", 2_000_000_u64.into()),
-        // TasksMax stays at systemd's default, which protects the host from a run without --cg.
+        // The run has a limit of its own for processes, or none. systemd's default, 15% of what the
+        // machine can have, would be another one.
+        ("TasksMax", u64::MAX.into()),
     ];
     if let Some(limit) = spec.runtime_max {
         let micros = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);

@@ -167,3 +167,66 @@ fn a_meta_file_where_a_user_may_not_write_is_refused() {
     assert!(!test_box.dir().join("meta").exists());
     called_for(1234, &test_box, &["--cleanup"]).assert_silent_success();
 }
+
+/// A script by which a caller starts the sandbox, with these soft limits (prlimit(1)).
+fn with_limits(limits: &str) -> String {
+    format!("exec prlimit {limits} -- \"$@\"")
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn low_limits_of_the_caller_are_the_programs_and_not_the_keepers() {
+    let test_box = TestBox::new();
+    test_box.init();
+    // All but that of CPU time would end a keeper that had them.
+    let limits =
+        "--sigpending=0: --nofile=8: --fsize=0: --cpu=100: --as=200000000: --stack=524288:";
+    let job = test_box.command(&["/bin/cat", "/proc/self/limits"]);
+    let run = job
+        .options(&["-n0", "-w60", "--dir=a=/usr", "--dir=b=/usr"])
+        .through(&with_limits(limits))
+        .run();
+    let seen = &run.assert_ok().stdout;
+    for (name, soft) in [
+        ("pending signals", "0"),
+        ("open files", "8"),
+        ("file size", "0"),
+        ("cpu time", "100"),
+        ("address space", "200000000"),
+        // This one is always set.
+        ("stack size", "unlimited"),
+    ] {
+        let line = seen
+            .lines()
+            .find(|line| line.contains(&format!("Max {name} ")));
+        let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+        assert_eq!(words[1 + name.split(' ').count()], soft, "{seen}");
+    }
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_caller_without_directory_umask_or_descriptors_is_served() {
+    let test_box = TestBox::new();
+    for script in [
+        "mkdir gone && cd gone && rmdir ../gone && exec \"$@\"",
+        "umask 777; exec \"$@\"",
+        "exec \"$@\" <&- >&- 2>&-",
+        "exec \"$@\" <&-",
+    ] {
+        let script = format!("cd {} && {script}", test_box.out().display());
+        let job = test_box
+            .init()
+            .shell("umask; cat; echo x >new; ls -l new >&2");
+        let run = job.options(&["-p9"]).through(&script).run();
+        assert_eq!(
+            (run.code, run.meta.get("exitcode")),
+            (0, Some("0")),
+            "{script}: {run:?}"
+        );
+        if !script.contains(">&-") {
+            assert_eq!(run.stdout, "0022\n", "{script}");
+            assert!(run.stderr.starts_with("-rw-r--r-- "), "{script}: {run:?}");
+        }
+    }
+}

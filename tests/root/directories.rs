@@ -314,3 +314,43 @@ fn the_whole_directory_of_the_box_can_be_shown() {
     let run = with_rules(&test_box, &["all=./"], "ls /all");
     assert_eq!(run.assert_ok().stdout, "box\ntmp\n");
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_directory_of_any_name_can_be_bound_on_any_name() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let test_box = TestBox::new();
+    for (name, written) in [
+        (&b"a=b"[..], r"a\=b"),
+        (b"a:rw", r"a\:rw"),
+        (b"a\\:b", r"a\\\:b"),
+        (b"a b\n", "a b\n"),
+        (b"\xff\xfe", r"\377\376"),
+        (b"\\x2d", r"\x2d"),
+    ] {
+        let outside = test_box.dir().join(OsStr::from_bytes(name));
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("file"), "there").unwrap();
+        let rule = format!("--dir=in/{written}={}/{written}", test_box.dir().display());
+        let run = test_box
+            .shell("cat /in/*/file; ls /in")
+            .options(&[rule])
+            .run();
+        let seen = run.assert_ok().stdout.clone();
+        assert!(seen.starts_with("there"), "{run:?}");
+        if let Ok(name) = std::str::from_utf8(name) {
+            assert!(seen.contains(name), "{run:?}");
+        }
+    }
+    // The bytes themselves do as well, where they have no meaning.
+    let rule = [
+        &b"--dir=in="[..],
+        test_box.dir().as_os_str().as_bytes(),
+        b"/\xff\xfe",
+    ]
+    .concat();
+    let options = [OsStr::from_bytes(&rule)];
+    let run = test_box.shell("cat /in/file").options(&options).run();
+    assert_eq!(run.assert_ok().stdout, "there");
+}

@@ -97,6 +97,23 @@ fn the_page_cache_counts_but_is_given_back_before_anyone_is_killed() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
+fn processes_without_a_number_have_no_limit_of_systemds_either() {
+    let test_box = cg_box();
+    let running = test_box
+        .command(&["/bin/sleep", "600"])
+        .options(&["-p"])
+        .spawn();
+    wait_until("the program runs", || !running.processes().is_empty());
+    let (scope, _) = only_scope(&test_box);
+    for cgroup in [&scope, &scope.join("box")] {
+        assert_eq!(read_cgroup(cgroup, "pids.max"), "max");
+    }
+    running.signal(nix::sys::signal::Signal::SIGTERM);
+    running.finish().assert_verdict(1, "SG", "Interrupted");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
 fn the_leaf_holds_the_limits_and_there_is_no_swap() {
     let test_box = cg_box();
     let sleep = test_box.command(&["/bin/sleep", "600"]);

@@ -180,11 +180,11 @@ fn admit(
             at: Moment::from_nanoseconds(called.asked),
             environment: called.environment(),
             directories,
+            inheritance: Some(inheritance),
         },
         brokered: Brokered {
             place,
             rights: Some(Rights::new(authority, details)),
-            inheritance,
             line: Line::new(line),
         },
         ahead,

@@ -103,11 +103,11 @@ impl Own {
                 at: Moment::from_nanoseconds(called.asked),
                 environment: called.environment(),
                 directories,
+                inheritance: Some(called.inheritance),
             },
             brokered: Brokered {
                 place: self.place.clone(),
                 rights: None,
-                inheritance: called.inheritance,
                 line: Line::new(line),
             },
             ahead: prepared.ahead,
