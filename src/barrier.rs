@@ -44,6 +44,8 @@ pub(crate) enum Barrier {
     CoveredProc,
     MountPointsInside,
     SourcesInside,
+    CallersMountsCovered,
+    MountsOfUsers,
     // System calls: all rules, and each kind of them.
     Filter,
     FilterTerminals,

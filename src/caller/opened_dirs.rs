@@ -16,7 +16,11 @@ use crate::failure::Failure;
 
 /// The results of opening them.
 #[derive(Debug, Default)]
-pub(crate) struct OpenedDirs(Vec<OpenedDir>);
+pub(crate) struct OpenedDirs {
+    dirs: Vec<OpenedDir>,
+    /// The process that opened them, if that is another one.
+    process: Option<OwnedFd>,
+}
 
 #[derive(Debug)]
 struct OpenedDir {
@@ -43,7 +47,11 @@ impl OpenedDirs {
             "cannot open the directories (--dir) with the rights of user {}",
             caller.uid
         );
-        with_rights.map(Self).map_err(Failure::at(&step))
+        let dirs = with_rights.map_err(Failure::at(&step))?;
+        Ok(Self {
+            dirs,
+            process: None,
+        })
     }
 
     /// Joins the two lists that [`Self::into_parts`] made on the other side, for the same requests;
@@ -55,25 +63,40 @@ impl OpenedDirs {
     ) -> Option<Self> {
         let mut descriptors = descriptors.into_iter();
         let mut errors = errors.iter();
-        let mut opened = Vec::new();
+        let mut dirs = Vec::new();
         for (inside, _) in named(requests) {
             let opened_one = match errors.next()? {
                 0 => Ok(descriptors.next()?),
                 errno => Err(Errno::from_raw(*errno)),
             };
-            opened.push(OpenedDir {
+            dirs.push(OpenedDir {
                 inside,
                 opened: opened_one,
             });
         }
-        (errors.next().is_none() && descriptors.next().is_none()).then_some(Self(opened))
+        let process = None;
+        let fit = errors.next().is_none() && descriptors.next().is_none();
+        fit.then_some(Self { dirs, process })
+    }
+
+    /// The same, opened by the process behind this descriptor, in whose mount namespace they are.
+    pub(crate) fn of_process(self, pidfd: OwnedFd) -> Self {
+        Self {
+            process: Some(pidfd),
+            ..self
+        }
+    }
+
+    /// The process that opened them, if that is another one.
+    pub(crate) fn process(&self) -> Option<BorrowedFd<'_>> {
+        self.process.as_ref().map(AsFd::as_fd)
     }
 
     /// The two lists that travel: for each directory 0 or the errno of its opening, and the
     /// descriptors of those that were opened.
     pub(crate) fn into_parts(self) -> (Vec<i32>, Vec<OwnedFd>) {
         let mut descriptors = Vec::new();
-        let errors = self.0.into_iter().map(|dir| match dir.opened {
+        let errors = self.dirs.into_iter().map(|dir| match dir.opened {
             Ok(descriptor) => {
                 descriptors.push(descriptor);
                 0
@@ -85,7 +108,7 @@ impl OpenedDirs {
 
     /// What the caller named for this place inside; `None` when its rule is not the caller's.
     pub(crate) fn get(&self, inside: &Path) -> Option<Result<BorrowedFd<'_>, Errno>> {
-        let dir = self.0.iter().find(|dir| dir.inside == inside)?;
+        let dir = self.dirs.iter().find(|dir| dir.inside == inside)?;
         Some(dir.opened.as_ref().map(AsFd::as_fd).map_err(|errno| *errno))
     }
 }

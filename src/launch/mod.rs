@@ -12,6 +12,7 @@ mod etc;
 pub(crate) mod failure;
 mod file_systems;
 mod filter;
+mod foreign_mounts;
 mod init;
 pub(crate) mod message;
 mod mount_point;

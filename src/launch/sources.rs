@@ -10,12 +10,13 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
+use super::foreign_mounts::{self, ForeignError};
 use super::root::{Mount, MountSource};
 use crate::barrier::Barrier;
 use crate::box_dir::{BoxDir, BoxDirError};
 use crate::caller::Caller;
 use crate::caller::OpenedDirs;
-use crate::dir_rule::{DirRule, Source};
+use crate::dir_rule::{DirFlags, DirRule, Source};
 use crate::failure::Explained;
 use crate::quantity::Ids;
 use crate::remedy::Remedy;
@@ -88,6 +89,7 @@ fn copy_tree(rule: &DirRule, sources: Sources<'_>) -> Result<Option<Mount>, Sour
         box_dir,
         ids,
     } = sources;
+    let is_callers = matches!(&rule.source, Source::Host(_)) && opened.get(&rule.inside).is_some();
     let DirRule {
         inside,
         source,
@@ -136,7 +138,14 @@ fn copy_tree(rule: &DirRule, sources: Sources<'_>) -> Result<Option<Mount>, Sour
         look_at_owner(rule, opened.as_fd(), ids);
     }
     let is_directory = is_directory(opened.as_fd()).map_err(error)?;
-    let tree = mount::copy_tree(opened.as_fd(), !flags.not_recursive).map_err(error)?;
+    let tree = match mount::copy_tree(opened.as_fd(), !flags.not_recursive) {
+        // The mount is in another namespace than this process, or `norec` would uncover something.
+        Err(failure) if failure.raw_os_error() == Some(libc::EINVAL) && is_callers => {
+            copy_foreign(opened.as_fd(), *flags, sources.opened.process()).unwrap_or(Err(failure))
+        }
+        other => other,
+    };
+    let tree = tree.map_err(error)?;
     let source = MountSource::Tree { tree, is_directory };
     Ok(Some(Mount {
         inside: inside.clone(),
@@ -172,6 +181,27 @@ fn look_at_owner(rule: &DirRule, opened: BorrowedFd<'_>, ids: Ids) {
             found.st_gid,
             found.st_mode & 0o7777
         );
+    }
+}
+
+/// Copies a tree of a caller's in their mount namespace. `None` if the namespace is ours, or there
+/// is no other process.
+fn copy_foreign(
+    opened: BorrowedFd<'_>,
+    flags: DirFlags,
+    process: Option<BorrowedFd<'_>>,
+) -> Option<io::Result<OwnedFd>> {
+    let process = process?;
+    match foreign_mounts::copy_tree(opened, process, !flags.not_recursive) {
+        Err(ForeignError::NotForeign) => None,
+        // What a mount covers may have been hidden from the caller by it (InaccessiblePaths=).
+        Ok(_) if flags.not_recursive && Barrier::CallersMountsCovered.stands() => {
+            Some(Err(io::Error::other(
+                "the calling process has a mount namespace of its own, from which nothing is shown without what is mounted \
+             below: leave 'norec' out",
+            )))
+        }
+        other => Some(other.map_err(io::Error::other)),
     }
 }
 

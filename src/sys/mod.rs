@@ -10,6 +10,7 @@ pub(crate) mod exec;
 pub(crate) mod file;
 pub(crate) mod memory;
 pub(crate) mod mount;
+pub(crate) mod namespace;
 pub(crate) mod network;
 pub(crate) mod poll;
 pub(crate) mod priority;

@@ -220,6 +220,37 @@ pub(crate) fn peer_ids(socket: BorrowedFd<'_>) -> io::Result<PeerIds> {
     })
 }
 
+/// The supplementary groups of the process that connected, as the kernel noted them then
+/// (SO_PEERGROUPS, Linux 4.13). Those that have no number in our user namespace are 65534.
+pub(crate) fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    // Enough for nearly everybody, and doubled for the others.
+    let mut groups = vec![0_u32; 64];
+    loop {
+        let mut length = size_of_val(&groups[..]) as libc::socklen_t;
+        // SAFETY: the kernel writes at most `length` bytes to numbers that outlive the call.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERGROUPS,
+                groups.as_mut_ptr().cast(),
+                &raw mut length,
+            )
+        };
+        match check(result.into()) {
+            Ok(_) => {
+                groups.truncate(length as usize / size_of::<u32>());
+                return Ok(groups);
+            }
+            // It may have up to 65536 (NGROUPS_MAX).
+            Err(error) if error.raw_os_error() == Some(libc::ERANGE) && groups.len() <= 65_536 => {
+                groups.resize(2 * groups.len(), 0);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// A descriptor of the process that connected (SO_PEERPIDFD, Linux 6.5). ENOPROTOOPT where the
 /// kernel does not have this, ESRCH or EINVAL when that process was reaped.
 pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {

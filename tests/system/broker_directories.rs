@@ -4,9 +4,10 @@ use crate::support;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::systemd::{must, private_mounts, same_for_both, user_box};
-use crate::support::{ALICE, BOB, Run, TestBox};
+use crate::support::{ALICE, BOB, Output, Run, TestBox, finish};
 
 /// Runs a script with these rules.
 fn with_rules(test_box: &TestBox, rules: &[&str], script: &str) -> Run {
@@ -230,4 +231,95 @@ fn directories_of_the_configuration_are_opened_with_roots_rights() {
     with_rules(&test_box, &[&rule], "true").assert_failed("Permission denied");
     let rule = format!("data={}:rw", child.display());
     with_rules(&test_box, &[&rule], "true").assert_failed("Permission denied");
+}
+
+/// A command in a mount namespace of its own, after a script of root's there, whose `$0` is `dir`.
+fn in_own_mounts(command: &Command, script: &str, dir: &Path) -> Output {
+    let mut unshare = Command::new("unshare");
+    let script = format!("{script} && exec \"$@\"");
+    unshare.args(["--mount", "sh", "-c", &script]).arg(dir);
+    unshare.arg(command.get_program()).args(command.get_args());
+    let set = |(name, value): (_, Option<_>)| Some((name, value?));
+    unshare.envs(command.get_envs().filter_map(set));
+    finish(unshare)
+}
+
+/// As in a service with `PrivateTmp=yes` or `InaccessiblePaths=`.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_caller_with_mounts_of_their_own_shows_what_they_see_and_nothing_else() {
+    let test_box = user_box();
+    test_box.init();
+    let outer = test_box.make_dir("outer", ALICE, 0o755);
+    let inner = outer.join("inner");
+    fs::create_dir(&inner).unwrap();
+    fs::write(inner.join("file"), "the host's\n").unwrap();
+    let run = |rule: String, options: &[&str], script: &str, own: &str| {
+        let rule = format!("--dir=in={rule}");
+        let job = test_box
+            .shell(script)
+            .options(&[&*rule, "-s"])
+            .options(options);
+        in_own_mounts(&job.to_command(), own, &inner)
+    };
+    let mount = "mount -t tmpfs -o mode=755 own \"$0\" && echo own >\"$0\"/file";
+    let (outer, inner) = (outer.display(), inner.display());
+    let own = run(inner.to_string(), &[], "cat /in/file", mount);
+    assert_eq!((own.code, &*own.stdout), (0, "own\n"), "{own:?}");
+    let below = run(outer.to_string(), &[], "cat /in/inner/file", mount);
+    assert_eq!((below.code, &*below.stdout), (0, "own\n"), "{below:?}");
+    let private = run(outer.to_string(), &[], "cat /in/inner/file", "true");
+    assert_eq!(
+        (private.code, &*private.stdout),
+        (0, "the host's\n"),
+        "{private:?}"
+    );
+    // Read-only stays read-only, and writable is what is and is asked for.
+    let script = "echo new >/in/new; cat /in/new";
+    let writable = format!("{mount} && chmod 777 \"$0\"");
+    let written = run(format!("{inner}:rw"), &[], script, &writable);
+    assert_eq!(
+        (written.code, &*written.stdout),
+        (0, "new\n"),
+        "{written:?}"
+    );
+    let closed = format!("{writable} && mount -o remount,ro \"$0\"");
+    let refused = run(format!("{inner}:rw"), &[], script, &closed);
+    assert!(refused.stderr.contains("Read-only"), "{refused:?}");
+    // What is covered is not uncovered.
+    let uncovered = run(format!("{outer}:norec"), &[], "cat /in/inner/file", mount);
+    assert_eq!(
+        (uncovered.code, &*uncovered.stdout),
+        (2, ""),
+        "{uncovered:?}"
+    );
+    assert!(
+        uncovered.stderr.contains("leave 'norec' out"),
+        "{uncovered:?}"
+    );
+    assert!(
+        fs::read_dir(test_box.dir().join("outer/inner"))
+            .unwrap()
+            .count()
+            == 1
+    );
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn mounts_of_a_user_namespace_are_not_shown() {
+    let test_box = user_box();
+    test_box.init();
+    let dir = test_box.make_dir("shown", ALICE, 0o755);
+    let rule = format!("--dir=in={}", dir.display());
+    let job = test_box.command(&["/bin/true"]).options(&[&rule]);
+    let script = "exec unshare --user --map-current-user --mount \"$@\"";
+    let refused = job.through(script).run();
+    refused.assert_failed("in a user namespace");
+    // Without directories of their own they may call.
+    test_box
+        .command(&["/bin/true"])
+        .through(script)
+        .run()
+        .assert_ok();
 }
