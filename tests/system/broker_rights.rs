@@ -173,6 +173,39 @@ fn a_worker_in_a_system_service_needs_no_login() {
     assert!(must("systemd-run", &arguments).contains("code 125"));
 }
 
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_process_that_has_the_group_is_let_in_whatever_the_user_database_says() {
+    let test_box = test_box();
+    let mut as_group = Command::new("setpriv");
+    as_group.args(["--reuid=1001", "--regid=isolate", "--clear-groups"]);
+    let mut beside = Command::new("setpriv");
+    beside.args(["--reuid=1001", "--regid=1001", "--groups=isolate"]);
+    for mut command in [as_group, beside] {
+        command.arg(support::binary());
+        command.args(["exec", "-s", "/bin/echo", "hello"]);
+        command.env("ISOLATE_RUN_BROKER", test_box.broker().socket());
+        let output = finish(command);
+        assert_eq!((output.code, &*output.stdout), (0, "hello\n"), "{output:?}");
+    }
+    let socket = test_box.broker().socket().display().to_string();
+    let binary = support::binary().display().to_string();
+    let run = |service: &[&str]| {
+        let variable = format!("--setenv=ISOLATE_RUN_BROKER={socket}");
+        let common = ["--quiet", "--wait", "--collect", "--pipe", &variable];
+        let command = [
+            "/bin/sh",
+            "-c",
+            "\"$0\" exec /bin/true; echo code $?",
+            &binary,
+        ];
+        must("systemd-run", &[&common, service, &command].concat())
+    };
+    let member = "--property=SupplementaryGroups=isolate";
+    assert!(run(&["--uid=bob", member]).contains("code 0"));
+    assert!(run(&["--uid=bob"]).contains("code 125"));
+}
+
 /// polkit, stopped until this is dropped.
 struct Silent(Pid);
 

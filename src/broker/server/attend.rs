@@ -1,5 +1,6 @@
 //! A keeper's part of the conversation with its caller, from the connection to the last word.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -11,6 +12,7 @@ use nix::sys::time::TimeVal;
 
 use super::adopt::adopt;
 use super::authorise;
+use super::groups;
 use super::peer::Peer;
 use super::prepared::Prepared;
 use super::read::read;
@@ -114,7 +116,11 @@ fn admit(
     setsockopt(connection, SendTimeout, &TimeVal::new(REPLY_PATIENCE, 0)).map_err(Failure::at(
         "cannot bound the time for the answer on the caller's connection",
     ))?;
-    let Peer { ids, mut subject } = Peer::of(connection.as_fd())?;
+    let Peer {
+        ids,
+        mut subject,
+        groups,
+    } = Peer::of(connection.as_fd())?;
     let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE, |length| {
         account.ask_length(length)
     })?;
@@ -130,9 +136,17 @@ fn admit(
     let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
     let directories = OpenedDirs::from_parts(call.command.dirs(), &called.directories, rest)
         .ok_or_else(|| Failure::new("the request names other directories than those it opened"))?;
+    let directories = match called.directories.is_empty() {
+        true => directories,
+        false => directories.of_process(subject.pidfd.try_clone().map_err(Failure::at(
+            "cannot copy the descriptor of the calling process",
+        ))?),
+    };
     let Prepared { polkit, ahead, .. } = prepared;
     // The answers are on their way while there is other work: see below.
-    let details = authorise::details(&call);
+    let known = fs::read("/etc/group").unwrap_or_default();
+    let groups = groups::names(&groups, &String::from_utf8_lossy(&known));
+    let details = authorise::details(&call, groups);
     let mut authority = Authority::new(subject, called.interactive, polkit);
     for action in authorise::needed(&call) {
         authority.ask(action, &details);

@@ -20,9 +20,9 @@ pub(super) fn needed(call: &BoxCall) -> Vec<Action> {
     actions
 }
 
-/// What rules can look up: the request as it was made. What was not asked for is not there. Times
-/// are in seconds, memory in bytes; 0 is no limit.
-pub(super) fn details(call: &BoxCall) -> Vec<(&'static str, String)> {
+/// What rules can look up: the request as it was made, and the groups of the caller's process. What
+/// was not asked for is not there. Times are in seconds, memory in bytes; 0 is no limit.
+pub(super) fn details(call: &BoxCall, groups: String) -> Vec<(&'static str, String)> {
     let BoxCall { common, command } = call;
     let seconds = |time: Duration| time.as_secs_f64().to_string();
     let program = command.program().map(|(_, program)| program);
@@ -43,6 +43,7 @@ pub(super) fn details(call: &BoxCall) -> Vec<(&'static str, String)> {
     let details = [
         ("command", Some(word.to_owned())),
         ("box-id", Some(box_id)),
+        ("groups", Some(groups)),
         ("program", name.map(|name| shown(name))),
         ("time", limits.and_then(|limits| limits.time).map(seconds)),
         (
@@ -110,21 +111,33 @@ mod tests {
     #[test]
     fn rules_see_what_was_asked_for() {
         let of = |line: &str| {
-            let details = details(&call(line));
+            let details = details(&call(line), "a b".to_owned());
             let shown = details
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"));
             shown.collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(of("i --init -q 10,5"), "command=init box-id=0 quota=10,5");
-        assert_eq!(of("i --cleanup -b 7"), "command=cleanup box-id=7");
-        assert_eq!(of("i --init -b auto"), "command=init box-id=auto");
+        assert_eq!(
+            of("i --init -q 10,5"),
+            "command=init box-id=0 groups=a b quota=10,5"
+        );
+        assert_eq!(
+            of("i --cleanup -b 7"),
+            "command=cleanup box-id=7 groups=a b"
+        );
+        assert_eq!(
+            of("i --init -b auto"),
+            "command=init box-id=auto groups=a b"
+        );
         let long = format!("i --run {}", "x".repeat(3_000_000));
         assert!(of(&long).len() < 5000);
-        assert_eq!(of("i exec a"), "command=exec box-id=auto program=a");
+        assert_eq!(
+            of("i exec a"),
+            "command=exec box-id=auto groups=a b program=a"
+        );
         assert_eq!(
             of("i --cg -b 3 -t 1.5 -w 0 --cg-mem=64M -p9 --run -- /bin/x y"),
-            "command=run box-id=3 program=/bin/x time=1.5 wall-time=0 memory=67108864 processes=9"
+            "command=run box-id=3 groups=a b program=/bin/x time=1.5 wall-time=0 memory=67108864 processes=9"
         );
     }
 }

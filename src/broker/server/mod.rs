@@ -6,6 +6,7 @@
 mod adopt;
 mod attend;
 mod authorise;
+mod groups;
 mod listener;
 pub(crate) mod own;
 mod peer;

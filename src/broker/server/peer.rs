@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use crate::failure::Failure;
 use crate::polkit::Subject;
 use crate::sys::process::{has_ended, pidfd_of, start_time};
-use crate::sys::socket::{PeerIds, peer_ids, peer_pidfd};
+use crate::sys::socket::{PeerIds, peer_groups, peer_ids, peer_pidfd};
 
 /// The process on the other side of a connection, as it was when it connected.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(super) struct Peer {
     pub(super) ids: PeerIds,
     /// The same for polkit.
     pub(super) subject: Subject,
+    /// All its groups, its effective one first.
+    pub(super) groups: Vec<u32>,
 }
 
 impl Peer {
@@ -28,6 +30,8 @@ impl Peer {
                  run isolate-run where isolate.service runs",
             ));
         }
+        let mut groups = peer_groups(connection).map_err(cannot)?;
+        groups.insert(0, ids.gid);
         let pidfd = match peer_pidfd(connection) {
             // Before Linux 6.5. The number may have gone to another process in the meantime: then
             // that one is older or younger than what polkit finds under its start time, or it is a
@@ -48,7 +52,11 @@ impl Peer {
             uid: ids.uid,
             pidfd,
         };
-        Ok(Self { ids, subject })
+        Ok(Self {
+            ids,
+            subject,
+            groups,
+        })
     }
 }
 
@@ -64,5 +72,9 @@ mod tests {
         assert_eq!(peer.ids.pid, std::process::id() as i32);
         assert_eq!(peer.ids.uid, nix::unistd::geteuid().as_raw());
         assert!(peer.subject.start_time > 0);
+        let mut groups = vec![nix::unistd::getegid()];
+        groups.extend(nix::unistd::getgroups().unwrap());
+        let groups: Vec<u32> = groups.into_iter().map(|group| group.as_raw()).collect();
+        assert_eq!(peer.groups, groups);
     }
 }

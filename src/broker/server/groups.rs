@@ -1,0 +1,70 @@
+//! The groups of a caller's process by name, for polkit's rules. polkit itself knows only those
+//! that the user database gives to the user; a service may have others (`SupplementaryGroups=`).
+
+use std::collections::BTreeMap;
+
+/// The most bytes of names: polkit is asked over a bus that has other users.
+const MOST: usize = 16 << 10;
+
+/// Their names in the text of `/etc/group` (group(5)), with spaces between; the number of a group
+/// that is not there. What is too much is left out.
+pub(super) fn names(groups: &[u32], text: &str) -> String {
+    let mut names = BTreeMap::<u32, &str>::new();
+    for line in text.lines() {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| is_word(name));
+        let number = fields.nth(1).and_then(|number| number.parse().ok());
+        if let (Some(name), Some(number)) = (name, number) {
+            // The first line of a number counts, as for getgrgid(3).
+            names.entry(number).or_insert(name);
+        }
+    }
+    let mut shown = String::new();
+    for group in groups {
+        let name = match names.get(group) {
+            Some(name) => (*name).to_owned(),
+            None => group.to_string(),
+        };
+        if shown.len() + 1 + name.len() > MOST {
+            break;
+        }
+        if !shown.is_empty() {
+            shown.push(' ');
+        }
+        shown.push_str(&name);
+    }
+    shown
+}
+
+/// Whether a name is one word, and none that could be another group's number.
+fn is_word(name: &str) -> bool {
+    let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+    !is_number && !name.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str =
+        "root:x:0:\nisolate:x:990:alice\nsame:x:990:\n12:x:7:\na b:x:8:\nbad:x\n:x:9:\n";
+
+    #[test]
+    fn groups_are_named_as_the_machine_names_them() {
+        assert_eq!(names(&[990, 0], TEXT), "isolate root");
+        assert_eq!(names(&[], TEXT), "");
+        assert_eq!(names(&[990], ""), "990");
+    }
+
+    #[test]
+    fn a_name_that_could_be_taken_for_something_else_is_a_number() {
+        assert_eq!(names(&[7, 8, 9], TEXT), "7 8 9");
+    }
+
+    #[test]
+    fn very_many_groups_are_cut_between_two_names() {
+        let many: Vec<u32> = (1_000_000..1_065_536).collect();
+        let shown = names(&many, TEXT);
+        assert!(shown.len() <= MOST && shown.split(' ').all(|name| name.len() == 7));
+    }
+}
