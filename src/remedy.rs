@@ -144,7 +144,7 @@ impl Remedy {
             }
             Self::JoinGroup => {
                 "an administrator lets a user in by: usermod -aG isolate USER (and a new login), \
-                 or by a rule in /etc/polkit-1/rules.d"
+                 a service by SupplementaryGroups=isolate, or either by a rule in /etc/polkit-1/rules.d"
             }
             Self::PolkitRule => "an administrator allows it by a rule in /etc/polkit-1/rules.d",
             Self::InstallPolicy => {

@@ -116,6 +116,8 @@ pub(crate) struct Limits {
     pub(crate) cg_mem: Option<Bytes>,
     /// `stack`: `RLIMIT_STACK`.
     pub(crate) stack: Option<Bytes>,
+    /// `soft_stack`: the soft limit, where it is lower.
+    pub(crate) soft_stack: Option<Bytes>,
     /// `fsize`: `RLIMIT_FSIZE`.
     pub(crate) file_size: Option<Bytes>,
     /// `core`: `RLIMIT_CORE`; zero is zero.
@@ -220,6 +222,7 @@ impl Default for Limits {
             address_space: None,
             cg_mem: None,
             stack: None,
+            soft_stack: None,
             file_size: None,
             core: Bytes(0),
             open_files: Some(1024),

@@ -55,13 +55,14 @@ const CGROUP: [Row<CgroupSettings>; 4] = [
 ];
 
 /// `[defaults]` and `[exec]`.
-const LIMITS: [Row<Limits>; 10] = [
+const LIMITS: [Row<Limits>; 11] = [
     row("time", |limits| Field::Time(&mut limits.time)),
     row("extra_time", |limits| Field::Time(&mut limits.extra_time)),
     row("wall_time", |limits| Field::Time(&mut limits.wall_time)),
     row("mem", |limits| Field::Size(&mut limits.address_space)),
     row("cg_mem", |limits| Field::Size(&mut limits.cg_mem)),
     row("stack", |limits| Field::Size(&mut limits.stack)),
+    row("soft_stack", |limits| Field::Size(&mut limits.soft_stack)),
     row("fsize", |limits| Field::Size(&mut limits.file_size)),
     row("core", |limits| Field::ExactSize(&mut limits.core)),
     row("open_files", |limits| Field::Count(&mut limits.open_files)),

@@ -30,13 +30,10 @@ fn object(failure: &StepFailure, plan: &RunPlan) -> Option<String> {
             .directories
             .get(index)
             .map(|rule| format!("'{}'", rule.inside.display())),
-        Step::Rlimit => plan
-            .rlimits
-            .get(index)
-            .map(|(resource, limit)| match *limit {
-                RLIM_INFINITY => format!("{} to unlimited", name_of(*resource)),
-                limit => format!("{} to {limit}", name_of(*resource)),
-            }),
+        Step::Rlimit => plan.rlimits.get(index).map(|rlimit| match rlimit.hard {
+            RLIM_INFINITY => format!("{} to unlimited", name_of(rlimit.resource)),
+            limit => format!("{} to {limit}", name_of(rlimit.resource)),
+        }),
         Step::OpenStdin => quoted(plan.stdin.as_ref()),
         Step::OpenStdout => quoted(plan.stdout.as_ref()),
         Step::OpenStderr => match &plan.stderr {
@@ -52,7 +49,7 @@ fn remedy(failure: &StepFailure, plan: &RunPlan) -> Option<Remedy> {
     let resource = plan
         .rlimits
         .get(failure.index as usize)
-        .map(|(resource, _)| *resource);
+        .map(|rlimit| rlimit.resource);
     match (failure.step, failure.errno) {
         (Step::PrivateMounts, libc::EINVAL) => Some(Remedy::BindRoot),
         (Step::PrivateMounts | Step::RootFileSystem, libc::EPERM) => Some(Remedy::AllowMounts),

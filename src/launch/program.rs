@@ -150,12 +150,13 @@ fn set_up(
             .map_err(StepFailure::at(Step::Inherit))?;
     }
     // Before the uid changes: CAP_SYS_RESOURCE is needed to raise hard limits.
-    for (index, (resource, limit)) in setup.rlimits.iter().enumerate() {
+    for (index, rlimit) in setup.rlimits.iter().enumerate() {
         // One more than the leaf allows, so that it is the leaf that refuses a process.
-        let is_leafs = *resource == Resource::RLIMIT_NPROC && beginning.leaf_counts_processes;
-        let limit = limit.saturating_add(is_leafs.into());
+        let is_leafs = rlimit.resource == Resource::RLIMIT_NPROC && beginning.leaf_counts_processes;
+        let [soft, hard] =
+            [rlimit.soft, rlimit.hard].map(|limit| limit.saturating_add(is_leafs.into()));
         Barrier::Rlimits
-            .raise(|| setrlimit(*resource, limit, limit))
+            .raise(|| setrlimit(rlimit.resource, soft, hard))
             .map_err(StepFailure::at_index(Step::Rlimit, index))?;
     }
     let (uid, gid) = (Uid::from_raw(setup.uid), Gid::from_raw(setup.gid));

@@ -3,10 +3,8 @@
 use std::ffi::CStr;
 use std::os::fd::{OwnedFd, RawFd};
 
-use nix::sys::resource::Resource;
-
 use crate::caller::Inheritance;
-use crate::plan::StderrPlan;
+use crate::plan::{Rlimit, StderrPlan};
 use crate::sys::exec::Image;
 
 /// Everything the program's process needs, decided and laid out before the clone.
@@ -21,8 +19,8 @@ pub(crate) struct ProgramSetup<'a> {
     /// Whether it sends a descriptor of itself to the keeper, which has no other way to measure or
     /// to kill it.
     pub(crate) shows_itself: bool,
-    /// Limits by setrlimit(2), soft and hard alike.
-    pub(crate) rlimits: &'a [(Resource, u64)],
+    /// Limits by setrlimit(2).
+    pub(crate) rlimits: &'a [Rlimit],
     /// Whether the leaf is to limit processes, too, where there is the controller for that.
     pub(crate) leaf_limits_processes: bool,
     /// Descriptors above 2 that stay open: the caller's, never ours.

@@ -87,6 +87,8 @@ pub(crate) fn grant(
             address_space: over(asked.address_space, configured.address_space),
             cg_mem,
             stack: over(asked.stack, configured.stack),
+            // Whoever asks for a stack gets it, for the program's first thread, too.
+            soft_stack: configured.soft_stack.filter(|_| asked.stack.is_none()),
             file_size: over(asked.file_size, configured.file_size),
             core: asked.core.unwrap_or(configured.core),
             open_files: over(asked.open_files, configured.open_files),

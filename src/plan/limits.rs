@@ -56,14 +56,34 @@ impl Deadlines {
     }
 }
 
+/// A limit that the kernel keeps for each process (setrlimit(2)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rlimit {
+    /// Of what.
+    pub(crate) resource: Resource,
+    /// What holds. A process may raise it.
+    pub(crate) soft: u64,
+    /// As far as that.
+    pub(crate) hard: u64,
+}
+
+impl Rlimit {
+    /// A limit that no process can raise.
+    pub(crate) fn firm(resource: Resource, limit: u64) -> Self {
+        Self {
+            resource,
+            soft: limit,
+            hard: limit,
+        }
+    }
+}
+
 /// The rlimits to set. Limits that nobody asked for stay as the caller has them; only the stack's
 /// is lifted, as in isolate.
-pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
+pub(super) fn rlimits(limits: &Limits) -> Vec<Rlimit> {
+    let stack = limits.stack.map_or(RLIM_INFINITY, |bytes| bytes.0);
+    let soft_stack = limits.soft_stack.map_or(stack, |soft| soft.0.min(stack));
     let mut all = vec![
-        (
-            Resource::RLIMIT_STACK,
-            limits.stack.map_or(RLIM_INFINITY, |bytes| bytes.0),
-        ),
         (Resource::RLIMIT_MEMLOCK, 0),
         // One byte is less than any dump, so there is none. It also keeps the kernel from piping
         // the program's memory to a handler on the host: core(5), "Piping core dumps to a program".
@@ -93,7 +113,15 @@ pub(super) fn rlimits(limits: &Limits) -> Vec<(Resource, u64)> {
             .into_iter()
             .filter_map(|(resource, limit)| Some((resource, limit?))),
     );
-    all
+    let stack = Rlimit {
+        resource: Resource::RLIMIT_STACK,
+        soft: soft_stack,
+        hard: stack,
+    };
+    let firm = all
+        .into_iter()
+        .map(|(resource, limit)| Rlimit::firm(resource, limit));
+    std::iter::once(stack).chain(firm).collect()
 }
 
 #[cfg(test)]
@@ -108,8 +136,8 @@ mod tests {
         let limit = |plan: &RunPlan, which| {
             plan.rlimits
                 .iter()
-                .find(|(r, _)| *r == which)
-                .map(|(_, value)| *value)
+                .find(|rlimit| rlimit.resource == which)
+                .map(|rlimit| rlimit.hard)
         };
         let default = plan(&["--run", "a"], nowhere()).unwrap();
         assert_eq!(limit(&default, Resource::RLIMIT_NOFILE), Some(1024));
@@ -131,6 +159,26 @@ mod tests {
             (cg.leaf.memory, cg.leaf.processes),
             (Some(Bytes(64 << 20)), Some(5))
         );
+    }
+
+    #[test]
+    fn the_soft_limit_of_the_stack_is_below_the_hard_one() {
+        let stack = |stack, soft_stack| {
+            let limits = Limits {
+                stack,
+                soft_stack,
+                ..Limits::default()
+            };
+            let stack = rlimits(&limits)[0];
+            assert_eq!(stack.resource, Resource::RLIMIT_STACK);
+            (stack.soft, stack.hard)
+        };
+        let (small, large) = (Some(Bytes(64 << 20)), Some(Bytes(256 << 20)));
+        assert_eq!(stack(None, None), (RLIM_INFINITY, RLIM_INFINITY));
+        assert_eq!(stack(None, small), (64 << 20, RLIM_INFINITY));
+        assert_eq!(stack(large, small), (64 << 20, 256 << 20));
+        assert_eq!(stack(small, large), (64 << 20, 64 << 20));
+        assert_eq!(stack(small, None), (64 << 20, 64 << 20));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::failure::Explained;
 use crate::quantity::{BoxId, Ids};
 
 pub(crate) use granted::{Granted, grant};
-pub(crate) use limits::Deadlines;
+pub(crate) use limits::{Deadlines, Rlimit};
 pub(crate) use redirections::check_of_exec;
 #[cfg(test)]
 pub(crate) use run::tests;

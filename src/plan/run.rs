@@ -5,11 +5,9 @@ use std::ops::Deref;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
-use nix::sys::resource::Resource;
-
 use super::directories::directories;
 use super::granted::Granted;
-use super::limits::{Deadlines, rlimits};
+use super::limits::{Deadlines, Rlimit, rlimits};
 use super::program::{always_fit, candidates, environment};
 use super::scope::{leaf_of, scope};
 use super::{Refusal, require_cg};
@@ -50,7 +48,7 @@ pub(crate) struct Decided {
     /// Limits that the cgroup keeps.
     pub(crate) leaf: LeafLimits,
     /// Limits that the kernel keeps for each process.
-    pub(crate) rlimits: Vec<(Resource, u64)>,
+    pub(crate) rlimits: Vec<Rlimit>,
     /// Disk quota, if one was asked for.
     pub(crate) quota: Option<DiskQuota>,
     /// What is mounted where.

@@ -182,7 +182,8 @@ mod tests {
         assert_eq!(
             text(Action::UseBox, Why::NotAllowed),
             "user 1000 may not use a box: polkit does not allow io.github.isolate_run.use-box; an administrator \
-             lets a user in by: usermod -aG isolate USER (and a new login), or by a rule in /etc/polkit-1/rules.d"
+             lets a user in by: usermod -aG isolate USER (and a new login), a service by SupplementaryGroups=isolate, \
+             or either by a rule in /etc/polkit-1/rules.d"
         );
         assert_eq!(
             text(Action::ShareNetwork, Why::Challenge { own: false }),

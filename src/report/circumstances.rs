@@ -8,6 +8,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource};
 use crate::cgroup::LeafLimits;
 use crate::clock::Moment;
 use crate::config::settings::Manager;
+use crate::plan::Rlimit;
 use crate::quantity::{BoxId, DiskQuota, Ids};
 use crate::syscall_set::SyscallSet;
 
@@ -27,7 +28,7 @@ pub(crate) struct Circumstances {
     /// Limits that the cgroup kept.
     pub(crate) leaf: LeafLimits,
     /// Limits that the kernel kept for each process.
-    pub(crate) rlimits: Vec<(Resource, u64)>,
+    pub(crate) rlimits: Vec<Rlimit>,
     /// Disk quota.
     pub(crate) quota: Option<DiskQuota>,
     /// System calls that were denied.
@@ -56,10 +57,10 @@ pub(crate) struct Stages {
 }
 
 /// The limit of a resource; `None` if there is none.
-pub(crate) fn limit_of(rlimits: &[(Resource, u64)], which: Resource) -> Option<u64> {
-    let found = rlimits.iter().find(|(resource, _)| *resource == which);
+pub(crate) fn limit_of(rlimits: &[Rlimit], which: Resource) -> Option<u64> {
+    let found = rlimits.iter().find(|rlimit| rlimit.resource == which);
     found
-        .map(|(_, limit)| *limit)
+        .map(|rlimit| rlimit.hard)
         .filter(|limit| *limit != RLIM_INFINITY)
 }
 

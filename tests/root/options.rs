@@ -121,6 +121,29 @@ fn the_stack_is_unlimited_but_for_its_option() {
 
 #[test]
 #[ignore = "needs root: tests/run"]
+fn the_stack_of_threads_can_be_configured_and_the_option_wins() {
+    let test_box = TestBox::new().config("[defaults]\nsoft_stack = '64M'\n");
+    let limits = |options: &[&str]| {
+        let job = test_box.shell("ulimit -Ss; ulimit -Hs");
+        let run = job.options(options).run();
+        run.assert_ok().stdout.replace('\n', " ")
+    };
+    assert_eq!(limits(&[]), "65536 unlimited ");
+    assert_eq!(limits(&["--stack=128M"]), "131072 131072 ");
+    assert_eq!(limits(&["--stack=0"]), "unlimited unlimited ");
+    let recurse = |megabytes: &str| {
+        let job = test_box.program("thread_stack").args(&[megabytes]);
+        job.options(&["-p2"]).run()
+    };
+    recurse("60").assert_ok();
+    recurse("70").assert_verdict(1, "SG", "Caught fatal signal 11");
+    let usual = TestBox::new();
+    let job = usual.program("thread_stack").args(&["5"]).options(&["-p2"]);
+    job.run().assert_verdict(1, "SG", "Caught fatal signal 11");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
 fn every_rlimit_has_its_default_and_its_option() {
     let test_box = TestBox::new();
     let limit = |name: &str, options: &[&str]| {

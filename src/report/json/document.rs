@@ -95,6 +95,8 @@ pub(super) struct LimitFacts {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) stack_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) soft_stack_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) file_size_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) core_bytes: Option<u64>,

@@ -119,6 +119,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
         stages,
     } = circumstances;
     let rlimit = |which| limit_of(rlimits, which);
+    let soft_stack = rlimits.iter().find(|rlimit| rlimit.soft < rlimit.hard);
     let since = |moment: Option<Moment>| moment.map(|moment| micros(moment.since(*asked)));
     let deadlines = &report.deadlines;
     Held {
@@ -141,6 +142,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
             processes: leaf.processes.map(u64::from),
             address_space_bytes: rlimit(Resource::RLIMIT_AS),
             stack_bytes: rlimit(Resource::RLIMIT_STACK),
+            soft_stack_bytes: soft_stack.map(|rlimit| rlimit.soft),
             file_size_bytes: rlimit(Resource::RLIMIT_FSIZE),
             // One byte stands for none.
             core_bytes: rlimit(Resource::RLIMIT_CORE)
@@ -184,6 +186,7 @@ mod tests {
     use super::*;
     use crate::cgroup::{LeafLimits, LeafUsage};
     use crate::config::settings::Manager;
+    use crate::plan::Rlimit;
     use crate::quantity::{BoxId, Bytes, CpuList, DiskQuota, Ids};
     use crate::sys::process::Exit;
     use crate::syscall_set::SyscallSet;
@@ -207,8 +210,12 @@ mod tests {
                 mems: None,
             },
             rlimits: vec![
-                (Resource::RLIMIT_STACK, RLIM_INFINITY),
-                (Resource::RLIMIT_CORE, 1),
+                Rlimit {
+                    resource: Resource::RLIMIT_STACK,
+                    soft: 64 << 20,
+                    hard: RLIM_INFINITY,
+                },
+                Rlimit::firm(Resource::RLIMIT_CORE, 1),
             ],
             quota: Some(DiskQuota {
                 blocks: 10,
@@ -361,6 +368,7 @@ mod tests {
             ("/figures/max_rss_bytes", 1234 * 1024),
             ("/limits/cpu_kill_us", 2_000_000),
             ("/limits/memory_bytes", 64 << 20),
+            ("/limits/soft_stack_bytes", 64 << 20),
             ("/limits/core_bytes", 0),
             ("/limits/disk_bytes", 10_240),
             ("/box/uid", 60_003),
