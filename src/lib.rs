@@ -238,7 +238,11 @@ fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
         Some(Err(_)) | None => BoxSettings::default().root,
     };
     let files = ResultFiles::open(&call.common, caller, &boxes)?;
-    let terminals = call.command.program().map(|_| Terminals::remember());
+    // With --tty-hack the broker's client gives the terminal back itself.
+    let program = call.command.program();
+    let terminals = program
+        .filter(|(_, program)| is_root || !program.tty_hack)
+        .map(|_| Terminals::remember());
     let coloring = call.common.coloring;
     let done = match loaded {
         Some(loaded) if is_root => as_root(call, caller, lifted, asked, loaded),

@@ -6,6 +6,7 @@ mod inheritance;
 mod opened_dirs;
 mod own_limits;
 mod result_files;
+mod result_path;
 mod signals;
 mod terminal;
 

@@ -7,14 +7,11 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
-use nix::sys::stat::Mode;
-use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-
 use super::Caller;
+use super::result_path::{self, create_below};
 use crate::answer::Results;
 use crate::barrier::Barrier;
 use crate::failure::Failure;
@@ -143,7 +140,7 @@ fn create(path: &Path, boxes: &Path, uid: u32) -> io::Result<File> {
         return File::create(path);
     }
     let Ok(boxes) = File::open(boxes).and_then(|boxes| boxes.metadata()) else {
-        return create_outside(path, uid);
+        return result_path::create(path, uid);
     };
     let full = match path.is_absolute() {
         true => path.to_owned(),
@@ -163,95 +160,12 @@ fn create(path: &Path, boxes: &Path, uid: u32) -> io::Result<File> {
             continue;
         };
         let below = full.strip_prefix(prefix).unwrap_or(&full);
-        let how = OpenHow::new()
-            .flags(OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_CLOEXEC)
-            .mode(Mode::from_bits_truncate(0o666))
-            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        return Ok(openat2(File::open(prefix)?, below, how)?.into());
+        return create_below(File::open(prefix)?.as_fd(), below);
     }
-    create_outside(path, uid)
-}
-
-/// As many links in a row as the kernel follows (path_resolution(7)).
-const MOST_LINKS: usize = 40;
-
-/// The same outside of the boxes, where a program may also have made links, in a directory that it
-/// was given (`rw`). Of the links in the place of the last component, only those of root and of the
-/// user `uid` are followed.
-fn create_outside(path: &Path, uid: u32) -> io::Result<File> {
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true);
-        let error = match options.custom_flags(libc::O_NOFOLLOW).open(&path) {
-            Err(error) if error.raw_os_error() == Some(libc::ELOOP) => error,
-            other => return other,
-        };
-        // This reads the link that was found to be one user's, even if another one has replaced it
-        // since.
-        let link = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let link = File::from(nix::fcntl::open(&path, link, Mode::empty())?);
-        if fstatfs(&link)?.filesystem_type() == PROC_SUPER_MAGIC {
-            // `/dev/stdout` leads there. The kernel makes these links, which lead to an open file
-            // and not to a path.
-            return options.custom_flags(0).open(&path);
-        }
-        let owner = link.metadata()?.uid();
-        if owner != uid && owner != 0 {
-            return Err(io::Error::other(format!(
-                "'{}' is a symbolic link of another user's ({owner})",
-                path.display()
-            )));
-        }
-        let target = PathBuf::from(readlinkat(&link, "")?);
-        let Some(parent) = path.parent() else {
-            return Err(error);
-        };
-        path = parent.join(target);
-    }
-    Err(io::Error::from_raw_os_error(libc::ELOOP))
+    result_path::create(path, uid)
 }
 
 /// The path of an open file as the kernel knows it now (proc_pid_fd(5)).
 fn place(file: &File) -> io::Result<PathBuf> {
     std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{lchown, symlink};
-
-    use super::*;
-
-    #[test]
-    fn a_link_is_followed_unless_another_user_made_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |name: &str| dir.path().join(name);
-        let own = nix::unistd::geteuid().as_raw();
-        let boxes = dir.path().join("boxes");
-        std::fs::write(at("precious"), "precious").unwrap();
-        symlink("precious", at("link")).unwrap();
-        symlink("link", at("two")).unwrap();
-        // Only root can give a link to somebody else. For any other user, a link of its own stands
-        // for that.
-        let uid = if own == 0 {
-            lchown(at("link"), Some(12_345), None).unwrap();
-            0
-        } else {
-            own + 1
-        };
-        for name in ["link", "two"] {
-            let refused = create(&at(name), &boxes, uid).unwrap_err().to_string();
-            assert!(refused.contains("link of another user's"), "{refused}");
-        }
-        assert_eq!(std::fs::read(at("precious")).unwrap(), b"precious");
-        let owner = at("link").symlink_metadata().unwrap().uid();
-        drop(create(&at("two"), &boxes, owner).unwrap());
-        assert_eq!(std::fs::read(at("precious")).unwrap(), b"");
-        drop(create(&at("new"), &boxes, uid).unwrap());
-        drop(create(Path::new("/proc/self/fd/2"), &boxes, uid).unwrap());
-        symlink("loop", at("loop")).unwrap();
-        let error = create(&at("loop"), &boxes, own).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
-    }
 }

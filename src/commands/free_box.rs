@@ -23,10 +23,7 @@ pub(super) fn take_box(context: Context<'_>) -> Result<(BoxPlan, Lock), Failure>
         false => Lock::acquire(&plan.locks, id, Absent::Create, busy(context.common().wait))?,
     };
     match lock {
-        Some(lock) if is_free(&plan, &lock)? => {
-            settle_before(&lock, Expected::Dying)?;
-            Ok((plan, lock))
-        }
+        Some(lock) if settle_if_free(&plan, &lock, Expected::Dying)? => Ok((plan, lock)),
         _ => Err(Failure::new(format!(
             "box {id} is in use: it was made by --init; choose another, or remove it by --cleanup --box-id={id}"
         ))),
@@ -114,19 +111,10 @@ fn try_box(plan: &BoxPlan, expected: Expected) -> Result<Option<Lock>, Failure> 
         return Ok(None);
     }
     match Lock::acquire(&plan.locks, plan.id, Absent::Create, Busy::Refuse) {
-        Ok(Some(lock)) if is_free(plan, &lock)? => {
-            settle_before(&lock, expected)?;
-            Ok(Some(lock))
-        }
+        Ok(Some(lock)) if settle_if_free(plan, &lock, expected)? => Ok(Some(lock)),
         Ok(_) | Err(LockError::Busy) => Ok(None),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Nothing runs any more in a box that was never finished.
-fn settle_before(lock: &Lock, expected: Expected) -> Result<(), Failure> {
-    lock.record()?
-        .map_or(Ok(()), |before| settle_as(&before, expected))
 }
 
 /// Whether somebody has made the box, without locking it: whoever looks for a free one does not
@@ -135,8 +123,13 @@ pub(super) fn is_made(plan: &BoxPlan) -> bool {
     Lock::peek(&plan.locks, plan.id).is_some_and(|record| record.ready)
 }
 
-/// A box is free when nobody made it, or when its making was never finished and nobody works on it.
-fn is_free(plan: &BoxPlan, lock: &Lock) -> Result<bool, Failure> {
+/// Whether the box is free: nobody made it, or its making was never finished and nobody works on
+/// it. Then nothing runs there any more.
+fn settle_if_free(plan: &BoxPlan, lock: &Lock, expected: Expected) -> Result<bool, Failure> {
     let exists = BoxDir::open(&plan.root, plan.id)?.is_some();
-    Ok(lock.record()?.map_or(!exists, |record| !record.ready))
+    match lock.record()? {
+        None => Ok(!exists),
+        Some(record) if record.ready => Ok(false),
+        Some(record) => settle_as(&record, expected).map(|()| true),
+    }
 }
