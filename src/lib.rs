@@ -36,7 +36,8 @@
 //! batch             many runs from one call: jobs in, results out
 //! broker            the service for users who are not root, and their own side of it
 //! cli               argv to a call, in isolate's spelling or with a verb
-//! commands, doctor  each command, from its first step to its last; what is wrong with the machine
+//! commands          each command, from its first step to its last
+//! doctor, calibrate what is wrong with the machine, and how fast it is
 //! keeper            watches a run, and decides how it ends
 //! home              where a run lives, from the choice of who makes its cgroups to their end
 //! launch            makes init, the sandbox and the program
@@ -63,6 +64,7 @@ mod batch;
 mod box_dir;
 mod broker;
 mod bus;
+mod calibrate;
 mod caller;
 mod cgroup;
 mod check_name;
@@ -175,6 +177,7 @@ fn carry_out(call: Call) -> Answer {
         Call::Test(options) => judge::test(*options),
         Call::Pair(options) => judge::pair::pair(*options),
         Call::Import(source) => commands::config_import::import(&source),
+        Call::Calibrate(asked) => calibrate::calibrate(&asked),
         Call::Doctor(asked) => doctor::visit(&asked),
         Call::Serve(options) => broker::server::run(&options).map(|()| Answer::default()),
         Call::Box(call) => {

@@ -77,6 +77,62 @@ pub(crate) enum DoctorTask {
     Undo,
 }
 
+/// What `calibrate` is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Calibration {
+    /// `--save`: as the reference.
+    pub(crate) save: bool,
+    /// `--reference`: its file.
+    pub(crate) reference: PathBuf,
+    /// `--json`.
+    pub(crate) json: bool,
+    /// `--time`: how long all loads take together, or the one that is told.
+    pub(crate) time: Duration,
+    /// `--box-id`, for the runs.
+    pub(crate) box_id: Option<OsString>,
+    /// `--config`, likewise.
+    pub(crate) config: Option<PathBuf>,
+    /// The load to do, inside of a box; `None` is to measure all of them.
+    pub(crate) load: Option<Load>,
+}
+
+/// Work that leans on one part of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Integer arithmetic.
+    Integer,
+    /// Branches that cannot be foreseen.
+    Branches,
+    /// The latency of memory.
+    Latency,
+    /// The bandwidth of memory.
+    Bandwidth,
+    /// System calls.
+    Calls,
+}
+
+impl Load {
+    /// Every load.
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Integer,
+        Self::Branches,
+        Self::Latency,
+        Self::Bandwidth,
+        Self::Calls,
+    ];
+
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Integer => "integer",
+            Self::Branches => "branches",
+            Self::Latency => "latency",
+            Self::Bandwidth => "bandwidth",
+            Self::Calls => "calls",
+        }
+    }
+}
+
 /// What `config import` reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ImportSource {

@@ -14,8 +14,8 @@ use clap::error::{ContextKind, ContextValue};
 
 use crate::failure::Explained;
 use crate::request::{
-    BatchOptions, BoxCall, BoxCommand, BrokerOptions, Common, Doctor, ImportSource, PairOptions,
-    Session, Tell, TestOptions,
+    BatchOptions, BoxCall, BoxCommand, BrokerOptions, Calibration, Common, Doctor, ImportSource,
+    PairOptions, Session, Tell, TestOptions,
 };
 use getopt::{Operands, Words};
 pub(crate) use help::Help;
@@ -26,6 +26,7 @@ use verb::{Mistake, Verb};
 
 mod batch;
 mod broker;
+mod calibrate;
 mod config;
 mod doctor;
 mod entry;
@@ -51,13 +52,14 @@ mod verb;
 
 /// The verbs, in the order in which help lists them. A line that begins with none of them is
 /// isolate's.
-static VERBS: [Verb; 9] = [
+static VERBS: [Verb; 10] = [
     exec::VERB,
     shell::VERB,
     batch::VERB,
     test::VERB,
     pair::VERB,
     doctor::VERB,
+    calibrate::VERB,
     config::VERB,
     help_verb::VERB,
     broker::VERB,
@@ -80,6 +82,8 @@ pub(crate) enum Call {
     Pair(Box<PairOptions>),
     /// `config import`: a configuration file of isolate as TOML.
     Import(ImportSource),
+    /// `calibrate`: measure how fast the machine is.
+    Calibrate(Calibration),
     /// `doctor`: examine the machine.
     Doctor(Doctor),
     /// `broker`: serve those who are not root.

@@ -128,6 +128,10 @@ impl<'t> Record<'t> {
             };
             made.map_err(Failure::at(&format!("cannot write {path}")))?;
         }
+        if self.entries.is_empty() {
+            // With a calibration in it, it stays.
+            std::fs::remove_dir(self.tree.path(DIRECTORY)).ok();
+        }
         Ok(())
     }
 }

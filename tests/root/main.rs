@@ -7,6 +7,7 @@ mod support;
 mod batch;
 mod box_ids;
 mod boxes;
+mod calibrate;
 mod callers;
 mod clients_boxes;
 mod clients_dialogs;

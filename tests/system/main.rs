@@ -30,6 +30,7 @@ mod clients_judges;
 mod clients_schools;
 mod clients_services;
 mod delegated;
+mod doctor;
 mod filesystems;
 mod judge_day;
 mod kept;

@@ -32,7 +32,7 @@ const LAYERS: &[&[&str]] = &[
     &["launch"],
     &["home"],
     &["keeper"],
-    &["commands", "doctor"],
+    &["commands", "calibrate", "doctor"],
     &["cli"],
     &["broker"],
     &["session"],

@@ -83,9 +83,12 @@ pub(in super::super) fn mount_options(machine: &Machine) -> Finding {
     ] {
         if mount.has(option) {
             let wanted = if option == "ro" { "rw" } else { "exec" };
+            // A remount drops what it does not repeat.
+            let kept = mount.those_of(&["nosuid", "nodev"]);
+            let options = [&["remount", wanted], &kept[..]].concat().join(",");
             return Finding::error(format!("{value} {what}"))
                 .advise("for good: change its line in /etc/fstab, or set [boxes] root elsewhere")
-                .command(format!("mount -o remount,{wanted} {target}"));
+                .command(format!("mount -o {options} {target}"));
         }
     }
     let loose = ["nosuid", "nodev"]
@@ -155,11 +158,11 @@ mod tests {
         assert_eq!(of(&own("rw,nosuid,nodev")).verdict, Verdict::Ok);
         assert_eq!(of(&own("rw,nosuid")).verdict, Verdict::Note);
         assert_eq!(of(&own("ro")).verdict, Verdict::Error);
-        let found = of(&own("rw,noexec"));
+        let found = of(&own("rw,nodev,noexec"));
         assert_eq!(found.verdict, Verdict::Error);
         assert_eq!(
             found.commands(),
-            ["mount -o remount,exec /var/local/lib/isolate"]
+            ["mount -o remount,exec,nodev /var/local/lib/isolate"]
         );
     }
 }

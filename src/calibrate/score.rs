@@ -1,0 +1,129 @@
+//! From the rounds of a load to its rate, and from rates to a score. Pure.
+
+use super::document::{Document, Measured};
+use crate::request::Load;
+
+/// The score of a machine whose rates are the nominal ones.
+const NOMINAL: f64 = 1000.0;
+/// The part of the rounds, the fastest, that the rate is taken from: what disturbs a round only
+/// makes it slower.
+const FASTEST: usize = 4;
+
+/// The rate of one load, from what it told; `None` when that makes no sense.
+pub(super) fn measured(load: Load, told: &str) -> Option<Measured> {
+    let rounds: Option<Vec<(f64, f64)>> = told.lines().map(round).collect();
+    let mut seconds: Vec<f64> = Vec::new();
+    let mut steps = 0.0;
+    for (of_round, taken) in rounds? {
+        steps = of_round;
+        seconds.push(taken);
+    }
+    seconds.sort_by(f64::total_cmp);
+    let count = seconds.len();
+    let fastest = seconds.get(..count.div_ceil(FASTEST))?;
+    let median = *seconds.get(count / 2)?;
+    let mean = fastest.iter().sum::<f64>() / fastest.len() as f64;
+    let rate = steps / mean / load.steps_of_unit();
+    Some(Measured {
+        name: load.name().to_owned(),
+        rate,
+        unit: load.unit().to_owned(),
+        spread_percent: (median / mean - 1.0) * 100.0,
+        rounds: count,
+        factor: None,
+    })
+}
+
+fn round(line: &str) -> Option<(f64, f64)> {
+    let (steps, nanoseconds) = line.split_once(' ')?;
+    let (steps, nanoseconds): (u64, u64) = (steps.parse().ok()?, nanoseconds.parse().ok()?);
+    (steps > 0 && nanoseconds > 0).then_some((steps as f64, nanoseconds as f64 / 1e9))
+}
+
+/// The score of all loads: the geometric mean of what each is to the nominal one.
+pub(super) fn score(loads: &[Measured]) -> f64 {
+    let nominal = |name: &str| {
+        let mut all = Load::ALL.into_iter();
+        let load = all.find(|load| load.name() == name);
+        load.map_or(1.0, Load::nominal)
+    };
+    let ratios = loads.iter().map(|load| load.rate / nominal(&load.name));
+    mean(ratios) * NOMINAL
+}
+
+/// Compares with an earlier result: of each load that both have, and of all of those together.
+pub(super) fn compare(document: &mut Document, reference: &Document) {
+    for load in &mut document.loads {
+        let mut theirs = reference.loads.iter();
+        let theirs = theirs.find(|other| other.name == load.name);
+        load.factor = theirs.map(|theirs| load.rate / theirs.rate);
+    }
+    let factors: Vec<_> = document
+        .loads
+        .iter()
+        .filter_map(|load| load.factor)
+        .collect();
+    document.factor = (!factors.is_empty()).then(|| mean(factors.into_iter()));
+}
+
+/// The geometric mean.
+fn mean(numbers: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for number in numbers {
+        sum += number.ln();
+        count += 1.0;
+    }
+    f64::exp(sum / count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(one: f64, other: f64) -> bool {
+        (one - other).abs() < 1e-9 * other.abs()
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_fastest_quarter() {
+        // 1 ms each, and disturbed ones.
+        let told =
+            "1000000 1000000\n1000000 9000000\n1000000 1100000\n1000000 1000000\n1000000 1200000\n";
+        let found = measured(Load::Integer, told).unwrap();
+        assert!(near(found.rate, 1000.0), "{found:?}");
+        assert!((found.spread_percent - 10.0).abs() < 1e-6, "{found:?}");
+        assert_eq!(found.rounds, 5);
+        for nonsense in ["", "x", "1 0\n", "1\n", "1 1\n-1 1\n"] {
+            assert!(measured(Load::Integer, nonsense).is_none(), "{nonsense}");
+        }
+    }
+
+    fn document(rates: [f64; 2]) -> Document {
+        let load = |load: Load, rate| Measured {
+            name: load.name().to_owned(),
+            rate,
+            unit: load.unit().to_owned(),
+            spread_percent: 0.0,
+            rounds: 5,
+            factor: None,
+        };
+        let loads = vec![load(Load::Integer, rates[0]), load(Load::Calls, rates[1])];
+        Document::new(loads)
+    }
+
+    #[test]
+    fn a_score_and_a_factor_are_means_of_ratios() {
+        let nominal = [Load::Integer.nominal(), Load::Calls.nominal()];
+        assert!(near(score(&document(nominal).loads), 1000.0));
+        let [integer, calls] = nominal;
+        let mut fast = document([integer * 4.0, calls]);
+        assert!(near(score(&fast.loads), 2000.0));
+        compare(&mut fast, &document(nominal));
+        assert!(near(fast.factor.unwrap(), 2.0));
+        assert!(near(fast.loads[0].factor.unwrap(), 4.0));
+        let mut other = document(nominal);
+        other.loads[1].name = "unknown".into();
+        compare(&mut fast, &other);
+        assert!(near(fast.factor.unwrap(), 4.0));
+    }
+}
