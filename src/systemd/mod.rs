@@ -17,7 +17,7 @@ mod unit;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,8 @@ pub(crate) struct ScopeRequest {
     spec: ScopeSpec,
     held_pid: i32,
     held_pidfd: OwnedFd,
+    /// Whether the scope has been seen to hold its process.
+    is_there: bool,
     attempt: Attempt,
     /// How many attempts there were.
     attempts: usize,
@@ -111,6 +113,9 @@ const EARLY_LOOK: Duration = Duration::from_micros(100);
 /// How many early looks there are, after systemd has taken the job. A move that takes longer waits
 /// for the kernel, and the little time that could be gained then does not matter.
 const EARLY_LOOKS: u32 = 20;
+
+/// How long systemd may take to hear that nobody needs a scope any more.
+const TAKE_BACK: Duration = Duration::from_secs(2);
 
 /// What a request that is given up waits for.
 #[derive(Debug, Clone, Copy)]
@@ -138,6 +143,7 @@ impl ScopeRequest {
             spec,
             held_pid: held.pid,
             held_pidfd,
+            is_there: false,
             attempt,
             attempts: 1,
             early_looks: 0,
@@ -193,6 +199,12 @@ impl ScopeRequest {
     /// Goes on with the request as far as possible without waiting. Returns the cgroup of the scope
     /// that holds its process, or `None` when there is no answer yet.
     pub(crate) fn proceed(&mut self) -> Result<Option<PathBuf>, ScopeError> {
+        let scope = self.go_on()?;
+        self.is_there |= scope.is_some();
+        Ok(scope)
+    }
+
+    fn go_on(&mut self) -> Result<Option<PathBuf>, ScopeError> {
         let held = Held {
             pid: self.held_pid,
             pidfd: self.held_pidfd.as_fd(),
@@ -305,6 +317,19 @@ impl ScopeRequest {
     fn scope_of_held(&self, unit: &str) -> Option<PathBuf> {
         let path = self.cgroup_of_held()?;
         (path.file_name()? == unit).then(|| self.spec.mount_point.join(path))
+    }
+}
+
+impl Drop for ScopeRequest {
+    /// Takes a scope back that nobody has seen to hold its process. systemd does not notice when that
+    /// was dying already while it was moved, and would keep a scope without any process for ever.
+    fn drop(&mut self) {
+        if let (false, Attempt::Asked(start)) = (self.is_there, &mut self.attempt) {
+            if start.bus().has_sent() {
+                let sent = start.take_back(Instant::now() + TAKE_BACK);
+                log::debug!("{} is taken back: {sent:?}", start.unit());
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! StartTransientUnit: the call, its properties, and the job whose end is awaited.
 
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use zbus::Message;
 use zbus::zvariant::{Fd, OwnedObjectPath, Value};
@@ -123,6 +124,17 @@ impl Start {
             }
         }
         Ok(false)
+    }
+
+    /// Has the unit stopped, whatever has become of it. This waits for the answer, but not for the
+    /// end: systemd asks the bus who we are, and the bus forgets whoever has gone.
+    pub(super) fn take_back(&mut self, until: Instant) -> Result<(), BusError> {
+        let stop = Message::method_call(MANAGER_PATH, "StopUnit")?
+            .destination(SYSTEMD)?
+            .interface(MANAGER)?
+            .build(&(self.unit.as_str(), "replace"))?;
+        let stopped = Pending::send(&mut self.bus, stop, "systemd")?;
+        stopped.wait(&mut self.bus, until).map(drop)
     }
 
     /// Whether a signal says that our job has ended well. It must come from the systemd that took

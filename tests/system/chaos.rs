@@ -208,7 +208,7 @@ fn ticks() -> u64 {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn every_run_is_right_or_says_that_it_is_not_whoever_is_killed() {
     let boxes: Vec<_> = (0..BY_ROOT)
-        .map(|_| TestBox::with_manager("systemd"))
+        .map(|_| TestBox::with_manager("systemd").config("keep_ready = 2\n"))
         .collect();
     for test_box in &boxes {
         test_box.init();

@@ -7,8 +7,9 @@ use crate::support::systemd::{
     CGROUPS, assert_nothing_left, cg_box, let_go, members, must, only_scope, property, scopes,
     scopes_in, start,
 };
-use crate::support::{TestBox, slow, wait_until};
-use nix::sys::signal::Signal;
+use crate::support::{TestBox, children_of, slow, wait_until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
@@ -264,6 +265,29 @@ fn a_slice_that_is_full_of_processes_is_an_internal_error_with_the_remedy() {
     must("systemctl", &["stop", "testfull.slice"]);
     must("systemctl", &["revert", "testfull.slice"]);
     assert_nothing_left(&test_box);
+}
+
+/// The kernel moves no process that is dying, and systemd does not see that it has a scope without any.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn an_init_that_is_killed_while_it_is_moved_leaves_no_scope() {
+    let test_box = TestBox::with_manager("systemd");
+    let (times, step) = if slow() { (10, 2000) } else { (50, 250) };
+    for number in 0..times {
+        let mut running = test_box.init().command(&["/bin/true"]).spawn();
+        let mut found = None;
+        while found.is_none() && running.is_running() {
+            found = children_of(running.pid()).first().copied();
+        }
+        std::thread::sleep(Duration::from_micros(number % 40 * step));
+        // It may have ended by itself.
+        if let Some(init) = found {
+            kill(Pid::from_raw(init), Signal::SIGKILL).ok();
+        }
+        drop(running.finish());
+    }
+    assert_nothing_left(&test_box);
+    test_box.command(&["/bin/true"]).run().assert_ok();
 }
 
 /// Whoever ends, and whenever: systemd is just about to move init, which must not end before that.
