@@ -100,7 +100,7 @@ use std::process::ExitCode;
 
 use answer::{Answer, Results};
 use caller::{Caller, Inheritance, OpenedDirs, ResultFiles, Terminals, lift_limits};
-use cli::{Call, CliError};
+use cli::{Call, CliError, Known};
 use clock::Moment;
 use commands::{Ahead, Asked};
 use config::settings::BoxSettings;
@@ -176,6 +176,14 @@ fn carry_out(call: Call) -> Answer {
         Call::Batch(options) => batch::run(options),
         Call::Test(options) => judge::test(*options),
         Call::Pair(options) => judge::pair::pair(*options),
+        Call::Print(text) => Ok(Answer::tell(text)),
+        Call::Complete(words) => {
+            let known = Known {
+                boxes: commands::offers::boxes(),
+                keys: config::keys(),
+            };
+            Ok(Answer::tell(cli::complete(&words, &known).lines()))
+        }
         Call::Import(source) => commands::config_import::import(&source),
         Call::Calibrate(asked) => calibrate::calibrate(&asked),
         Call::Doctor(asked) => doctor::visit(&asked),

@@ -116,8 +116,8 @@ impl<W: Work> Conductor<'_, W> {
         }
     }
 
-    /// Whether there is more to read: as many jobs as run at a time wait, and as many again, so that
-    /// what ends one of them is read.
+    /// Whether there is more to read: as many jobs as run at a time wait, and as many again, so
+    /// that what ends one of them is read.
     fn may_read(&self) -> bool {
         let most = self.crew.most().saturating_mul(2);
         !self.has_ended && self.waiting.len() < most && !self.work.is_full()

@@ -129,7 +129,10 @@ impl Writer {
             self.line("As with isolate, step by step, with its options:  isolate-run --help");
         }
         if let Some((example, _)) = verb.page.examples.first() {
-            self.line(&format!("Example:  isolate-run {example}"));
+            let example = format!("Example:  isolate-run {example}");
+            // As the shell takes it on two lines.
+            let broken = wrapped(&example, 4, self.screen.width - 2);
+            self.line(&broken.replace('\n', " \\\n"));
         }
         if verb.name.is_empty() {
             return;

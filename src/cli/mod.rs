@@ -17,6 +17,7 @@ use crate::request::{
     BatchOptions, BoxCall, BoxCommand, BrokerOptions, Calibration, Common, Doctor, ImportSource,
     PairOptions, Session, Tell, TestOptions,
 };
+pub(crate) use complete::{Known, complete};
 use getopt::{Operands, Words};
 pub(crate) use help::Help;
 pub(crate) use mistake::meta_before_mistake;
@@ -27,6 +28,8 @@ use verb::{Mistake, Verb};
 mod batch;
 mod broker;
 mod calibrate;
+mod complete;
+mod complete_verb;
 mod config;
 mod doctor;
 mod entry;
@@ -37,6 +40,7 @@ mod getopt;
 mod help;
 mod help_verb;
 mod isolate;
+mod manual;
 mod mistake;
 mod options;
 mod page;
@@ -52,7 +56,7 @@ mod verb;
 
 /// The verbs, in the order in which help lists them. A line that begins with none of them is
 /// isolate's.
-static VERBS: [Verb; 10] = [
+static VERBS: [Verb; 12] = [
     exec::VERB,
     shell::VERB,
     batch::VERB,
@@ -63,6 +67,8 @@ static VERBS: [Verb; 10] = [
     config::VERB,
     help_verb::VERB,
     broker::VERB,
+    complete_verb::COMPLETE,
+    complete_verb::MANUAL,
 ];
 
 /// What a command line asks for.
@@ -80,6 +86,10 @@ pub(crate) enum Call {
     Test(Box<TestOptions>),
     /// `pair`: programs that talk to each other.
     Pair(Box<PairOptions>),
+    /// Print this: a page of the manual.
+    Print(String),
+    /// `complete`: say what may stand in the place of the last of these words.
+    Complete(Vec<String>),
     /// `config import`: a configuration file of isolate as TOML.
     Import(ImportSource),
     /// `calibrate`: measure how fast the machine is.

@@ -8,6 +8,7 @@ mod enter;
 mod exec;
 mod free_box;
 mod init;
+pub(crate) mod offers;
 mod one_run;
 mod rights;
 mod run;

@@ -42,6 +42,7 @@ use fragment::Fragment;
 use inputs::Inputs;
 use settings::Settings;
 use subid::SubIds;
+use table::Table;
 
 /// The files that a configuration is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +121,13 @@ pub(crate) fn load(source: &ConfigSource) -> Result<Loaded, ConfigError> {
         files,
         inputs,
     })
+}
+
+/// The names of all keys, as in `boxes.count`.
+pub(crate) fn keys() -> Vec<String> {
+    let tables = Table::SINGLE.into_iter().chain([Table::Pin]);
+    let keys = tables.flat_map(Table::keys);
+    keys.map(|key| key.to_string()).collect()
 }
 
 /// Reads what each file says, in the order in which they count.

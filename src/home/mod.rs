@@ -8,8 +8,8 @@
 //!      ──▶ Wanted ─────────── then it is Coming ─────────┘ until proceed makes it Standing
 //! ```
 //!
-//! Nothing here waits but [`Home::part_with`]: whoever has a home polls [`Home::ready`]. The scope of
-//! the next run is asked for by a [`Successor`], who stays behind.
+//! Nothing here waits but [`Home::part_with`]: whoever has a home polls [`Home::ready`]. The scope
+//! of the next run is asked for by a [`Successor`], who stays behind.
 
 mod awaited;
 mod find;

@@ -44,8 +44,8 @@ pub(crate) struct Successor {
 
 impl Successor {
     /// Makes one, which keeps such a scope for so many seconds. It is made while there is nothing
-    /// else to do, since nobody should have to wait for a clone at the end. The calling process must
-    /// have one thread only.
+    /// else to do, since nobody should have to wait for a clone at the end. The calling process
+    /// must have one thread only.
     ///
     /// A scope that does not come to be is missed by nobody, and neither is who would make it.
     pub(crate) fn make(spec: &ScopeSpec, seconds: u32) -> Option<Self> {

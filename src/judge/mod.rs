@@ -1,7 +1,8 @@
 //! `test`: a solution on a folder of tests, and what each came to. The runs are those of `batch`.
 //!
 //! ```text
-//! files  ─ [`set`] ─▶ tests ─ [`work`] ─▶ a job each ─▶ result ─ [`compare`], or a checker's job ─▶ verdict
+//! files ─ [`set`] ─▶ tests ─ [`work`] ─▶ a job each ─▶ result
+//! result ─ [`compare`], or a checker's job ─▶ verdict
 //! verdicts ─ [`progress`] while they come ─ [`table`], [`export`] at the end
 //! ```
 

@@ -79,3 +79,14 @@ pub(crate) fn require_cg(place: &Place) -> Result<(), Refusal> {
     let refusal = |reason| Refusal(format!("--cg is not possible: {reason}"));
     place.require_memory().map_err(refusal)
 }
+
+/// The same for somebody who did not ask for the mode, but for a limit that needs it.
+fn require_memory(place: &Place) -> Result<(), Refusal> {
+    let refusal = |reason| {
+        Refusal(format!(
+            "a limit on the memory of all processes together (--memory, --cg-mem) needs a control group: {reason}. \
+             -m SIZE limits the addresses of each process instead"
+        ))
+    };
+    place.require_memory().map_err(refusal)
+}

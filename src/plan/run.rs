@@ -10,7 +10,7 @@ use super::granted::Granted;
 use super::limits::{Deadlines, Rlimit, rlimits};
 use super::program::{always_fit, candidates, environment};
 use super::scope::{leaf_of, scope};
-use super::{Refusal, require_cg};
+use super::{Refusal, require_cg, require_memory};
 use crate::box_dir::SpecialFiles;
 use crate::cgroup::{LeafLimits, Place};
 use crate::config::settings::Settings;
@@ -135,11 +135,8 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
     let cg = asks_for_cg || (is_exec && place.require_memory().is_ok());
     if asks_for_cg {
         require_cg(&place)?;
-    } else if let (Some(_), true, Err(reason)) = (limits.cg_mem, is_exec, place.require_memory()) {
-        return Err(Refusal(format!(
-            "a limit on the memory of all processes together (--memory, --cg-mem) needs a control group: {reason}. \
-             -m SIZE limits the addresses of each process instead"
-        )));
+    } else if is_exec && limits.cg_mem.is_some() {
+        require_memory(&place)?;
     }
     if let (Some(_), Place::Nowhere { reason }) = (settings.pin_of(box_id), &place) {
         return Err(Refusal(format!(

@@ -67,8 +67,8 @@ impl<F: Front> Pool<F> {
     }
 
     /// Has a keeper stand by, once a request has been carried out. Earlier it would take time from
-    /// the run that is being made ready. One that was used up by what is no request is not replaced,
-    /// so whoever floods the front does not flood the bus.
+    /// the run that is being made ready. One that was used up by what is no request is not
+    /// replaced, so whoever floods the front does not flood the bus.
     pub(crate) fn stand_by(&mut self) -> io::Result<()> {
         if self.has_ended && self.spare.is_none() {
             self.spare = Some(make_spare(&self.front, Meanwhile::Prepare)?);

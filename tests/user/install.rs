@@ -50,7 +50,22 @@ fn installed(prefix: &str) -> Vec<PathBuf> {
         "lib/systemd/system/isolate.socket",
         "lib/sysusers.d/isolate-run.conf",
         "lib/tmpfiles.d/isolate-run.conf",
+        "share/bash-completion/completions/isolate-run",
+        "share/fish/vendor_completions.d/isolate-run.fish",
+        match prefix {
+            "usr" => "share/zsh/vendor-completions/_isolate-run",
+            _ => "share/zsh/site-functions/_isolate-run",
+        },
     ];
+    let mut manual = Command::new(support::binary());
+    let pages = finish({
+        manual.arg("manual");
+        manual
+    });
+    let pages = pages.stdout.lines().map(|page| {
+        let section = page.rsplit('.').next().unwrap();
+        format!("{prefix}/share/man/man{section}/{page}")
+    });
     let mut found: Vec<_> = below
         .iter()
         .map(|name| Path::new(prefix).join(name))
@@ -58,6 +73,7 @@ fn installed(prefix: &str) -> Vec<PathBuf> {
             "usr/share/polkit-1/actions/io.github.isolate_run.policy",
             "usr/share/polkit-1/rules.d/50-isolate-run.rules",
         ]))
+        .chain(pages.map(PathBuf::from))
         .collect();
     found.sort();
     found

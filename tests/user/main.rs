@@ -7,6 +7,7 @@ mod support;
 mod batch;
 mod cli;
 mod compatibility;
+mod completions;
 mod doctor;
 mod hygiene;
 mod install;

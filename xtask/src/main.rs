@@ -232,6 +232,9 @@ fn go(run: &Run) -> io::Result<()> {
             }
         });
         if orders.unit {
+            if orders.filter.is_none() {
+                run.manuals(&built);
+            }
             run.unit(&built);
         }
         if orders.root {

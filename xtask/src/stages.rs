@@ -216,6 +216,36 @@ impl Run {
         }
     }
 
+    /// The pages of the manual, which the program makes: xtask's `man`.
+    pub(crate) fn manuals(&self, built: &Built) {
+        let name = "manual pages";
+        let Some(program) = &built.program else {
+            return;
+        };
+        for tool in ["mandoc", "man"] {
+            let found = Command::new("sh")
+                .args(["-c", "command -v \"$0\" >/dev/null", tool])
+                .status();
+            if !found.is_ok_and(|status| status.success()) {
+                let problem = format!("{tool} is not installed");
+                match std::env::var_os("CI") {
+                    Some(_) => self.failure(name, "here", &problem),
+                    None => self.screen.line(name, &format!("not checked: {problem}")),
+                }
+                return;
+            }
+        }
+        let script = "for page in $(\"$0\" manual); do
+            \"$0\" manual \"$page\" >\"$1/$page\" || exit
+            mandoc -T lint -W warning \"$1/$page\" || exit
+            said=$(MANWIDTH=80 man --warnings -l \"$1/$page\" 2>&1 >/dev/null)
+            [ -z \"$said\" ] || { echo \"$page: $said\"; exit 1; }
+        done";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).arg(program).arg(&self.work);
+        self.step(name, &mut command);
+    }
+
     /// The tests that need no privileges.
     pub(crate) fn unit(&self, built: &Built) {
         for (name, binary) in &built.tests {

@@ -14,26 +14,28 @@ use crate::screen::Coloring;
 pub(in crate::cli) struct AroundOptions {
     /// Copy a file or directory into the box before
     ///
-    /// The program finds it as /box/NAME. NAME=FILE gives it another name inside. May be given more than once. The
-    /// program may change its copy; yours stays as it is.
+    /// The program finds it as /box/NAME. NAME=FILE gives it another name inside. May be given more
+    /// than once. The program may change its copy; yours stays as it is.
     #[arg(long = "in", value_name = "FILE", value_parser = value::word(value::brought))]
     pub(in crate::cli) bring: Vec<Copied>,
     /// Copy a file out of the box afterwards
     ///
-    /// NAME=FILE puts the file /box/NAME into FILE. May be given more than once. Only regular files are copied.
+    /// NAME=FILE puts the file /box/NAME into FILE. May be given more than once. Only regular files
+    /// are copied.
     #[arg(long = "out", value_name = "FILE", value_parser = value::word(value::fetched))]
     pub(in crate::cli) fetch: Vec<Copied>,
     /// Run it N times, and compare the figures
     ///
-    /// Each run has a fresh box. Says minimum, median, maximum and standard deviation of CPU time, wall time and memory. What the program
-    /// prints is shown for the first run alone; standard input is the same for all. The first run that is not well
-    /// ends it, with that run's exit code.
+    /// Each run has a fresh box. Says minimum, median, maximum and standard deviation of CPU time,
+    /// wall time and memory. What the program prints is shown for the first run alone; standard
+    /// input is the same for all. The first run that is not well ends it, with that run's exit
+    /// code.
     #[arg(long, value_name = "N", value_parser = value::text(quantity::parse_count))]
     pub(in crate::cli) repeat: Option<u32>,
     /// Keep the box, and say which it is
     ///
-    /// It is as one that --init made: isolate-run shell goes in, --box-id with exec --keep runs another program
-    /// in it, --cleanup removes it.
+    /// It is as one that --init made: isolate-run shell goes in, --box-id with exec --keep runs
+    /// another program in it, --cleanup removes it.
     #[arg(long)]
     pub(in crate::cli) keep: bool,
 }
