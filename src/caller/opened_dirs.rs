@@ -3,6 +3,7 @@
 //! Root's own process opens them itself. A caller who uses the broker opens them on their side, and
 //! the descriptors travel: the privileged side resolves no path of theirs.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +14,7 @@ use nix::sys::stat::Mode;
 use super::Caller;
 use crate::dir_rule::{self, DirRequest, Source};
 use crate::failure::Failure;
+use crate::remedy::Remedy;
 
 /// The results of opening them.
 #[derive(Debug, Default)]
@@ -47,7 +49,19 @@ impl OpenedDirs {
             "cannot open the directories (--dir) with the rights of user {}",
             caller.uid
         );
-        let dirs = with_rights.map_err(Failure::at(&step))?;
+        let dirs: Vec<OpenedDir> = with_rights.map_err(Failure::at(&step))?;
+        // Nothing else could be opened either, and would be blamed for that.
+        let too_many = |dir: &OpenedDir| matches!(dir.opened, Err(Errno::EMFILE | Errno::ENFILE));
+        if let Some(first) = dirs.iter().position(too_many) {
+            let errno = dirs[first].opened.as_ref().err().copied();
+            let errno = io::Error::from(errno.unwrap_or(Errno::EMFILE));
+            let step = format!(
+                "cannot open more than {first} of the {} directories (--dir)",
+                dirs.len()
+            );
+            let error = Remedy::beside(Some(Remedy::RaiseOpenFiles), errno);
+            return Err(Failure::at(&step)(error));
+        }
         Ok(Self {
             dirs,
             process: None,

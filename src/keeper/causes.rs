@@ -5,6 +5,7 @@ use super::Keeper;
 use super::phase::{Event, Shortage, Traces};
 use crate::cgroup::{Leaf, LeafUsage};
 use crate::error::chain;
+use crate::launch::failure::may_be_shortage;
 use crate::sys::process::Exit;
 use crate::systemd::StateRequest;
 
@@ -40,8 +41,7 @@ impl Keeper<'_> {
     /// Whether this error of a step on the way to the program is its memory limit's. The kernel
     /// does not kill for that: it spares a process that still shares its memory with init.
     pub(super) fn look_for_starvation(&mut self, errno: i32) -> bool {
-        let is_memorys = matches!(errno, libc::ENOMEM | libc::E2BIG);
-        if !is_memorys || self.plan.leaf.memory.is_none() {
+        if !may_be_shortage(errno) || self.plan.leaf.memory.is_none() {
             return false;
         }
         let usage = self.home.leaf().and_then(|leaf| leaf.usage().ok());

@@ -8,6 +8,15 @@ use super::step::Step;
 use crate::plan::{RunPlan, StderrPlan};
 use crate::remedy::Remedy;
 
+/// Whether the memory limit of the leaf may be behind an error on the way to the program: execve
+/// copies arguments into new pages, and a message needs a buffer.
+pub(crate) fn may_be_shortage(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::ENOMEM | libc::E2BIG | libc::ENOBUFS | libc::EFAULT
+    )
+}
+
 /// One line for the keeper's stderr and the meta file.
 pub(crate) fn describe(failure: &StepFailure, plan: &RunPlan) -> String {
     let reason = Errno::from_raw(failure.errno).desc();

@@ -26,6 +26,7 @@ use nix::unistd::{
     tcsetpgrp, write,
 };
 
+use super::failure::may_be_shortage;
 use super::message::{FromKeeper, StepFailure, ToKeeper};
 use super::program_setup::{Foreground, ProgramSetup};
 use super::progress::{At, Progress};
@@ -86,7 +87,7 @@ pub(super) fn run(setup: &ProgramSetup<'_>, keeper: BorrowedFd<'_>, beginning: B
 /// Says on the program's stderr why it was not executed.
 fn complain(setup: &ProgramSetup<'_>, errno: i32) {
     // The keeper finds out, and tells the verdict: nobody needs to know by which call.
-    let is_for_memory = matches!(errno, libc::ENOMEM | libc::E2BIG) && setup.may_starve;
+    let is_for_memory = may_be_shortage(errno) && setup.may_starve;
     if is_for_memory || setup.complaint.is_empty() {
         return;
     }

@@ -165,3 +165,17 @@ fn a_capability_that_is_missing_is_named() {
         );
     }
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn more_directories_than_open_files_are_counted() {
+    let test_box = TestBox::new();
+    test_box.init();
+    let rules: Vec<_> = (0..300).map(|n| format!("--dir=d{n}=/usr")).collect();
+    let mut args: Vec<_> = rules.iter().map(String::as_str).collect();
+    args.extend(["--run", "--", "/bin/true"]);
+    let output = through(&test_box, "ulimit -n 200; exec \"$@\"", &args);
+    assert_eq!(output.code, 2, "{output:?}");
+    let said = "of the 300 directories (--dir): Too many open files (the limit of open files is reached, and each";
+    assert!(output.stderr.contains(said), "{output:?}");
+}
