@@ -213,8 +213,8 @@ mod tests {
             ToKeeper::NotBegun(Obstacle::Execution {
                 errno: libc::ENOENT,
                 found: Found::Missing {
+                    path: longest.clone(),
                     missing: longest.clone(),
-                    is_directory: true,
                     link: Some((longest.clone(), longest)),
                 },
             }),

@@ -118,17 +118,15 @@ fn beginning(path: &Path) -> Option<Vec<u8>> {
 /// The part of a path at which its resolution fails.
 fn first_failure(path: &Path, links: u32) -> Found {
     let mut so_far = PathBuf::from("/");
-    let mut parts = path.components().skip(1).peekable();
-    while let Some(part) = parts.next() {
-        let is_last = parts.peek().is_none();
+    for part in path.components().skip(1) {
         let before = so_far.clone();
         so_far.push(part);
         let opened = match open(&so_far, OFlag::O_NOFOLLOW) {
             Ok(opened) => opened,
             Err(Errno::ENOENT) => {
                 return Found::Missing {
+                    path: Text::of(path),
                     missing: Text::of(&so_far),
-                    is_directory: !is_last,
                     link: None,
                 };
             }
@@ -151,13 +149,9 @@ fn first_failure(path: &Path, links: u32) -> Found {
         }
         let target = before.join(&says);
         return match first_failure(&target, links - 1) {
-            Found::Missing {
+            Found::Missing { path, missing, .. } => Found::Missing {
+                path,
                 missing,
-                is_directory,
-                ..
-            } => Found::Missing {
-                missing,
-                is_directory: is_directory || !is_last,
                 link: Some((Text::of(&so_far), Text::of(Path::new(&says)))),
             },
             other => other,
@@ -185,23 +179,20 @@ mod tests {
         fs::create_dir(at("bin")).unwrap();
         symlink("../alternatives/java", at("bin/java")).unwrap();
         symlink("java", at("bin/jdk")).unwrap();
-        let missing = |path: PathBuf, is_directory, link: Option<(PathBuf, &str)>| Found::Missing {
-            missing: text(&path),
-            is_directory,
-            link: link.map(|(from, says)| (text(&from), text(Path::new(says)))),
+        let missing = |path: &str, missing: &str, link: Option<(&str, &str)>| Found::Missing {
+            path: text(&at(path)),
+            missing: text(&at(missing)),
+            link: link.map(|(from, says)| (text(&at(from)), text(Path::new(says)))),
         };
         let absent = look_at(&at("bin/absent"));
-        assert_eq!(absent, missing(at("bin/absent"), false, None));
-        let deep = look_at(&at("a/b/c"));
-        assert_eq!(deep, missing(at("a"), true, None));
-        let target = at("bin/../alternatives");
-        let link = Some((at("bin/java"), "../alternatives/java"));
-        assert_eq!(
-            look_at(&at("bin/java")),
-            missing(target.clone(), true, link)
-        );
-        let link = Some((at("bin/jdk"), "java"));
-        assert_eq!(look_at(&at("bin/jdk")), missing(target, true, link));
+        assert_eq!(absent, missing("bin/absent", "bin/absent", None));
+        assert_eq!(look_at(&at("a/b/c")), missing("a/b/c", "a", None));
+        let (java, alternatives) = ("bin/../alternatives/java", "bin/../alternatives");
+        let link = Some(("bin/java", "../alternatives/java"));
+        let found = look_at(&at("bin/java"));
+        assert_eq!(found, missing(java, alternatives, link));
+        let link = Some(("bin/jdk", "java"));
+        assert_eq!(look_at(&at("bin/jdk")), missing(java, alternatives, link));
         symlink("loop", at("loop")).unwrap();
         assert_eq!(look_at(&at("loop")), Found::Unclear);
     }

@@ -49,10 +49,10 @@ pub(crate) enum Found {
     Unclear,
     /// A part of the path does not exist.
     Missing {
-        /// The path up to the part that does not exist.
+        /// The path, or that to which a symbolic link leads.
+        path: Text,
+        /// Its beginning, up to the part that does not exist.
         missing: Text,
-        /// Whether there should be a directory.
-        is_directory: bool,
         /// The symbolic link that led there, and what it says.
         link: Option<(Text, Text)>,
     },

@@ -133,7 +133,7 @@ fn exec_says_in_one_line_what_to_do() {
             &["-d", &rule, "-E", "PATH=/usr/bin:/l"],
             "tool",
             "'/l/tool' is a symbolic link to '/opt/none/bin/tool', and '/opt' does not exist in the sandbox; if it exists \
-          outside, --dir=opt shows the directory",
+          outside, --dir=opt/none/bin shows the directory",
         ),
     ] {
         let output = test_box.exec(&[options, &[program]].concat());

@@ -1,7 +1,7 @@
 //! The words for an obstacle: what is wrong, where, and what to do.
 
 use std::ffi::CString;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 
@@ -48,8 +48,8 @@ fn not_executed(errno: i32, found: &Found, name: &Path, plan: &Decided) -> Strin
     match found {
         Found::Unclear => unclear(errno, plan),
         Found::Missing {
+            path,
             missing,
-            is_directory,
             link,
         } => {
             if let (Some(places), None) = (searched(plan), link) {
@@ -60,7 +60,7 @@ fn not_executed(errno: i32, found: &Found, name: &Path, plan: &Decided) -> Strin
             let link = link.as_ref().map_or(String::new(), |(link, says)| {
                 format!("{link} is a symbolic link to {says}, and ")
             });
-            let (missing, remedy) = (missing, remedy(missing, *is_directory, name, plan));
+            let remedy = remedy(path, missing, name, plan);
             format!("{link}{missing} does not exist in the sandbox{remedy}")
         }
         Found::Closed(directory) => {
@@ -101,7 +101,7 @@ fn searched(plan: &Decided) -> Option<String> {
 }
 
 /// What to do about a path that does not exist inside.
-fn remedy(missing: &Text, is_directory: bool, name: &Path, plan: &Decided) -> String {
+fn remedy(path: &Text, missing: &Text, name: &Path, plan: &Decided) -> String {
     let missing = missing.path();
     let is_relative = name.is_relative();
     let in_box = missing.starts_with("/box") && is_relative;
@@ -126,7 +126,7 @@ fn remedy(missing: &Text, is_directory: bool, name: &Path, plan: &Decided) -> St
         RunKind::Run | RunKind::Exec => {}
     }
     match rule_of(&missing, plan) {
-        Some((rule, Source::Host(outside))) if !is_root(&rule.inside) => {
+        Some((rule, Source::Host(outside))) => {
             let below = missing.strip_prefix(Path::new("/").join(&rule.inside));
             let outside = below.map_or_else(|_| outside.clone(), |below| join(outside, below));
             if outside == missing {
@@ -136,19 +136,27 @@ fn remedy(missing: &Text, is_directory: bool, name: &Path, plan: &Decided) -> St
             }
         }
         Some(_) => String::new(),
-        None => {
-            let shown = missing.strip_prefix("/").unwrap_or(&missing);
-            let what = if is_directory {
-                "the directory"
-            } else {
-                "the file"
-            };
-            format!(
-                "; if it exists outside, --dir={} shows {what}",
-                shown.display()
-            )
+        None if missing.starts_with("/etc") => {
+            "; --etc=minimal shows a small /etc, with the alternatives of the machine".to_owned()
         }
+        None => shown_by(&path.path(), &missing),
     }
+}
+
+/// The rule that would show no more than the directory of a program.
+fn shown_by(path: &Path, missing: &Path) -> String {
+    let is_plain = |part| matches!(part, Component::RootDir | Component::Normal(_));
+    if !path.components().all(is_plain) {
+        // What `..` means depends on links.
+        return "; a directory rule (--dir) can show it".to_owned();
+    }
+    let directory = path.parent().filter(|above| above.parent().is_some());
+    let (shown, what) = match directory {
+        Some(directory) if directory.starts_with(missing) => (directory, "directory"),
+        _ => (path, "file"),
+    };
+    let shown = shown.strip_prefix("/").unwrap_or(shown).display();
+    format!("; if it exists outside, --dir={shown} shows the {what}")
 }
 
 fn join(outside: &Path, below: &Path) -> PathBuf {
@@ -157,10 +165,6 @@ fn join(outside: &Path, below: &Path) -> PathBuf {
     } else {
         outside.join(below)
     }
-}
-
-fn is_root(inside: &Path) -> bool {
-    inside.as_os_str().is_empty()
 }
 
 /// Whether a path lies in the box's own directory, which `exec` makes anew.
@@ -217,7 +221,7 @@ fn needs(program: &Text, helper: &Text, kind: Helper, is_missing: bool, plan: &D
         Helper::Loader => ", or link the program statically",
         Helper::Interpreter => "",
     };
-    let remedy = remedy(helper, false, &inside, plan);
+    let remedy = remedy(helper, helper, &inside, plan);
     format!("{words} does not exist in the sandbox{remedy}{more}")
 }
 

@@ -1,10 +1,10 @@
 use super::*;
 use crate::plan::tests::{nowhere, plan};
 
-fn missing(path: &str, is_directory: bool) -> Found {
+fn missing(path: &str, missing: &str) -> Found {
     Found::Missing {
-        missing: Text::of(Path::new(path)),
-        is_directory,
+        path: Text::of(Path::new(path)),
+        missing: Text::of(Path::new(missing)),
         link: None,
     }
 }
@@ -17,71 +17,80 @@ fn words(line: &str, errno: i32, found: Found) -> String {
 
 #[test]
 fn what_does_not_exist_inside_is_named_with_the_rule_that_would_show_it() {
-    let found = |line: &str, path: &str, is_directory| {
-        words(line, libc::ENOENT, missing(path, is_directory))
-    };
-    for (line, path, is_directory, said) in [
+    for (line, path, part, said) in [
         (
             "exec ./sum",
             "/box/sum",
-            false,
+            "/box/sum",
             "--dir=src=\"$PWD\" shows it as /src, and /src/sum is the program",
         ),
         (
             "exec sum",
             "/usr/local/bin/sum",
-            false,
+            "/usr/local/bin/sum",
             "no such program in /usr/local/bin, /usr/bin, /bin;",
         ),
         (
             "--run sum",
             "/box/sum",
-            false,
+            "/box/sum",
             "--run does not look along PATH",
         ),
         (
             "--run ./sum",
             "/box/sum",
-            false,
+            "/box/sum",
             "'./sum': '/box/sum' does not exist in the sandbox",
         ),
         (
-            "exec /opt/x/y",
-            "/opt",
-            true,
-            "if it exists outside, --dir=opt shows the directory",
+            "exec /home/a/b/c",
+            "/home/a/b/c",
+            "/home",
+            "'/home' does not exist in the sandbox; if it exists outside, --dir=home/a/b shows the directory",
         ),
         (
             "exec /x",
             "/x",
-            false,
+            "/x",
             "if it exists outside, --dir=x shows the file",
+        ),
+        (
+            "--run /etc/x/y",
+            "/etc/x/y",
+            "/etc",
+            "; --etc=minimal shows",
+        ),
+        (
+            "exec /l",
+            "/l/../home/x/y",
+            "/l/../home",
+            "'/l/../home' does not exist in the sandbox; a directory rule (--dir) can show it",
         ),
         (
             "exec /usr/bin/x",
             "/usr/bin/x",
-            false,
+            "/usr/bin/x",
             "'/usr/bin/x' does not exist in the sandbox nor outside of it",
         ),
         (
             "exec -d s=/t/src /s/x",
             "/s/x",
-            false,
+            "/s/x",
             "; outside it would be '/t/src/x'",
         ),
     ] {
-        let told = found(line, path, is_directory);
+        let told = words(line, libc::ENOENT, missing(path, part));
         assert!(told.contains(said), "{line}: {told}");
     }
     let of = |path: &str| Text::of(Path::new(path));
     let link = Found::Missing {
+        path: of("/srv/java/bin/java"),
         missing: of("/srv/java"),
-        is_directory: true,
         link: Some((of("/usr/bin/java"), of("/srv/java/bin/java"))),
     };
     let told = words("exec java", libc::ENOENT, link);
     let said = "cannot execute 'java': '/usr/bin/java' is a symbolic link to '/srv/java/bin/java', and '/srv/java' \
-                does not exist in the sandbox; if it exists outside, --dir=srv/java shows the directory";
+                does not exist in the sandbox; if it exists outside, --dir=srv/java/bin shows the directory";
     assert_eq!(told, said);
 }
 
