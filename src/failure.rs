@@ -7,16 +7,51 @@ use crate::error::{chain, printable};
 
 /// An error of this program's own, which names the step that failed, and on what. Errors of the
 /// system do not: they become a [`Failure`] only together with these words ([`Failure::at`]).
-pub(crate) trait Explained: Error {}
+pub(crate) trait Explained: Error {
+    /// What kind of failure it is.
+    fn kind(&self) -> Kind {
+        Kind::Other
+    }
+}
+
+/// The kinds of failures, for those who count them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// polkit has said no.
+    Denied,
+    /// A ceiling or another rule of the configuration is in the way.
+    Ceiling,
+    /// The box is in use.
+    Busy,
+    /// Something else.
+    #[default]
+    Other,
+}
 
 /// One line, ready to be printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure(String);
+pub(crate) struct Failure {
+    text: String,
+    kind: Kind,
+}
 
 impl Failure {
     /// A failure that no other error caused.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self(printable(&message.into()))
+        Self {
+            text: printable(&message.into()),
+            kind: Kind::Other,
+        }
+    }
+
+    /// The same as a failure of this kind.
+    pub(crate) fn of_kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Its kind.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// What could not be done, with the error that says why: for `map_err`.
@@ -26,21 +61,21 @@ impl Failure {
 
     /// The text.
     pub(crate) fn text(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
-/// Takes over the text alone: from here on the error is reported to the caller, and nobody examines
-/// it.
+/// Takes over the text and the kind alone: from here on the error is reported to the caller, and
+/// nobody examines it.
 impl<E: Explained + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::new(chain(&error))
+        Self::new(chain(&error)).of_kind(error.kind())
     }
 }
 

@@ -42,7 +42,9 @@
 //! home              where a run lives, from the choice of who makes its cgroups to their end
 //! launch            makes init, the sandbox and the program
 //! caller            rights, directories, files and signals of the user who asks
+//! chronicle         what is remembered of commands: entries in the journal, counters
 //! pool, report      keepers that stand by and are counted; verdict, meta file, JSON, summary
+//! status            which boxes there are and what runs in them: table, JSON, screen
 //! plan              limits, ceilings and all of a run, decided before anything starts
 //! systemd           the scope of a run
 //! cgroup            the cgroups of a run: limits, figures, ends
@@ -68,6 +70,7 @@ mod calibrate;
 mod caller;
 mod cgroup;
 mod check_name;
+mod chronicle;
 mod cli;
 mod clock;
 mod commands;
@@ -92,6 +95,7 @@ mod report;
 mod request;
 mod screen;
 mod session;
+mod status;
 mod sys;
 mod syscall_set;
 mod systemd;
@@ -100,16 +104,18 @@ use std::process::ExitCode;
 
 use answer::{Answer, Results};
 use caller::{Caller, Inheritance, OpenedDirs, ResultFiles, Terminals, lift_limits};
+use chronicle::{Memory, Told};
 use cli::{Call, CliError, Known};
 use clock::Moment;
-use commands::{Ahead, Asked};
+use commands::{Ahead, Asked, Done};
 use config::settings::BoxSettings;
 use config::{ConfigError, ConfigSource, Loaded};
 use failure::Failure;
 use keeper::Signals;
 use nix::sys::stat::{Mode, umask};
-use request::{BoxCall, RunKind};
+use request::{BoxCall, BoxCommand, RunKind, StatusRequest};
 use screen::{Coloring, Screen};
+use status::Snapshot;
 
 /// The exit code of a call that was refused or did not work.
 const EXIT_FAILURE: u8 = 2;
@@ -144,8 +150,9 @@ pub fn main() -> ExitCode {
     if let Err(errno) = Signals::hold_back_write_errors() {
         log::debug!("cannot block SIGXFSZ: {errno}");
     }
+    let mut kept = None;
     let answer = match cli::parse(std::env::args_os()) {
-        Ok(call) => carry_out(call),
+        Ok(call) => carry_out(call, &mut kept),
         Err(CliError::Help { help, exit_code }) => Answer {
             stdout: help.text(Screen::of(&std::io::stdout(), Coloring::Auto)),
             code: exit_code,
@@ -156,11 +163,19 @@ pub fn main() -> ExitCode {
             Answer::complain(message, EXIT_FAILURE)
         }
     };
-    print(&answer)
+    let code = print(&answer);
+    // Everybody has what they wait for.
+    if let Some((memory, told)) = kept {
+        memory.keep(&told);
+    }
+    code
 }
 
+/// What is remembered of a command that was carried out here.
+type Kept = Option<(Memory, Told)>;
+
 /// Does what the call asks for.
-fn carry_out(call: Call) -> Answer {
+fn carry_out(call: Call, kept: &mut Kept) -> Answer {
     let mut code = EXIT_FAILURE;
     // isolate's messages stand alone; a verb's say who speaks.
     let mut speaker = match call {
@@ -194,7 +209,10 @@ fn carry_out(call: Call) -> Answer {
                 code = report::summary::EXIT_INTERNAL;
                 speaker = "isolate-run: ";
             }
-            about_box(*call, code)
+            match call.command {
+                BoxCommand::Status(request) => status(*call, request),
+                _ => about_box(*call, code, kept),
+            }
         }
     };
     done.unwrap_or_else(|failure| Answer::complain(format!("{speaker}{failure}"), code))
@@ -228,9 +246,31 @@ fn forget_old_results() {
     }
 }
 
+/// Looks at the boxes, here or by the broker, and tells what is seen.
+fn status(call: BoxCall, request: StatusRequest) -> Result<Answer, Failure> {
+    logging::start(call.common.verbosity);
+    let caller = Caller::of_process(None)?;
+    let source = ConfigSource::new(call.common.config.as_deref());
+    status::tell(request.form, || {
+        let at = Moment::now().map_err(Failure::at("cannot read the clock (CLOCK_MONOTONIC)"))?;
+        let (_, results) = match nix::unistd::geteuid().is_root() {
+            true => as_root(
+                call.clone(),
+                caller,
+                None,
+                at,
+                config::load(&source),
+                &mut None,
+            )?,
+            false => broker::client::ask(&call, caller, at)?,
+        };
+        Snapshot::from_json(&results.report)
+    })
+}
+
 /// Carries a call about a box out, here or by the broker, and writes the results. `code` is that of
 /// a failure.
-fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
+fn about_box(call: BoxCall, code: u8, kept: &mut Kept) -> Result<Answer, Failure> {
     logging::start(call.common.verbosity);
     let caller = Caller::of_process(call.common.acts_for)?;
     let asked = Moment::now().map_err(Failure::at("cannot read the clock (CLOCK_MONOTONIC)"))?;
@@ -256,7 +296,7 @@ fn about_box(call: BoxCall, code: u8) -> Result<Answer, Failure> {
         .map(|_| Terminals::remember());
     let coloring = call.common.coloring;
     let done = match loaded {
-        Some(loaded) if is_root => as_root(call, caller, lifted, asked, loaded),
+        Some(loaded) if is_root => as_root(call, caller, lifted, asked, loaded, kept),
         _ => broker::client::ask(&call, caller, asked),
     };
     if let Some(terminals) = terminals {
@@ -288,18 +328,30 @@ fn as_root(
     inheritance: Option<Inheritance>,
     at: Moment,
     loaded: Result<Loaded, ConfigError>,
+    kept: &mut Kept,
 ) -> Result<(Answer, Results), Failure> {
-    let settings = loaded?.settings;
-    let asked = Asked {
-        directories: OpenedDirs::open(call.command.dirs(), caller)?,
-        granted: plan::grant(&call, &settings, None)?,
-        environment: std::env::vars_os().collect(),
-        call,
-        settings,
-        caller,
-        inheritance,
-        at,
+    let mut memory = Memory::new(false);
+    memory.uid = Some(caller.uid);
+    memory.ask(&call);
+    let carry_out = || -> Result<Done, Failure> {
+        let settings = loaded?.settings;
+        memory.configure(&settings, &call);
+        let asked = Asked {
+            directories: OpenedDirs::open(call.command.dirs(), caller)?,
+            granted: plan::grant(&call, &settings, None)?,
+            environment: std::env::vars_os().collect(),
+            call,
+            settings,
+            caller,
+            inheritance,
+            at,
+        };
+        commands::carry_out(asked, None, &mut Ahead::default())
     };
-    let done = commands::carry_out(asked, None, &mut Ahead::default())?;
-    Ok((done.answer, done.results))
+    let (done, told) = match carry_out() {
+        Ok(done) => (Ok((done.answer, done.results)), done.told),
+        Err(failure) => (Err(failure.clone()), Told::Failed(failure)),
+    };
+    *kept = Some((memory, told));
+    done
 }

@@ -1,5 +1,7 @@
 //! What the caller wants, in their own words: untrusted, nothing decided, nothing opened.
 
+mod looking;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,6 +10,7 @@ use crate::check_name::CheckName;
 use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, Bytes, DiskQuota, Ids};
 use crate::screen::Coloring;
+pub(crate) use looking::{GcRequest, LogsRequest, StatusForm, StatusRequest, Whose};
 
 /// Which box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -304,6 +307,14 @@ pub(crate) enum BoxCommand {
     Keep(ProgramRequest),
     /// `shell BOX`: run a program as exec does, in a box that was made before and stays.
     Enter(ProgramRequest),
+    /// `status`: look at all of them.
+    Status(StatusRequest),
+    /// `kill`: end the run in it.
+    Kill,
+    /// `gc`: remove those that nobody uses.
+    Gc(GcRequest),
+    /// `logs`: tell what the journal has of it, or of all.
+    Logs(LogsRequest),
 }
 
 /// What differs between the two commands that run a program.
@@ -323,7 +334,7 @@ impl BoxCommand {
             Self::Exec(program) | Self::Keep(program) | Self::Enter(program) => {
                 Some((RunKind::Exec, program))
             }
-            Self::Init(_) | Self::Cleanup => None,
+            _ => None,
         }
     }
 
@@ -341,11 +352,11 @@ impl BoxCommand {
     pub(crate) fn quota(&self) -> Option<DiskQuota> {
         match self {
             Self::Init(init) => init.quota,
-            Self::Cleanup => None,
             Self::Run(program)
             | Self::Exec(program)
             | Self::Keep(program)
             | Self::Enter(program) => program.quota,
+            _ => None,
         }
     }
 }

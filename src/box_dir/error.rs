@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use super::Owner;
-use crate::failure::Explained;
+use crate::failure::{Explained, Kind};
 use crate::remedy::Remedy;
 
 /// Why the directory of a box could not be made, given away, limited or removed.
@@ -130,7 +130,14 @@ impl fmt::Display for BoxDirError {
 impl std::error::Error for BoxDirError {}
 
 impl Explained for BoxDirError {}
-impl Explained for super::LockError {}
+impl Explained for super::LockError {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Busy => Kind::Busy,
+            Self::Garbage(_) | Self::Failed(_) => Kind::Other,
+        }
+    }
+}
 impl Explained for super::LeaseError {}
 
 /// A path for a message. A hostile program may have chosen its names, which must not reach a

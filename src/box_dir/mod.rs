@@ -30,9 +30,12 @@ mod quota;
 mod record;
 mod removal;
 mod rotation;
+mod sight;
 mod stragglers;
+pub(crate) mod tally;
 mod temporary;
 mod tree;
+mod usage;
 mod visitor;
 
 use std::ffi::{CStr, CString};
@@ -54,6 +57,7 @@ pub(crate) use lock_error::LockError;
 pub(crate) use lock_file::Absent;
 pub(crate) use record::Record;
 pub(crate) use removal::Mounts;
+pub(crate) use sight::{Sight, Stray, sight_of, sights, strays};
 pub(crate) use stragglers::{Expected, check_unused, wait_for_stragglers};
 
 use crate::barrier::Barrier;

@@ -123,7 +123,9 @@ impl Walk<'_> {
             Err(errno) => return Err(self.failed("open", Some(name), errno)),
         };
         let stat = fstat(&child).map_err(|errno| self.failed("examine", Some(name), errno))?;
-        make_writable(child.as_fd(), &stat);
+        if visitor.changes() {
+            make_writable(child.as_fd(), &stat);
+        }
         visitor
             .enter(child.as_fd(), &stat)
             .map_err(|fault| self.failed(fault.step, Some(name), fault.errno))?;

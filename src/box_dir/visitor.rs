@@ -32,6 +32,10 @@ pub(super) enum Found {
 /// What is done on a walk. ENOENT from any step means that somebody else removed the entry, which
 /// is then skipped.
 pub(super) trait Visitor {
+    /// Whether things are done to what is found: then directories are made writable first.
+    fn changes(&self) -> bool {
+        true
+    }
     /// The walk begins, or begins again.
     fn begin(&mut self) {}
     /// A directory was entered.

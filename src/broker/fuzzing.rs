@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use super::protocol::{ANNOUNCEMENT, Announcement, Called, Reply};
+use super::protocol::{ANNOUNCEMENT, Announcement, Called};
+use super::reply::Reply;
 use super::server;
 use crate::caller::Inheritance;
 

@@ -28,6 +28,7 @@ pub(crate) mod client;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod protocol;
+mod reply;
 pub(crate) mod server;
 mod wire;
 

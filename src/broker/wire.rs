@@ -8,8 +8,9 @@ use std::time::Duration;
 use nix::sys::socket::MsgFlags;
 
 use super::protocol::{
-    ANNOUNCEMENT, Announcement, LONGEST_PACKET, MOST_DESCRIPTORS_AT_ONCE, ProtocolError, Reply,
+    ANNOUNCEMENT, Announcement, LONGEST_PACKET, MOST_DESCRIPTORS_AT_ONCE, ProtocolError,
 };
+use super::reply::{LONGEST_REPLY, Reply};
 use crate::failure::Explained;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::socket::{receive_packet, send_packet};
@@ -140,18 +141,31 @@ pub(crate) fn receive_request<E: fmt::Display>(
 pub(crate) fn send_reply(socket: BorrowedFd<'_>, reply: &Reply) -> Result<(), WireError> {
     let flags = match reply {
         Reply::Log(_) => MsgFlags::MSG_DONTWAIT,
-        Reply::Done(..) | Reply::Failed(_) => MsgFlags::empty(),
+        Reply::Done(..) | Reply::Failed(_) | Reply::Part(_) => MsgFlags::empty(),
     };
-    Ok(send_packet(socket, &reply.to_bytes()?, &[], flags)?)
+    for packet in reply.to_packets()? {
+        send_packet(socket, &packet, &[], flags)?;
+    }
+    Ok(())
 }
 
 /// Waits for a reply; `None` when the other side is gone.
 pub(crate) fn receive_reply(socket: BorrowedFd<'_>) -> Result<Option<Reply>, WireError> {
     let mut buffer = vec![0; LONGEST_PACKET];
-    let packet = receive_packet(socket, &mut buffer, 0, MsgFlags::empty())?;
-    match packet.length {
-        0 => Ok(None),
-        length => Ok(Some(Reply::from_bytes(&buffer[..length])?)),
+    let mut whole = Vec::new();
+    loop {
+        let packet = receive_packet(socket, &mut buffer, 0, MsgFlags::empty())?;
+        if packet.length == 0 {
+            return Ok(None);
+        }
+        match Reply::from_bytes(&buffer[..packet.length])? {
+            Reply::Part(part) if part.is_empty() => return Ok(Some(Reply::from_bytes(&whole)?)),
+            Reply::Part(part) if whole.len() + part.len() > LONGEST_REPLY => {
+                return Err(ProtocolError::TooLong.into());
+            }
+            Reply::Part(part) => whole.extend(part),
+            reply => return Ok(Some(reply)),
+        }
     }
 }
 
@@ -249,6 +263,18 @@ mod tests {
             Err("too long for now")
         });
         assert_eq!(refused.unwrap_err().to_string(), "too long for now");
+    }
+
+    #[test]
+    fn a_reply_arrives_whole_however_long_it_is() {
+        for length in [0, LONGEST_PACKET - 10, LONGEST_PACKET, 1_000_000] {
+            let (ours, theirs) = pair().unwrap();
+            let reply = Reply::Failed("x".repeat(length));
+            let expected = reply.clone();
+            let sender = spawn(move || send_reply(ours.as_fd(), &reply).unwrap());
+            assert_eq!(receive_reply(theirs.as_fd()).unwrap(), Some(expected));
+            sender.join().unwrap();
+        }
     }
 
     #[test]

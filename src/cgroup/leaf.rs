@@ -128,7 +128,7 @@ const PIDS_MAX: u64 = 1 << 22;
 const OOMD_DECISIONS: &str = "user.oomd_ooms";
 
 /// The name of the leaf below the run's cgroup.
-const NAME: &str = "box";
+pub(super) const NAME: &str = "box";
 
 /// A fresh leaf, with its limits in force.
 #[derive(Debug)]

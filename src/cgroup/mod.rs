@@ -9,11 +9,13 @@ pub(crate) mod hierarchy;
 mod leaf;
 mod pin;
 mod place;
+mod reading;
 mod subtree;
 mod whereabouts;
 
 pub(crate) use leaf::{CpuTime, Leaf, LeafLimits, LeafUsage};
 pub(crate) use place::Place;
+pub(crate) use reading::Reading;
 pub(crate) use subtree::{INIT, Subtree};
 pub(crate) use whereabouts::Whereabouts;
 

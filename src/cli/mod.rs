@@ -36,10 +36,14 @@ mod entry;
 mod exec;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod gc;
 mod getopt;
 mod help;
 mod help_verb;
 mod isolate;
+mod kill;
+mod logs;
+mod looking;
 mod manual;
 mod mistake;
 mod options;
@@ -47,6 +51,7 @@ mod page;
 mod pair;
 mod shell;
 mod spelling;
+mod status;
 mod suggest;
 mod test;
 #[cfg(test)]
@@ -56,12 +61,16 @@ mod verb;
 
 /// The verbs, in the order in which help lists them. A line that begins with none of them is
 /// isolate's.
-static VERBS: [Verb; 12] = [
+static VERBS: [Verb; 16] = [
     exec::VERB,
     shell::VERB,
     batch::VERB,
     test::VERB,
     pair::VERB,
+    status::VERB,
+    logs::VERB,
+    kill::VERB,
+    gc::VERB,
     doctor::VERB,
     calibrate::VERB,
     config::VERB,

@@ -96,6 +96,7 @@ impl Line {
                 let run = plain(Command::Init).run;
                 (Command::Init, ProgramRequest { quota, ..run })
             }
+            _ => panic!("{command:?}"),
         };
         Self {
             command,

@@ -6,7 +6,7 @@ use crate::box_dir::{
     wait_for_stragglers,
 };
 use crate::cgroup::{Place, Subtree};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::home;
 use crate::plan::{BoxPlan, ceilings};
 use crate::polkit::Action;
@@ -202,10 +202,10 @@ pub(super) fn check_owner(record: &Record, context: Context<'_>) -> Result<(), F
         record.owner.uid
     );
     match context.rights() {
-        None => Err(Failure::new(whose)),
+        None => Err(Failure::new(whose).of_kind(Kind::Denied)),
         Some(rights) => Ok(rights
             .may(Action::ManageBoxes)
-            .map_err(Failure::at(&whose))?),
+            .map_err(|denied| Failure::at(&whose)(denied).of_kind(Kind::Denied))?),
     }
 }
 

@@ -7,12 +7,16 @@ pub(crate) mod config_import;
 mod enter;
 mod exec;
 mod free_box;
+mod gc;
 mod init;
+mod kill;
+mod logs;
 pub(crate) mod offers;
 mod one_run;
 mod rights;
 mod run;
 pub(crate) mod show;
+mod status;
 
 use std::ffi::OsString;
 
@@ -25,12 +29,14 @@ use crate::answer::{Answer, Results};
 use crate::bus::Bus;
 use crate::caller::{Caller, Inheritance, Line, OpenedDirs};
 use crate::cgroup::Place;
+use crate::chronicle::Told;
 use crate::clock::Moment;
 use crate::config::settings::Settings;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::home::find_place;
 use crate::launch::Namespaces;
 use crate::plan::Granted;
+use crate::report::Ending;
 use crate::request::{BoxCall, BoxCommand, Common};
 
 /// A call about a box, with all that it depends on.
@@ -81,6 +87,8 @@ pub(crate) struct Done {
     pub(crate) answer: Answer,
     /// And to programs.
     pub(crate) results: Results,
+    /// And to those who look back later.
+    pub(crate) told: Told,
 }
 
 /// What every command is given.
@@ -100,17 +108,31 @@ pub(crate) fn carry_out(
         asked: &asked,
         by_broker,
     };
-    let done = match &asked.call.command {
+    let mut done = match &asked.call.command {
         BoxCommand::Init(_) => init::init(context).map(Done::from),
         BoxCommand::Run(program) => run::run(context, program, ahead),
         BoxCommand::Cleanup => cleanup::cleanup(context).map(Done::from),
         BoxCommand::Exec(program) => exec::exec(context, program, Fate::GivenBack, ahead),
         BoxCommand::Keep(program) => exec::exec(context, program, Fate::Kept, ahead),
         BoxCommand::Enter(program) => enter::enter(context, program, ahead),
+        BoxCommand::Status(request) => status::status(context, *request),
+        BoxCommand::Kill => kill::kill(context),
+        BoxCommand::Gc(request) => gc::gc(context, *request),
+        BoxCommand::Logs(request) => logs::logs(context, request),
     };
-    if let (Err(_), Some(rights)) = (&done, context.rights()) {
+    match (&mut done, context.rights()) {
         // Somebody who may do nothing at all is told that, and not what else did not work.
-        rights.wait()?;
+        (Err(_), Some(rights)) => rights.wait()?,
+        // A run that was made ready before the answer to whether it may be is no failed run.
+        (Ok(done), Some(rights)) if rights.were_denied() => {
+            if let Told::Run(run) = &done.told {
+                if let Ending::Failed(message) = &run.0.ending {
+                    let refusal = Failure::new(message.clone()).of_kind(Kind::Denied);
+                    done.told = Told::Failed(refusal);
+                }
+            }
+        }
+        _ => {}
     }
     done
 }
@@ -138,6 +160,7 @@ impl From<Answer> for Done {
         Self {
             answer,
             results: Results::default(),
+            told: Told::Nothing,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::answer::{Answer, Results};
 use crate::box_dir::{BoxDir, Lock, Record, check_unused};
 use crate::caller::lift_open_files;
 use crate::cgroup::Place;
+use crate::chronicle::Told;
 use crate::failure::Failure;
 use crate::home::{Home, Successor};
 use crate::keeper::{self, Outcome, Signals};
@@ -136,6 +137,7 @@ impl Finished {
                 meta: meta.unwrap_or_default(),
                 report: json.unwrap_or_default(),
             },
+            told: Told::Run(Box::new((report, circumstances))),
         }
     }
 }

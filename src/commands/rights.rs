@@ -30,8 +30,19 @@ impl Rights {
         &self.authority
     }
 
+    /// Whether the caller was told that they may not.
+    pub(super) fn were_denied(&self) -> bool {
+        self.authority.borrow().has_denied()
+    }
+
     /// Whether the caller may.
     pub(super) fn may(&self, action: Action) -> Result<(), Denied> {
         self.authority.borrow_mut().may(action, &self.details)
+    }
+
+    /// Whether the caller may without anybody being asked for a password.
+    pub(super) fn may_already(&self, action: Action) -> bool {
+        let mut authority = self.authority.borrow_mut();
+        authority.may_already(action, &self.details)
     }
 }

@@ -11,7 +11,7 @@ use toml::Value as Toml;
 use super::box_set::BoxSet;
 use super::error::ConfigError;
 use super::lists;
-use super::settings::{Manager, Pin};
+use super::settings::{LoggedRuns, Manager, Pin};
 use super::value::{self, Located, UNLIMITED, Value};
 use crate::check_name::CheckName;
 use crate::dir_rule::DirRule;
@@ -33,6 +33,8 @@ pub(super) enum Field<'s> {
     SubidUser(&'s mut Option<String>),
     /// Who makes control groups.
     Manager(&'s mut Manager),
+    /// Which runs are told.
+    LoggedRuns(&'s mut LoggedRuns),
     /// The name of a slice.
     Slice(&'s mut String),
     /// A time or no limit.
@@ -68,6 +70,7 @@ impl Field<'_> {
             Self::Switch(field) => value::switch(value).map(|read| *field = read),
             Self::SubidUser(field) => user_name(value).map(|read| *field = Some(read)),
             Self::Manager(field) => manager(value).map(|read| *field = read),
+            Self::LoggedRuns(field) => logged_runs(value).map(|read| *field = read),
             Self::Slice(field) => slice(value).map(|read| *field = read),
             Self::Time(field) => value::time_limit(value).map(|read| *field = read),
             Self::Size(field) => value::size_limit(value).map(|read| *field = read),
@@ -99,6 +102,7 @@ impl Field<'_> {
             Self::Switch(field) => (*field).into(),
             Self::SubidUser(field) => field.as_deref()?.into(),
             Self::Manager(field) => field.name().into(),
+            Self::LoggedRuns(field) => field.name().into(),
             Self::Slice(field) => field.as_str().into(),
             Self::Time(field) => or_unlimited(*field, seconds),
             Self::Size(field) => or_unlimited(*field, size),
@@ -127,6 +131,7 @@ impl Field<'_> {
             Self::Switch(field) => from_ref(field).cast(),
             Self::SubidUser(field) => from_ref(field).cast(),
             Self::Manager(field) => from_ref(field).cast(),
+            Self::LoggedRuns(field) => from_ref(field).cast(),
             Self::Slice(field) => from_ref(field).cast(),
             Self::Time(field) => from_ref(field).cast(),
             Self::Size(field) => from_ref(field).cast(),
@@ -158,6 +163,16 @@ fn manager(value: &Value) -> Result<Manager, String> {
         .into_iter()
         .find(|manager| manager.name() == name)
         .ok_or_else(|| format!("'{}' is no manager; {allowed}", value::excerpt(name)))
+}
+
+fn logged_runs(value: &Value) -> Result<LoggedRuns, String> {
+    let names = LoggedRuns::ALL.map(LoggedRuns::name);
+    let allowed = format!("{} are allowed", names.join(", "));
+    let name = value.text(&allowed)?;
+    LoggedRuns::ALL
+        .into_iter()
+        .find(|runs| runs.name() == name)
+        .ok_or_else(|| format!("'{}' is none of these; {allowed}", value::excerpt(name)))
 }
 
 /// Reads a slice's unit name. systemd takes dashes as levels of the tree, so none may be empty:

@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) syscalls: SyscallSet,
     /// `[doctor] silence`: checks that count for nothing, and why.
     pub(crate) silenced: BTreeMap<CheckName, String>,
+    /// `[log]`: what is remembered of commands.
+    pub(crate) log: LogSettings,
     /// `[[pin]]`, in order; see [`Settings::pin_of`].
     pub(crate) pins: Vec<Pin>,
 }
@@ -128,6 +130,52 @@ pub(crate) struct Limits {
     pub(crate) processes: Option<u32>,
 }
 
+/// What of commands about boxes goes to the system's journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    /// `runs`: which runs.
+    pub(crate) runs: LoggedRuns,
+    /// `refusals`: whether commands that were refused.
+    pub(crate) refusals: bool,
+    /// `arguments`: whether the arguments of programs are told beside their names.
+    pub(crate) arguments: bool,
+}
+
+/// Which runs go to the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LoggedRuns {
+    /// Every run.
+    All,
+    /// Those that the sandbox failed at.
+    Failed,
+    /// None.
+    None,
+}
+
+impl LoggedRuns {
+    /// Every choice.
+    pub(crate) const ALL: [Self; 3] = [Self::All, Self::Failed, Self::None];
+
+    /// The name in `[log] runs`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Failed => "failed",
+            Self::None => "none",
+        }
+    }
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self {
+            runs: LoggedRuns::All,
+            refusals: true,
+            arguments: false,
+        }
+    }
+}
+
 /// The CPUs and memory nodes that some boxes are bound to; at least one of the two is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pin {
@@ -176,6 +224,7 @@ impl Default for Settings {
             exec_etc: true,
             syscalls: SyscallSet::default(),
             silenced: BTreeMap::new(),
+            log: LogSettings::default(),
             pins: Vec::new(),
         }
     }

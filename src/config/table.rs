@@ -11,7 +11,7 @@ use std::fmt;
 use super::ceilings::Ceilings;
 use super::error::{ConfigError, Place};
 use super::field::Field;
-use super::settings::{BoxSettings, CgroupSettings, Limits, Settings};
+use super::settings::{BoxSettings, CgroupSettings, Limits, LogSettings, Settings};
 use super::spelling::shown_key;
 use super::value::COUNT_MAX;
 use crate::guess::nearest;
@@ -105,6 +105,12 @@ const SYSCALLS: [Row<Settings>; 1] = [row("deny", |settings| {
 const DOCTOR: [Row<Settings>; 1] = [row("silence", |settings| {
     Field::Silenced(&mut settings.silenced)
 })];
+/// `[log]`.
+const LOG: [Row<LogSettings>; 3] = [
+    row("runs", |log| Field::LoggedRuns(&mut log.runs)),
+    row("refusals", |log| Field::Switch(&mut log.refusals)),
+    row("arguments", |log| Field::Switch(&mut log.arguments)),
+];
 
 /// `[[pin]]`: one key as a whole, so that a later file replaces all entries.
 const PINS: [Row<Settings>; 1] = [row("pin", |settings| Field::Pins(&mut settings.pins))];
@@ -138,13 +144,15 @@ pub(super) enum Table {
     Syscalls,
     /// `[doctor]`: what is known to be so.
     Doctor,
+    /// `[log]`: what is remembered of commands.
+    Log,
     /// `[[pin]]`, an array of tables.
     Pin,
 }
 
 impl Table {
     /// Every table with single keys.
-    pub(super) const SINGLE: [Self; 8] = [
+    pub(super) const SINGLE: [Self; 9] = [
         Self::Boxes,
         Self::Cgroup,
         Self::Defaults,
@@ -152,6 +160,7 @@ impl Table {
         Self::Ceilings,
         Self::Directories,
         Self::Syscalls,
+        Self::Log,
         Self::Doctor,
     ];
 
@@ -166,6 +175,7 @@ impl Table {
             Self::Directories => "directories",
             Self::Syscalls => "syscalls",
             Self::Doctor => "doctor",
+            Self::Log => "log",
             Self::Pin => "pin",
         }
     }
@@ -231,6 +241,7 @@ impl Key {
             Table::Directories if row < DIRECTORIES.len() => Some(DIRECTORIES[row].name),
             Table::Syscalls if row < SYSCALLS.len() => Some(SYSCALLS[row].name),
             Table::Doctor if row < DOCTOR.len() => Some(DOCTOR[row].name),
+            Table::Log if row < LOG.len() => Some(LOG[row].name),
             Table::Pin if row < PINS.len() => Some(PINS[row].name),
             _ => None,
         }
@@ -263,6 +274,7 @@ impl Key {
             Table::Directories => (DIRECTORIES[row].field)(settings),
             Table::Syscalls => (SYSCALLS[row].field)(settings),
             Table::Doctor => (DOCTOR[row].field)(settings),
+            Table::Log => (LOG[row].field)(&mut settings.log),
             Table::Pin => (PINS[row].field)(settings),
         }
     }

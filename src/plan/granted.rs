@@ -39,10 +39,10 @@ pub(crate) fn grant(
     let disk = ceilings.and_then(|ceilings| ceilings.disk);
     let quota = match disk {
         Some(most) => {
-            let makes_box = match command {
-                BoxCommand::Init(_) | BoxCommand::Exec(_) | BoxCommand::Keep(_) => true,
-                BoxCommand::Run(_) | BoxCommand::Enter(_) | BoxCommand::Cleanup => false,
-            };
+            let makes_box = matches!(
+                command,
+                BoxCommand::Init(_) | BoxCommand::Exec(_) | BoxCommand::Keep(_)
+            );
             ceilings::quota(command.quota(), most, makes_box)?
         }
         None => command.quota(),

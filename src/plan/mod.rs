@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use crate::box_dir::IdPool;
 use crate::cgroup::Place;
 use crate::config::settings::BoxSettings;
-use crate::failure::Explained;
+use crate::failure::{Explained, Kind};
 use crate::quantity::{BoxId, Ids};
 
 pub(crate) use granted::{Granted, grant};
@@ -41,7 +41,11 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-impl Explained for Refusal {}
+impl Explained for Refusal {
+    fn kind(&self) -> Kind {
+        Kind::Ceiling
+    }
+}
 
 /// One box: its number and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]

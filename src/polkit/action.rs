@@ -13,6 +13,8 @@ pub(crate) enum Action {
     UseDevices,
     /// To do the same with other users' boxes.
     ManageBoxes,
+    /// To see them.
+    SeeBoxes,
 }
 
 impl Action {
@@ -23,6 +25,7 @@ impl Action {
             Self::ShareNetwork => "io.github.isolate_run.share-network",
             Self::UseDevices => "io.github.isolate_run.use-devices",
             Self::ManageBoxes => "io.github.isolate_run.manage-boxes",
+            Self::SeeBoxes => "io.github.isolate_run.see-boxes",
         }
     }
 }
@@ -35,6 +38,7 @@ impl fmt::Display for Action {
             Self::ShareNetwork => "share the network",
             Self::UseDevices => "use devices",
             Self::ManageBoxes => "manage the boxes of others",
+            Self::SeeBoxes => "see the boxes of others",
         })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Action;
 use crate::bus::BusError;
-use crate::failure::Explained;
+use crate::failure::{Explained, Kind};
 use crate::remedy::Remedy;
 
 /// A "no". Every failure is one.
@@ -158,13 +158,19 @@ impl std::error::Error for Denied {
     }
 }
 
-impl Explained for Denied {}
+impl Explained for Denied {
+    fn kind(&self) -> Kind {
+        Kind::Denied
+    }
+}
 
 /// How an administrator allows it.
 fn remedy(action: Action) -> Remedy {
     match action {
         Action::UseBox => Remedy::JoinGroup,
-        Action::ShareNetwork | Action::UseDevices | Action::ManageBoxes => Remedy::PolkitRule,
+        Action::ShareNetwork | Action::UseDevices | Action::ManageBoxes | Action::SeeBoxes => {
+            Remedy::PolkitRule
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod denied;
 mod fake_bus;
 mod link;
 mod next;
+mod quiet;
 #[cfg(test)]
 mod tests;
 mod when_allowed;
@@ -33,7 +34,7 @@ pub(crate) use action::Action;
 use call::{Told, Verdict};
 pub(crate) use denied::{Denied, Why};
 pub(crate) use link::Link;
-use next::{Next, may_pass, why_not};
+use next::{Heard, Next, may_pass, why_not};
 use when_allowed::WhenAllowed;
 
 /// The process that wants to do something, as the kernel knows it and never as it says itself.
@@ -82,6 +83,8 @@ pub(crate) struct Authority {
     /// The questions without an answer, in the order of asking.
     pending: Vec<Pending>,
     remembered: Vec<(Question, Verdict)>,
+    /// Whether there was a "no".
+    has_denied: bool,
     /// A "no" that needed no question.
     refused: Option<Denied>,
     /// Whether the connection was lost before.
@@ -117,6 +120,7 @@ impl Authority {
             link: link.map(Ok),
             pending: Vec::new(),
             remembered: Vec::new(),
+            has_denied: false,
             refused: None,
             has_lost_bus: false,
             when_allowed: WhenAllowed::default(),
@@ -178,7 +182,10 @@ impl Authority {
     fn concluded(&mut self, answered: Result<(), Denied>) -> Result<(), Denied> {
         answered
             .inspect(|()| self.when_allowed.happen())
-            .inspect_err(|_| self.withdraw())
+            .inspect_err(|_| {
+                self.has_denied = true;
+                self.withdraw();
+            })
     }
 
     /// Asks and waits. A remembered answer is not asked for again.
@@ -383,13 +390,4 @@ impl Authority {
         let uid = self.subject.uid;
         Denied { uid, action, why }
     }
-}
-
-/// What a wait for an answer can end with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Heard {
-    /// Something on the bus.
-    Answer,
-    /// The end of the process that asks.
-    End,
 }

@@ -17,6 +17,15 @@ pub(super) enum Next {
     Never(Why),
 }
 
+/// What a wait for an answer can end with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Something on the bus.
+    Answer,
+    /// The end of the process that asks.
+    End,
+}
+
 /// The reason in an answer other than "yes".
 pub(super) fn why_not(verdict: Verdict) -> Option<Why> {
     match verdict {

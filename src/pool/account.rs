@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ceilings::Ceilings;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::plan::ceilings::Amounts;
 use crate::sys::socket::{receive_packet, send_packet};
 
@@ -114,7 +114,8 @@ impl Account {
     pub(crate) fn wait(&self) -> Result<(), Failure> {
         let answer: Option<Answer> = receive(self.0.as_fd(), MsgFlags::empty())
             .map_err(Failure::at("cannot ask the broker's own process"))?;
-        answer.ok_or_else(gone)?.0.map_err(Failure::new)
+        let refused = |text| Failure::new(text).of_kind(Kind::Ceiling);
+        answer.ok_or_else(gone)?.0.map_err(refused)
     }
 }
 

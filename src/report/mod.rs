@@ -5,6 +5,7 @@ mod circumstances;
 mod explained;
 pub(crate) mod json;
 pub(crate) mod meta;
+mod names;
 mod obstacle;
 pub(crate) mod summary;
 
@@ -271,6 +272,7 @@ pub(crate) fn status_line(report: &Report) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    pub(crate) use super::json::tests::circumstances;
     use super::*;
 
     pub(crate) fn usage(cpu_ms: u64, wall_ms: u64) -> Usage {

@@ -345,6 +345,22 @@ impl TestBox {
         command
     }
 
+    /// A command with a verb that is about all boxes, with this configuration.
+    pub(crate) fn verb<S: AsRef<OsStr>>(&self, verb: &str, args: &[S]) -> Output {
+        finish(self.verb_command(verb, args))
+    }
+
+    /// The same, not started yet.
+    pub(crate) fn verb_command<S: AsRef<OsStr>>(&self, verb: &str, args: &[S]) -> Command {
+        let mut command = self.start_of_command(None);
+        command.arg(verb);
+        if self.0.caller.is_none() {
+            command.arg("--config").arg(self.config_file());
+        }
+        command.args(args);
+        command
+    }
+
     /// `exec` with this configuration; it chooses a box by itself.
     pub(crate) fn exec<S: AsRef<OsStr>>(&self, args: &[S]) -> Output {
         finish(self.exec_command(args))
@@ -352,13 +368,8 @@ impl TestBox {
 
     /// The same, not started yet.
     pub(crate) fn exec_command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = self.start_of_command(None);
-        command.arg("exec");
-        if self.0.caller.is_none() {
-            command.arg("--config").arg(self.config_file());
-        }
-        command.args(&self.0.common).args(args);
-        command
+        let args = [&self.0.common[..], &owned(args)].concat();
+        self.verb_command("exec", &args)
     }
 
     /// A run of `tests/programs/NAME.c`, which is copied into the box.
@@ -429,9 +440,12 @@ impl Inner {
     fn traces(&self) -> Vec<PathBuf> {
         let locks = entries(&self.dir.path().join("locks"));
         let boxes = entries(&self.dir.path().join("boxes"));
-        // By which users who make boxes wait for each other.
-        let turn = self.dir.path().join("locks/turn");
-        boxes.chain(locks).filter(|path| *path != turn).collect()
+        // By which users who make boxes wait for each other, and what is counted of all commands.
+        let stays = ["turn", "counts"].map(|name| self.dir.path().join("locks").join(name));
+        boxes
+            .chain(locks)
+            .filter(|path| !stays.contains(path))
+            .collect()
     }
 }
 

@@ -35,6 +35,7 @@ mod filesystems;
 mod judge_day;
 mod kept;
 mod limits;
+mod looking;
 mod memory;
 mod package;
 mod pins;

@@ -101,6 +101,7 @@ fn polkit_knows_the_four_actions() {
         ("share-network", "auth_admin"),
         ("use-devices", "auth_admin"),
         ("manage-boxes", "auth_admin"),
+        ("see-boxes", "auth_admin_keep"),
     ] {
         let id = format!("io.github.isolate_run.{action}");
         let said = must("pkaction", &["--verbose", "--action-id", &id]);

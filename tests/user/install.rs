@@ -45,6 +45,9 @@ fn installed(prefix: &str) -> Vec<PathBuf> {
     let below = [
         "bin/isolate-check-environment",
         "bin/isolate-run",
+        "lib/systemd/catalog/isolate-run.catalog",
+        "lib/systemd/system/isolate-metrics.service",
+        "lib/systemd/system/isolate-metrics.timer",
         "lib/systemd/system/isolate.service",
         "lib/systemd/system/isolate.slice",
         "lib/systemd/system/isolate.socket",

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::Put;
 use crate::answer::{Answer, Results};
-use crate::broker::protocol::Reply;
+use crate::broker::reply::Reply;
 use crate::broker::wire::receive_reply;
 use crate::caller::Line;
 use crate::failure::Failure;
@@ -50,7 +50,7 @@ impl Errand {
             }
             Ok(Some(Reply::Done(answer, results))) => Heard::Done(answer, results),
             Ok(Some(Reply::Failed(message))) => Heard::Failed(message),
-            Ok(None) | Err(_) => Heard::Lost,
+            Ok(None | Some(Reply::Part(_))) | Err(_) => Heard::Lost,
         })
     }
 

@@ -10,7 +10,7 @@ use nix::sys::signalfd::SignalFd;
 
 use super::terminal::Terminal;
 use crate::answer::{Answer, Results};
-use crate::broker::protocol::Reply;
+use crate::broker::reply::Reply;
 use crate::broker::wire::receive_reply;
 use crate::caller::Line;
 use crate::failure::Failure;
@@ -87,6 +87,8 @@ impl<'a> Relay<'a> {
                             self.show_rest();
                             return Err(Failure::new(message));
                         }
+                        // It was put together.
+                        Reply::Part(_) => {}
                     }
                 }
                 Source::Signals => self.pass_signal_on()?,

@@ -16,10 +16,12 @@ use super::groups;
 use super::peer::Peer;
 use super::prepared::Prepared;
 use super::read::read;
-use crate::broker::protocol::{Called, Reply};
+use crate::broker::protocol::Called;
+use crate::broker::reply::Reply;
 use crate::broker::wire::{receive_request, send_reply};
 use crate::caller::{Caller, Inheritance, Line, OpenedDirs};
 use crate::cgroup::Place;
+use crate::chronicle::{Memory, Told};
 use crate::clock::Moment;
 use crate::commands::{Ahead, Asked, Brokered, Rights, carry_out};
 use crate::config::ceilings::Ceilings;
@@ -51,12 +53,13 @@ pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
         channel: mut connection,
         prepared,
     } = beginning;
-    let admitted = admit(&mut connection, account, prepared, config);
-    answer(&connection, admitted);
+    let mut memory = Memory::new(true);
+    let admitted = admit(&mut connection, account, prepared, config, &mut memory);
+    answer(&connection, admitted, &memory);
 }
 
-/// Carries out what was admitted, and says the last word.
-pub(super) fn answer(connection: &OwnedFd, admitted: Result<Admitted, Failure>) {
+/// Carries out what was admitted, says the last word, and remembers.
+pub(super) fn answer(connection: &OwnedFd, admitted: Result<Admitted, Failure>, memory: &Memory) {
     let (done, _kept) = match admitted {
         Ok(admitted) => {
             let Admitted {
@@ -71,13 +74,14 @@ pub(super) fn answer(connection: &OwnedFd, admitted: Result<Admitted, Failure>) 
         }
         Err(failure) => (Err(failure), None),
     };
-    let reply = match done {
-        Ok(done) => Reply::Done(done.answer, done.results),
-        Err(failure) => Reply::Failed(cut(failure.text())),
+    let (reply, told) = match done {
+        Ok(done) => (Reply::Done(done.answer, done.results), done.told),
+        Err(failure) => (Reply::Failed(cut(failure.text())), Told::Failed(failure)),
     };
     // A caller who is gone, or does not listen, learns nothing. Only now is the rest let go: nobody
     // waits for that.
     send_reply(connection.as_fd(), &reply).ok();
+    memory.keep(&told);
 }
 
 /// A request that may be carried out.
@@ -105,6 +109,7 @@ fn admit(
     account: OwnedFd,
     mut prepared: Prepared,
     config: Option<&Path>,
+    memory: &mut Memory,
 ) -> Result<Admitted, Failure> {
     let mut account =
         Account::new(account).map_err(Failure::at("cannot hear the broker's own process"))?;
@@ -121,12 +126,14 @@ fn admit(
         mut subject,
         groups,
     } = Peer::of(connection.as_fd())?;
+    memory.uid = Some(ids.uid);
     let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE, |length| {
         account.ask_length(length)
     })?;
     let called = Called::from_bytes(&bytes, descriptors.len())?;
     drop(bytes);
     let call = read(&called)?;
+    memory.ask(&call);
     if !called.inherited.is_empty() {
         // Their numbers may be among these.
         prepared = Prepared::default();
@@ -165,6 +172,7 @@ fn admit(
         "cannot copy the caller's connection for what is logged",
     ))?;
     let mut settings = config::load(&ConfigSource::new(config))?.settings;
+    memory.configure(&settings, &call);
     // A run is made ready meanwhile; its program begins when it is allowed. A person who is asked
     // for a password takes longer than a run may, and the other commands are done too soon.
     if called.interactive || !matches!(call.command, BoxCommand::Run(_)) {
@@ -248,7 +256,13 @@ mod tests {
     fn what_fails_before_there_is_a_request_is_named() {
         let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
         let refused = |account, mut connection| {
-            let admitted = admit(&mut connection, account, Prepared::default(), None);
+            let admitted = admit(
+                &mut connection,
+                account,
+                Prepared::default(),
+                None,
+                &mut Memory::new(true),
+            );
             admitted.err().unwrap().to_string()
         };
         assert_eq!(

@@ -28,12 +28,10 @@ pub(super) fn details(call: &BoxCall, groups: String) -> Vec<(&'static str, Stri
     let program = command.program().map(|(_, program)| program);
     let limits = program.map(|program| &program.limits);
     let name = program.and_then(|program| program.argv.first());
-    let (word, any_box) = match command {
-        BoxCommand::Init(_) => ("init", "0"),
-        BoxCommand::Run(_) => ("run", "0"),
-        BoxCommand::Cleanup => ("cleanup", "0"),
-        BoxCommand::Exec(_) | BoxCommand::Keep(_) => ("exec", "auto"),
-        BoxCommand::Enter(_) => ("shell", "auto"),
+    let any_box = match command {
+        BoxCommand::Init(_) | BoxCommand::Run(_) | BoxCommand::Cleanup | BoxCommand::Kill => "0",
+        BoxCommand::Exec(_) | BoxCommand::Keep(_) | BoxCommand::Enter(_) => "auto",
+        BoxCommand::Status(_) | BoxCommand::Gc(_) | BoxCommand::Logs(_) => "all",
     };
     let box_id = match common.box_id {
         Some(BoxChoice::Number(id)) => id.to_string(),
@@ -41,7 +39,7 @@ pub(super) fn details(call: &BoxCall, groups: String) -> Vec<(&'static str, Stri
         None => any_box.to_owned(),
     };
     let details = [
-        ("command", Some(word.to_owned())),
+        ("command", Some(command.name().to_owned())),
         ("box-id", Some(box_id)),
         ("groups", Some(groups)),
         ("program", name.map(|name| shown(name))),

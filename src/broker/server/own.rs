@@ -14,6 +14,7 @@ use crate::broker::protocol::Called;
 use crate::broker::wire::receive_request;
 use crate::caller::{Caller, Line, OpenedDirs};
 use crate::cgroup::Place;
+use crate::chronicle::Memory;
 use crate::clock::Moment;
 use crate::commands::{Asked, Brokered};
 use crate::config::ceilings::Ceilings;
@@ -46,8 +47,9 @@ impl Front for Own {
             channel: mut connection,
             prepared,
         } = beginning;
-        let admitted = self.admit(&mut connection, account, prepared);
-        answer(&connection, admitted);
+        let mut memory = Memory::new(false);
+        let admitted = self.admit(&mut connection, account, prepared, &mut memory);
+        answer(&connection, admitted, &memory);
     }
 
     fn refuse(&self, connection: BorrowedFd<'_>, refusal: &Failure) {
@@ -61,6 +63,7 @@ impl Own {
         connection: &mut OwnedFd,
         account: OwnedFd,
         mut prepared: Prepared,
+        memory: &mut Memory,
     ) -> Result<Admitted, Failure> {
         let mut account =
             Account::new(account).map_err(Failure::at("cannot hear the process of the batch"))?;
@@ -74,6 +77,9 @@ impl Own {
         let called = Called::from_bytes(&bytes, descriptors.len())?;
         drop(bytes);
         let call = read(&called)?;
+        memory.uid = Some(0);
+        memory.ask(&call);
+        memory.configure(&self.settings, &call);
         if !called.inherited.is_empty() {
             // Their numbers may be among these.
             prepared = Prepared::default();

@@ -54,19 +54,7 @@ fn document(verdict: &Verdict) -> Document {
     Document {
         format: FORMAT,
         isolate_run: env!("CARGO_PKG_VERSION"),
-        verdict: match verdict {
-            Verdict::Ok => "ok",
-            Verdict::ExitCode(_) => "exit_code",
-            Verdict::NotExecuted(_) | Verdict::NotOpened(_) => "not_started",
-            Verdict::Signal(_) => "signal",
-            Verdict::Memory(_) => "memory_limit",
-            Verdict::MemoryAndTime(_) => "memory_and_time_limit",
-            Verdict::Interrupted(_) => "interrupted",
-            Verdict::CpuTime => "cpu_time_limit",
-            Verdict::WallTime => "wall_time_limit",
-            Verdict::Output => "output_limit",
-            Verdict::Internal(_) => "internal_error",
-        },
+        verdict: verdict.name(),
         status: verdict.status(),
         message: verdict.message(),
         reason: None,
@@ -176,7 +164,7 @@ fn micros(time: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use boon::{Compiler, Schemas};
     use nix::sys::resource::RLIM_INFINITY;
     use serde_json::Value;
@@ -191,7 +179,7 @@ mod tests {
     use crate::sys::process::Exit;
     use crate::syscall_set::SyscallSet;
 
-    fn circumstances() -> Circumstances {
+    pub(crate) fn circumstances() -> Circumstances {
         let at = |micros: u64| Some(Moment::from_nanoseconds(micros * 1000));
         Circumstances {
             box_id: BoxId(3),
