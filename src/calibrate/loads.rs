@@ -17,7 +17,8 @@ const FEWEST: usize = 5;
 /// Far more than any cache holds, in bytes.
 const LARGE: usize = 64 << 20;
 
-/// What a load is: how much work a round has, and the work.
+/// What a load is: how much work a round has, and the work. A round takes some milliseconds: the
+/// shorter, the more of them nothing disturbs.
 struct Work {
     /// Steps of a round.
     steps: u64,
@@ -48,10 +49,10 @@ impl Load {
     /// The rate, in its unit, of a machine whose score is 1000.
     pub(super) fn nominal(self) -> f64 {
         match self {
-            Self::Integer => 250.0,
-            Self::Branches => 80.0,
-            Self::Latency => 10.0,
-            Self::Bandwidth => 8000.0,
+            Self::Integer => 725.0,
+            Self::Branches => 125.0,
+            Self::Latency => 4.0,
+            Self::Bandwidth => 20_000.0,
             Self::Calls => 5.0,
         }
     }
@@ -59,18 +60,18 @@ impl Load {
     fn work(self) -> Work {
         match self {
             Self::Integer => Work {
-                steps: 4_000_000,
+                steps: 2_000_000,
                 round: Box::new(integer),
             },
             Self::Branches => Work {
-                steps: 2_000_000,
+                steps: 500_000,
                 round: Box::new(branches),
             },
             Self::Latency => {
                 let chain = chain();
                 let mut at = 0;
                 Work {
-                    steps: 200_000,
+                    steps: 25_000,
                     round: Box::new(move |steps| {
                         for _ in 0..steps {
                             at = chain[at as usize];
@@ -92,7 +93,7 @@ impl Load {
                 }
             }
             Self::Calls => Work {
-                steps: 100_000,
+                steps: 25_000,
                 round: Box::new(|steps| {
                     for _ in 0..steps {
                         black_box(nix::unistd::getppid());
@@ -209,6 +210,6 @@ mod tests {
     fn a_load_tells_of_each_round() {
         let text = run(Load::Calls, Duration::ZERO).unwrap();
         assert_eq!(text.lines().count(), FEWEST);
-        assert!(text.lines().all(|line| line.starts_with("100000 ")));
+        assert!(text.lines().all(|line| line.starts_with("25000 ")));
     }
 }

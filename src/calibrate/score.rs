@@ -5,9 +5,9 @@ use crate::request::Load;
 
 /// The score of a machine whose rates are the nominal ones.
 const NOMINAL: f64 = 1000.0;
-/// The part of the rounds, the fastest, that the rate is taken from: what disturbs a round only
-/// makes it slower.
-const FASTEST: usize = 4;
+/// The rate is taken from the fastest of so many rounds each: what disturbs a round only makes it
+/// slower.
+const FASTEST: usize = 10;
 
 /// The rate of one load, from what it told; `None` when that makes no sense.
 pub(super) fn measured(load: Load, told: &str) -> Option<Measured> {
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_that_of_the_fastest_quarter() {
+    fn a_rate_is_that_of_the_fastest_tenth() {
         // 1 ms each, and disturbed ones.
         let told =
             "1000000 1000000\n1000000 9000000\n1000000 1100000\n1000000 1000000\n1000000 1200000\n";

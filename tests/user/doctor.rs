@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use boon::{Compiler, Schemas};
 use serde_json::Value;
@@ -303,4 +304,30 @@ fn every_check_is_explained_in_the_documentation_as_it_explains_itself() {
         );
     }
     assert_eq!(rows.len(), checks.len());
+}
+
+#[test]
+fn isolates_name_for_it_is_a_link_with_isolates_options_and_exit_codes() {
+    let dir = TempDir::new().unwrap();
+    let link = dir.path().join("isolate-check-environment");
+    std::os::unix::fs::symlink(support::binary(), &link).unwrap();
+    let called = |options: &[&str]| {
+        let mut command = Command::new(&link);
+        command.args(options);
+        finish(command)
+    };
+    let all = called(&[]);
+    assert!(all.code <= 1, "{all:?}");
+    let quiet = called(&["-q"]);
+    assert_eq!(quiet.code, all.code);
+    assert_eq!(quiet.stdout.is_empty(), all.code == 0, "{quiet:?}");
+    let help = called(&["--help"]);
+    assert!(
+        help.code == 0 && help.stdout.contains("-e, --execute"),
+        "{help:?}"
+    );
+    let wrong = called(&["--init"]);
+    assert_eq!(wrong.code, 2);
+    let hint = "Try 'isolate-check-environment --help' for more information.";
+    assert!(wrong.stderr.contains(hint), "{wrong:?}");
 }
