@@ -52,6 +52,11 @@ fn not_executed(errno: i32, found: &Found, name: &Path, plan: &Decided) -> Strin
             missing,
             link,
         } => {
+            if link.is_none() && is_number(name) {
+                return "there is no such program; if it is the value of -p, write it without a blank, as in -p4 or \
+                        --processes=4"
+                    .to_owned();
+            }
             if let (Some(places), None) = (searched(plan), link) {
                 return format!(
                     "no such program in {places}; -E PATH=... names other directories of the sandbox"
@@ -84,6 +89,13 @@ fn not_executed(errno: i32, found: &Found, name: &Path, plan: &Decided) -> Strin
         } => needs(program, helper, *kind, *is_missing, plan),
         Found::Format(path, format) => of_format(path, *format),
     }
+}
+
+/// Whether a program was hardly meant: the value of `-p` is glued to it, since it may have none.
+fn is_number(name: &Path) -> bool {
+    name.to_string_lossy()
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
 }
 
 /// The places where a program without a slash in its name was looked for.
