@@ -25,6 +25,10 @@ pub(super) const VERB: Verb = Verb {
         description: DESCRIPTION,
         examples: &[
             (
+                "test -t 1 --in 'in/*' --out 'out/*' -- ./solution",
+                "a file in out for each in in, with the same name",
+            ),
+            (
                 "test -t 1 --memory 256M --in 'tests/*.in' --out 'tests/*.ans' -- ./solution",
                 "words count, and not the white space between them",
             ),
