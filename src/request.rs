@@ -1,6 +1,8 @@
 //! What the caller wants, in their own words: untrusted, nothing decided, nothing opened.
 
+mod limits;
 mod looking;
+mod many;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,9 +10,11 @@ use std::time::Duration;
 
 use crate::check_name::CheckName;
 use crate::dir_rule::DirRequest;
-use crate::quantity::{BoxId, Bytes, DiskQuota, Ids};
+use crate::quantity::{BoxId, DiskQuota, Ids};
 use crate::screen::Coloring;
+pub(crate) use limits::LimitRequest;
 pub(crate) use looking::{GcRequest, LogsRequest, StatusForm, StatusRequest, Whose};
+pub(crate) use many::{BatchOptions, Comparison, PairOptions, Solution, TestOptions};
 
 /// Which box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,93 +200,6 @@ pub(crate) struct BrokerOptions {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// `batch`: where jobs come from, and how they are carried out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct BatchOptions {
-    /// Files with jobs; none is standard input.
-    pub(crate) files: Vec<PathBuf>,
-    /// `--jobs`: how many at a time.
-    pub(crate) jobs: Option<usize>,
-    /// `--stop-on-failure`.
-    pub(crate) stop_on_failure: bool,
-    /// `--resume`: results of before.
-    pub(crate) resume: Option<PathBuf>,
-    /// `--config`.
-    pub(crate) config: Option<PathBuf>,
-    /// How often `-v` was given.
-    pub(crate) verbosity: u8,
-}
-
-/// How programs of this machine are run in boxes by `test` and `pair`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Solution {
-    /// Limits of each program.
-    pub(crate) limits: LimitRequest,
-    /// `--file`: more files for the box.
-    pub(crate) files: Vec<PathBuf>,
-    /// `--dir`, as text that was checked.
-    pub(crate) dirs: Vec<String>,
-    /// `--env`.
-    pub(crate) env: Vec<(String, String)>,
-    /// `--config`.
-    pub(crate) config: Option<PathBuf>,
-    /// How often `-v` was given.
-    pub(crate) verbosity: u8,
-}
-
-/// How an output is compared with an answer.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Comparison {
-    /// Every byte counts.
-    Exact,
-    /// Words count.
-    Tokens,
-    /// Words count, and numbers may differ by this much, absolutely or relatively.
-    Floats(f64),
-}
-
-/// `test`: a solution and its tests.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct TestOptions {
-    /// The program and its arguments.
-    pub(crate) program: Vec<String>,
-    /// How it is run.
-    pub(crate) solution: Solution,
-    /// `--max-output`.
-    pub(crate) max_output: Option<Bytes>,
-    /// `--in`.
-    pub(crate) inputs: String,
-    /// `--out`.
-    pub(crate) answers: Option<String>,
-    /// `--checker`.
-    pub(crate) checker: Option<PathBuf>,
-    /// How outputs are compared where there is no checker.
-    pub(crate) comparison: Comparison,
-    /// `--jobs`: how many at a time.
-    pub(crate) jobs: Option<usize>,
-    /// `--json`.
-    pub(crate) json: Option<OutputTarget>,
-    /// `--csv`.
-    pub(crate) csv: Option<OutputTarget>,
-    /// `--junit`.
-    pub(crate) junit: Option<OutputTarget>,
-    /// `--table`.
-    pub(crate) table: bool,
-}
-
-/// `pair`: programs that talk to each other.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct PairOptions {
-    /// Each with its arguments; of more than two the last one talks to all others.
-    pub(crate) programs: Vec<Vec<String>>,
-    /// How they are run.
-    pub(crate) solution: Solution,
-    /// `--transcript`.
-    pub(crate) transcript: Option<PathBuf>,
-    /// `--json`.
-    pub(crate) json: Option<OutputTarget>,
-}
-
 /// A call about a box. Root's own process carries it out, and the broker everybody else's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BoxCall {
@@ -452,32 +369,6 @@ pub(crate) enum StderrRequest {
     File(PathBuf),
     /// Wherever standard output goes.
     ToStdout,
-}
-
-/// Limits as they were asked for. `None` is the configured default; zero is no limit, as in
-/// isolate.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct LimitRequest {
-    /// `--time`, CPU time.
-    pub(crate) time: Option<Duration>,
-    /// `--extra-time`, also an absolute CPU time.
-    pub(crate) extra_time: Option<Duration>,
-    /// `--wall-time`.
-    pub(crate) wall_time: Option<Duration>,
-    /// `--mem`: `RLIMIT_AS` of each process.
-    pub(crate) address_space: Option<Bytes>,
-    /// `--cg-mem`: `memory.max` of the run.
-    pub(crate) cg_mem: Option<Bytes>,
-    /// `--stack`.
-    pub(crate) stack: Option<Bytes>,
-    /// `--fsize`.
-    pub(crate) file_size: Option<Bytes>,
-    /// `--core`.
-    pub(crate) core: Option<Bytes>,
-    /// `--open-files`.
-    pub(crate) open_files: Option<u32>,
-    /// `--processes`; 0, which it is without a value, is no limit.
-    pub(crate) processes: Option<u32>,
 }
 
 /// One `--env`.

@@ -1,5 +1,5 @@
-//! What a calibration found, for programs and as a reference for later; `docs/calibration.schema.json`
-//! is its form.
+//! What a calibration found, for programs and as a reference for later;
+//! `docs/calibration.schema.json` is its form.
 
 use std::fs;
 use std::io;
