@@ -322,7 +322,8 @@ impl ScopeRequest {
 
 impl Drop for ScopeRequest {
     /// Takes a scope back that nobody has seen to hold its process. systemd does not notice when
-    /// that was dying already while it was moved, and would keep a scope without any process for ever.
+    /// that was dying already while it was moved, and would keep a scope without any process for
+    /// ever.
     fn drop(&mut self) {
         if let (false, Attempt::Asked(start)) = (self.is_there, &mut self.attempt) {
             if start.bus().has_sent() {
