@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::sys::resource::Resource;
@@ -239,6 +239,10 @@ impl BoxRun<'_> {
             None => None,
             // The caller's session is not ours.
             Some(terminal) if self.context.by_broker.is_some() => {
+                let (caller, ids) = (self.context.asked.caller.uid, self.record.ids);
+                if let Err(errno) = standard::give_terminal(terminal.as_fd(), caller, ids) {
+                    log::info!("the program cannot open its terminal anew: {errno}");
+                }
                 Some(Foreground::OwnSession(terminal))
             }
             Some(terminal) => Some(Foreground::CallersSession(terminal)),

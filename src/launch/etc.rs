@@ -31,9 +31,7 @@ fn files(purpose: Purpose) -> [(&'static str, String); 5] {
     [
         (
             "hosts",
-            format!(
-                "127.0.0.1\tlocalhost {HOST_NAME}\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-            ),
+            format!("127.0.0.1\t{HOST_NAME}\n::1\t{HOST_NAME} ip6-localhost ip6-loopback\n"),
         ),
         ("hostname", format!("{HOST_NAME}\n")),
         (
@@ -133,7 +131,7 @@ mod tests {
         let passwd = content("passwd", Network::Own);
         assert!(passwd.contains("\nbox:x:60007:60009:"), "{passwd}");
         assert!(content("group", Network::Own).contains("\nbox:x:60009:\n"));
-        assert!(content("hosts", Network::Own).contains("localhost isolate\n"));
+        assert!(content("hosts", Network::Own).contains("127.0.0.1\tlocalhost\n"));
     }
 
     #[test]

@@ -12,8 +12,9 @@ use super::step::Step;
 use crate::barrier::Barrier;
 use crate::sys::network::bring_loopback_up;
 
-/// The name of the host inside: the same on every machine.
-pub(super) const HOST_NAME: &str = "isolate";
+/// The name of the host inside: the same on every machine, and one that every `/etc/hosts` knows,
+/// also that of the machine, which a rule may show.
+pub(super) const HOST_NAME: &str = "localhost";
 
 const NETWORK: CloneFlags = CloneFlags::CLONE_NEWNET;
 

@@ -9,9 +9,11 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{Mode, fchmod, fstat};
 use nix::sys::statfs::{FsType, fstatfs};
+use nix::unistd::{Gid, Uid, fchown};
 
 use crate::failure::Explained;
 use crate::plan::{RunPlan, StderrPlan};
+use crate::quantity::Ids;
 use crate::sys::file::is_directory;
 
 /// Why a standard descriptor is not handed on.
@@ -96,6 +98,21 @@ fn examine(
     Ok(())
 }
 
+/// Gives the program the terminal that a caller's process has made for it alone, so that it can be
+/// opened anew. It must belong to that caller, who loses nothing but what is theirs to lose.
+pub(crate) fn give_terminal(terminal: BorrowedFd<'_>, caller: u32, ids: Ids) -> nix::Result<()> {
+    let is_own = fstat(terminal)?.st_uid == caller;
+    if !is_own || fstatfs(terminal)?.filesystem_type() != TERMINALS {
+        return Err(Errno::EPERM);
+    }
+    fchmod(terminal, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    let (uid, gid) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
+    fchown(terminal, Some(uid), Some(gid))
+}
+
+/// The file system of pseudo-terminals (linux/magic.h, DEVPTS_SUPER_MAGIC).
+const TERMINALS: FsType = FsType(0x1cd1);
+
 /// The file system of pipes without a name (linux/magic.h, PIPEFS_MAGIC).
 const PIPES: FsType = FsType(0x5049_5045);
 
@@ -151,6 +168,22 @@ mod tests {
         assert_eq!(examined(pipe), Ok(()));
         assert_eq!(examined(File::open("/dev/null").unwrap()), Ok(()));
         assert_eq!(examined(tempfile::tempfile().unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn only_a_terminal_of_the_callers_own_is_given_away() {
+        let own = nix::unistd::geteuid().as_raw();
+        let ids = Ids {
+            uid: own,
+            gid: nix::unistd::getegid().as_raw(),
+        };
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let give = |caller| give_terminal(pty.slave.as_fd(), caller, ids);
+        assert_eq!(give(own + 1), Err(Errno::EPERM));
+        assert_eq!(give(own), Ok(()));
+        assert_eq!(fstat(&pty.slave).unwrap().st_mode & 0o777, 0o600);
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(give_terminal(file.as_fd(), own, ids), Err(Errno::EPERM));
     }
 
     #[test]

@@ -138,7 +138,7 @@ fn a_file_system_in_memory_holds_what_its_rule_says_and_never_all_memory() {
 #[ignore = "needs root: tests/run"]
 fn a_minimal_etc_names_user_and_host_and_shows_no_file_of_the_hosts() {
     let test_box = TestBox::new();
-    let script = "id -un; id -gn; hostname=$(cat /etc/hostname); grep -c $hostname /etc/hosts; \
+    let script = "id -un; id -gn; hostname=$(cat /etc/hostname); grep -c \"$hostname\" /etc/hosts; \
                   getent hosts localhost >/dev/null && echo resolved; ls /etc; \
                   (> /etc/new) 2>/dev/null || echo sealed";
     let run = test_box
@@ -146,7 +146,7 @@ fn a_minimal_etc_names_user_and_host_and_shows_no_file_of_the_hosts() {
         .options(&["--etc=minimal", "-p"])
         .run();
     let found: Vec<_> = run.assert_ok().stdout.lines().collect();
-    assert_eq!(found[..4], ["box", "box", "1", "resolved"]);
+    assert_eq!(found[..4], ["box", "box", "2", "resolved"]);
     assert_eq!(found.last(), Some(&"sealed"));
     let known = [
         "alternatives",
@@ -165,6 +165,18 @@ fn a_minimal_etc_names_user_and_host_and_shows_no_file_of_the_hosts() {
     let own = format!("etc/own={path}");
     let run = with_rules(&test_box, &["etc=etc:fs", &own], "cat /etc/own/file");
     assert_eq!(run.assert_ok().stdout, "outside\n");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn the_name_of_the_host_resolves_whoever_the_etc_is_of() {
+    let test_box = TestBox::new();
+    for etc in ["--etc=minimal", "--etc=host"] {
+        let script =
+            "getent hosts \"$(cat /proc/sys/kernel/hostname)\" >/dev/null && echo resolved";
+        let run = test_box.shell(script).options(&[etc, "-p"]).run();
+        assert_eq!(run.assert_ok().stdout, "resolved\n", "{etc}");
+    }
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn namespaces_are_the_runs_own() {
         assert_ne!(outside(name).to_str().unwrap(), inside);
     }
     let run = test_box.shell("cat /proc/sys/kernel/hostname").run();
-    assert_eq!(run.assert_ok().stdout, "isolate\n");
+    assert_eq!(run.assert_ok().stdout, "localhost\n");
 }
 
 #[test]

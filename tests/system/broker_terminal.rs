@@ -72,6 +72,20 @@ fn an_interactive_shell_has_job_control() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
+fn with_the_hack_the_terminal_can_be_opened_anew() {
+    let test_box = user_box();
+    let script = "echo one >/dev/tty; echo two >/proc/self/fd/1; echo three >/dev/stderr; \
+                  stat -Lc %u:%a /proc/self/fd/0; read line </dev/stdin; echo \"read $line\"";
+    let mut terminal = on_a_terminal(shell(&test_box, script), &["--tty-hack"]);
+    terminal.expect("one\r\ntwo\r\nthree\r\n");
+    terminal.expect(&format!("{}:600\r\n", test_box.uid()));
+    terminal.type_in("typed\n");
+    terminal.expect("read typed\r\n");
+    assert_restored(terminal, 0);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
 fn with_the_hack_keys_are_the_programs() {
     let found = same_for_both(|test_box| {
         let script = "trap 'echo caught; exit 5' INT; trap 'echo quit' QUIT; echo ready; while :; do sleep 0.1; done";
