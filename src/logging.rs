@@ -2,6 +2,7 @@
 //! stderr is the program's.
 
 use std::io::Write;
+use std::sync::Mutex;
 use std::time::Instant;
 
 use log::{LevelFilter, Log, Metadata, Record};
@@ -9,9 +10,12 @@ use log::{LevelFilter, Log, Metadata, Record};
 /// Takes one line with its end.
 type Sink = dyn Fn(String) + Send + Sync;
 
-/// Puts the time since the start before each line, which shows where the set-up takes its time.
+/// Puts the time since the start before each line, and the time since the line before, which show
+/// where the set-up takes its time.
 struct Lines {
     start: Instant,
+    /// When the last line came.
+    last: Mutex<Instant>,
     sink: Box<Sink>,
 }
 
@@ -23,9 +27,17 @@ impl Log for Lines {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
+            let now = Instant::now();
+            // Whoever has the lock does nothing with it but this.
+            let before = match self.last.lock() {
+                Ok(mut last) => std::mem::replace(&mut *last, now),
+                Err(_) => now,
+            };
+            let milliseconds = |since: Instant| now.duration_since(since).as_secs_f64() * 1e3;
             (self.sink)(format!(
-                "isolate-run: [{:8.3} ms] {}\n",
-                self.start.elapsed().as_secs_f64() * 1e3,
+                "isolate-run: [{:8.3} ms {:+8.3}] {}\n",
+                milliseconds(self.start),
+                milliseconds(before),
                 record.args()
             ));
         }
@@ -49,8 +61,10 @@ pub(crate) fn start_to(verbosity: u8, sink: impl Fn(String) + Send + Sync + 'sta
         1 => LevelFilter::Info,
         _ => LevelFilter::Debug,
     };
+    let start = Instant::now();
     let lines = Lines {
-        start: Instant::now(),
+        start,
+        last: Mutex::new(start),
         sink: Box::new(sink),
     };
     if log::set_boxed_logger(Box::new(lines)).is_ok() {

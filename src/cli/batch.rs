@@ -19,7 +19,7 @@ pub(super) const VERB: Verb = Verb {
     name: "batch",
     chapter: Chapter::Run,
     page: Page {
-        about: "Carry out many jobs: one JSON object a line in, one a line out as each job ends",
+        about: "Carry out many jobs, with a line of JSON for each, in and out",
         usage: &["[OPTIONS]... [FILE]..."],
         description: DESCRIPTION,
         examples: &[
