@@ -19,7 +19,7 @@ pub(super) const VERB: Verb = Verb {
     name: "batch",
     chapter: Chapter::Run,
     page: Page {
-        about: "Carry out many jobs, with a line of JSON for each, in and out",
+        about: "Carry out many jobs: a line of JSON in, a line of JSON out",
         usage: &["[OPTIONS]... [FILE]..."],
         description: DESCRIPTION,
         examples: &[

@@ -64,5 +64,6 @@ fn a_reference_that_makes_no_sense_and_a_run_that_fails_are_named() {
     let test_box = test_box.config("[exec]\nmem = \"16M\"\n");
     let failed = calibrate(&test_box, &[]);
     assert_eq!(failed.code, 2);
-    assert!(failed.stderr.starts_with("cannot measure "), "{failed:?}");
+    let says = "isolate-run: cannot measure ";
+    assert!(failed.stderr.starts_with(says), "{failed:?}");
 }
