@@ -21,7 +21,8 @@ fn assert_gone(test_box: &TestBox) {
 
 /// Root's own batch, and that of a user.
 fn both() -> [(TestBox, Option<u32>); 2] {
-    [(cg_box(), None), (user_box(), Some(ALICE))]
+    let of_user = user_box().options(&["--cg"]);
+    [(cg_box(), None), (of_user, Some(ALICE))]
 }
 
 /// Jobs with all endings, by their names.
