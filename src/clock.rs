@@ -1,7 +1,8 @@
-//! Monotonic time: moments, and timers as descriptors for the poll loop.
+//! Monotonic time: moments, and timers as descriptors for the poll loop. Also the time of day, as
+//! programs are told it.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
@@ -93,6 +94,12 @@ impl AsFd for Timer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Microseconds since 1970.
+pub(crate) fn since_epoch(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

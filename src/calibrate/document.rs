@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::score;
+use super::score::{self, Measured};
 use crate::failure::Failure;
 
 /// The version of the form and of the loads: results of two versions cannot be compared.
@@ -32,23 +32,6 @@ pub(super) struct Document {
     pub(super) loads: Vec<Measured>,
 }
 
-/// One load.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Measured {
-    /// Its name.
-    pub(super) name: String,
-    /// How fast it went, in this unit.
-    pub(super) rate: f64,
-    /// The unit.
-    pub(super) unit: String,
-    /// By how much the median round was slower than those that the rate is from.
-    pub(super) spread_percent: f64,
-    /// How many rounds there were.
-    pub(super) rounds: usize,
-    /// How fast it went, beside the reference.
-    pub(super) factor: Option<f64>,
-}
-
 impl Document {
     /// The result of these loads.
     pub(super) fn new(loads: Vec<Measured>) -> Self {
@@ -62,6 +45,18 @@ impl Document {
             factor: None,
             loads,
         }
+    }
+
+    /// Compares with an earlier result: of each load that both have, and of all of those together.
+    pub(super) fn compare(&mut self, reference: &Self) {
+        for load in &mut self.loads {
+            let mut theirs = reference.loads.iter();
+            let theirs = theirs.find(|other| other.name == load.name);
+            load.factor = theirs.map(|theirs| load.rate / theirs.rate);
+        }
+        let factors = self.loads.iter().filter_map(|load| load.factor);
+        let factors: Vec<_> = factors.collect();
+        self.factor = (!factors.is_empty()).then(|| score::mean(factors.into_iter()));
     }
 
     /// A result that was saved; `None` when there is none.
@@ -115,6 +110,7 @@ fn cpu() -> String {
 mod tests {
     use boon::{Compiler, Schemas};
 
+    use super::super::score::tests::near;
     use super::*;
     use crate::request::Load;
 
@@ -123,7 +119,7 @@ mod tests {
         let load = score::measured(Load::Latency, "10 5\n10 6\n").unwrap();
         let mut document = Document::new(vec![load]);
         let reference = document.clone();
-        score::compare(&mut document, &reference);
+        document.compare(&reference);
         let mut schemas = Schemas::new();
         let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/calibration.schema.json");
         let index = Compiler::new().compile(schema, &mut schemas).unwrap();
@@ -157,5 +153,34 @@ mod tests {
                 .text()
                 .contains("another version")
         );
+    }
+
+    fn of_rates(rates: [f64; 2]) -> Document {
+        let load = |load: Load, rate| Measured {
+            name: load.name().to_owned(),
+            rate,
+            unit: load.unit().to_owned(),
+            spread_percent: 0.0,
+            rounds: 5,
+            factor: None,
+        };
+        let loads = vec![load(Load::Integer, rates[0]), load(Load::Calls, rates[1])];
+        Document::new(loads)
+    }
+
+    #[test]
+    fn a_score_and_a_factor_are_means_of_ratios() {
+        let nominal = [Load::Integer.nominal(), Load::Calls.nominal()];
+        assert!(near(score::score(&of_rates(nominal).loads), 1000.0));
+        let [integer, calls] = nominal;
+        let mut fast = of_rates([integer * 4.0, calls]);
+        assert!(near(score::score(&fast.loads), 2000.0));
+        fast.compare(&of_rates(nominal));
+        assert!(near(fast.factor.unwrap(), 2.0));
+        assert!(near(fast.loads[0].factor.unwrap(), 4.0));
+        let mut other = of_rates(nominal);
+        other.loads[1].name = "unknown".into();
+        fast.compare(&other);
+        assert!(near(fast.factor.unwrap(), 4.0));
     }
 }

@@ -16,7 +16,8 @@ use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::failure::Failure;
 use crate::request::{Calibration, Load};
-use document::{Document, Measured};
+use document::Document;
+use score::Measured;
 
 /// Where the directory of the program is inside of the box, unless it is below /usr.
 const INSIDE: &str = "/calibrate";
@@ -33,7 +34,7 @@ pub(crate) fn calibrate(asked: &Calibration) -> Result<Answer, Failure> {
     let loads: Result<Vec<_>, _> = loads.into_iter().collect();
     let mut document = Document::new(loads?);
     if let Some(reference) = &reference {
-        score::compare(&mut document, reference);
+        document.compare(reference);
     }
     if asked.save {
         document.save(&asked.reference)?;

@@ -1,6 +1,7 @@
 //! From the rounds of a load to its rate, and from rates to a score. Pure.
 
-use super::document::{Document, Measured};
+use serde::{Deserialize, Serialize};
+
 use crate::request::Load;
 
 /// The score of a machine whose rates are the nominal ones.
@@ -8,6 +9,23 @@ const NOMINAL: f64 = 1000.0;
 /// The rate is taken from the fastest of so many rounds each: what disturbs a round only makes it
 /// slower.
 const FASTEST: usize = 10;
+
+/// One load.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Measured {
+    /// Its name.
+    pub(super) name: String,
+    /// How fast it went, in this unit.
+    pub(super) rate: f64,
+    /// The unit.
+    pub(super) unit: String,
+    /// By how much the median round was slower than those that the rate is from.
+    pub(super) spread_percent: f64,
+    /// How many rounds there were.
+    pub(super) rounds: usize,
+    /// How fast it went, beside the reference.
+    pub(super) factor: Option<f64>,
+}
 
 /// The rate of one load, from what it told; `None` when that makes no sense.
 pub(super) fn measured(load: Load, told: &str) -> Option<Measured> {
@@ -51,23 +69,8 @@ pub(super) fn score(loads: &[Measured]) -> f64 {
     mean(ratios) * NOMINAL
 }
 
-/// Compares with an earlier result: of each load that both have, and of all of those together.
-pub(super) fn compare(document: &mut Document, reference: &Document) {
-    for load in &mut document.loads {
-        let mut theirs = reference.loads.iter();
-        let theirs = theirs.find(|other| other.name == load.name);
-        load.factor = theirs.map(|theirs| load.rate / theirs.rate);
-    }
-    let factors: Vec<_> = document
-        .loads
-        .iter()
-        .filter_map(|load| load.factor)
-        .collect();
-    document.factor = (!factors.is_empty()).then(|| mean(factors.into_iter()));
-}
-
 /// The geometric mean.
-fn mean(numbers: impl Iterator<Item = f64>) -> f64 {
+pub(super) fn mean(numbers: impl Iterator<Item = f64>) -> f64 {
     let (mut sum, mut count) = (0.0, 0.0);
     for number in numbers {
         sum += number.ln();
@@ -77,10 +80,10 @@ fn mean(numbers: impl Iterator<Item = f64>) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn near(one: f64, other: f64) -> bool {
+    pub(in super::super) fn near(one: f64, other: f64) -> bool {
         (one - other).abs() < 1e-9 * other.abs()
     }
 
@@ -96,34 +99,5 @@ mod tests {
         for nonsense in ["", "x", "1 0\n", "1\n", "1 1\n-1 1\n"] {
             assert!(measured(Load::Integer, nonsense).is_none(), "{nonsense}");
         }
-    }
-
-    fn document(rates: [f64; 2]) -> Document {
-        let load = |load: Load, rate| Measured {
-            name: load.name().to_owned(),
-            rate,
-            unit: load.unit().to_owned(),
-            spread_percent: 0.0,
-            rounds: 5,
-            factor: None,
-        };
-        let loads = vec![load(Load::Integer, rates[0]), load(Load::Calls, rates[1])];
-        Document::new(loads)
-    }
-
-    #[test]
-    fn a_score_and_a_factor_are_means_of_ratios() {
-        let nominal = [Load::Integer.nominal(), Load::Calls.nominal()];
-        assert!(near(score(&document(nominal).loads), 1000.0));
-        let [integer, calls] = nominal;
-        let mut fast = document([integer * 4.0, calls]);
-        assert!(near(score(&fast.loads), 2000.0));
-        compare(&mut fast, &document(nominal));
-        assert!(near(fast.factor.unwrap(), 2.0));
-        assert!(near(fast.loads[0].factor.unwrap(), 4.0));
-        let mut other = document(nominal);
-        other.loads[1].name = "unknown".into();
-        compare(&mut fast, &other);
-        assert!(near(fast.factor.unwrap(), 4.0));
     }
 }

@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::help::Form;
+use super::page::Form;
 use super::spelling::{Mismatch, Spelling, Table, Takes};
 use super::suggest;
 

@@ -1,33 +1,9 @@
 //! Help: a screen by `-h`, everything by `--help`, both from the same definitions.
 
 use super::entry::{Entry, entries};
-use super::page::Chapter;
-use super::verb::Verb;
+use super::page::{Chapter, Form};
+use super::verb::{Help, Verb};
 use crate::screen::{Ink, Screen, wrapped};
-
-/// How much is to be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// What is needed every day, on a screen of 80 × 24: `-h`.
-    Short,
-    /// Everything: `--help`.
-    Long,
-}
-
-/// A request for help.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Help {
-    pub(super) verb: &'static Verb,
-    pub(super) form: Form,
-}
-
-impl PartialEq for Help {
-    fn eq(&self, other: &Self) -> bool {
-        (self.verb.name, self.form) == (other.verb.name, other.form)
-    }
-}
-
-impl Eq for Help {}
 
 /// The column in which `-h` says what an option does.
 const COLUMN: usize = 28;

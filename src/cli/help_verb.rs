@@ -6,7 +6,7 @@ use clap::{ArgAction, CommandFactory, Parser};
 
 use super::Call;
 use super::getopt::Operands;
-use super::help::Form;
+use super::page::Form;
 use super::page::{Chapter, Page};
 use super::read;
 use super::suggest::listed;

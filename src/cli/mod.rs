@@ -19,10 +19,10 @@ use crate::request::{
 };
 pub(crate) use complete::{Known, complete};
 use getopt::{Operands, Words};
-pub(crate) use help::Help;
 pub(crate) use mistake::meta_before_mistake;
 use page::Chapter;
 use spelling::Table;
+pub(crate) use verb::Help;
 use verb::{Mistake, Verb};
 
 mod batch;

@@ -62,3 +62,12 @@ impl Page {
         sections: &[],
     };
 }
+
+/// How much is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// What is needed every day, on a screen of 80 × 24: `-h`.
+    Short,
+    /// Everything: `--help`.
+    Long,
+}

@@ -4,8 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::getopt::Operands;
-use super::help::{Form, Help};
-use super::page::{Chapter, Page};
+use super::page::{Chapter, Form, Page};
 use super::{Call, CliError};
 use crate::error::printable;
 
@@ -71,6 +70,21 @@ impl Verb {
         ))
     }
 }
+
+/// A request for help.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Help {
+    pub(super) verb: &'static Verb,
+    pub(super) form: Form,
+}
+
+impl PartialEq for Help {
+    fn eq(&self, other: &Self) -> bool {
+        (self.verb.name, self.form) == (other.verb.name, other.form)
+    }
+}
+
+impl Eq for Help {}
 
 /// The name by which the program was called.
 fn name(called: &OsStr) -> String {

@@ -1,12 +1,13 @@
 //! Looking: what of all this can be seen now.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::run::run_of;
 use super::users::Names;
 use super::{BoxSeen, Disk, FORMAT, Snapshot, State, User, UserCounts};
 use crate::box_dir::{BoxDir, BoxDirError, Sight, Stray, sights, strays, tally};
+use crate::clock::since_epoch;
 use crate::config::settings::BoxSettings;
 use crate::quantity::BoxId;
 
@@ -40,12 +41,6 @@ pub(crate) fn look(
         boxes: seen,
         counts: view.counts(of_user),
     })
-}
-
-/// Microseconds since 1970.
-pub(super) fn since_epoch(time: SystemTime) -> u64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// What is needed to look at any box.

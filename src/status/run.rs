@@ -9,8 +9,8 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::RunSeen;
-use super::look::since_epoch;
 use crate::cgroup::{Reading, hierarchy};
+use crate::clock::since_epoch;
 use crate::error::printable;
 use crate::sys::process;
 

@@ -4,12 +4,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::FORMAT;
-use super::course::Mistake;
 use super::words::{GivenFile, Input, Job, Output, Step};
 use crate::dir_rule::DirRequest;
 
 /// The longest id and name, in bytes.
 const LONGEST_NAME: usize = 1024;
+/// A mistake: its key, and what is wrong.
+pub(super) type Mistake = (String, String);
+
 /// The most steps and files of a job, each.
 const MOST: usize = 10_000;
 /// The most partners of one step.

@@ -5,11 +5,8 @@ use std::collections::HashMap;
 
 use libc::{STDIN_FILENO as STDIN, STDOUT_FILENO as STDOUT};
 
-use super::check;
+use super::check::{Mistake, check};
 use super::words::{Input, Job, Output};
-
-/// A mistake: its key, and what is wrong.
-pub(super) type Mistake = (String, String);
 
 /// Steps that run at the same time.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +51,7 @@ impl Group {
 impl Course {
     /// Finds it out; a mistake in the job is told with its key.
     pub(crate) fn of(job: &Job) -> Result<Self, Mistake> {
-        check::check(job)?;
+        check(job)?;
         let names = names(job)?;
         let pipes = pipes(job, &names)?;
         // Whoever is named by a step runs with it, and with all between them.

@@ -1,6 +1,6 @@
 //! What is refused and in which words, and help.
 
-use super::help::Form;
+use super::page::Form;
 use super::*;
 
 #[test]
