@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"isol"
 STANDARD = 3
 LIMITS = 15
