@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::unistd::getuid;
 
 /// As many links as the kernel follows on one path (path_resolution(7)).
 const MOST_LINKS: usize = 40;
@@ -32,8 +33,14 @@ pub(super) fn create_below(dir: BorrowedFd<'_>, below: &Path) -> io::Result<File
     Ok(openat2(dir, below, how.resolve(resolve))?.into())
 }
 
-/// The same for any path. Of the links on the way and in the place of the file, only those of root
-/// and of the user `uid` are followed.
+/// Opens a file at a path of the calling user's for writing, and makes or empties it. Links of
+/// other users, programs among them, are not followed.
+pub(crate) fn create_file(path: &Path) -> io::Result<File> {
+    create(path, getuid().as_raw())
+}
+
+/// The same as [`create_below`] for any path. Of the links on the way and in the place of the file,
+/// only those of root and of the user `uid` are followed.
 pub(super) fn create(path: &Path, uid: u32) -> io::Result<File> {
     let how = OpenHow::new().flags(writing()).mode(mode());
     match openat2(

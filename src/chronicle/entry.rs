@@ -1,7 +1,7 @@
 //! An entry of the journal about a command. Pure. What the numbers of messages mean is told in
 //! `units/catalog/isolate-run.catalog`.
 
-use super::{Memory, Told};
+use super::{Memory, Told, text};
 use crate::failure::{Failure, Kind};
 use crate::report::{Circumstances, Report, Verdict, seconds};
 
@@ -166,8 +166,10 @@ fn failed(memory: &Memory, failure: &Failure) -> Parts {
     if let Some(program) = &memory.program {
         message.push_str(&format!(" of {program}"));
     }
-    message.push_str(&format!(": {}", failure.text()));
-    let mut fields = vec![("ISOLATE_REASON", failure.text().to_owned())];
+    // It may repeat a word of the caller's.
+    let reason = text(failure.text());
+    message.push_str(&format!(": {reason}"));
+    let mut fields = vec![("ISOLATE_REASON", reason)];
     fields.extend(kind.map(|kind| ("ISOLATE_REFUSED_BY", kind.to_owned())));
     (id, priority, message, fields)
 }

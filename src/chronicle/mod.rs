@@ -142,11 +142,7 @@ impl Memory {
                 };
                 // Strangers have as many uids as they like (subuid(5)), but no counters of their
                 // own.
-                let whose = match failure.kind() {
-                    Kind::Denied => Whose::UserIfKnown(uid),
-                    _ => Whose::User(uid),
-                };
-                (whose, vec![(name.to_owned(), 1)])
+                (Whose::UserIfKnown(uid), vec![(name.to_owned(), 1)])
             }
         };
         if let Err(error) = tally::add(&self.locks, whose, &counts) {

@@ -1,5 +1,10 @@
 //! `--init`: makes a box.
 
+use std::fs::File;
+use std::io;
+
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+
 use super::Context;
 use super::boxes::{
     box_plan, busy, check_known_owner, check_not_anothers, check_number, check_owner, claim,
@@ -12,6 +17,7 @@ use crate::failure::Failure;
 use crate::home::{self, Successor};
 use crate::plan::{require_cg, scope_of};
 use crate::request::{BoxChoice, Common};
+use crate::sys::process::inheritable_descriptors;
 
 /// Makes a box, or makes it anew; prints its path.
 pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
@@ -54,7 +60,8 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     let settings = &context.asked.settings;
     let (seconds, uid) = (settings.cgroup.keep_ready, context.asked.caller.uid);
     let next = scope_of(settings, &place, plan.id, uid, cg).filter(|_| seconds > 0);
-    let successor = next.and_then(|next| Successor::make(&next, seconds));
+    let next = next.filter(|_| has_let_go(context));
+    let successor = next.and_then(|next| Successor::make(&next, seconds, &lock));
     let record = claim(context, &plan, &lock, before, cg, &place)?;
     let mounts = mounts_before(before.as_ref(), context);
     // Others that it had may be those of another box by now.
@@ -90,4 +97,20 @@ fn no_exec(box_dir: &BoxDir) -> String {
          with exec, or put the boxes elsewhere ([boxes] root)",
         box_dir.path().display()
     )
+}
+
+/// Lets go of the streams of a user, who needs none of them here. Whether nothing of theirs is open
+/// then.
+fn has_let_go(context: Context<'_>) -> bool {
+    if context.by_broker.is_none() {
+        return true;
+    }
+    let let_go = || -> io::Result<bool> {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        dup2_stdin(&null)?;
+        dup2_stdout(&null)?;
+        dup2_stderr(&null)?;
+        Ok(inheritable_descriptors()?.is_empty())
+    };
+    let_go().unwrap_or(false)
 }

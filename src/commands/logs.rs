@@ -1,5 +1,6 @@
 //! `logs`: what the system's journal has of boxes.
 
+use std::io::Read;
 use std::process::{Command, Stdio};
 
 use super::{Context, Done};
@@ -12,6 +13,9 @@ use crate::request::{BoxChoice, LogsRequest};
 /// The program that reads the journal: its files have no other stable interface without systemd's
 /// own library, which a statically linked program cannot load.
 const JOURNALCTL: &str = "/usr/bin/journalctl";
+
+/// How much is told at once, in bytes.
+const MOST: u64 = 8 << 20;
 
 /// Reads the journal.
 pub(super) fn logs(context: Context<'_>, request: &LogsRequest) -> Result<Done, Failure> {
@@ -28,17 +32,36 @@ pub(super) fn logs(context: Context<'_>, request: &LogsRequest) -> Result<Done, 
     // Nothing of the caller's reaches it but these words.
     command.env_clear().current_dir("/").stdin(Stdio::null());
     let cannot = Failure::at("cannot run /usr/bin/journalctl, which reads the journal");
-    let output = command.output().map_err(cannot)?;
-    if !output.status.success() {
-        let reason = String::from_utf8_lossy(&output.stderr);
+    let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut reader = command.spawn().map_err(&cannot)?;
+    let (mut found, mut reason) = (Vec::new(), Vec::new());
+    if let Some(stdout) = reader.stdout.take() {
+        stdout.take(MOST).read_to_end(&mut found).map_err(&cannot)?;
+    }
+    if let Some(stderr) = reader.stderr.take() {
+        stderr
+            .take(4096)
+            .read_to_end(&mut reason)
+            .map_err(&cannot)?;
+    }
+    if !reader.wait().map_err(&cannot)?.success() && found.is_empty() {
+        let reason = String::from_utf8_lossy(&reason);
         let reason = reason.trim();
         // Without an entry, versions before 256 fail silently.
         if !reason.is_empty() {
             return Err(Failure::new(format!("journalctl: {reason}")));
         }
     }
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(Done::from(Answer::tell(text)))
+    let is_cut = u64::try_from(found.len()) == Ok(MOST);
+    if is_cut {
+        let lines = found.iter().rposition(|byte| *byte == b'\n');
+        found.truncate(lines.map_or(0, |end| end + 1));
+    }
+    let text = String::from_utf8_lossy(&found).into_owned();
+    Ok(Done::from(Answer {
+        stderr: is_cut.then(|| "this is not all: ask for fewer lines, or a later time".to_owned()),
+        ..Answer::tell(text)
+    }))
 }
 
 /// The words for journalctl: entries of this box, and of this user, if these are given.

@@ -320,9 +320,12 @@ impl BoxRun<'_> {
             Some(Foreground::OwnSession(_)) | None => None,
         };
         drop(setup);
-        let next = plan.scope.clone().filter(|_| self.keep_ready > 0);
+        // Descriptors that a user hands on would be open in there as well.
+        let hands_on = plan.inherit_fds && self.context.by_broker.is_some();
+        let next = plan.scope.clone();
+        let next = next.filter(|_| self.keep_ready > 0 && !hands_on);
         let next = next.map(ScopeSpec::of_any_time);
-        let successor = next.and_then(|next| Successor::make(&next, self.keep_ready));
+        let successor = next.and_then(|next| Successor::make(&next, self.keep_ready, self.lock));
         let outcome = {
             let permission = self.context.rights().map(Rights::permission);
             keeper::supervise(plan, init, home, self.signals, permission)

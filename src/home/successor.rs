@@ -12,6 +12,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
+use nix::unistd::close;
 
 use super::connect;
 use super::holder::Holder;
@@ -27,6 +28,9 @@ use crate::systemd::{Held, ScopeRequest, ScopeSpec};
 
 /// Its name in a list of processes.
 const NAME: &CStr = c"isolate-holder";
+
+/// How long it may take to let go of what its maker has.
+const LET_GO_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long systemd may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,16 +52,21 @@ impl Successor {
     /// must have one thread only.
     ///
     /// A scope that does not come to be is missed by nobody, and neither is who would make it.
-    pub(crate) fn make(spec: &ScopeSpec, seconds: u32) -> Option<Self> {
-        let made = Self::clone_off(spec, seconds);
+    ///
+    /// Nothing that the caller has handed over may be open any more: they decide how long it takes
+    /// to close that, and nobody would count this process.
+    pub(crate) fn make(spec: &ScopeSpec, seconds: u32, lock: &Lock) -> Option<Self> {
+        let made = Self::clone_off(spec, seconds, lock);
         made.inspect_err(|error| log::info!("no scope is made for the next run: {error}"))
             .ok()
     }
 
-    fn clone_off(spec: &ScopeSpec, seconds: u32) -> io::Result<Self> {
+    fn clone_off(spec: &ScopeSpec, seconds: u32, lock: &Lock) -> io::Result<Self> {
         let (ours, theirs) = socket::pair()?;
         match process::clone(0, None)? {
             Cloned::Child => {
+                // First the lock of the box: nothing that comes may keep it.
+                close(lock.fd().as_raw_fd()).ok();
                 drop(ours);
                 // Whatever does not work: the next run has a scope made itself.
                 live(spec, seconds, theirs).ok();
@@ -83,6 +92,10 @@ impl Successor {
 
     fn let_go(self, lock: &Lock) -> io::Result<()> {
         // It has let go of everything, the lock of the box among it.
+        let said = [((), readable(self.socket.as_fd()))];
+        if poll::first(said, Until::within(LET_GO_PATIENCE))?.is_none() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let (length, _) = socket::receive(self.socket.as_fd(), &mut [0])?;
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -17,6 +17,7 @@ mod work;
 
 use crate::answer::Answer;
 use crate::batch::{House, conduct, cpus};
+use crate::caller::create_file;
 use crate::failure::Failure;
 use crate::logging;
 use crate::output::write_all;
@@ -50,7 +51,9 @@ pub(crate) fn test(options: TestOptions) -> Result<Answer, Failure> {
             Some(OutputTarget::Stdout) => stdout.push_str(&format(&rows)),
             Some(OutputTarget::File(path)) => {
                 let what = format!("cannot write {}", path.display());
-                std::fs::write(path, format(&rows)).map_err(Failure::at(&what))?;
+                let written =
+                    create_file(path).and_then(|file| write_all(file, format(&rows).as_bytes()));
+                written.map_err(Failure::at(&what))?;
             }
         }
     }

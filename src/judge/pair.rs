@@ -9,8 +9,10 @@ use super::table;
 use crate::answer::Answer;
 use crate::batch::words::{FileWithBound, GivenFile, Inline, Job, Output, Step};
 use crate::batch::{Bound, Flow, House, Next, Prepared, Work, conduct, limits};
+use crate::caller::create_file;
 use crate::failure::Failure;
 use crate::logging;
+use crate::output::write_all;
 use crate::request::{OutputTarget, PairOptions};
 
 /// The wall time of programs that were given none.
@@ -111,7 +113,8 @@ pub(crate) fn pair(options: PairOptions) -> Result<Answer, Failure> {
         Some(OutputTarget::Stdout) => String::from_utf8_lossy(&once.line).into_owned(),
         Some(OutputTarget::File(path)) => {
             let what = format!("cannot write {}", path.display());
-            std::fs::write(path, &once.line).map_err(Failure::at(&what))?;
+            let written = create_file(path).and_then(|file| write_all(file, &once.line));
+            written.map_err(Failure::at(&what))?;
             String::new()
         }
         None => String::new(),

@@ -69,7 +69,8 @@ pub(super) fn copy_tree(
     recursive: bool,
 ) -> Result<OwnedFd, ForeignError> {
     let (ours, childs) = socket::pair()?;
-    let mut outcome = Ok(());
+    // What is true of a child that is killed.
+    let mut outcome = Err(io::Error::from_raw_os_error(libc::ECHILD).into());
     let child = vfork_into(None, &mut || {
         outcome = copy_as(at, pidfd, recursive)
             .and_then(|tree| Ok(socket::send(childs.as_fd(), &[0], Some(tree.as_fd()))?));
@@ -77,6 +78,7 @@ pub(super) fn copy_tree(
     })?;
     waitpid(Pid::from_raw(child), None)?;
     outcome?;
+    drop(childs);
     let (_, tree) = socket::receive(ours.as_fd(), &mut [0])?;
     tree.ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF).into())
 }

@@ -1,14 +1,15 @@
 //! Files that are copied into a box before a run and out of it afterwards, with the rights of the
 //! caller, whose the box is then.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
+use crate::caller::create_file;
 use crate::failure::Failure;
 use crate::request::Copied;
 
@@ -43,7 +44,7 @@ impl Files {
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
         }
-        copy_in(outside, &to).map_err(failed)
+        copy_in(outside, &to, Links::Follow).map_err(failed)
     }
 
     /// Copies a file out of the box: `--out`. The program may have put anything in its place.
@@ -74,13 +75,14 @@ impl Files {
                 "--out: '{name}' in the box is no regular file: nothing else is copied"
             )));
         }
-        let made = File::options()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(meta.mode() & 0o777)
-            .open(outside);
-        io::copy(&mut file, &mut made.map_err(failed)?).map_err(failed)?;
+        let was_there = outside.symlink_metadata().is_ok();
+        let mut made = create_file(outside).map_err(failed)?;
+        if !was_there {
+            // What the usual umask leaves of it.
+            let mode = Permissions::from_mode(meta.mode() & 0o755);
+            made.set_permissions(mode).map_err(failed)?;
+        }
+        io::copy(&mut file, &mut made).map_err(failed)?;
         Ok(())
     }
 
@@ -98,11 +100,26 @@ impl Files {
     }
 }
 
-/// Copies a file, or a directory with all that is in it. Symbolic links are followed: what they
-/// lead to is not in the box.
-fn copy_in(from: &Path, to: &Path) -> io::Result<()> {
-    let meta = fs::metadata(from)?;
+/// What becomes of symbolic links.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Links {
+    /// What they lead to is copied.
+    Follow,
+    /// They are refused: somebody else may have made them in a directory that the caller names.
+    Refuse,
+}
+
+/// Copies a file, or a directory with all the regular files that are in it.
+fn copy_in(from: &Path, to: &Path, links: Links) -> io::Result<()> {
+    let meta = match links {
+        Links::Follow => fs::metadata(from)?,
+        Links::Refuse => fs::symlink_metadata(from)?,
+    };
     let mode = meta.mode() & 0o777;
+    if links == Links::Refuse && !meta.is_dir() && !meta.is_file() {
+        let what = format!("'{}' is no regular file", from.display());
+        return Err(io::Error::other(what));
+    }
     if meta.is_dir() {
         match fs::DirBuilder::new().mode(mode | 0o700).create(to) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
@@ -110,11 +127,15 @@ fn copy_in(from: &Path, to: &Path) -> io::Result<()> {
         }
         for entry in fs::read_dir(from)? {
             let name = entry?.file_name();
-            copy_in(&from.join(&name), &to.join(&name))?;
+            copy_in(&from.join(&name), &to.join(&name), Links::Refuse)?;
         }
         return Ok(());
     }
-    let mut file = File::open(from)?;
+    let flags = match links {
+        Links::Follow => 0,
+        Links::Refuse => libc::O_NOFOLLOW | libc::O_NONBLOCK,
+    };
+    let mut file = File::options().read(true).custom_flags(flags).open(from)?;
     let mut made = File::options()
         .write(true)
         .create(true)
@@ -149,6 +170,21 @@ mod tests {
         assert_eq!(fs::read(&result).unwrap(), b"text");
         let missing = files.fetch(&copied("none", &result)).unwrap_err();
         assert!(missing.text().contains("where x is"), "{missing}");
+    }
+
+    #[test]
+    fn a_link_is_followed_where_it_is_named_and_nowhere_else() {
+        let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let files = Files::of(there.path()).unwrap();
+        let source = here.path().join("source");
+        fs::create_dir(&source).unwrap();
+        fs::write(here.path().join("secret"), "secret").unwrap();
+        std::os::unix::fs::symlink("../secret", source.join("link")).unwrap();
+        let refused = files.bring(&copied("all", &source)).unwrap_err();
+        assert!(refused.text().contains("no regular file"), "{refused}");
+        files.bring(&copied("one", &source.join("link"))).unwrap();
+        assert_eq!(fs::read(there.path().join("one")).unwrap(), b"secret");
+        assert!(!there.path().join("all/link").exists());
     }
 
     #[test]

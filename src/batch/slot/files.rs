@@ -17,6 +17,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use crate::batch::job::check::mode;
 use crate::batch::job::words::{Collect, GivenFile};
 use crate::batch::result::{Collected, Content};
+use crate::caller::create_file;
 use crate::error::chain;
 use crate::failure::Failure;
 
@@ -142,7 +143,7 @@ fn take(dir: &OwnedFd, wanted: &Collect, collected: &mut Collected) -> io::Resul
     }
     match &wanted.path {
         Some(path) => {
-            let mut target = File::create(path)?;
+            let mut target = create_file(Path::new(path))?;
             io::copy(&mut file.take(most), &mut target)?;
             collected.path = Some(path.clone());
         }

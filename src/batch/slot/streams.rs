@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -14,6 +15,7 @@ use nix::unistd::{pipe2, read, write};
 
 use crate::batch::job::words::Output;
 use crate::batch::result::Content;
+use crate::caller::create_file;
 
 /// The bound of an output in the result, where nothing names one, in bytes.
 const MOST_INLINE: u64 = 1 << 20;
@@ -61,7 +63,7 @@ impl Sink {
                 (Kept::Bytes(Vec::new()), max, inline.cut, MOST_INLINE)
             }
             Some(Output::Path(file)) => {
-                let kept = Kept::File(File::create(&file.name)?);
+                let kept = Kept::File(create_file(Path::new(&file.name))?);
                 (kept, file.max.as_ref(), false, MOST_IN_FILE)
             }
             Some(Output::File(_) | Output::Pipe(_) | Output::Stdout {}) | None => {
@@ -155,7 +157,7 @@ impl Transcript {
     /// One in a new file, of at most so many bytes.
     pub(super) fn create(path: &str, most: Option<u64>) -> io::Result<Self> {
         Ok(Self {
-            file: File::create(path)?,
+            file: create_file(Path::new(path))?,
             begun: Instant::now(),
             left: most.unwrap_or(MOST_INLINE),
         })

@@ -15,7 +15,8 @@ pub(in crate::cli) struct AroundOptions {
     /// Copy a file or directory into the box before
     ///
     /// The program finds it as /box/NAME. NAME=FILE gives it another name inside. May be given more
-    /// than once. The program may change its copy; yours stays as it is.
+    /// than once. The program may change its copy; yours stays as it is. Symbolic links in a
+    /// directory are refused.
     #[arg(long = "in", value_name = "FILE", value_parser = value::word(value::brought))]
     pub(in crate::cli) bring: Vec<Copied>,
     /// Copy a file out of the box afterwards
