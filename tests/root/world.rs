@@ -4,7 +4,7 @@ use crate::support;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::support::{Job, Output, Terminal, TestBox, finish, wait_until};
@@ -421,12 +421,25 @@ fn words(job: &Job) -> String {
     quoted.join(" ")
 }
 
-/// `script` gives the sandbox a terminal that controls its session, as a shell has it.
-fn on_a_terminal(job: &Job, typed: &str) -> Output {
-    let mut shell = std::process::Command::new("sh");
-    let script = format!("({typed}) | script -q -e -c \"$1\" /dev/null");
-    shell.args(["-c", &script, "sh", &words(job)]);
-    finish(shell)
+/// `script` gives the sandbox a terminal that controls its session, as a shell has it. Nobody types
+/// but this, after a second, and nobody closes the terminal before the end.
+fn on_a_terminal(job: &Job, typed: Option<&str>) -> Output {
+    let mut script = Command::new("script");
+    script.args(["-q", "-e", "-c", &words(job), "/dev/null"]);
+    script.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut script = script.stderr(Stdio::piped()).spawn().unwrap();
+    let mut keyboard = script.stdin.take().unwrap();
+    if let Some(typed) = typed {
+        std::thread::sleep(Duration::from_secs(1));
+        keyboard.write_all(typed.as_bytes()).unwrap();
+    }
+    let output = script.wait_with_output().unwrap();
+    drop(keyboard);
+    Output {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
 }
 
 #[test]
@@ -436,13 +449,13 @@ fn a_program_forges_no_input_for_the_terminal_of_its_caller() {
     let plain = test_box
         .program("forge_input")
         .options(&["--stdout=seen", "--syscalls=0"]);
-    on_a_terminal(&plain, "sleep 20").assert_success();
+    on_a_terminal(&plain, None).assert_success();
     let seen = fs::read_to_string(test_box.inside().join("seen")).unwrap();
     assert_eq!(seen, "tty ENXIO\nstdin EPERM\n");
     let hack = test_box
         .program("forge_input")
         .options(&["--stdout=seen", "--tty-hack"]);
-    on_a_terminal(&hack, "sleep 20").assert_success();
+    on_a_terminal(&hack, None).assert_success();
     let seen = fs::read_to_string(test_box.inside().join("seen")).unwrap();
     assert_eq!(seen, "tty EPERM\nstdin EPERM\n");
 }
@@ -454,7 +467,7 @@ fn a_program_reads_from_a_terminal_without_being_stopped() {
     let job = test_box
         .shell("read line; echo got $line >seen")
         .options(&["--wall-time=20"]);
-    on_a_terminal(&job, "sleep 1; echo typed; sleep 20").assert_success();
+    on_a_terminal(&job, Some("typed\n")).assert_success();
     let seen = fs::read_to_string(test_box.inside().join("seen")).unwrap();
     assert_eq!(seen, "got typed\n");
 }
@@ -602,9 +615,9 @@ fn alarms_and_other_signals_that_the_caller_left_behind_end_nothing() {
 #[ignore = "needs root: tests/run"]
 fn few_descriptors_of_the_caller_are_enough_or_an_error_that_says_so() {
     let job = |limit: &str| {
-        TestBox::new()
-            .command(&["/bin/true"])
-            .through(&format!("ulimit {limit}; exec \"$@\""))
+        // With CAP_SYS_RESOURCE there is no limit.
+        let script = format!("ulimit {limit}; exec setpriv --bounding-set=-sys_resource \"$@\"");
+        TestBox::new().command(&["/bin/true"]).through(&script)
     };
     job("-Sn 12").run().assert_ok();
     job("-n 12").run().assert_failed("Too many open files");
