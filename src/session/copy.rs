@@ -13,6 +13,10 @@ use crate::caller::create_file;
 use crate::failure::Failure;
 use crate::request::Copied;
 
+/// The longest file that is copied out of a box, in bytes. One with holes costs a program nothing,
+/// and its copy the whole disk.
+const MOST_OUT: u64 = 1 << 30;
+
 /// The directory of a box that a program finds as /box.
 pub(super) struct Files {
     directory: OwnedFd,
@@ -73,6 +77,13 @@ impl Files {
         if !meta.is_file() {
             return Err(Failure::new(format!(
                 "--out: '{name}' in the box is no regular file: nothing else is copied"
+            )));
+        }
+        if meta.len() > MOST_OUT {
+            return Err(Failure::new(format!(
+                "--out: '{name}' in the box has {} bytes, and at most {MOST_OUT} are copied: let the program write \
+                 into a directory of yours instead, by --dir=NAME=DIR:rw",
+                meta.len()
             )));
         }
         let was_there = outside.symlink_metadata().is_ok();
@@ -198,7 +209,9 @@ mod tests {
         let fifo = there.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let result = here.path().join("result");
-        for name in ["link", "folder/secret", "../x", "fifo", "."] {
+        let holes = File::create(there.path().join("holes")).unwrap();
+        holes.set_len(MOST_OUT + 1).unwrap();
+        for name in ["link", "folder/secret", "../x", "fifo", ".", "holes"] {
             assert!(files.fetch(&copied(name, &result)).is_err(), "{name}");
         }
         assert!(!result.exists());

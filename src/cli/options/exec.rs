@@ -22,7 +22,7 @@ pub(in crate::cli) struct AroundOptions {
     /// Copy a file out of the box afterwards
     ///
     /// NAME=FILE puts the file /box/NAME into FILE. May be given more than once. Only regular files
-    /// are copied.
+    /// are copied, of at most 1 GiB.
     #[arg(long = "out", value_name = "FILE", value_parser = value::word(value::fetched))]
     pub(in crate::cli) fetch: Vec<Copied>,
     /// Run it N times, and compare the figures
