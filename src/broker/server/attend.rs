@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{setsockopt, sockopt::SendTimeout};
 use nix::sys::time::TimeVal;
 
@@ -78,6 +78,8 @@ pub(super) fn answer(connection: &OwnedFd, admitted: Result<Admitted, Failure>, 
         Ok(done) => (Reply::Done(done.answer, done.results), done.told),
         Err(failure) => (Reply::Failed(cut(failure.text())), Told::Failed(failure)),
     };
+    // From here on the end of the caller ends nothing: what came of the request is remembered.
+    SigSet::from(Signal::SIGIO).thread_block().ok();
     // A caller who is gone, or does not listen, learns nothing. Only now is the rest let go: nobody
     // waits for that.
     send_reply(connection.as_fd(), &reply).ok();
