@@ -81,7 +81,7 @@ pub(super) struct BatchLine {
 }
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, files) = read::<BatchLine>(argv, Operands::Anywhere)?;
+    let (line, files) = read::<BatchLine>(argv, VERB.operands)?;
     if line.jobs == Some(0) {
         return Err("--jobs: at least one job at a time is needed"
             .to_owned()

@@ -55,11 +55,8 @@ pub(super) struct BrokerLine {
 }
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, words) = read::<BrokerLine>(argv, Operands::Anywhere)?;
-    if let Some(word) = words.first() {
-        let word = word.to_string_lossy();
-        return Err(format!("broker takes no operands, but '{word}' was given").into());
-    }
+    let (line, words) = read::<BrokerLine>(argv, VERB.operands)?;
+    VERB.refuse_operands(&words)?;
     Ok(Call::Serve(BrokerOptions {
         socket: line.socket,
         config: line.config,

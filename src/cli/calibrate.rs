@@ -96,11 +96,8 @@ fn load(word: &OsStr) -> Result<Load, &'static str> {
 }
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, words) = read::<CalibrateLine>(argv, Operands::Anywhere)?;
-    if let Some(word) = words.first() {
-        let word = word.to_string_lossy();
-        return Err(format!("calibrate takes no operands, but '{word}' was given").into());
-    }
+    let (line, words) = read::<CalibrateLine>(argv, VERB.operands)?;
+    VERB.refuse_operands(&words)?;
     Ok(Call::Calibrate(Calibration {
         save: line.save,
         reference: line.reference.unwrap_or_else(|| REFERENCE.into()),

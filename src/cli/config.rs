@@ -59,7 +59,7 @@ pub(super) struct ConfigLine {
 }
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (_, words) = read::<ConfigLine>(argv, Operands::Anywhere)?;
+    let (_, words) = read::<ConfigLine>(argv, VERB.operands)?;
     let message = match words.as_slice() {
         [] => "config: no command given: there is only import".to_owned(),
         [command, ..] if command != "import" => format!(

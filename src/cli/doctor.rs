@@ -162,11 +162,8 @@ fn checks(word: &OsStr) -> Result<Checks, String> {
 }
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, words) = read::<DoctorLine>(argv, Operands::Anywhere)?;
-    if let Some(word) = words.first() {
-        let word = word.to_string_lossy();
-        return Err(format!("doctor takes no operands, but '{word}' was given").into());
-    }
+    let (line, words) = read::<DoctorLine>(argv, VERB.operands)?;
+    VERB.refuse_operands(&words)?;
     let task = match (line.fix, line.undo) {
         (true, true) => return Err("--fix and --undo exclude each other".to_owned().into()),
         (true, false) => DoctorTask::Fix,
@@ -188,7 +185,7 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
 }
 
 fn check_environment(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, words) = read::<CheckEnvironmentLine>(argv, Operands::Anywhere)?;
+    let (line, words) = read::<CheckEnvironmentLine>(argv, CHECK_ENVIRONMENT.operands)?;
     if let Some(word) = words.first() {
         return Err(format!("unexpected operand '{}'", word.to_string_lossy()).into());
     }

@@ -86,7 +86,7 @@ pub(super) struct ExecLine {
 /// Reads the line. `--cg-mem` without `--cg` is no mistake here: the box is made for this run, so
 /// the plan may choose the mode that the limit needs.
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, words) = read_words::<ExecLine>(argv, Operands::Last)?;
+    let (line, words) = read_words::<ExecLine>(argv, VERB.operands)?;
     let ExecLine {
         around,
         options,

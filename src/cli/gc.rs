@@ -77,11 +77,8 @@ fn parse_days(text: &str) -> Result<Duration, QuantityError> {
 }
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, words) = read::<GcLine>(argv, Operands::Anywhere)?;
-    if let Some(word) = words.first() {
-        let word = word.to_string_lossy();
-        return Err(format!("gc takes no operands, but '{word}' was given").into());
-    }
+    let (line, words) = read::<GcLine>(argv, VERB.operands)?;
+    VERB.refuse_operands(&words)?;
     let request = GcRequest {
         older_than: line.older_than.unwrap_or(USUAL),
         dry_run: line.dry_run,

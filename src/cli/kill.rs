@@ -47,7 +47,7 @@ pub(super) struct KillLine {
 }
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, words) = read::<KillLine>(argv, Operands::Anywhere)?;
+    let (line, words) = read::<KillLine>(argv, VERB.operands)?;
     let id = match words.as_slice() {
         [word] => number("kill", word)?,
         [] => return Err("kill: no box given; status shows them".to_owned().into()),

@@ -76,7 +76,7 @@ fn moment(word: &OsStr) -> Result<String, &'static str> {
 }
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, words) = read::<LogsLine>(argv, Operands::Anywhere)?;
+    let (line, words) = read::<LogsLine>(argv, VERB.operands)?;
     let mut common = line.look.common();
     common.box_id = match words.as_slice() {
         [] => None,

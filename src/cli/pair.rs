@@ -71,7 +71,7 @@ pub(super) struct PairLine {
 }
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, operands) = read::<PairLine>(argv, Operands::Last)?;
+    let (line, operands) = read::<PairLine>(argv, VERB.operands)?;
     let programs = words(operands)?;
     let programs = programs.split(|word| word == "--").map(<[_]>::to_vec);
     let programs: Vec<Vec<String>> = programs.collect();

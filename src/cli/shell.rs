@@ -63,7 +63,7 @@ struct ShellLine {
 }
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, mut words) = read::<ShellLine>(argv, Operands::Last)?;
+    let (line, mut words) = read::<ShellLine>(argv, VERB.operands)?;
     let mut id = line.options.box_options.box_id;
     let number = words.first().and_then(|word| word.to_str());
     let number = number.filter(|word| word.bytes().all(|byte| byte.is_ascii_digit()));

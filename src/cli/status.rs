@@ -77,11 +77,8 @@ pub(super) struct StatusLine {
 const SHORTEST: Duration = Duration::from_millis(100);
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, words) = read::<StatusLine>(argv, Operands::Anywhere)?;
-    if let Some(word) = words.first() {
-        let word = word.to_string_lossy();
-        return Err(format!("status takes no operands, but '{word}' was given").into());
-    }
+    let (line, words) = read::<StatusLine>(argv, VERB.operands)?;
+    VERB.refuse_operands(&words)?;
     let whose = match (line.all, line.mine) {
         (true, _) => Whose::All,
         (_, true) => Whose::Mine,

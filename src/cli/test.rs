@@ -116,7 +116,7 @@ pub(super) struct TestLine {
 }
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, program) = read::<TestLine>(argv, Operands::Last)?;
+    let (line, program) = read::<TestLine>(argv, VERB.operands)?;
     let usage = |text: &str| Mistake::Usage(text.to_owned());
     if program.is_empty() {
         return Err(usage("test: no program given"));

@@ -43,6 +43,15 @@ impl Verb {
         self.name.starts_with("isolate-")
     }
 
+    /// Refuses operands, of which this verb takes none.
+    pub(super) fn refuse_operands(&self, words: &[OsString]) -> Result<(), Mistake> {
+        let Some(word) = words.first() else {
+            return Ok(());
+        };
+        let (name, word) = (self.name, word.to_string_lossy());
+        Err(format!("{name} takes no operands, but '{word}' was given").into())
+    }
+
     /// Makes a text of a mistake. `called` is `argv[0]`, so that the hint names what the caller can
     /// type.
     pub(super) fn explain(&'static self, mistake: Mistake, called: &OsStr) -> CliError {
