@@ -2,6 +2,7 @@
 //! name, the directories that they named, the files for the results, what a program would inherit
 //! from them, and their signals. What they may have is not decided here.
 
+mod below;
 mod inheritance;
 mod opened_dirs;
 mod own_limits;
@@ -10,6 +11,7 @@ mod result_path;
 mod signals;
 mod terminal;
 
+pub(crate) use below::open_below;
 pub(crate) use inheritance::Inheritance;
 pub(crate) use opened_dirs::OpenedDirs;
 pub(crate) use own_limits::{lift_limits, lift_open_files};

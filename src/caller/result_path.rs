@@ -14,6 +14,8 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::getuid;
 
+use super::below::open_below;
+
 /// As many links as the kernel follows on one path (path_resolution(7)).
 const MOST_LINKS: usize = 40;
 
@@ -28,9 +30,7 @@ fn mode() -> Mode {
 /// Opens the file `below` a directory for writing, and makes or empties it. Follows no link, and
 /// does not leave the directory.
 pub(super) fn create_below(dir: BorrowedFd<'_>, below: &Path) -> io::Result<File> {
-    let how = OpenHow::new().flags(writing()).mode(mode());
-    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
-    Ok(openat2(dir, below, how.resolve(resolve))?.into())
+    Ok(open_below(dir, below, writing(), mode())?.into())
 }
 
 /// Opens a file at a path of the calling user's for writing, and makes or empties it. Links of

@@ -3,13 +3,14 @@
 
 use std::fs::{self, File, Permissions};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
-use crate::caller::create_file;
+use crate::caller::{create_file, open_below};
 use crate::failure::Failure;
 use crate::request::Copied;
 
@@ -55,12 +56,8 @@ impl Files {
     pub(super) fn fetch(&self, copied: &Copied) -> Result<(), Failure> {
         let Copied { inside, outside } = copied;
         let name = inside.display();
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-        let resolve = ResolveFlag::RESOLVE_BENEATH
-            | ResolveFlag::RESOLVE_NO_SYMLINKS
-            | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        let how = OpenHow::new().flags(flags).resolve(resolve);
-        let file = openat2(self.directory.as_fd(), inside, how);
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = open_below(&self.directory, inside, flags, Mode::empty());
         let file = file.map_err(|errno| match errno {
             nix::errno::Errno::ENOENT => Failure::new(format!(
                 "--out: the program left no file '{name}' in /box{}",

@@ -10,28 +10,19 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, OpenHow, ResolveFlag, SealFlag, fcntl, open, openat2};
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::{Mode, mkdirat};
 
 use crate::batch::job::check::mode;
 use crate::batch::job::words::{Collect, GivenFile};
 use crate::batch::result::{Collected, Content};
-use crate::caller::create_file;
+use crate::caller::{create_file, open_below};
 use crate::error::chain;
 use crate::failure::Failure;
 
 /// The bound of what is collected, where the job names none, in bytes.
 const MOST_COLLECTED: u64 = 1 << 20;
-
-/// Opens below a directory, never through a link or out of it.
-fn open_below(dir: &OwnedFd, name: &str, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-    let how = OpenHow::new()
-        .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW)
-        .mode(mode)
-        .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-    openat2(dir, name, how)
-}
 
 /// Opens the directory that the program sees as /box.
 pub(super) fn open_box(path: &Path) -> Result<OwnedFd, Failure> {
@@ -60,7 +51,12 @@ pub(super) fn put(dir: &OwnedFd, file: &GivenFile) -> Result<(), NotPut> {
     let source = source.transpose()?;
     make_way(dir, &file.name).map_err(|errno| internal(errno.into()))?;
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
-    let target = open_below(dir, &file.name, flags, Mode::from_bits_truncate(0o600));
+    let target = open_below(
+        dir,
+        Path::new(&file.name),
+        flags,
+        Mode::from_bits_truncate(0o600),
+    );
     let mut target = File::from(target.map_err(|errno| internal(errno.into()))?);
     let written = match (source, &file.text, &file.base64) {
         // std copies by reflink or copy_file_range(2) where that is possible.
@@ -101,7 +97,7 @@ fn make_way(dir: &OwnedFd, name: &str) -> nix::Result<()> {
         let made = match above {
             "" => mkdirat(dir, last, Mode::from_bits_truncate(0o755)),
             above => {
-                let above = open_below(dir, above, flags, Mode::empty())?;
+                let above = open_below(dir, Path::new(above), flags, Mode::empty())?;
                 mkdirat(&above, last, Mode::from_bits_truncate(0o755))
             }
         };
@@ -127,7 +123,12 @@ pub(super) fn collect(dir: &OwnedFd, wanted: &Collect) -> Collected {
 
 fn take(dir: &OwnedFd, wanted: &Collect, collected: &mut Collected) -> io::Result<()> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
-    let file = File::from(open_below(dir, &wanted.name, flags, Mode::empty())?);
+    let file = File::from(open_below(
+        dir,
+        Path::new(&wanted.name),
+        flags,
+        Mode::empty(),
+    )?);
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(io::Error::other("it is no regular file"));
