@@ -38,6 +38,15 @@ pub(crate) fn printable(message: &str) -> String {
         .collect()
 }
 
+/// The beginning of a text, of at most so many bytes.
+pub(crate) fn beginning(text: &str, longest: usize) -> &str {
+    let mut end = longest.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +63,13 @@ mod tests {
     impl Error for Outer {
         fn source(&self) -> Option<&(dyn Error + 'static)> {
             Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn a_text_is_cut_between_two_characters() {
+        for (longest, kept) in [(0, ""), (1, "a"), (2, "a"), (3, "aé"), (9, "aéb")] {
+            assert_eq!(beginning("aéb", longest), kept);
         }
     }
 

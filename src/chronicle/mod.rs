@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use crate::box_dir::tally::{self, Whose};
 use crate::config::settings::{BoxSettings, LogSettings, LoggedRuns, Settings};
-use crate::error::printable;
+use crate::error::{beginning, printable};
 use crate::failure::{Failure, Kind};
 use crate::report::{Circumstances, Report, Verdict};
 use crate::request::{BoxCall, BoxChoice};
@@ -153,9 +153,5 @@ impl Memory {
 
 /// A text of a caller's as it is remembered: on one line, and not too long.
 fn text(text: &str) -> String {
-    let text = printable(text);
-    let end = (0..=LONGEST.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at));
-    text[..end.unwrap_or(0)].to_owned()
+    beginning(&printable(text), LONGEST).to_owned()
 }

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::beginning;
+
 pub(crate) use words::in_words;
 
 /// Why there was never a program.
@@ -117,11 +119,7 @@ impl Text {
     pub(crate) fn of(path: &Path) -> Self {
         let mut text = path.to_string_lossy().into_owned();
         if text.len() > LONGEST {
-            let mut end = LONGEST - '…'.len_utf8();
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            text.truncate(end);
+            text.truncate(beginning(&text, LONGEST - '…'.len_utf8()).len());
             text.push('…');
         }
         Self(text)
