@@ -19,8 +19,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use attempt::{Attempt, Line};
 pub(crate) use cpu_quota::ensure as ensure_cpu_quota;
 pub(crate) use error::ScopeError;
@@ -40,7 +38,7 @@ use crate::quantity::BoxId;
 use crate::sys::poll::{self, Until, readable};
 
 /// The scope that systemd is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ScopeSpec {
     /// The box of the run: the unit is `isolate-BOX-RANDOM.scope`.
     pub(crate) box_id: BoxId,
