@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
     sendmsg, socketpair,
@@ -283,4 +284,9 @@ pub(crate) fn die_when_heard(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: F_SETFL takes an integer and touches no memory.
     let result = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, libc::O_ASYNC) };
     check(result.into()).map(drop)
+}
+
+/// Takes [`die_when_heard`] back: the other side may go from here on.
+pub(crate) fn live_on() -> nix::Result<()> {
+    SigSet::from(Signal::SIGIO).thread_block()
 }

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::SigSet;
 use nix::sys::socket::{setsockopt, sockopt::SendTimeout};
 use nix::sys::time::TimeVal;
 
@@ -35,7 +35,7 @@ use crate::plan::grant;
 use crate::polkit::Authority;
 use crate::pool::{Account, Beginning};
 use crate::request::BoxCommand;
-use crate::sys::socket::die_when_heard;
+use crate::sys::socket::{die_when_heard, live_on};
 use crate::systemd::{ensure_cpu_quota, slice_of_user, slice_path};
 
 /// How long a request may take to arrive. It is there in no time, unless somebody wants to keep us
@@ -79,7 +79,7 @@ pub(super) fn answer(connection: &OwnedFd, admitted: Result<Admitted, Failure>, 
         Err(failure) => (Reply::Failed(cut(failure.text())), Told::Failed(failure)),
     };
     // From here on the end of the caller ends nothing: what came of the request is remembered.
-    SigSet::from(Signal::SIGIO).thread_block().ok();
+    live_on().ok();
     // A caller who is gone, or does not listen, learns nothing. Only now is the rest let go: nobody
     // waits for that.
     send_reply(connection.as_fd(), &reply).ok();
