@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use super::frames::{Channel, Kind, numbers, read_numbers};
 use super::office::House;
 use super::slot;
+use crate::sys::descriptors::put_on_input_and_output;
 use crate::sys::process::{self, Cloned};
 
 /// One slot.
@@ -97,8 +98,7 @@ impl Crew {
                 // results go.
                 let ready = process::close_all_but(&[0, 1, 2], theirs.as_fd()).and_then(|()| {
                     let null = File::options().read(true).write(true).open("/dev/null")?;
-                    nix::unistd::dup2_stdin(&null)?;
-                    Ok(nix::unistd::dup2_stdout(&null)?)
+                    Ok(put_on_input_and_output(null.as_fd())?)
                 });
                 let lived = ready.map_err(|_| ()).and_then(|()| {
                     slot::live(self.house.clone(), Channel::new(theirs)).map_err(|failure| {

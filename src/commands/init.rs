@@ -2,8 +2,7 @@
 
 use std::fs::File;
 use std::io;
-
-use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+use std::os::fd::AsFd;
 
 use super::Context;
 use super::boxes::{
@@ -17,6 +16,7 @@ use crate::failure::Failure;
 use crate::home::{self, Successor};
 use crate::plan::{require_cg, scope_of};
 use crate::request::{BoxChoice, Common};
+use crate::sys::descriptors::put_on_streams;
 use crate::sys::process::inheritable_descriptors;
 
 /// Makes a box, or makes it anew; prints its path.
@@ -107,9 +107,7 @@ fn has_let_go(context: Context<'_>) -> bool {
     }
     let let_go = || -> io::Result<bool> {
         let null = File::options().read(true).write(true).open("/dev/null")?;
-        dup2_stdin(&null)?;
-        dup2_stdout(&null)?;
-        dup2_stderr(&null)?;
+        put_on_streams(null.as_fd())?;
         Ok(inheritable_descriptors()?.is_empty())
     };
     let_go().unwrap_or(false)

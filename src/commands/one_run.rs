@@ -23,7 +23,7 @@ use crate::plan::{BoxPlan, Decided, RunInputs, RunPlan, resolve};
 use crate::quantity::{BoxId, Bytes};
 use crate::report::{Circumstances, Ending, Report, Unstarted, json, limit_of, meta};
 use crate::request::{Common, ProgramRequest, RunKind, Telling};
-use crate::sys::descriptors::first_terminal;
+use crate::sys::descriptors::{first_terminal, put_on_input_and_output, put_on_streams};
 use crate::sys::exec::Image;
 use crate::sys::process::inheritable_descriptors;
 use crate::systemd::ScopeSpec;
@@ -152,9 +152,7 @@ impl BoxRun<'_> {
             "cannot raise the limit of open files (RLIMIT_NOFILE)",
         ))?;
         // The handshake goes on while the sandbox is laid out.
-        let Ahead {
-            bus, namespaces, ..
-        } = std::mem::take(ahead);
+        let Ahead { bus, namespaces } = std::mem::take(ahead);
         let home = Home::find(&plan, self.box_plan.id, bus, self.lock.kept())?;
         let setup = self.prepare(&plan, namespaces)?;
         let outcome = self.launch_and_supervise(&plan, setup, home);
@@ -341,12 +339,11 @@ impl BoxRun<'_> {
 
     /// Our copies keep pipes open whose end somebody waits for when the program has closed them.
     fn let_go_of_streams(self, setup: &InitSetup<'_>) -> Result<(), Failure> {
-        let null = &setup.null;
-        let let_go = nix::unistd::dup2_stdin(null).and_then(|()| nix::unistd::dup2_stdout(null));
+        let null = setup.null.as_fd();
         let let_go = match self.context.by_broker {
             // stderr is where this process tells how the run ended.
-            None => let_go,
-            Some(_) => let_go.and_then(|()| nix::unistd::dup2_stderr(null)),
+            None => put_on_input_and_output(null),
+            Some(_) => put_on_streams(null),
         };
         let what = "cannot put /dev/null in the place of the program's streams";
         let_go.map_err(Failure::at(what))

@@ -20,6 +20,7 @@ use crate::box_dir::{Kept, Lock};
 use crate::cgroup::{Subtree, Whereabouts};
 use crate::launch::become_ordinary;
 use crate::sys::credentials;
+use crate::sys::descriptors::put_on_streams;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::process::{self, Cloned};
 use crate::sys::signals;
@@ -153,9 +154,7 @@ fn detach(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
     nix::unistd::chdir("/")?;
     credentials::leave_session_keyring()?;
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-    nix::unistd::dup2_stdin(&null)?;
-    nix::unistd::dup2_stdout(&null)?;
-    nix::unistd::dup2_stderr(&null)?;
+    put_on_streams(null.as_fd())?;
     process::forget_words()?;
     // The lock of the box is among them.
     let kept = [dismissal.as_fd().as_raw_fd(), null.as_raw_fd()];

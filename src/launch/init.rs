@@ -29,6 +29,7 @@ use crate::cgroup::{Leaf, Whereabouts};
 use crate::clock::{Moment, Timer};
 use crate::quantity::Ids;
 use crate::sys::credentials;
+use crate::sys::descriptors::put_on_streams;
 use crate::sys::poll::{self, Until, closed, readable};
 use crate::sys::process::{self, Exit, UsageOf, Wait, Waited};
 use crate::sys::signals;
@@ -204,9 +205,7 @@ fn live(
 /// caller's then ends when the program closes it. While the program waits for a FIFO that nobody
 /// opens, init still holds the pipe.
 fn retire(setup: &InitSetup<'_>, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
-    nix::unistd::dup2_stdin(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
-    nix::unistd::dup2_stdout(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
-    nix::unistd::dup2_stderr(&setup.null).map_err(StepFailure::at(Step::CloseDescriptors))?;
+    put_on_streams(setup.null.as_fd()).map_err(StepFailure::at(Step::CloseDescriptors))?;
     process::close_all_but(&[setup.lock.as_raw_fd()], keeper)
         .map_err(StepFailure::at(Step::CloseDescriptors))?;
     credentials::keep_only_kill().map_err(StepFailure::at(Step::RestrictInit))

@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
+
 use super::check;
 
 /// Takes a copy, closed on exec, of a descriptor that the parent of this process handed down. EBADF
@@ -39,6 +41,18 @@ fn copy(number: RawFd, lowest: RawFd) -> io::Result<OwnedFd> {
 pub(crate) fn put_at(number: RawFd, descriptor: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: both are integers; the caller vouches for the number.
     check(unsafe { libc::dup2(descriptor.as_raw_fd(), number) }.into()).map(drop)
+}
+
+/// Puts a file, as a rule /dev/null, in the place of standard input and output.
+pub(crate) fn put_on_input_and_output(null: BorrowedFd<'_>) -> nix::Result<()> {
+    dup2_stdin(null)?;
+    dup2_stdout(null)
+}
+
+/// The same for standard error as well.
+pub(crate) fn put_on_streams(null: BorrowedFd<'_>) -> nix::Result<()> {
+    put_on_input_and_output(null)?;
+    dup2_stderr(null)
 }
 
 /// A copy of the first of these that is a terminal; `None` when none of them is one.

@@ -16,6 +16,7 @@ use crate::caller::Line;
 use crate::failure::Failure;
 use crate::keeper::watch;
 use crate::output::write_all;
+use crate::sys::descriptors::put_on_input_and_output;
 use crate::sys::poll::{self, Until, readable, writable};
 
 /// Takes over the signals that end a run, and the one that says that a terminal has changed its
@@ -57,8 +58,7 @@ impl<'a> Relay<'a> {
             let null = File::options().read(true).write(true).open("/dev/null");
             let null = null.map_err(Failure::at("cannot open /dev/null"))?;
             let let_go = Failure::at("cannot put /dev/null in the place of the program's streams");
-            nix::unistd::dup2_stdin(&null).map_err(&let_go)?;
-            nix::unistd::dup2_stdout(&null).map_err(&let_go)?;
+            put_on_input_and_output(null.as_fd()).map_err(let_go)?;
         }
         Ok(Self {
             connection,
