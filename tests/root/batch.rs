@@ -5,21 +5,13 @@ use std::io::{BufRead, BufReader};
 
 use serde_json::{Value, json};
 
-use crate::support::batch::{Batch, batch, results_of, shell, shell_with};
+use crate::support::batch::{Batch, assert_nothing_left, batch, results_of, shell, shell_with};
 use crate::support::{TestBox, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 fn job(id: &str, steps: &[Value]) -> Value {
     json!({"id": id, "steps": steps})
-}
-
-/// Nothing of a batch is left: no box, no lock, no process.
-fn assert_nothing_left(test_box: &TestBox) {
-    wait_until("all boxes are gone", || {
-        let boxes = fs::read_dir(test_box.root()).into_iter().flatten().count();
-        boxes == 0 && test_box.processes().is_empty()
-    });
 }
 
 #[test]

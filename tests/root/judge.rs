@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::support::batch::{batch_command, result_of};
-use crate::support::{Output, TestBox, finish, wait_until};
+use crate::support::batch::{assert_nothing_left, batch_command, result_of};
+use crate::support::{Output, TestBox, finish};
 
 /// Writes a script, which may be run, to where the commands are given.
 fn script(test_box: &TestBox, name: &str, text: &str) -> PathBuf {
@@ -36,13 +36,6 @@ fn judge(test_box: &TestBox, options: &[&str], program: &[&str]) -> Output {
         test_box,
         &[&["test"], &patterns[..], options, &["--"], program].concat(),
     )
-}
-
-fn assert_nothing_left(test_box: &TestBox) {
-    wait_until("all boxes are gone", || {
-        let boxes = fs::read_dir(test_box.root()).into_iter().flatten().count();
-        boxes == 0 && test_box.processes().is_empty()
-    });
 }
 
 #[test]

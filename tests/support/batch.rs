@@ -1,5 +1,6 @@
 //! Batches: jobs as lines, results as lines, each as its schema says.
 
+use std::fs;
 use std::io::Write;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
@@ -7,7 +8,7 @@ use std::sync::OnceLock;
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 
-use super::{TestBox, isolate_command};
+use super::{TestBox, isolate_command, wait_until};
 
 /// The schemas of jobs and of results.
 fn schemas() -> &'static (Schemas, SchemaIndex, SchemaIndex) {
@@ -113,6 +114,14 @@ impl Batch {
         let code = output.status.code().unwrap_or(-1);
         (code, text(output.stdout), text(output.stderr))
     }
+}
+
+/// Nothing of a batch is left: no box, no lock, no process.
+pub(crate) fn assert_nothing_left(test_box: &TestBox) {
+    wait_until("all boxes are gone", || {
+        let boxes = fs::read_dir(test_box.root()).into_iter().flatten().count();
+        boxes == 0 && test_box.processes().is_empty()
+    });
 }
 
 /// Carries out these jobs, each of which is as the schema says.

@@ -32,6 +32,7 @@ pub(crate) mod barriers;
 pub(crate) mod batch;
 mod broker;
 pub(crate) mod clients;
+pub(crate) mod dice;
 pub(crate) mod hostile;
 mod job;
 mod output;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::support::dice::Dice;
 use crate::support::systemd::{assert_nothing_left, must, property};
 use crate::support::{ALICE, TestBox, entries, finish, slow, wait_until};
 
@@ -30,17 +31,6 @@ fn duration() -> Duration {
     let chosen = std::env::var("ISOLATE_TEST_SOAK_SECONDS").ok();
     let seconds = chosen.map(|seconds| seconds.parse().unwrap());
     Duration::from_secs(seconds.unwrap_or(if slow() { 60 } else { 20 }))
-}
-
-/// Numbers that look random and are the same each time (a linear congruential generator, its upper half).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, end: usize) -> usize {
-        let (factor, step) = (6_364_136_223_846_793_005, 1_442_695_040_888_963_407);
-        self.0 = self.0.wrapping_mul(factor).wrapping_add(step);
-        usize::try_from(self.0 >> 33).unwrap() % end
-    }
 }
 
 /// What came of all commands.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use crate::support::clients::strict;
+use crate::support::dice::Dice;
 use crate::support::systemd::{CGROUPS, assert_nothing_left};
 use crate::support::{Job, Run, TestBox, program, slow};
 
@@ -40,18 +41,6 @@ const KINDS: [Kind; 12] = [
     Kind::ProcessesLeft,
     Kind::MuchOutput,
 ];
-
-/// Numbers that look random and are the same each time (a linear congruential generator, its upper half).
-struct Dice(u64);
-
-impl Dice {
-    /// A number below `end`.
-    fn roll(&mut self, end: usize) -> usize {
-        let (factor, step) = (6_364_136_223_846_793_005, 1_442_695_040_888_963_407);
-        self.0 = self.0.wrapping_mul(factor).wrapping_add(step);
-        usize::try_from(self.0 >> 33).unwrap() % end
-    }
-}
 
 /// Every kind as often as any other, in an order of no order.
 fn submissions(count: usize, kinds: &[Kind]) -> Vec<(usize, Kind)> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::TestBox;
-use crate::support::systemd::{assert_nothing_left, must};
+use crate::support::systemd::{assert_nothing_left_in_slice, must};
 
 /// A box whose runs are in a slice with these properties. It is on a disk: /tmp may be in memory.
 fn box_in_slice(slice: &str, properties: &[&str]) -> TestBox {
@@ -17,13 +17,6 @@ fn box_in_slice(slice: &str, properties: &[&str]) -> TestBox {
     let set = ["set-property", "--runtime", slice];
     must("systemctl", &[&set, properties].concat());
     test_box
-}
-
-/// Lets go of the slice.
-fn assert_nothing_left_in_slice(test_box: &TestBox, slice: &str) {
-    must("systemctl", &["stop", slice]);
-    must("systemctl", &["revert", slice]);
-    assert_nothing_left(test_box);
 }
 
 /// The program has no limit of its own: it is not at fault.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::support::TestBox;
-use crate::support::systemd::{assert_nothing_left, let_go, must, start};
+use crate::support::systemd::{assert_nothing_left_in_slice, let_go, must, start};
 
 /// A box that is bound to these CPUs, in this slice.
 fn pinned_box(slice: &str, cpus: &str) -> TestBox {
@@ -19,13 +19,6 @@ fn pinned_box(slice: &str, cpus: &str) -> TestBox {
 fn allow(slice: &str, cpus: &str) {
     let allowed = format!("AllowedCPUs={cpus}");
     must("systemctl", &["set-property", "--runtime", slice, &allowed]);
-}
-
-/// Lets go of the slice.
-fn assert_nothing_left_in_slice(test_box: &TestBox, slice: &str) {
-    must("systemctl", &["stop", slice]);
-    must("systemctl", &["revert", slice]);
-    assert_nothing_left(test_box);
 }
 
 #[test]

@@ -139,6 +139,13 @@ pub(crate) fn assert_nothing_left_of(test_box: &TestBox, id: u32) {
     nothing_is_left(id, test_box.uids());
 }
 
+/// Lets go of the slice.
+pub(crate) fn assert_nothing_left_in_slice(test_box: &TestBox, slice: &str) {
+    must("systemctl", &["stop", slice]);
+    must("systemctl", &["revert", slice]);
+    assert_nothing_left(test_box);
+}
+
 fn nothing_is_left(id: u32, uids: Range<u32>) {
     wait_until("no process is left", || {
         processes_among(uids.clone()).is_empty()
