@@ -45,7 +45,9 @@ fn endings() -> Vec<(&'static str, Value)> {
             shell_with("exit 0", json!({"chdir": "/no/such"})),
         ),
     ];
-    let burn = program("burn_cpu", json!({"time": "100ms", "wall_time": "60s"}));
+    let mut burn = program("burn_cpu", json!({"time": "100ms", "wall_time": "60s"}));
+    // Much more than its limit, so that it is killed each time.
+    burn["argv"].as_array_mut().unwrap().push("60000".into());
     let bomb = program("memory_bomb", json!({"cg_mem": "16M", "wall_time": "60s"}));
     all.extend([("cpu", burn), ("memory", bomb)]);
     all
@@ -96,7 +98,7 @@ fn verdicts_of_many_are_those_of_single_runs() {
             ("signal", &["-p20"], &["/bin/sh", "-c", "kill -SEGV $$"]),
             ("wall", &["-p5", "-w0.3"], &["/bin/sh", "-c", "sleep 1000"]),
             ("refused", &["-c/no/such"], &["/bin/sh", "-c", "exit 0"]),
-            ("cpu", &["-t0.1"], &["./burn_cpu"]),
+            ("cpu", &["-t0.1"], &["./burn_cpu", "60000"]),
             ("memory", &["--cg-mem=16M"], &["./memory_bomb"]),
         ] {
             let report = test_box.out().join(format!("{name}.json"));

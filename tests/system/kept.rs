@@ -7,8 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::systemd::{
-    alone, assert_nothing_left, cg_box, let_go, members, must, property, read_cgroup, scopes,
-    start_with, user_box,
+    assert_nothing_left, cg_box, let_go, members, must, read_cgroup, scopes, start_with, user_box,
 };
 use crate::support::{TestBox, wait_until};
 
@@ -34,7 +33,7 @@ fn holder(scope: &Path) -> Option<Pid> {
 
 /// The scope that is kept ready, and its holder.
 #[track_caller]
-fn kept(test_box: &TestBox) -> (PathBuf, Pid) {
+pub(crate) fn kept(test_box: &TestBox) -> (PathBuf, Pid) {
     let mut found = None;
     wait_until("a scope is kept ready", || {
         let scopes = scopes(test_box);
@@ -166,24 +165,6 @@ fn one_that_is_still_being_made_is_waited_for() {
         test_box.cleanup();
         assert_nothing_left(&test_box);
     }
-}
-
-/// A bus that hangs is not waited for.
-#[test]
-#[ignore = "needs systemd and cgroup v2: tests/run"]
-fn it_is_made_without_the_bus_as_well() {
-    let _alone = alone();
-    let test_box = &boxes()[1];
-    let bus = property("dbus.service", "MainPID");
-    must("kill", &["-STOP", &bus]);
-    let made = std::panic::catch_unwind(|| {
-        test_box.init();
-        kept(test_box);
-    });
-    must("kill", &["-CONT", &bus]);
-    made.unwrap();
-    test_box.cleanup();
-    assert_nothing_left(test_box);
 }
 
 #[test]

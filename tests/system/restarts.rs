@@ -3,6 +3,7 @@
 
 use std::process::Command;
 
+use crate::kept::kept;
 use crate::support::systemd::{
     alone, assert_nothing_left, cg_box, let_go, members, must, only_scope, property, start,
 };
@@ -81,6 +82,25 @@ fn a_run_does_not_wait_for_a_bus_that_hangs() {
     let run = test_box.command(&["/bin/true"]).run();
     must("kill", &["-CONT", &pid]);
     run.assert_ok();
+    assert_nothing_left(&test_box);
+}
+
+/// Neither does who has the scope of the next run made.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_scope_is_kept_ready_while_the_bus_hangs() {
+    let _alone = alone();
+    let test_box = cg_box().config("keep_ready = 60\n");
+    let pid = property("dbus.service", "MainPID");
+    must("kill", &["-STOP", &pid]);
+    let made = std::panic::catch_unwind(|| {
+        test_box.init();
+        kept(&test_box);
+    });
+    must("kill", &["-CONT", &pid]);
+    made.unwrap();
+    test_box.command(&["/bin/true"]).run().assert_ok();
+    test_box.cleanup();
     assert_nothing_left(&test_box);
 }
 
