@@ -1,8 +1,8 @@
 //! A small `/etc` of the sandbox's own (`etc=etc:fs`): names for the ids and addresses that a
-//! program meets, and the host's files that say where programs and libraries are. Nothing else is
-//! the host's.
+//! program meets, and the host's files that say where programs and libraries are, and how runtimes
+//! begin. Nothing else is the host's.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -17,6 +17,9 @@ use super::namespaces::{HOST_NAME, Network};
 use super::purpose::Purpose;
 use crate::sys::file::is_directory;
 use crate::sys::mount;
+
+/// Where the host's files are.
+const HOSTS: &str = "/etc";
 
 /// The user and the group of the box are called so.
 const BOX_NAME: &str = "box";
@@ -54,19 +57,39 @@ fn files(purpose: Purpose) -> [(&'static str, String); 5] {
     ]
 }
 
-/// What is the host's, if it has it, with the path there.
-fn parts(network: Network) -> impl Iterator<Item = (&'static str, &'static str)> {
-    let always = [
-        // Where the dynamic linker finds libraries, those of /usr/local among them.
-        ("ld.so.cache", "/etc/ld.so.cache"),
-        // What commands of Debian such as java, awk and cc lead to.
-        ("alternatives", "/etc/alternatives"),
-    ];
-    let of_network = [("resolv.conf", "/etc/resolv.conf")];
-    let of_network = of_network
-        .into_iter()
-        .filter(move |_| network == Network::Hosts);
-    always.into_iter().chain(of_network)
+/// What is the host's, if it has it.
+const ALWAYS: [&str; 2] = [
+    // Where the dynamic linker finds libraries, those of /usr/local among them.
+    "ld.so.cache",
+    // What commands of Debian such as java, awk and cc lead to.
+    "alternatives",
+];
+
+/// The same, over the host's network.
+const OF_NETWORK: &str = "resolv.conf";
+
+/// Whether a directory in /etc is a part of a runtime, to which links in /usr lead: javac does not
+/// start without it, nor does mcs.
+fn is_of_runtime(name: &str) -> bool {
+    let is_of_jdk = name.starts_with("java-") && name.ends_with("-openjdk");
+    matches!(name, "java" | "mono") || is_of_jdk
+}
+
+/// What is the host's, by name; some of it may not be there.
+fn parts(network: Network) -> io::Result<Vec<String>> {
+    let mut parts: Vec<String> = ALWAYS.iter().map(|&name| name.to_owned()).collect();
+    if network == Network::Hosts {
+        parts.push(OF_NETWORK.to_owned());
+    }
+    let entries = match fs::read_dir(HOSTS) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(parts),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name().into_string();
+        parts.extend(name.into_iter().filter(|name| is_of_runtime(name)));
+    }
+    Ok(parts)
 }
 
 /// Writes the files, and makes room for the host's.
@@ -76,9 +99,9 @@ pub(super) fn populate(etc: BorrowedFd<'_>, purpose: Purpose) -> io::Result<()> 
         let file = openat(etc, name, flags, Mode::from_bits_truncate(0o644))?;
         File::from(file).write_all(content.as_bytes())?;
     }
-    for (name, outside) in parts(purpose.network) {
-        if let Some(part) = open_part(outside)? {
-            make_mount_point(etc, Path::new(name), is_directory(part.as_fd())?)?;
+    for name in parts(purpose.network)? {
+        if let Some(part) = open_part(&name)? {
+            make_mount_point(etc, Path::new(&name), is_directory(part.as_fd())?)?;
         }
     }
     Ok(())
@@ -86,8 +109,8 @@ pub(super) fn populate(etc: BorrowedFd<'_>, purpose: Purpose) -> io::Result<()> 
 
 /// Binds the host's, read-only.
 pub(super) fn bind_parts(root: BorrowedFd<'_>, etc: &Path, purpose: Purpose) -> io::Result<()> {
-    for (name, outside) in parts(purpose.network) {
-        let Some(part) = open_part(outside)? else {
+    for name in parts(purpose.network)? {
+        let Some(part) = open_part(&name)? else {
             continue;
         };
         let part = mount::copy_tree(part.as_fd(), false)?;
@@ -102,8 +125,9 @@ pub(super) fn bind_parts(root: BorrowedFd<'_>, etc: &Path, purpose: Purpose) -> 
     Ok(())
 }
 
-fn open_part(outside: &str) -> io::Result<Option<OwnedFd>> {
-    match open(outside, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
+fn open_part(name: &str) -> io::Result<Option<OwnedFd>> {
+    let outside = Path::new(HOSTS).join(name);
+    match open(&outside, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()) {
         Ok(part) => Ok(Some(part)),
         Err(Errno::ENOENT) => Ok(None),
         Err(errno) => Err(errno.into()),
@@ -137,8 +161,23 @@ mod tests {
     #[test]
     fn name_servers_are_asked_only_over_the_hosts_network() {
         let dns = |network| content("nsswitch.conf", network).contains("dns");
-        let asked = |network| parts(network).any(|(name, _)| name == "resolv.conf");
+        let asked = |network| {
+            parts(network)
+                .unwrap()
+                .iter()
+                .any(|name| name == OF_NETWORK)
+        };
         assert!(!dns(Network::Own) && !asked(Network::Own));
         assert!(dns(Network::Hosts) && asked(Network::Hosts));
+    }
+
+    #[test]
+    fn runtimes_have_their_configuration_and_nobody_else() {
+        for name in ["java-17-openjdk", "java-21-openjdk", "java", "mono"] {
+            assert!(is_of_runtime(name), "{name}");
+        }
+        for name in ["java-rmi.conf", "openjdk", "shadow", "monolith", "ssl"] {
+            assert!(!is_of_runtime(name), "{name}");
+        }
     }
 }

@@ -153,18 +153,36 @@ fn a_minimal_etc_names_user_and_host_and_shows_no_file_of_the_hosts() {
         "group",
         "hostname",
         "hosts",
+        "java",
         "ld.so.cache",
+        "mono",
         "nsswitch.conf",
         "passwd",
     ];
     for name in &found[4..found.len() - 1] {
-        assert!(known.contains(name), "{name}");
+        let is_of_jdk = name.starts_with("java-") && name.ends_with("-openjdk");
+        assert!(known.contains(name) || is_of_jdk, "{name}");
     }
     // A rule inside of it has its mount point made.
     let (test_box, path) = box_and_directory();
     let own = format!("etc/own={path}");
     let run = with_rules(&test_box, &["etc=etc:fs", &own], "cat /etc/own/file");
     assert_eq!(run.assert_ok().stdout, "outside\n");
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_minimal_etc_has_what_runtimes_in_usr_link_to() {
+    let (test_box, path) = box_and_directory();
+    let script = format!(
+        "mkdir -p {path}/etc/java-99-openjdk {path}/etc/secrets && echo jdk >{path}/etc/java-99-openjdk/conf && \
+         exec unshare -m sh -c 'mount -t overlay -o lowerdir={path}/etc:/etc none /etc && exec \"$@\"' sh \"$@\""
+    );
+    let inside = "cat /etc/java-99-openjdk/conf; ls -d /etc/secrets 2>/dev/null; \
+                  (> /etc/java-99-openjdk/new) 2>/dev/null || echo sealed";
+    let job = test_box.shell(inside).options(&["--etc=minimal", "-p"]);
+    let run = job.through(&script).run();
+    assert_eq!(run.assert_ok().stdout, "jdk\nsealed\n");
 }
 
 #[test]
