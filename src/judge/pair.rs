@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use serde_json::Value;
 
-use super::row::{Row, Verdict};
+use super::row::{Row, Verdict, why};
 use super::table;
 use crate::answer::Answer;
 use crate::batch::words::{FileWithBound, GivenFile, Inline, Job, Output, Step};
@@ -79,7 +79,7 @@ pub(crate) fn pair(options: PairOptions) -> Result<Answer, Failure> {
             argv,
             env: solution.env.iter().cloned().collect(),
             limits: limits(&of_each),
-            dirs: solution.dirs.clone(),
+            dirs: solution.all_dirs(),
             stderr: Some(Output::Inline(Inline {
                 max: Some(Bound::of(MOST_SAID)),
                 cut: true,
@@ -154,7 +154,7 @@ fn tell(result: &Value) -> String {
         let report = &step["report"];
         let mut row = Row::new(step["name"].as_str().unwrap_or_default().to_owned());
         row.verdict = Verdict::of_report(report).unwrap_or(Verdict::Ok);
-        row.message = report["message"].as_str().unwrap_or_default().to_owned();
+        row.message = why(report);
         row.measure(report);
         row
     });

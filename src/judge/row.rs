@@ -73,6 +73,12 @@ impl Verdict {
     }
 }
 
+/// Why a run did not end well: what kept the program from starting, or the report's message.
+pub(super) fn why(report: &Value) -> String {
+    let why = report["reason"].as_str().or(report["message"].as_str());
+    why.unwrap_or_default().to_owned()
+}
+
 /// One test, as far as it came.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {

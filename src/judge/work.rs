@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::compare::difference;
 use super::progress::Progress;
-use super::row::{Row, Verdict};
+use super::row::{Row, Verdict, why};
 use super::set::Test;
 use crate::batch::words::{FileWithBound, GivenFile, Inline, Input, Job, Output, Step};
 use crate::batch::{Bound, Flow, Next, Prepared, Work};
@@ -84,7 +84,7 @@ impl<'a> Judging<'a> {
                     max: self.options.max_output.map(|bytes| Bound::of(bytes.0)),
                 })),
                 limits: crate::batch::limits(&self.options.solution.limits),
-                dirs: self.options.solution.dirs.clone(),
+                dirs: self.options.solution.all_dirs(),
                 ..Step::new()
             }],
             ..Job::default()
@@ -142,7 +142,7 @@ impl<'a> Judging<'a> {
         }
         if let Some(verdict) = Verdict::of_report(report) {
             row.verdict = verdict;
-            row.message = report["message"].as_str().unwrap_or_default().to_owned();
+            row.message = why(report);
             return false;
         }
         if self.options.checker.is_some() {

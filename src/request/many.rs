@@ -39,6 +39,16 @@ pub(crate) struct Solution {
     pub(crate) verbosity: u8,
 }
 
+impl Solution {
+    /// The rules of its programs: names inside, as with `exec`, unless one says otherwise.
+    pub(crate) fn all_dirs(&self) -> Vec<String> {
+        let etc = "etc=etc:fs".to_owned();
+        std::iter::once(etc)
+            .chain(self.dirs.iter().cloned())
+            .collect()
+    }
+}
+
 /// How an output is compared with an answer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Comparison {

@@ -311,3 +311,22 @@ fn a_manager_talks_to_several_by_further_descriptors() {
     );
     assert_nothing_left(&test_box);
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn solutions_have_names_inside_and_one_that_never_began_says_why() {
+    let test_box = TestBox::new();
+    tests(&test_box, &[("1", "", "box\n")]);
+    let named = judge(&test_box, &[], &["id", "-un"]);
+    named.assert_success();
+    let without = judge(
+        &test_box,
+        &["-detc="],
+        &["sh", "-c", "test ! -e /etc && echo box"],
+    );
+    without.assert_success();
+    script(&test_box, "solution", "");
+    fs::write(test_box.out().join("solution"), "#!/opt/none\n").unwrap();
+    let never = judge(&test_box, &[], &["./solution"]);
+    assert!(never.stdout.contains("'/opt/none'"), "{never:?}");
+}
