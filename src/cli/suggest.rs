@@ -22,6 +22,23 @@ const ELSEWHERE: [(&str, &str); 14] = [
     ("volume", "--dir"),
 ];
 
+/// What other programs call a verb, and what it is called here.
+const VERBS_ELSEWHERE: [(&str, &str); 13] = [
+    ("check", "doctor"),
+    ("clean", "gc"),
+    ("info", "doctor"),
+    ("journal", "logs"),
+    ("list", "status"),
+    ("ls", "status"),
+    ("metrics", "status"),
+    ("prune", "gc"),
+    ("ps", "status"),
+    ("rm", "gc"),
+    ("run", "exec"),
+    ("stop", "kill"),
+    ("top", "status"),
+];
+
 /// The option that was probably meant by `name`, which is without dashes; `known` are.
 pub(super) fn option(name: &str, known: &[&str]) -> Option<String> {
     let theirs: Vec<&str> = ELSEWHERE.iter().map(|(theirs, _)| *theirs).collect();
@@ -66,7 +83,12 @@ pub(super) fn no_command(word: &OsString, is_first: bool) -> String {
              in a box made by --init"
         );
     }
-    let guess = nearest(&word, &names).map(|name| format!("; did you mean {name}?"));
+    let mut elsewhere = VERBS_ELSEWHERE.iter();
+    let ours = elsewhere.find(|(theirs, _)| *theirs == word);
+    let ours = ours
+        .map(|(_, ours)| *ours)
+        .or_else(|| nearest(&word, &names));
+    let guess = ours.map(|name| format!("; did you mean {name}?"));
     format!(
         "'{word}' is not a verb{} (verbs are {}; isolate's commands begin with --, as in --run)",
         guess.unwrap_or_default(),
@@ -127,6 +149,19 @@ mod tests {
         ] {
             assert_eq!(option(name, &known).as_deref(), meant, "{name}");
         }
+    }
+
+    #[test]
+    fn the_verbs_of_other_programs_are_known_and_none_of_them_is_ours() {
+        let names: Vec<&str> = super::super::verbs().map(|verb| verb.name).collect();
+        for (theirs, ours) in VERBS_ELSEWHERE {
+            assert!(
+                names.contains(&ours) && !names.contains(&theirs),
+                "{theirs}"
+            );
+        }
+        let said = no_command(&"list".into(), true);
+        assert!(said.contains("did you mean status?"), "{said}");
     }
 
     #[test]
