@@ -36,6 +36,7 @@ pub(crate) mod dice;
 pub(crate) mod hostile;
 mod job;
 mod output;
+pub(crate) mod pages;
 mod process;
 pub(crate) mod systemd;
 mod terminal;

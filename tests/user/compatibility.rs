@@ -111,8 +111,15 @@ pub(crate) fn collect_tests(folder: &Path, names: &mut BTreeSet<String>) {
 }
 
 /// The options in the text of `--help`: `--name`, and `-n` where there is a letter.
-pub(crate) fn options(arguments: &[&str]) -> BTreeSet<String> {
+fn options(arguments: &[&str]) -> BTreeSet<String> {
     let help = finish(isolate_command(arguments)).stdout;
+    let options = options_in(&help);
+    assert!(options.len() > 5, "{help}");
+    options
+}
+
+/// The same in a text that is given.
+pub(crate) fn options_in(help: &str) -> BTreeSet<String> {
     let mut options = BTreeSet::new();
     for line in help.lines().map(str::trim_start) {
         let words = line.split([' ', ',', '[', '=', '.']);
@@ -123,7 +130,6 @@ pub(crate) fn options(arguments: &[&str]) -> BTreeSet<String> {
                 .map(str::to_owned),
         );
     }
-    assert!(options.len() > 5, "{help}");
     options
 }
 

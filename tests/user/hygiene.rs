@@ -1,10 +1,9 @@
 //! The rules of the house that a compiler does not check: what may use what, where unsafe code is, how long a file may be,
-//! that no test is forgotten, and that every option is told of.
+//! and that no test is forgotten.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::compatibility::options;
 use crate::support::source;
 
 /// The modules of src, each layer above those that it may use. Modules of one layer do not use each other.
@@ -235,26 +234,5 @@ fn every_test_says_what_it_needs() {
                 }
             }
         }
-    }
-}
-
-#[test]
-fn every_option_is_in_the_readme() {
-    let readme = read(Path::new("README.md"));
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    let words: Vec<&str> = readme.split(|c| !is_part(c)).collect();
-    for arguments in [
-        &["--help"][..],
-        &["exec", "--help"],
-        &["batch", "--help"],
-        &["test", "--help"],
-        &["pair", "--help"],
-    ] {
-        let all = options(arguments);
-        let missing: Vec<_> = all
-            .iter()
-            .filter(|option| option.starts_with("--") && !words.contains(&option.as_str()))
-            .collect();
-        assert!(missing.is_empty(), "not in the README: {missing:?}");
     }
 }

@@ -9,6 +9,7 @@ mod cli;
 mod compatibility;
 mod completions;
 mod doctor;
+mod documents;
 mod hygiene;
 mod install;
 mod security;
