@@ -31,6 +31,7 @@ mod clients_schools;
 mod clients_services;
 mod delegated;
 mod doctor;
+mod documents;
 mod filesystems;
 mod judge_day;
 mod kept;

@@ -47,6 +47,8 @@ const WITHOUT_KVM: [Part<'_>; 2] = [
             "native",
             "-x",
             "containers",
+            "-x",
+            "languages",
         ],
     },
     Part {
@@ -64,7 +66,7 @@ const WITH_KVM: [Part<'_>; 2] = [
         kind: "kvm",
         cpus: 1,
         seconds: 1800,
-        lists: &["-x", "two_cpus"],
+        lists: &["-x", "two_cpus", "-x", "languages"],
     },
     Part {
         name: "two CPUs",
@@ -90,7 +92,7 @@ const EMULATED: Part<'_> = Part {
     kind: "emulated",
     cpus: 2,
     seconds: 2700,
-    lists: &["-x", "native"],
+    lists: &["-x", "native", "-x", "languages"],
 };
 
 impl Run {
@@ -112,7 +114,25 @@ impl Run {
         let mut command = Command::new("timeout");
         command.args(["--foreground", "-k", "10", "1800"]);
         command.args(self.suite_words(limits, true, payload.join("suite"), &out));
+        command.arg("-x").arg(self.top.join("tests/languages.txt"));
         self.suite("here", "here", &out, command.args(["root", "system"]));
+    }
+
+    /// What the documentation shows of compilers and runtimes, in a guest that has them.
+    pub(crate) fn languages(&self, payload: &Path, kind: &Answer) {
+        match &***kind {
+            Ok(kind) => {
+                let part = Part {
+                    name: "languages",
+                    kind,
+                    cpus: 1,
+                    seconds: 1800,
+                    lists: &["-i", "languages"],
+                };
+                self.guest(&part, "languages", payload);
+            }
+            Err(said) => self.failure("languages", "-", &format!("no guest: {said}")),
+        }
     }
 
     /// Many runs, and what needs no guest, at the speed of this machine, in containers of both releases at the same time.
@@ -189,6 +209,7 @@ impl Run {
             // Those are for --soak, and nobody may have asked for it.
             let mut native = [read("native.txt"), read("containers.txt")].concat();
             native.retain(|_| !self.orders.soak);
+            native.extend(read("languages.txt"));
             self.all_ran(built, releases, &not_in_uml, &native);
         }
     }
@@ -203,9 +224,9 @@ impl Run {
             cpus: if two { 2 } else { 1 },
             seconds: 1800,
             lists: if kind == "uml" {
-                &["-x", "not_in_uml"]
+                &["-x", "not_in_uml", "-x", "languages"]
             } else {
-                &[]
+                &["-x", "languages"]
             },
         }
     }

@@ -146,7 +146,7 @@ fn check_machine(run: &Run) -> io::Result<()> {
             return Err(io::Error::other(problem));
         }
     }
-    if orders.compiler || orders.soak || !orders.guests.is_empty() {
+    if orders.compiler || orders.soak || orders.languages || !orders.guests.is_empty() {
         shell(run, "need_guest_tools; mkdir -p \"$(cache_dir)\"")?;
     }
     let work = run.work.display();
@@ -186,7 +186,8 @@ fn go(run: &Run) -> io::Result<()> {
     if orders.emulated {
         options.extend(["-k".into(), "emulated".into()]);
     }
-    let kind = (!orders.guests.is_empty()).then(|| answer(run.script("boot"), options));
+    let has_guests = orders.languages || !orders.guests.is_empty();
+    let kind = has_guests.then(|| answer(run.script("boot"), options));
 
     let built = build(run)?;
     let payload = run.work.join("payload");
@@ -214,10 +215,14 @@ fn go(run: &Run) -> io::Result<()> {
         let kind_ref = &kind;
         let payload_ref = &payload;
         scope.spawn(move || {
-            let emulated = kind_ref.as_ref().is_some_and(|kind| {
-                let word = run_ref.orders.chosen_here && run_ref.orders.filter.is_some();
-                !word && matches!(&***kind, Ok(kind) if kind != "kvm")
-            });
+            let has_guests = !run_ref.orders.guests.is_empty();
+            let emulated = kind_ref
+                .as_ref()
+                .filter(|_| has_guests)
+                .is_some_and(|kind| {
+                    let word = run_ref.orders.chosen_here && run_ref.orders.filter.is_some();
+                    !word && matches!(&***kind, Ok(kind) if kind != "kvm")
+                });
             let made = if emulated {
                 run_ref.checked(payload_ref)
             } else {
@@ -246,7 +251,10 @@ fn go(run: &Run) -> io::Result<()> {
         if orders.here {
             run.here(&payload);
         }
-        if let Some(kind) = &kind {
+        if let Some(kind) = kind.as_ref().filter(|_| orders.languages) {
+            run.languages(&payload, kind);
+        }
+        if let Some(kind) = kind.as_ref().filter(|_| !orders.guests.is_empty()) {
             let checked = later(move || {
                 when_ready
                     .recv()

@@ -11,6 +11,8 @@ pub(crate) struct Orders {
     pub(crate) root: bool,
     pub(crate) soak: bool,
     pub(crate) here: bool,
+    /// What the documentation shows of compilers and runtimes, in a guest that has them.
+    pub(crate) languages: bool,
     /// Guests with these releases.
     pub(crate) guests: Vec<&'static str>,
     /// Guests are emulated machines, whatever works here.
@@ -42,6 +44,7 @@ impl Orders {
                 "--root" => orders.root = true,
                 "--soak" => orders.soak = true,
                 "--here" => orders.here = true,
+                "--languages" => orders.languages = true,
                 "--emulated" => orders.emulated = true,
                 "--keep" => orders.keep = true,
                 "--guest" => {
@@ -65,6 +68,9 @@ impl Orders {
             orders.guests = RELEASES.into();
         }
         orders.weakened = orders.here || !orders.guests.is_empty();
+        if orders.languages && !orders.names_another_part() {
+            orders.binaries = Some(vec!["system"]);
+        }
         if !orders.names_a_part() {
             orders.chosen_here = true;
             if orders.filter.is_none() {
@@ -84,17 +90,21 @@ impl Orders {
     }
 
     fn names_a_part(&self) -> bool {
+        self.languages || self.names_another_part()
+    }
+
+    fn names_another_part(&self) -> bool {
         self.unit || self.compiler || self.root || self.soak || self.here || !self.guests.is_empty()
     }
 
     /// Whether a part needs root.
     pub(crate) fn need_root(&self) -> bool {
-        self.compiler || self.root || self.soak || self.here || !self.guests.is_empty()
+        self.compiler || self.root || self.need_package()
     }
 
     /// Whether tests run as they are built for a systemd: with the package.
     pub(crate) fn need_package(&self) -> bool {
-        self.soak || self.here || !self.guests.is_empty()
+        self.soak || self.here || self.languages || !self.guests.is_empty()
     }
 }
 
@@ -127,6 +137,16 @@ mod tests {
         assert_eq!(parse("--emulated").unwrap_or_default().guests, RELEASES);
         let one = parse("--emulated --guest bookworm --guest bookworm").unwrap_or_default();
         assert_eq!(one.guests, ["bookworm"]);
+    }
+
+    #[test]
+    fn languages_are_no_part_of_everything_and_need_one_binary() {
+        assert!(!parse("").unwrap_or_default().languages);
+        let alone = parse("--languages").unwrap_or_default();
+        assert!(alone.need_package() && !alone.unit && alone.guests.is_empty());
+        assert_eq!(alone.binaries, Some(vec!["system"]));
+        let both = parse("--languages --root").unwrap_or_default();
+        assert!(both.root && both.binaries.is_none());
     }
 
     #[test]
