@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{TestBox, source, wait_until};
+use crate::support::schemas::closed;
+use crate::support::{TestBox, wait_until};
 use boon::{Compiler, Schemas};
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -13,9 +14,8 @@ fn look(test_box: &TestBox) -> Value {
     let output = test_box.verb("status", &["--json"]);
     output.assert_success();
     let value = serde_json::from_str(&output.stdout).unwrap();
-    let schema = fs::read_to_string(source("docs/status.schema.json")).unwrap();
     let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
-    let schema = serde_json::from_str(&schema).unwrap();
+    let schema = closed("status");
     compiler.add_resource("status.json", schema).unwrap();
     let index = compiler.compile("status.json", &mut schemas).unwrap();
     let valid = schemas

@@ -103,11 +103,10 @@ fn doctor(root: &Path, options: &[&str]) -> Output {
 fn json(output: &Output) -> Value {
     let value: Value =
         serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
-    let mut schemas = Schemas::new();
-    let schema = support::source("docs/doctor.schema.json");
-    let index = Compiler::new()
-        .compile(schema.to_str().unwrap(), &mut schemas)
-        .unwrap();
+    let (mut schemas, mut compiler) = (Schemas::new(), Compiler::new());
+    let schema = support::schemas::closed("doctor");
+    compiler.add_resource("doctor.json", schema).unwrap();
+    let index = compiler.compile("doctor.json", &mut schemas).unwrap();
     schemas
         .validate(&value, index)
         .unwrap_or_else(|error| panic!("{error}"));
