@@ -251,7 +251,9 @@ fn status(call: BoxCall, request: StatusRequest) -> Result<Answer, Failure> {
     logging::start(call.common.verbosity);
     let caller = Caller::of_process(None)?;
     let source = ConfigSource::new(call.common.config.as_deref());
-    status::tell(request.form, || {
+    let config = call.common.config.clone();
+    let examine = || doctor::glance(config.as_deref());
+    let look = || {
         let at = Moment::now().map_err(Failure::at("cannot read the clock (CLOCK_MONOTONIC)"))?;
         let (_, results) = match nix::unistd::geteuid().is_root() {
             true => as_root(
@@ -265,7 +267,8 @@ fn status(call: BoxCall, request: StatusRequest) -> Result<Answer, Failure> {
             false => broker::client::ask(&call, caller, at)?,
         };
         Snapshot::from_json(&results.report)
-    })
+    };
+    status::tell(request.form, look, examine)
 }
 
 /// Carries a call about a box out, here or by the broker, and writes the results. `code` is that of

@@ -82,6 +82,17 @@ pub(super) struct Volume {
     pub(super) files: (u64, u64),
 }
 
+impl Looker {
+    fn of_process() -> Self {
+        let groups = getgroups().unwrap_or_default().into_iter();
+        let groups = groups.chain([getegid()]).map(|gid| gid.as_raw());
+        Self {
+            is_root: geteuid().is_root(),
+            groups: groups.collect(),
+        }
+    }
+}
+
 impl Machine {
     /// Looks around: only what these checks need, where it takes time.
     pub(super) fn look(asked: &Doctor, checks: &[CheckName]) -> Self {
@@ -105,10 +116,31 @@ impl Machine {
         machine
     }
 
+    /// Looks at files, and at what the kernel says at once: no service is asked, and nothing is
+    /// measured.
+    pub(super) fn glance(config: Option<PathBuf>) -> Self {
+        let asked = Doctor {
+            config,
+            root: Some(PathBuf::from("/")),
+            ..Doctor::default()
+        };
+        let mut machine = Self::look(&asked, &[]);
+        machine.facts = Facts {
+            looker: Looker::of_process(),
+            place: Some(machine.place()),
+            volume: volume(&nearest(&machine.settings.boxes.root)),
+            is_synchronized: is_synchronized().ok(),
+            ..Facts::default()
+        };
+        machine
+    }
+
+    fn place(&self) -> Result<Place, String> {
+        find_place(&self.settings.cgroup).map_err(|error| chain(&error))
+    }
+
     fn ask(&self, checks: &[CheckName]) -> Facts {
-        let is_root = geteuid().is_root();
-        let groups = getgroups().unwrap_or_default().into_iter();
-        let groups = groups.chain([getegid()]).map(|gid| gid.as_raw());
+        let looker = Looker::of_process();
         let boxes = nearest(&self.settings.boxes.root);
         let slice = self.settings.cgroup.slice.as_str();
         let has_systemd = self.tree.has("/run/systemd/system");
@@ -116,14 +148,11 @@ impl Machine {
             .then(|| Survey::ask(&UNITS, &["-.slice", slice]).map_err(|error| chain(&error)));
         let quotas = File::open(&boxes).and_then(|dir| look_for_user_quotas(dir.as_fd()));
         let quotas = quotas.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)));
-        let measures = is_root && checks.contains(&CheckName::Migration);
+        let measures = looker.is_root && checks.contains(&CheckName::Migration);
         Facts {
-            looker: Looker {
-                is_root,
-                groups: groups.collect(),
-            },
+            looker,
             survey,
-            place: Some(find_place(&self.settings.cgroup).map_err(|error| chain(&error))),
+            place: Some(self.place()),
             volume: volume(&boxes),
             quotas: Some(quotas),
             is_synchronized: is_synchronized().ok(),

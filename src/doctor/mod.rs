@@ -21,6 +21,8 @@ mod table;
 mod text;
 mod tree;
 
+use std::path::Path;
+
 use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::check_name::CheckName;
@@ -114,6 +116,28 @@ pub(crate) fn visit(asked: &Doctor) -> Result<Answer, Failure> {
         code: visit.exit_code(asked),
         ..Answer::default()
     })
+}
+
+/// The verdicts of the checks that cost nothing, for those who look often: 0 is well, 1 a note, 2 a
+/// warning, 3 an error. What is not known, what is silenced, and what a service would have to be
+/// asked or time be taken for is left out.
+pub(crate) fn glance(config: Option<&Path>) -> Vec<(&'static str, i64)> {
+    let machine = Machine::glance(config.map(Path::to_owned));
+    let is_cheap = |name: &CheckName| *name != CheckName::Migration;
+    let checks: Vec<_> = CheckName::ALL.into_iter().filter(is_cheap).collect();
+    let examined = examine(&machine, &checks);
+    let counted = examined.iter().filter(|one| one.silenced.is_none());
+    let level = |one: &Examined| {
+        let level = match one.finding.verdict {
+            Verdict::NotApplicable => return None,
+            Verdict::Ok => 0,
+            Verdict::Note => 1,
+            Verdict::Warning => 2,
+            Verdict::Error => 3,
+        };
+        Some((one.check.name.name(), level))
+    };
+    counted.filter_map(level).collect()
 }
 
 /// A change that worked by its own word, and is still wanted, did nothing: as in a container, which

@@ -13,10 +13,11 @@ use super::{Snapshot, User};
 type Labels = Vec<(&'static str, String)>;
 
 /// The text.
-pub(super) fn metrics(snapshot: &Snapshot) -> String {
+pub(super) fn metrics(snapshot: &Snapshot, verdicts: &[(&'static str, i64)]) -> String {
     let mut registry = Registry::with_prefix("isolate");
     count(&mut registry, snapshot);
     measure(&mut registry, snapshot);
+    judge(&mut registry, verdicts);
     let info = vec![("version", snapshot.isolate_run.clone())];
     registry.register(
         "build",
@@ -94,6 +95,17 @@ fn measure(registry: &mut Registry, snapshot: &Snapshot) {
     registry.register("processes", "Processes and threads of programs", processes);
 }
 
+/// What doctor says of the machine.
+fn judge(registry: &mut Registry, verdicts: &[(&'static str, i64)]) {
+    let levels = Family::<Labels, Gauge>::default();
+    for (check, level) in verdicts {
+        let labels = vec![("check", (*check).to_owned())];
+        levels.get_or_create(&labels).set(*level);
+    }
+    let help = "Verdicts of checks of the machine: 0 ok, 1 note, 2 warning, 3 error";
+    registry.register("doctor_verdict", help, levels);
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::snapshot;
@@ -101,7 +113,7 @@ mod tests {
 
     #[test]
     fn figures_have_users_verdicts_and_units() {
-        let text = metrics(&snapshot());
+        let text = metrics(&snapshot(), &[("swap", 2), ("aslr", 0)]);
         for line in [
             "# TYPE isolate_runs counter",
             "isolate_runs_total{user=\"alice\",verdict=\"ok\"} 5",
@@ -113,6 +125,8 @@ mod tests {
             "isolate_disk_bytes{user=\"alice\"} 1300000",
             "isolate_memory_bytes{user=\"alice\"} 35651584",
             "isolate_processes{user=\"alice\"} 3",
+            "isolate_doctor_verdict{check=\"swap\"} 2",
+            "isolate_doctor_verdict{check=\"aslr\"} 0",
             "isolate_build_info{version=\"0.1.0\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");

@@ -27,10 +27,12 @@ use crate::request::StatusForm;
 use table::table;
 use watch::watch;
 
-/// Tells what is seen, in this form, by looking as often as that takes.
+/// Tells what is seen, in this form, by looking as often as that takes. `examine` gives the
+/// verdicts of checks of the machine, each with its name, for figures.
 pub(crate) fn tell(
     form: StatusForm,
     look: impl Fn() -> Result<Snapshot, Failure>,
+    examine: impl FnOnce() -> Vec<(&'static str, i64)>,
 ) -> Result<Answer, Failure> {
     match form {
         StatusForm::Table => {
@@ -39,7 +41,7 @@ pub(crate) fn tell(
             Ok(Answer::tell(table(&look()?, width)))
         }
         StatusForm::Json => Ok(Answer::tell(look()?.to_json())),
-        StatusForm::Metrics => Ok(Answer::tell(metrics::metrics(&look()?))),
+        StatusForm::Metrics => Ok(Answer::tell(metrics::metrics(&look()?, &examine()))),
         StatusForm::Watch(pause) => watch(pause, look).map(|()| Answer::default()),
     }
 }
