@@ -199,7 +199,7 @@ fn carry_out(call: Call, kept: &mut Kept) -> Answer {
             };
             Ok(Answer::tell(cli::complete(&words, &known).lines()))
         }
-        Call::Import(source) => commands::config_import::import(&source),
+        Call::Config(request) => commands::configure::configure(&request),
         Call::Calibrate(asked) => calibrate::calibrate(&asked),
         Call::Doctor(asked) => doctor::visit(&asked),
         Call::Serve(options) => broker::server::run(&options).map(|()| Answer::default()),

@@ -1,5 +1,6 @@
 //! What the caller wants, in their own words: untrusted, nothing decided, nothing opened.
 
+mod configuration;
 mod limits;
 mod looking;
 mod many;
@@ -12,6 +13,7 @@ use crate::check_name::CheckName;
 use crate::dir_rule::DirRequest;
 use crate::quantity::{BoxId, DiskQuota, Ids};
 use crate::screen::Coloring;
+pub(crate) use configuration::{ConfigRequest, ConfigTask, ImportSource, KeyChange};
 pub(crate) use limits::LimitRequest;
 pub(crate) use looking::{GcRequest, LogsRequest, StatusForm, StatusRequest, Whose};
 pub(crate) use many::{BatchOptions, Comparison, PairOptions, Solution, TestOptions};
@@ -138,15 +140,6 @@ impl Load {
             Self::Calls => "calls",
         }
     }
-}
-
-/// What `config import` reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ImportSource {
-    /// `-`.
-    Stdin,
-    /// A file.
-    File(PathBuf),
 }
 
 /// A file of the caller's and its name in the box.

@@ -14,7 +14,7 @@ use clap::error::{ContextKind, ContextValue};
 
 use crate::failure::Explained;
 use crate::request::{
-    BatchOptions, BoxCall, BoxCommand, BrokerOptions, Calibration, Common, Doctor, ImportSource,
+    BatchOptions, BoxCall, BoxCommand, BrokerOptions, Calibration, Common, ConfigRequest, Doctor,
     PairOptions, Session, Tell, TestOptions,
 };
 pub(crate) use complete::{Known, complete};
@@ -99,8 +99,8 @@ pub(crate) enum Call {
     Print(String),
     /// `complete`: say what may stand in the place of the last of these words.
     Complete(Vec<String>),
-    /// `config import`: a configuration file of isolate as TOML.
-    Import(ImportSource),
+    /// `config`: show or change the configuration.
+    Config(ConfigRequest),
     /// `calibrate`: measure how fast the machine is.
     Calibrate(Calibration),
     /// `doctor`: examine the machine.

@@ -3,7 +3,7 @@
 
 mod boxes;
 mod cleanup;
-pub(crate) mod config_import;
+pub(crate) mod configure;
 mod enter;
 mod exec;
 mod free_box;

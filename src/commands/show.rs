@@ -1,8 +1,7 @@
 //! Commands that only tell: `--version`, `--check-config`, `--print-cg-root`. For everybody, and
 //! without a box.
 
-use std::fs;
-
+use super::configure;
 use crate::answer::Answer;
 use crate::caller::Caller;
 use crate::cgroup::Place;
@@ -35,12 +34,7 @@ fn version() -> Answer {
 /// The merged configuration, each value with its origin. For everybody who can read it.
 fn check_config(source: &ConfigSource) -> Result<Answer, Failure> {
     Caller::refuse_set_user_id()?;
-    let loaded = config::load(source)?;
-    // A kernel without NUMA has no list of nodes.
-    let online = |what| fs::read_to_string(format!("/sys/devices/system/{what}/online")).ok();
-    let (cpus, nodes) = (online("cpu"), online("node"));
-    loaded.check_pins(cpus.as_deref(), nodes.as_deref())?;
-    Ok(Answer::tell(loaded.to_string()))
+    configure::check(source)
 }
 
 /// The cgroup below which all runs live. For everybody.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,6 +17,17 @@ pub(crate) struct Place {
     line: Option<usize>,
     /// What the file calls the key in this line, when that is not our own name for it.
     key: Option<Arc<str>>,
+    /// What stands there, when the text is known.
+    part: Option<Box<Part>>,
+}
+
+/// A part of a file's text, which the long form of an error shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Part {
+    /// The text of the whole file.
+    pub(super) text: Arc<str>,
+    /// The bytes that are meant.
+    pub(super) span: Range<usize>,
 }
 
 impl Place {
@@ -25,6 +37,7 @@ impl Place {
             file: path.into(),
             line: None,
             key: None,
+            part: None,
         }
     }
 
@@ -34,7 +47,26 @@ impl Place {
             file: Arc::clone(&self.file),
             line: Some(line),
             key: None,
+            part: None,
         }
+    }
+
+    /// The same line, where this part of the file's text stands.
+    pub(super) fn with_part(self, part: Part) -> Self {
+        Self {
+            part: Some(Box::new(part)),
+            ..self
+        }
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// What stands there, when the text is known.
+    pub(super) fn part(&self) -> Option<&Part> {
+        self.part.as_deref()
     }
 
     /// The same line, with the file's own name for the key: errors about the key use that name.
@@ -111,6 +143,26 @@ impl ConfigError {
         let mut error = place.key_error(key, &self);
         error.source = self.source;
         error
+    }
+
+    /// Where it is.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The key that it is about.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// What is wrong, and what is allowed.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is about this file, and not about another one.
+    pub(crate) fn is_in(&self, path: &Path) -> bool {
+        self.place.path() == path
     }
 }
 

@@ -1,7 +1,8 @@
 //! Finds and reads the files: which of them exist, and in which order they count. Who may write
 //! them is left to the administrator of /etc.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -58,25 +59,45 @@ pub(super) fn read_all(from: impl Read, place: &Place) -> Result<Vec<u8>, Config
     Ok(bytes)
 }
 
-/// The drop-ins in the order in which they count: `*.toml`, not hidden, sorted by the bytes of
-/// their names.
-pub(super) fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let place = Place::file(directory);
-    let refusal = |error| place.os_error("cannot read the directory of drop-ins", error);
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if is_absent(directory, &error) => return Ok(Vec::new()),
-        Err(error) => return Err(refusal(error)),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(refusal)?.path();
-        if path.file_name().is_some_and(is_drop_in) {
-            files.push(path);
+/// A drop-in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DropIn {
+    /// The file.
+    pub(super) path: PathBuf,
+    /// Whether it is a link to /dev/null, which only hides files of its name.
+    pub(super) is_mask: bool,
+}
+
+/// The drop-ins by their names, in the order in which they count: `*.toml`, not hidden, sorted by
+/// bytes. Of files with one name, only the one in the first of the directories counts.
+pub(super) fn drop_ins(directories: &[PathBuf]) -> Result<BTreeMap<OsString, DropIn>, ConfigError> {
+    let mut found = BTreeMap::new();
+    for directory in directories {
+        let place = Place::file(directory);
+        let refusal = |error| place.os_error("cannot read the directory of drop-ins", error);
+        // Mostly there is none, and this is the cheapest way to see that. A link to nowhere is one.
+        match fs::symlink_metadata(directory) {
+            Ok(_) => {}
+            Err(error) if is_no_name(&error) => continue,
+            Err(error) => return Err(refusal(error)),
+        }
+        for entry in fs::read_dir(directory).map_err(refusal)? {
+            let entry = entry.map_err(refusal)?;
+            let name = entry.file_name();
+            if is_drop_in(&name) && !found.contains_key(&name) {
+                let path = entry.path();
+                let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+                let is_mask = is_link && is_mask(&path);
+                found.insert(name, DropIn { path, is_mask });
+            }
         }
     }
-    files.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
-    Ok(files)
+    Ok(found)
+}
+
+/// Whether a link leads to /dev/null.
+pub(super) fn is_mask(link: &Path) -> bool {
+    fs::canonicalize(link).is_ok_and(|target| target == Path::new("/dev/null"))
 }
 
 fn is_drop_in(name: &OsStr) -> bool {
@@ -86,10 +107,15 @@ fn is_drop_in(name: &OsStr) -> bool {
 /// Whether an open failed because nothing has that name. A link to nowhere is something, and so is
 /// a file in the place of a directory: an administrator meant them to be read.
 fn is_absent(path: &Path, error: &io::Error) -> bool {
+    is_no_name(error) && fs::symlink_metadata(path).is_err()
+}
+
+/// Whether nothing has the name, or one of the directories in the path is a file.
+fn is_no_name(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    ) && fs::symlink_metadata(path).is_err()
+    )
 }
 
 /// Opens without waiting: a FIFO in the place of the file must not block us before it is

@@ -4,10 +4,13 @@
 //! The text is walked by hand and not through serde: serde's errors name neither the key's full
 //! name nor what is allowed, and its values have lost their lines when they are merged.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
-use super::error::{ConfigError, Place, one_line};
+use super::error::{ConfigError, Part, Place, one_line};
 use super::spelling::unknown_key;
 use super::table::{Key, Table, unknown_top_level};
 use super::value::{Located, Value, excerpt};
@@ -21,7 +24,7 @@ pub(super) fn parse(text: &str, file: &Place) -> Result<Fragment, ConfigError> {
     let document = DeTable::parse(text).map_err(|error| syntax_error(&error, text, &lines))?;
     let mut fragment = Fragment::new();
     for (name, value) in document.get_ref() {
-        let place = lines.place(name.span().start);
+        let place = lines.place(name.span());
         match name.get_ref().as_ref() {
             "pin" => fragment.push((Key::PIN, lines.locate(value))),
             other => match (Table::named(other), value.get_ref()) {
@@ -64,7 +67,7 @@ fn parse_table(
 ) -> Result<(), ConfigError> {
     for (entry, value) in entries {
         let Some(key) = table.key(entry.get_ref()) else {
-            let place = lines.place(entry.span().start);
+            let place = lines.place(entry.span());
             return Err(unknown_key(
                 name,
                 entry.get_ref(),
@@ -88,17 +91,18 @@ fn syntax_error(error: &toml::de::Error, text: &str, lines: &Lines<'_>) -> Confi
         Some(found) if !found.trim().is_empty() => format!(" at '{}'", excerpt(found)),
         _ => String::new(),
     };
-    lines.place(span.start).error(format_args!(
+    lines.place(span).error(format_args!(
         "not valid TOML: {}{found}",
         one_line(error.message())
     ))
 }
 
-/// Finds the line of a byte.
+/// Finds the line of a part of the text.
 struct Lines<'f> {
     /// Where each line begins, in bytes; the first is 0.
     starts: Vec<usize>,
     file: &'f Place,
+    text: Arc<str>,
 }
 
 impl<'f> Lines<'f> {
@@ -109,18 +113,21 @@ impl<'f> Lines<'f> {
                 .chain(newlines.map(|(at, _)| at + 1))
                 .collect(),
             file,
+            text: text.into(),
         }
     }
 
-    fn place(&self, byte: usize) -> Place {
-        let line = self.starts.partition_point(|start| *start <= byte);
-        self.file.at_line(line)
+    /// The place of these bytes, which is the line where they begin.
+    fn place(&self, span: Range<usize>) -> Place {
+        let line = self.starts.partition_point(|start| *start <= span.start);
+        let text = Arc::clone(&self.text);
+        self.file.at_line(line).with_part(Part { text, span })
     }
 
     /// A value with its place. The parser has limited the depth.
     fn locate(&self, value: &Spanned<DeValue<'_>>) -> Located {
         Located {
-            place: self.place(value.span().start),
+            place: self.place(value.span()),
             value: match value.get_ref() {
                 DeValue::String(text) => Value::Text(text.clone().into_owned()),
                 DeValue::Integer(number) => Value::Integer(decimal(number)),

@@ -6,6 +6,7 @@ use super::error::Place;
 use super::inputs::Inputs;
 use super::subid::{IdRange, SubIds};
 use super::{ConfigError, Loaded, fragment, isolate, resolve};
+use crate::screen::Screen;
 
 /// What a TOML file means, where every user has ids.
 fn load(text: &str) -> Result<Loaded, ConfigError> {
@@ -24,6 +25,8 @@ fn load(text: &str) -> Result<Loaded, ConfigError> {
     Ok(Loaded {
         settings,
         files: Vec::new(),
+        masks: Vec::new(),
+        has_old: false,
         inputs,
     })
 }
@@ -31,6 +34,13 @@ fn load(text: &str) -> Result<Loaded, ConfigError> {
 fn assert_told_in_one_line(error: &ConfigError) {
     let text = error.to_string();
     assert!(!text.chars().any(char::is_control), "{text:?}");
+    let screen = Screen {
+        width: 80,
+        is_colored: false,
+    };
+    let long = error.explained(screen).unwrap_or_default();
+    let is_bad = |line: &str| line.chars().any(char::is_control);
+    assert!(!long.lines().any(is_bad), "{long:?}");
 }
 
 /// Reads a TOML file; what is printed of it means the same.

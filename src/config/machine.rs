@@ -36,6 +36,12 @@ impl Machine {
         self.write(&format!("isolate.toml.d/{name}"), text)
     }
 
+    /// Writes a drop-in that was made for this boot (`run`), or the vendor's (`lib`).
+    pub(super) fn vendor(self, whose: &str, name: &str, text: impl AsRef<[u8]>) -> Self {
+        fs::create_dir_all(self.path().join(whose)).unwrap();
+        self.write(&format!("{whose}/{name}"), text)
+    }
+
     /// Writes a file.
     pub(super) fn write(self, name: &str, text: impl AsRef<[u8]>) -> Self {
         fs::write(self.path().join(name), text).unwrap();
@@ -59,7 +65,7 @@ impl Machine {
     pub(super) fn load(&self) -> Result<Loaded, String> {
         self.load_files(ConfigFiles::Installed {
             main: self.path().join("isolate.toml"),
-            drop_ins: self.path().join("isolate.toml.d"),
+            drop_ins: ["isolate.toml.d", "run", "lib"].map(|name| self.path().join(name)),
             old: vec![self.path().join("old"), self.path().join("older")],
         })
     }

@@ -14,6 +14,7 @@ mod acceptance;
 pub(crate) mod box_set;
 mod boxes;
 pub(crate) mod ceilings;
+pub(crate) mod draft;
 pub(crate) mod error;
 mod field;
 mod files;
@@ -22,13 +23,18 @@ mod fragment;
 pub(crate) mod fuzzing;
 mod inputs;
 pub(crate) mod isolate;
+pub(crate) mod listing;
 mod lists;
 #[cfg(test)]
 mod machine;
+mod mistake;
 mod pins;
 mod print;
 mod resolve;
+mod schema;
 pub(crate) mod settings;
+pub(crate) mod shipped;
+mod sources;
 mod spelling;
 mod subid;
 mod table;
@@ -38,57 +44,14 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use error::ConfigError;
 use error::Place;
-use fragment::Fragment;
 use inputs::Inputs;
+pub(crate) use schema::schema;
 use settings::Settings;
+pub(crate) use sources::{ConfigFiles, ConfigSource, Draft};
+pub(crate) use spelling::key;
 use subid::SubIds;
+pub(crate) use table::Key;
 use table::Table;
-
-/// The files that a configuration is read from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ConfigSource {
-    /// The configuration's own.
-    pub(crate) files: ConfigFiles,
-    /// `/etc/subuid`, which is read for `[boxes] subid_user` alone.
-    pub(crate) subuid: PathBuf,
-    /// `/etc/subgid`, likewise.
-    pub(crate) subgid: PathBuf,
-}
-
-/// The files of a configuration, but for those of the subid user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ConfigFiles {
-    /// The machine's, each of which may be absent.
-    Installed {
-        /// `/etc/isolate/isolate.toml`.
-        main: PathBuf,
-        /// `/etc/isolate/isolate.toml.d`.
-        drop_ins: PathBuf,
-        /// Where isolate has its configuration. The first file that exists is read if there is no
-        /// TOML file.
-        old: Vec<PathBuf>,
-    },
-    /// One file that must exist (`--config`), and no drop-ins.
-    Only(PathBuf),
-}
-
-impl ConfigSource {
-    /// What `--config` says, or else the machine's configuration.
-    pub(crate) fn new(config: Option<&Path>) -> Self {
-        Self {
-            files: match config {
-                Some(file) => ConfigFiles::Only(file.to_owned()),
-                None => ConfigFiles::Installed {
-                    main: "/etc/isolate/isolate.toml".into(),
-                    drop_ins: "/etc/isolate/isolate.toml.d".into(),
-                    old: vec!["/etc/isolate".into(), "/usr/local/etc/isolate".into()],
-                },
-            },
-            subuid: "/etc/subuid".into(),
-            subgid: "/etc/subgid".into(),
-        }
-    }
-}
 
 /// A configuration that was read and is valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,16 +60,50 @@ pub(crate) struct Loaded {
     pub(crate) settings: Settings,
     /// The files that were read, in order.
     files: Vec<PathBuf>,
+    /// Links to /dev/null in the place of a drop-in.
+    masks: Vec<PathBuf>,
+    /// Whether the first of the files is isolate's own configuration.
+    has_old: bool,
     /// Where each value is from.
     inputs: Inputs,
 }
 
+impl Loaded {
+    /// What holds where there is no file at all.
+    pub(crate) fn defaults() -> Self {
+        Self {
+            settings: Settings::default(),
+            files: Vec::new(),
+            masks: Vec::new(),
+            has_old: false,
+            inputs: Inputs::default(),
+        }
+    }
+
+    /// isolate's own configuration, if that is what was read.
+    pub(crate) fn old_file(&self) -> Option<&Path> {
+        self.files
+            .first()
+            .map(PathBuf::as_path)
+            .filter(|_| self.has_old)
+    }
+}
+
 /// Reads, merges and checks the configuration.
 pub(crate) fn load(source: &ConfigSource) -> Result<Loaded, ConfigError> {
-    let fragments = read(&source.files)?;
-    let files = fragments.iter().map(|(path, _)| path.clone()).collect();
+    load_with(source, None)
+}
+
+/// The same as it would be with this draft.
+pub(crate) fn load_with(
+    source: &ConfigSource,
+    draft: Option<&Draft>,
+) -> Result<Loaded, ConfigError> {
+    let found = sources::read(&source.files, draft)?;
+    let mut files = Vec::new();
     let mut inputs = Inputs::default();
-    for (_, fragment) in fragments {
+    for (path, fragment) in found.fragments {
+        files.push(path);
         inputs.override_with(fragment);
     }
     let settings = resolve::resolve(&inputs, |user| {
@@ -119,44 +116,26 @@ pub(crate) fn load(source: &ConfigSource) -> Result<Loaded, ConfigError> {
     Ok(Loaded {
         settings,
         files,
+        masks: found.masks,
+        has_old: found.has_old,
         inputs,
     })
 }
 
 /// The names of all keys, as in `boxes.count`.
 pub(crate) fn keys() -> Vec<String> {
-    let tables = Table::SINGLE.into_iter().chain([Table::Pin]);
-    let keys = tables.flat_map(Table::keys);
-    keys.map(|key| key.to_string()).collect()
+    all_keys().map(|key| key.to_string()).collect()
 }
 
-/// Reads what each file says, in the order in which they count.
-fn read(files: &ConfigFiles) -> Result<Vec<(PathBuf, Fragment)>, ConfigError> {
-    let parse = |path: PathBuf, text: String| {
-        let fragment = fragment::parse(&text, &Place::file(&path))?;
-        Ok((path, fragment))
-    };
-    let mut fragments = Vec::new();
-    match files {
-        ConfigFiles::Only(path) => fragments.push(parse(path.clone(), files::read(path)?)?),
-        ConfigFiles::Installed {
-            main,
-            drop_ins,
-            old,
-        } => {
-            if let Some(text) = files::read_if_present(main)? {
-                fragments.push(parse(main.clone(), text)?);
-            }
-            for path in files::drop_ins(drop_ins)? {
-                let text = files::read(&path)?;
-                fragments.push(parse(path, text)?);
-            }
-            if fragments.is_empty() {
-                fragments.extend(isolate::read_installed(old)?);
-            }
-        }
-    }
-    Ok(fragments)
+/// All keys, in the order of the table.
+fn all_keys() -> impl Iterator<Item = Key> {
+    let tables = Table::SINGLE.into_iter().chain([Table::Pin]);
+    tables.flat_map(Table::keys)
+}
+
+/// The text of a configuration file; `None` if there is none.
+pub(crate) fn text(path: &Path) -> Result<Option<String>, ConfigError> {
+    files::read_if_present(path)
 }
 
 #[cfg(test)]
@@ -177,7 +156,8 @@ mod tests {
         let machine = Machine::new().write("old", "box_root = /var/local/lib/isolate\n");
         let loaded = machine.load_files(ConfigFiles::Installed {
             main: machine.path().join("old/isolate.toml"),
-            drop_ins: machine.path().join("old/isolate.toml.d"),
+            drop_ins: ["old", "run", "lib"]
+                .map(|name| machine.path().join(name).join("isolate.toml.d")),
             old: vec![machine.path().join("old")],
         });
         assert_eq!(loaded.unwrap().files, [machine.path().join("old")]);

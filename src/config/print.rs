@@ -11,8 +11,9 @@ use super::Loaded;
 use super::error::{Place, one_line};
 use super::field::Field;
 use super::lists::PIN_KEYS;
-use super::settings::DIRECTORIES;
+use super::settings::{DIRECTORIES, Pin};
 use super::table::{Key, Table};
+use crate::quantity::CpuList;
 
 const SUBID_USER: Key = Key::of(Table::Boxes, "subid_user");
 
@@ -23,6 +24,9 @@ impl Display for Loaded {
         }
         for file in &self.files {
             writeln!(f, "# read: {}", one_line(&file.to_string_lossy()))?;
+        }
+        for mask in &self.masks {
+            writeln!(f, "# masked: {}", one_line(&mask.to_string_lossy()))?;
         }
         for table in Table::SINGLE {
             writeln!(f, "\n[{}]", table.name())?;
@@ -53,7 +57,7 @@ impl Loaded {
     }
 
     /// Where the value that holds for the key was set. `None`: nowhere, it is the default.
-    fn origin(&self, key: Key) -> Option<&Place> {
+    pub(super) fn origin(&self, key: Key) -> Option<&Place> {
         if self.follows_from_subid_user(key) {
             return self.inputs.place(SUBID_USER);
         }
@@ -74,11 +78,12 @@ impl Loaded {
     }
 
     /// The value that holds for a key, as TOML. `None`: there is none.
-    fn shown(&self, key: Key) -> Option<Value> {
+    pub(super) fn shown(&self, key: Key) -> Option<Value> {
         let mut settings = self.settings.clone();
         let field = key.field(&mut settings);
         match &field {
             Field::Rules(_) => Some(self.rules(key)),
+            Field::Pins(pins) => shown_pins(pins),
             _ => field.shown(),
         }
     }
@@ -96,22 +101,40 @@ impl Loaded {
             return writeln!(f, "\n# [[pin]]: there is none");
         }
         let written = self.inputs.get(Key::PIN).map(|at| at.value.items());
-        for (pin, at) in self.settings.pins.iter().zip(written.unwrap_or_default()) {
+        let pins = shown_pins(&self.settings.pins);
+        let pins = pins
+            .as_ref()
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        for (pin, at) in pins.zip(written.unwrap_or_default()) {
             writeln!(f, "\n[[pin]]")?;
-            let cpus = pin.cpus.as_ref().map(|list| list.as_str().to_owned());
-            let mems = pin.mems.as_ref().map(|list| list.as_str().to_owned());
-            let values = [Some(pin.boxes.to_string()), cpus, mems];
-            for (name, value) in PIN_KEYS.into_iter().zip(values) {
-                if let Some(value) = value {
-                    let entries = at.value.entries().iter();
-                    let own = entries.into_iter().find(|(other, _)| other == name);
-                    let place = own.map_or(&at.place, |(_, own)| &own.place);
-                    writeln!(f, "{name} = {} # {place}", Value::from(value))?;
-                }
+            for name in PIN_KEYS {
+                let Some(value) = pin.get(name) else { continue };
+                let mut entries = at.value.entries().iter();
+                let own = entries.find(|(other, _)| other == name);
+                let place = own.map_or(&at.place, |(_, own)| &own.place);
+                writeln!(f, "{name} = {value} # {place}")?;
             }
         }
         Ok(())
     }
+}
+
+/// The pins as an array of tables; `None` where there is none.
+fn shown_pins(pins: &[Pin]) -> Option<Value> {
+    let shown = |pin: &Pin| {
+        let list = |list: &Option<CpuList>| Some(list.as_ref()?.as_str().to_owned());
+        let values = [
+            Some(pin.boxes.to_string()),
+            list(&pin.cpus),
+            list(&pin.mems),
+        ];
+        let entries = PIN_KEYS.into_iter().zip(values);
+        let entries = entries.filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
+        Value::Table(entries.collect())
+    };
+    (!pins.is_empty()).then(|| Value::Array(pins.iter().map(shown).collect()))
 }
 
 fn list<'t>(texts: impl IntoIterator<Item = &'t str>) -> Value {

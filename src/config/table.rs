@@ -209,7 +209,7 @@ impl Table {
 
 /// One key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
+pub(crate) struct Key {
     table: Table,
     /// Its place among the rows of the table.
     row: usize,

@@ -182,7 +182,7 @@ fn configuration(asked: &Doctor, tree: &Tree) -> ConfigSource {
         old,
     } = &mut source.files
     {
-        for path in [main, drop_ins].into_iter().chain(old) {
+        for path in std::iter::once(main).chain(drop_ins).chain(old) {
             *path = tree.path(&*path);
         }
     }

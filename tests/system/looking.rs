@@ -191,6 +191,8 @@ fn what_is_configured_not_to_be_told_is_not_told_but_counted() {
         "isolate_refused_total{user=\"\",by=\"polkit\"} 1",
         "isolate_failures_total{user=\"alice\"} 1",
         "isolate_boxes{user=\"alice\",state=\"idle\"} 1",
+        "isolate_doctor_verdict{check=\"config\"} 0",
+        "isolate_doctor_verdict{check=\"delegation\"} 0",
     ] {
         assert!(
             figures.stdout.lines().any(|found| found == line),

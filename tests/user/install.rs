@@ -55,6 +55,7 @@ fn installed(prefix: &str) -> Vec<PathBuf> {
         "lib/tmpfiles.d/isolate-run.conf",
         "share/bash-completion/completions/isolate-run",
         "share/fish/vendor_completions.d/isolate-run.fish",
+        "share/isolate-run/isolate.toml.schema.json",
         match prefix {
             "usr" => "share/zsh/vendor-completions/_isolate-run",
             _ => "share/zsh/site-functions/_isolate-run",

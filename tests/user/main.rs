@@ -8,6 +8,7 @@ mod batch;
 mod cli;
 mod compatibility;
 mod completions;
+mod config;
 mod doctor;
 mod documents;
 mod hygiene;

@@ -1,9 +1,7 @@
 //! isolate.toml(5), from the file that is installed: its comments explain each key.
 
 use super::{Font, Roff, link};
-
-/// The configuration as it is installed.
-const FILE: &str = include_str!("../../../isolate.toml");
+use crate::config::shipped::TEXT;
 
 /// The page.
 pub(super) fn page() -> String {
@@ -12,9 +10,13 @@ pub(super) fn page() -> String {
     roff.text("/etc/isolate/isolate.toml");
     roff.raw(".br");
     roff.text("/etc/isolate/isolate.toml.d/*.toml");
+    for top in ["/run", "/usr/lib"] {
+        roff.raw(".br");
+        roff.text(&format!("{top}/isolate/isolate.toml.d/*.toml"));
+    }
     roff.section("Description");
     let mut comments: Vec<String> = Vec::new();
-    for line in FILE.lines() {
+    for line in TEXT.lines() {
         if let Some(table) = line.strip_prefix('[') {
             say(&mut roff, &mut comments);
             let table = table.trim_matches(['[', ']']);

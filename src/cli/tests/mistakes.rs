@@ -187,14 +187,20 @@ fn options_that_do_not_go_together_are_named() {
             "-v help",
             "no command given, but 'help': a verb is the first word",
         ),
-        ("config", "config: no command given: there is only import"),
+        (
+            "config",
+            "config: no command given: there are show, get, set,",
+        ),
         (
             "config x",
-            "config: 'x' is not a command: there is only import",
+            "config: 'x' is not a command; there are show, get, set,",
         ),
-        ("config import", "config import: no file given;"),
+        ("config get", "config get takes KEY, but 0 words were given"),
         ("config import ''", "config import: the name is empty"),
-        ("config import a b", "config import takes one file, but 'b'"),
+        (
+            "config import a b",
+            "config import takes [FILE], but 2 words",
+        ),
         ("config import a --init", "unrecognized option '--init'"),
         (
             "-v config import a",

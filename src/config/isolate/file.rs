@@ -11,6 +11,7 @@ use super::key::Cgroups;
 use crate::config::error::{ConfigError, Place};
 use crate::config::files;
 use crate::config::fragment::Fragment;
+use crate::config::sources::ConfigSource;
 use crate::request::ImportSource;
 
 /// Reads the first of the files that exists. A directory does not count: `/etc/isolate` is either
@@ -18,10 +19,17 @@ use crate::request::ImportSource;
 pub(in crate::config) fn read_installed(
     paths: &[PathBuf],
 ) -> Result<Option<(PathBuf, Fragment)>, ConfigError> {
+    let Some((path, text)) = first(paths)? else {
+        return Ok(None);
+    };
+    let file = format::parse(&text, &Place::file(path), &MACHINE)?;
+    Ok(Some((path.to_owned(), file.fragment)))
+}
+
+fn first(paths: &[PathBuf]) -> Result<Option<(&Path, Vec<u8>)>, ConfigError> {
     for path in paths.iter().filter(|path| !path.is_dir()) {
         if let Some(text) = files::read_bytes_if_present(path)? {
-            let file = format::parse(&text, &Place::file(path), &MACHINE)?;
-            return Ok(Some((path.clone(), file.fragment)));
+            return Ok(Some((path, text)));
         }
     }
     Ok(None)
@@ -36,9 +44,21 @@ pub(super) fn read(source: &ImportSource) -> Result<(IsolateFile, Place), Config
             (place, text)
         }
         ImportSource::File(path) => (Place::file(path), files::read_bytes(path)?),
+        ImportSource::Installed => read_first(&ConfigSource::old())?,
     };
     let file = format::parse(&text, &place, &MACHINE)?;
     Ok((file, place))
+}
+
+/// Reads the file that isolate has on this machine.
+fn read_first(paths: &[PathBuf]) -> Result<(Place, Vec<u8>), ConfigError> {
+    if let Some((path, text)) = first(paths)? {
+        return Ok((Place::file(path), text));
+    }
+    let names = paths.iter().map(|path| path.display().to_string());
+    let places = names.collect::<Vec<_>>().join(", ");
+    let none = "isolate has no configuration there; name the file";
+    Err(Place::file(Path::new(&places)).error(none))
 }
 
 /// The machine that this runs on.

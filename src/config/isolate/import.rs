@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use toml::Value as Toml;
 
 use super::file;
-use super::format::{IsolateFile, LeftOut};
+use super::format::IsolateFile;
 use crate::config::error::{ConfigError, Place};
 use crate::config::inputs::Inputs;
 use crate::config::resolve;
@@ -47,6 +47,12 @@ impl Imported {
         Ok(Self { file, from })
     }
 
+    /// The lines that set nothing here, each with the reason.
+    pub(crate) fn left_out(&self) -> impl Iterator<Item = (String, &str)> {
+        let left_out = self.file.left_out.iter();
+        left_out.map(|one| (one.place.within_file(), one.reason.as_str()))
+    }
+
     fn write_table(&self, f: &mut fmt::Formatter<'_>, table: Table) -> fmt::Result {
         let mut values = self
             .file
@@ -72,8 +78,8 @@ impl Display for Imported {
             f,
             "# What is not set has its default; isolate.toml shows every key."
         )?;
-        for LeftOut { place, reason } in &file.left_out {
-            writeln!(f, "# left out: {}: {reason}", place.within_file())?;
+        for (place, reason) in self.left_out() {
+            writeln!(f, "# left out: {place}: {reason}")?;
         }
         for table in Table::SINGLE {
             self.write_table(f, table)?;
