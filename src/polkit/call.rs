@@ -19,6 +19,15 @@ const AUTHORITY: &str = "org.freedesktop.PolicyKit1.Authority";
 /// AllowUserInteraction: somebody may be asked for a password.
 const ALLOW_USER_INTERACTION: u32 = 1;
 
+/// Whether somebody may be asked for a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Dialog {
+    /// There is a person who can answer.
+    Possible,
+    /// There is nobody.
+    Impossible,
+}
+
 /// What polkit answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -50,7 +59,7 @@ pub(super) struct Told<'a> {
 pub(super) fn check(
     told: Told<'_>,
     question: &Question,
-    interactive: bool,
+    dialog: Dialog,
     cancellation_id: &str,
     carries: Carries,
 ) -> zbus::Result<Message> {
@@ -62,10 +71,9 @@ pub(super) fn check(
     if carries == Carries::Descriptors {
         process.insert("pidfd", Fd::from(told.subject.pidfd.as_fd()).into());
     }
-    let flags = if interactive {
-        ALLOW_USER_INTERACTION
-    } else {
-        0
+    let flags = match dialog {
+        Dialog::Possible => ALLOW_USER_INTERACTION,
+        Dialog::Impossible => 0,
     };
     call("CheckAuthorization")?.build(&(
         ("unix-process", process),

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use super::Question;
-use super::call::{self, Told, Verdict};
+use super::call::{self, Dialog, Told, Verdict};
 use crate::bus::{Bus, BusError, Carries, Incoming, Pending};
 
 /// The bus itself: nobody else can have this name as a sender.
@@ -91,12 +91,12 @@ impl Link {
         &mut self,
         told: Told<'_>,
         question: &Question,
-        interactive: bool,
+        dialog: Dialog,
     ) -> Result<u32, BusError> {
         self.asked += 1;
         let cancellation_id = self.asked.to_string();
         let carries = self.bus.carries();
-        let check = call::check(told, question, interactive, &cancellation_id, carries)?;
+        let check = call::check(told, question, dialog, &cancellation_id, carries)?;
         let pending = Pending::send(&mut self.bus, check, "polkit")?;
         self.calls.push(Call {
             pending,

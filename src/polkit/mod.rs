@@ -31,6 +31,7 @@ use crate::clock::{Moment, Timer};
 use crate::error::chain;
 use crate::sys::poll::{self, Until, readable};
 pub(crate) use action::Action;
+pub(crate) use call::Dialog;
 use call::{Told, Verdict};
 pub(crate) use denied::{Denied, Why};
 pub(crate) use link::Link;
@@ -72,7 +73,7 @@ struct Pending {
 #[derive(Debug)]
 pub(crate) struct Authority {
     subject: Subject,
-    interactive: bool,
+    dialog: Dialog,
     /// Where the bus is.
     bus: PathBuf,
     /// What the next connection to the bus may have beside its messages.
@@ -104,18 +105,16 @@ const PATIENCE_WITH_PEOPLE: Duration = Duration::from_secs(300);
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl Authority {
-    /// Makes an authority, without asking anything. `interactive` is whether somebody may be asked
-    /// for a password, and `link` is a connection that was made ahead.
-    pub(crate) fn new(subject: Subject, interactive: bool, link: Option<Link>) -> Self {
+    /// Makes an authority, without asking anything. `link` is a connection that was made ahead.
+    pub(crate) fn new(subject: Subject, dialog: Dialog, link: Option<Link>) -> Self {
         Self {
             subject,
-            interactive,
+            dialog,
             bus: bus::SOCKET.into(),
             carries: Carries::Descriptors,
-            patience: if interactive {
-                PATIENCE_WITH_PEOPLE
-            } else {
-                PATIENCE
+            patience: match dialog {
+                Dialog::Possible => PATIENCE_WITH_PEOPLE,
+                Dialog::Impossible => PATIENCE,
             },
             link: link.map(Ok),
             pending: Vec::new(),
@@ -294,14 +293,11 @@ impl Authority {
         };
         let subject = &self.subject;
         for asked in self.pending.iter_mut().filter(|asked| asked.sent.is_none()) {
-            if self.interactive && link.is_asking() {
+            if self.dialog == Dialog::Possible && link.is_asking() {
                 return;
             }
-            match link.ask(
-                Told { pid, uid, subject },
-                &asked.question,
-                self.interactive,
-            ) {
+            let told = Told { pid, uid, subject };
+            match link.ask(told, &asked.question, self.dialog) {
                 Ok(serial) => asked.sent = Some(serial),
                 Err(error) => {
                     self.link = Some(Err(error));

@@ -1,14 +1,14 @@
 //! Questions that nobody is asked a password for.
 
-use super::{Action, Authority};
+use super::{Action, Authority, Dialog};
 
 impl Authority {
     /// Whether this is allowed as it is: [`Authority::may`], without anybody being asked for a
     /// password.
     pub(crate) fn may_already(&mut self, action: Action, details: &[(&str, String)]) -> bool {
-        let interactive = std::mem::replace(&mut self.interactive, false);
+        let dialog = std::mem::replace(&mut self.dialog, Dialog::Impossible);
         let allowed = self.may(action, details).is_ok();
-        self.interactive = interactive;
+        self.dialog = dialog;
         allowed
     }
 

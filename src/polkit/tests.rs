@@ -21,7 +21,7 @@ fn authority<T: Send + 'static>(
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("bus");
     let listener = UnixListener::bind(&path).unwrap();
-    let mut authority = Authority::new(subject(1000), false, None);
+    let mut authority = Authority::new(subject(1000), Dialog::Impossible, None);
     authority.bus = path;
     authority.patience = Duration::from_secs(20);
     (authority, thread::spawn(move || bus(listener)), dir)
@@ -244,7 +244,7 @@ fn somebody_is_asked_one_thing_at_a_time() {
             side.answer(check.serial, POLKIT, (true, false), &[]);
         }
     });
-    authority.interactive = true;
+    authority.dialog = Dialog::Possible;
     authority.ask(Action::UseBox, &[]);
     authority.ask(Action::UseDevices, &[]);
     authority.wait().unwrap();
@@ -271,7 +271,7 @@ fn what_is_not_answered_in_time_is_withdrawn() {
 fn nobody_is_asked_about_what_cannot_be_told() {
     let dir = tempfile::tempdir().unwrap();
     let denied = |subject: Subject, detail: &str| {
-        let mut authority = Authority::new(subject, false, None);
+        let mut authority = Authority::new(subject, Dialog::Impossible, None);
         authority.bus = dir.path().join("none");
         let details = [("program", detail.to_owned())];
         authority.may(Action::UseBox, &details).unwrap_err().why

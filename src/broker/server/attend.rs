@@ -32,7 +32,7 @@ use crate::home::find_place;
 use crate::keeper::Signals;
 use crate::logging;
 use crate::plan::grant;
-use crate::polkit::Authority;
+use crate::polkit::{Authority, Dialog};
 use crate::pool::{Account, Beginning};
 use crate::request::BoxCommand;
 use crate::sys::socket::{die_when_heard, live_on};
@@ -156,7 +156,11 @@ fn admit(
     let known = fs::read("/etc/group").unwrap_or_default();
     let groups = groups::names(&groups, &String::from_utf8_lossy(&known));
     let details = authorise::details(&call, groups);
-    let mut authority = Authority::new(subject, called.interactive, polkit);
+    let dialog = match called.interactive {
+        true => Dialog::Possible,
+        false => Dialog::Impossible,
+    };
+    let mut authority = Authority::new(subject, dialog, polkit);
     for action in authorise::needed(&call) {
         authority.ask(action, &details);
     }
