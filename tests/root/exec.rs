@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use crate::support::{BOXES, Meta, Output, TestBox, finish, finish_with_input, wait_until};
+use crate::support::{
+    BOXES, FIGURES, Meta, Output, TestBox, finish, finish_with_input, wait_until,
+};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -158,16 +160,9 @@ fn the_meta_file_is_as_that_of_a_run() {
     let output = shell(&test_box, &[&option], "exit 4");
     assert_eq!(output.code, 4);
     let meta = Meta::parse(&fs::read_to_string(&path).unwrap());
-    let figures = [
-        "time",
-        "time-wall",
-        "max-rss",
-        "csw-voluntary",
-        "csw-forced",
-    ];
     assert_eq!(
         meta.keys(),
-        [&figures[..], &["exitcode", "status", "message"]].concat()
+        [&FIGURES[..], &["exitcode", "status", "message"]].concat()
     );
     let output = shell(&test_box, &[&option, "-d", "x=/no/such"], "exit 4");
     assert_eq!(output.code, 125);

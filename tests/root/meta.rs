@@ -3,17 +3,8 @@
 use crate::support;
 use std::fs;
 
-use crate::support::{Meta, Run, TestBox, finish, isolate_command, wait_until};
+use crate::support::{FIGURES, Meta, Run, TestBox, finish, isolate_command, wait_until};
 use nix::sys::signal::Signal;
-
-/// The figures, as every run that started has them.
-const FIGURES: [&str; 5] = [
-    "time",
-    "time-wall",
-    "max-rss",
-    "csw-voluntary",
-    "csw-forced",
-];
 
 /// The keys of a run: these, the figures, and those.
 fn keys(before: &[&'static str], after: &[&'static str]) -> Vec<&'static str> {

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 
 pub(crate) use broker::{ALICE, BOB, Broker};
 pub(crate) use job::{Job, Running};
-pub(crate) use output::{Meta, Output, Run};
+pub(crate) use output::{CG_FIGURES, FIGURES, Meta, Output, Run};
 pub(crate) use process::{
     Started, children_of, finish, finish_with_input, patience, slow, wait_until,
 };

@@ -3,6 +3,25 @@
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
+/// The figures in the meta file of every run, in their order.
+pub(crate) const FIGURES: [&str; 5] = [
+    "time",
+    "time-wall",
+    "max-rss",
+    "csw-voluntary",
+    "csw-forced",
+];
+
+/// Those of a run in control-group mode.
+pub(crate) const CG_FIGURES: [&str; 6] = [
+    "time",
+    "time-wall",
+    "max-rss",
+    "csw-voluntary",
+    "csw-forced",
+    "cg-mem",
+];
+
 /// A command that has ended.
 #[derive(Debug, Clone)]
 #[must_use]

@@ -5,20 +5,13 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use crate::support::systemd::{same_for_both, user_box};
-use crate::support::{ALICE, BOB, Meta, Run, entries};
+use crate::support::{ALICE, BOB, FIGURES, Meta, Run, entries};
 
 /// Everything that a run says, without the figures.
 type Said = (i32, String, Vec<String>);
 
 fn said(run: &Run) -> Said {
-    let figures = [
-        "time",
-        "time-wall",
-        "max-rss",
-        "csw-voluntary",
-        "csw-forced",
-    ];
-    let line = |(key, value): &(String, String)| match figures.contains(&key.as_str()) {
+    let line = |(key, value): &(String, String)| match FIGURES.contains(&key.as_str()) {
         true => key.clone(),
         false => format!("{key}:{value}"),
     };

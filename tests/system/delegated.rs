@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::systemd::{CGROUPS, must, private_mounts, read_cgroup};
-use crate::support::{Run, TestBox, binary, entries, finish, wait_until};
+use crate::support::{CG_FIGURES, Run, TestBox, binary, entries, finish, wait_until};
 use nix::sys::signal::Signal;
 
 /// A control group as an administrator makes it beforehand.
@@ -120,16 +120,8 @@ fn limits_and_figures_are_those_of_a_scope() {
     let bomb = test_box.program("memory_bomb").args(&["3", "12"]);
     let run = bomb.options(&["--cg-mem=24M", "--processes=10"]).run();
     run.assert_verdict(1, "SG", "Caught fatal signal 9");
-    let figures = [
-        "time",
-        "time-wall",
-        "max-rss",
-        "csw-voluntary",
-        "csw-forced",
-        "cg-mem",
-    ];
     let ending = ["cg-oom-killed", "exitsig", "status", "message"];
-    run.assert_keys(&[&figures[..], &ending].concat());
+    run.assert_keys(&[&CG_FIGURES[..], &ending].concat());
     assert!(run.meta.number("cg-mem") <= 24_576.0, "{run:?}");
 
     let run = test_box
@@ -138,7 +130,7 @@ fn limits_and_figures_are_those_of_a_scope() {
         .options(&["--processes=3"])
         .run();
     run.assert_ok()
-        .assert_keys(&[&figures[..], &["exitcode"]].concat());
+        .assert_keys(&[&CG_FIGURES[..], &["exitcode"]].concat());
     assert!(run.meta.number("time") >= 0.2, "{run:?}");
     assert!(run.meta.number("cg-mem") < 16_384.0, "{run:?}");
 

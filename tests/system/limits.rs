@@ -3,22 +3,12 @@
 use std::fs;
 
 use crate::support::systemd::{assert_nothing_left, cg_box, only_scope, read_cgroup};
-use crate::support::{TestBox, wait_until};
-
-/// The figures of a run in control-group mode, in their order.
-const FIGURES: [&str; 6] = [
-    "time",
-    "time-wall",
-    "max-rss",
-    "csw-voluntary",
-    "csw-forced",
-    "cg-mem",
-];
+use crate::support::{CG_FIGURES, TestBox, wait_until};
 
 /// The keys of a run that was killed for memory.
 fn oom_keys() -> Vec<&'static str> {
     let ending = ["cg-oom-killed", "exitsig", "status", "message"];
-    [&FIGURES[..], &ending].concat()
+    [&CG_FIGURES[..], &ending].concat()
 }
 
 #[test]
@@ -38,7 +28,7 @@ fn many_processes_that_take_too_much_memory_together_are_killed_together() {
     // The next run in the same box: no verdict, no peak and no limit of the one before.
     let run = test_box.program("burn_cpu").args(&["1"]).run();
     run.assert_ok()
-        .assert_keys(&[&FIGURES[..], &["exitcode"]].concat());
+        .assert_keys(&[&CG_FIGURES[..], &["exitcode"]].concat());
     assert!(run.meta.number("cg-mem") < 16_384.0, "{run:?}");
     let run = test_box.program("memory_bomb").args(&["1", "48"]).run();
     run.assert_ok();
@@ -54,7 +44,7 @@ fn one_process_within_its_limit_is_not_killed_and_its_peak_is_reported() {
         .options(&["--cg-mem=64M"])
         .run();
     run.assert_ok()
-        .assert_keys(&[&FIGURES[..], &["exitcode"]].concat());
+        .assert_keys(&[&CG_FIGURES[..], &["exitcode"]].concat());
     let (peak, largest) = (run.meta.number("cg-mem"), run.meta.number("max-rss"));
     assert!((24_576.0..30_000.0).contains(&peak), "{run:?}");
     assert!(largest >= 24_576.0, "{run:?}");
@@ -90,7 +80,7 @@ fn the_page_cache_counts_but_is_given_back_before_anyone_is_killed() {
     assert!(run.meta.number("cg-mem") >= 16_000.0, "{run:?}");
     let run = read().options(&["--cg-mem=8M"]).run();
     run.assert_ok()
-        .assert_keys(&[&FIGURES[..], &["exitcode"]].concat());
+        .assert_keys(&[&CG_FIGURES[..], &["exitcode"]].concat());
     assert_eq!(run.stdout, "16000\n");
     assert!(run.meta.number("cg-mem") <= 8192.0, "{run:?}");
 }
@@ -144,7 +134,7 @@ fn a_fork_bomb_is_held_by_the_limit_of_processes_and_ended_by_that_of_time() {
     }
     let run = running.finish();
     run.assert_verdict(1, "TO", "Time limit exceeded (wall clock)");
-    run.assert_keys(&[&["status", "message", "killed"][..], &FIGURES].concat());
+    run.assert_keys(&[&["status", "message", "killed"][..], &CG_FIGURES].concat());
     assert_nothing_left(&test_box);
 }
 

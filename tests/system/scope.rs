@@ -7,7 +7,7 @@ use crate::support::systemd::{
     CGROUPS, assert_nothing_left, cg_box, let_go, members, must, only_scope, property, scopes,
     scopes_in, start,
 };
-use crate::support::{TestBox, children_of, slow, wait_until};
+use crate::support::{CG_FIGURES, TestBox, children_of, slow, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -73,15 +73,7 @@ fn the_unit_has_the_properties_that_a_run_relies_on() {
     running.signal(Signal::SIGTERM);
     let run = running.finish();
     run.assert_verdict(1, "SG", "Interrupted");
-    let figures = [
-        "time",
-        "time-wall",
-        "max-rss",
-        "csw-voluntary",
-        "csw-forced",
-        "cg-mem",
-    ];
-    run.assert_keys(&[&["exitsig", "status", "message", "killed"][..], &figures].concat());
+    run.assert_keys(&[&["exitsig", "status", "message", "killed"][..], &CG_FIGURES].concat());
     assert_nothing_left(&test_box);
 }
 

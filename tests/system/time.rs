@@ -6,16 +6,7 @@ use std::fs;
 use std::time::Instant;
 
 use crate::support::systemd::{assert_nothing_left, cg_box, let_go, must, start};
-use crate::support::{Run, TestBox, slow, wait_until};
-
-const FIGURES: [&str; 6] = [
-    "time",
-    "time-wall",
-    "max-rss",
-    "csw-voluntary",
-    "csw-forced",
-    "cg-mem",
-];
+use crate::support::{CG_FIGURES, Run, TestBox, slow, wait_until};
 
 const KILLED: [&str; 3] = ["status", "message", "killed"];
 
@@ -38,7 +29,7 @@ fn every_ending_in_control_group_mode_has_its_keys_in_their_order() {
         ("kill -SEGV $$", &["exitsig", "status", "message"]),
     ] {
         let run = test_box.shell(script).run();
-        run.assert_keys(&[&FIGURES[..], keys].concat());
+        run.assert_keys(&[&CG_FIGURES[..], keys].concat());
     }
 }
 
@@ -76,7 +67,7 @@ fn busy_threads_are_killed_when_the_sum_of_their_times_is_over_the_limit() {
     let threads = test_box.program("burn_threads").args(&["4"]);
     let run = threads.options(&["--processes=4", "--time=0.4"]).run();
     run.assert_verdict(1, "TO", "Time limit exceeded");
-    run.assert_keys(&[&KILLED[..], &FIGURES].concat());
+    run.assert_keys(&[&KILLED[..], &CG_FIGURES].concat());
     // By how much depends on the machine; not by a tenth of a second for each CPU, as when polling.
     let over = run.meta.number("time") - 0.4;
     assert!(over > 0.0, "{run:?}");
@@ -92,7 +83,7 @@ fn a_sleeper_is_killed_by_the_clock() {
         .options(&["--wall-time=0.5", "--time=100"])
         .run();
     run.assert_verdict(1, "TO", "Time limit exceeded (wall clock)");
-    run.assert_keys(&[&KILLED[..], &FIGURES].concat());
+    run.assert_keys(&[&KILLED[..], &CG_FIGURES].concat());
     let wall = run.meta.number("time-wall");
     assert!(
         wall >= 0.5 && wall < before.elapsed().as_secs_f64(),
@@ -110,7 +101,7 @@ fn within_the_extra_time_a_program_may_end_by_itself_and_has_timed_out_all_the_s
         .options(&["--time=0.3", "--extra-time=60"])
         .run();
     run.assert_verdict(1, "TO", "Time limit exceeded");
-    run.assert_keys(&[&FIGURES[..], &["status", "message"]].concat());
+    run.assert_keys(&[&CG_FIGURES[..], &["status", "message"]].concat());
 
     // Above both it is killed, whichever of them is larger.
     for options in [
@@ -123,7 +114,7 @@ fn within_the_extra_time_a_program_may_end_by_itself_and_has_timed_out_all_the_s
             .options(&options)
             .run();
         run.assert_verdict(1, "TO", "Time limit exceeded");
-        run.assert_keys(&[&KILLED[..], &FIGURES].concat());
+        run.assert_keys(&[&KILLED[..], &CG_FIGURES].concat());
         assert!(run.meta.number("time") > 0.5, "{run:?}");
     }
 }
