@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -30,7 +31,10 @@ impl Broker {
         command.arg("broker").arg("--socket").arg(&socket);
         command.arg("--config").arg(config).stdin(Stdio::null());
         let process = command.spawn().unwrap();
-        wait_until("the broker listens", || socket.exists());
+        // It is everybody's a moment after it is there.
+        wait_until("the broker listens", || {
+            fs::metadata(&socket).is_ok_and(|found| found.permissions().mode() & 0o777 == 0o666)
+        });
         Self { process, socket }
     }
 
