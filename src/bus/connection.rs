@@ -230,6 +230,7 @@ mod tests {
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
         let hello = call_of_the_bus("Hello", &()).unwrap();
+        let as_built = hello.data().bytes().to_vec();
         let mut bus = Connection::over(ours, Carries::Descriptors, Some(vec![hello]));
         let mut theirs = theirs;
         let mut buffer = [0; 4096];
@@ -241,7 +242,8 @@ mod tests {
         std::io::Write::write_all(&mut theirs, b"_FD\r\n").unwrap();
         std::io::Write::write_all(&mut theirs, signal(&(1, "one")).data().bytes()).unwrap();
         assert_eq!(receive(&mut bus).unwrap().unwrap().member, "D");
-        assert!(theirs.read(&mut buffer).unwrap() > 100);
+        let length = theirs.read(&mut buffer).unwrap();
+        assert_eq!(buffer[..length], as_built);
         drop(theirs);
         assert!(matches!(receive(&mut bus), Err(BusError::Disconnected)));
     }

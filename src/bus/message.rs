@@ -89,6 +89,41 @@ pub(super) fn unintelligible() -> BusError {
 #[cfg(test)]
 pub(super) mod tests {
     use zbus::Message;
+    use zbus::message::Type;
+
+    use super::super::inbox::Inbox;
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_as_the_library_reads_it() {
+        let call = Message::method_call("/a", "C").unwrap().build(&()).unwrap();
+        let answer = Message::method_return(&call.header()).unwrap();
+        let answer = answer.sender(":1.9").unwrap().build(&(7_u32, "x"));
+        let refusal = Message::error(&call.header(), "a.b.Failed").unwrap();
+        let refusal = refusal.sender(":1.9").unwrap().build(&"no");
+        let kinds = [
+            (signal(&(1, "one")), Type::Signal, Kind::Signal),
+            (answer.unwrap(), Type::MethodReturn, Kind::Return),
+            (refusal.unwrap(), Type::Error, Kind::Error),
+        ];
+        for (message, theirs, ours) in kinds {
+            let mut inbox = Inbox::default();
+            inbox.add(message.data().bytes());
+            let read = inbox.take().unwrap().unwrap();
+            let header = message.header();
+            assert_eq!((header.message_type(), read.kind), (theirs, ours));
+            assert_eq!(header.reply_serial().map(Into::into), read.answers);
+            let words = [
+                header.sender().map(ToString::to_string),
+                header.member().map(ToString::to_string),
+                header.error_name().map(ToString::to_string),
+                Some(header.signature().to_string_no_parens()),
+            ];
+            let read_words = [read.sender, read.member, read.error_name, read.signature];
+            assert_eq!(words.map(Option::unwrap_or_default), read_words);
+            assert_eq!(message.body().data().bytes(), read.body);
+        }
+    }
 
     pub(in super::super) fn signal(body: &(u32, &str)) -> Message {
         Message::signal("/a", "b.c", "D")

@@ -6,10 +6,10 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::rc::Rc;
 use std::thread::{self, JoinHandle};
 
-use zbus::zvariant::serialized::{Context, Data};
-use zbus::zvariant::{LE, Value};
+use zbus::Message;
+use zbus::zvariant::Value;
 
-use super::fake_bus::{POLKIT, Side, THE_BUS};
+use super::fake_bus::{POLKIT, Side, THE_BUS, check as asked};
 use super::*;
 
 mod lost_bus;
@@ -38,21 +38,21 @@ fn subject(uid: u32) -> Subject {
 }
 
 /// The result of this one answer to one question.
-fn after(answer: impl Fn(&mut Side, u32) + Send + 'static) -> Result<(), Denied> {
+fn after(answer: impl Fn(&mut Side, &Message) + Send + 'static) -> Result<(), Denied> {
     after_each_of(1, answer)
 }
 
 /// The result of this answer on each of several connections, one after the other.
 fn after_each_of(
     connections: usize,
-    answer: impl Fn(&mut Side, u32) + Send + 'static,
+    answer: impl Fn(&mut Side, &Message) + Send + 'static,
 ) -> Result<(), Denied> {
     let (mut authority, bus, _dir) = authority(move |listener| {
         for _ in 0..connections {
             let mut side = Side::accept(&listener);
             let check = side.call_of("CheckAuthorization");
             side.say_who_polkit_is();
-            answer(&mut side, check.serial);
+            answer(&mut side, &check);
             side.stream.shutdown(std::net::Shutdown::Write).unwrap();
             while side.called().is_some() {}
         }
@@ -73,7 +73,7 @@ fn the_question_has_the_types_that_polkit_looks_for() {
         let mut side = Side::accept(&listener);
         let call = side.call_of("CheckAuthorization");
         side.say_who_polkit_is();
-        side.answer(call.serial, POLKIT, (true, false), &[]);
+        side.answer(&call, POLKIT, (true, false), &[]);
         call
     });
     let pidfd = nix::sys::stat::fstat(&authority.subject.pidfd).unwrap();
@@ -81,16 +81,15 @@ fn the_question_has_the_types_that_polkit_looks_for() {
     let details = [("box-id", "7".to_owned()), ("command", "run".to_owned())];
     authority.may(Action::ShareNetwork, &details).unwrap();
     let call = bus.join().unwrap();
-    assert_eq!(
-        call.address,
-        [
-            "org.freedesktop.PolicyKit1",
-            "/org/freedesktop/PolicyKit1/Authority",
-            "org.freedesktop.PolicyKit1.Authority",
-            "(sa{sv})sa{ss}us"
-        ]
-    );
-    let ((kind, process), action, details, flags, cancellation_id) = call.check();
+    let header = call.header();
+    assert_eq!(header.destination().unwrap(), "org.freedesktop.PolicyKit1");
+    let path = "/org/freedesktop/PolicyKit1/Authority";
+    assert_eq!(header.path().unwrap(), path);
+    let interface = "org.freedesktop.PolicyKit1.Authority";
+    assert_eq!(header.interface().unwrap(), interface);
+    let types = header.signature().to_string_no_parens();
+    assert_eq!(types, "(sa{sv})sa{ss}us");
+    let ((kind, process), action, details, flags, cancellation_id) = asked(&call);
     assert_eq!(kind, "unix-process");
     assert_eq!(*process["pid"], Value::U32(4242));
     assert_eq!(*process["start-time"], Value::U64(99));
@@ -107,14 +106,14 @@ fn the_question_has_the_types_that_polkit_looks_for() {
     );
     assert_eq!((flags, &*cancellation_id), (0, "1"));
     // The descriptor itself was sent along.
-    let arrived = nix::sys::stat::fstat(call.descriptor.unwrap()).unwrap();
+    let arrived = nix::sys::stat::fstat(&call.data().fds()[0]).unwrap();
     assert_eq!(arrived.st_ino, pidfd.st_ino);
 }
 
 #[test]
 fn each_answer_but_yes_is_a_no_of_its_own() {
     let says = |answer: (bool, bool), details: &'static [(&str, &str)]| {
-        after(move |side, serial| side.answer(serial, POLKIT, answer, details))
+        after(move |side, call| side.answer(call, POLKIT, answer, details))
     };
     says((true, false), &[]).unwrap();
     let why = |answer, details| says(answer, details).unwrap_err().why;
@@ -137,7 +136,7 @@ fn each_answer_but_yes_is_a_no_of_its_own() {
 #[test]
 fn an_error_or_garbage_in_place_of_an_answer_is_a_no() {
     let refused = |sender: &'static str, name: &'static str, text: &'static str| {
-        after(move |side, serial| drop(side.send(serial, sender, Some(name), &text)))
+        after(move |side, call| side.send(call, sender, Some(name), &text))
             .unwrap_err()
             .why
     };
@@ -147,8 +146,8 @@ fn an_error_or_garbage_in_place_of_an_answer_is_a_no() {
     let missing = refused(THE_BUS, "org.freedesktop.DBus.Error.ServiceUnknown", "");
     assert!(matches!(missing, Why::NoPolkit(_)), "{missing:?}");
     // It might make sense over another connection.
-    let other = after_each_of(2, |side, serial| {
-        drop(side.send(serial, POLKIT, None, &true));
+    let other = after_each_of(2, |side, call| {
+        side.send(call, POLKIT, None, &true);
     });
     assert!(matches!(other.unwrap_err().why, Why::Failed(_)));
     let garbage = after_each_of(2, |side, _| side.stream.write_all(&[b'x'; 64]).unwrap());
@@ -157,21 +156,24 @@ fn an_error_or_garbage_in_place_of_an_answer_is_a_no() {
 
 #[test]
 fn an_answer_of_somebody_else_or_to_something_else_is_none() {
-    let answered = after(|side, serial| {
-        side.answer(serial + 1000, POLKIT, (true, false), &[]);
-        side.answer(serial, ":1.6", (true, false), &[]);
+    let answered = after(|side, call| {
+        // A number that no call of theirs has.
+        let other = Message::method_call("/", "Other").unwrap();
+        let other = other.build(&()).unwrap();
+        side.answer(&other, POLKIT, (true, false), &[]);
+        side.answer(call, ":1.6", (true, false), &[]);
         // This may be a polkit that has taken over.
         side.say_who_polkit_is();
-        side.answer(serial, POLKIT, (false, false), &[]);
+        side.answer(call, POLKIT, (false, false), &[]);
     });
     assert!(matches!(answered.unwrap_err().why, Why::NotAllowed));
     let (mut authority, bus, _dir) = authority(|listener| {
         let mut side = Side::accept(&listener);
         let check = side.call_of("CheckAuthorization");
         let lookup = side.call_of("GetNameOwner");
-        side.send(lookup.serial, ":1.6", None, &":1.6");
-        side.answer(check.serial, ":1.6", (true, false), &[]);
-        side.send(lookup.serial, THE_BUS, None, &POLKIT);
+        side.send(&lookup, ":1.6", None, &":1.6");
+        side.answer(&check, ":1.6", (true, false), &[]);
+        side.send(&lookup, THE_BUS, None, &POLKIT);
         side.say_who_polkit_is();
         while side.called().is_some() {}
     });
@@ -189,8 +191,8 @@ fn a_polkit_that_is_being_started_is_looked_up_when_it_has_answered() {
         let check = side.call_of("CheckAuthorization");
         let lookup = side.call_of("GetNameOwner");
         let error = "org.freedesktop.DBus.Error.NameHasNoOwner";
-        side.send(lookup.serial, THE_BUS, Some(error), &"not yet");
-        side.answer(check.serial, POLKIT, (true, false), &[]);
+        side.send(&lookup, THE_BUS, Some(error), &"not yet");
+        side.answer(&check, POLKIT, (true, false), &[]);
         side.say_who_polkit_is();
     });
     authority.may(Action::UseBox, &[]).unwrap();
@@ -204,12 +206,12 @@ fn questions_go_out_together_and_answers_are_remembered() {
         let first = side.call_of("CheckAuthorization");
         side.say_who_polkit_is();
         let second = side.call_of("CheckAuthorization");
-        assert_ne!(first.check().4, second.check().4);
-        side.answer(second.serial, POLKIT, (true, false), &[]);
-        side.answer(first.serial, POLKIT, (true, false), &[]);
+        assert_ne!(asked(&first).4, asked(&second).4);
+        side.answer(&second, POLKIT, (true, false), &[]);
+        side.answer(&first, POLKIT, (true, false), &[]);
         let third = side.call_of("CheckAuthorization");
-        assert_eq!(third.check().2["box-id"], "2");
-        side.answer(third.serial, POLKIT, (false, false), &[]);
+        assert_eq!(asked(&third).2["box-id"], "2");
+        side.answer(&third, POLKIT, (false, false), &[]);
         assert!(side.called().is_none());
     });
     let details = |id: &str| [("box-id", id.to_owned())];
@@ -232,16 +234,13 @@ fn somebody_is_asked_one_thing_at_a_time() {
         let mut side = Side::accept(&listener);
         for _ in 0..2 {
             let check = side.call_of("CheckAuthorization");
-            assert_eq!(check.check().3, 1);
-            if check.check().1.ends_with("use-box") {
+            assert_eq!(asked(&check).3, 1);
+            if asked(&check).1.ends_with("use-box") {
                 side.say_who_polkit_is();
             }
-            side.stream
-                .set_read_timeout(Some(Duration::from_millis(50)))
-                .unwrap();
-            assert!(side.called().is_none());
-            side.stream.set_read_timeout(None).unwrap();
-            side.answer(check.serial, POLKIT, (true, false), &[]);
+            let more = side.called_within(Duration::from_millis(50));
+            assert!(more.is_none(), "{more:?}");
+            side.answer(&check, POLKIT, (true, false), &[]);
         }
     });
     authority.dialog = Dialog::Possible;
@@ -258,8 +257,8 @@ fn what_is_not_answered_in_time_is_withdrawn() {
         let check = side.call_of("CheckAuthorization");
         side.call_of("GetNameOwner");
         let cancel = side.call_of("CancelCheckAuthorization");
-        let data = Data::new(&cancel.body[..], Context::new_dbus(LE, 0));
-        assert_eq!(data.deserialize::<String>().unwrap().0, check.check().4);
+        let cancelled: String = cancel.body().deserialize().unwrap();
+        assert_eq!(cancelled, asked(&check).4);
     });
     authority.patience = Duration::from_millis(100);
     let denied = authority.may(Action::UseBox, &[]).unwrap_err();
@@ -314,7 +313,7 @@ fn an_answer_is_heard_without_waiting_for_it() {
             side.say_who_polkit_is();
             heard.send(()).unwrap();
             speaks.recv().unwrap();
-            side.answer(check.serial, POLKIT, (is_allowed, false), &[]);
+            side.answer(&check, POLKIT, (is_allowed, false), &[]);
         });
         authority.ask(Action::UseBox, &[]);
         while hears.try_recv().is_err() {

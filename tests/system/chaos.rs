@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::dice::Dice;
-use crate::support::systemd::{assert_nothing_left, must, property};
+use crate::support::systemd::{assert_nothing_left, main_pid, units};
 use crate::support::{ALICE, TestBox, entries, finish, slow, wait_until};
 
 /// Who runs programs at the same time: root, each in a box of its own, and a user.
@@ -119,7 +119,7 @@ fn own_processes() -> Vec<i32> {
 }
 
 fn broker() -> i32 {
-    property("isolate.service", "MainPID").parse().unwrap()
+    i32::try_from(main_pid("isolate.service")).unwrap()
 }
 
 /// Does something at most so often.
@@ -256,16 +256,7 @@ fn every_run_is_right_or_says_that_it_is_not_whoever_is_killed() {
     }
     assert_eq!(entries(own_boxes).count(), before);
     drop(boxes);
-    wait_until("no unit is left", || {
-        let list = [
-            "list-units",
-            "--all",
-            "--plain",
-            "--no-legend",
-            "isolate-*.scope",
-        ];
-        must("systemctl", &list).is_empty()
-    });
+    wait_until("no unit is left", || units("isolate-*.scope").is_empty());
     // The broker, and the keeper that stands by for the next request.
     wait_until("no process is left", || own_processes().len() <= 2);
     let used = ticks();

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::support::systemd::{assert_systemd_accepts, must, package, property};
+use crate::support::systemd::{assert_systemd_accepts, main_pid, must, package, property};
 use crate::support::{ALICE, finish, wait_until};
 
 /// These tests change what is installed, and are not to see each other's half-way.
@@ -132,11 +132,11 @@ fn an_upgrade_keeps_the_configuration_and_starts_the_broker_anew() {
         fs::read_to_string(path).unwrap()
     );
     let _changed = Changed::new(path, &changed);
-    let before = property("isolate.service", "MainPID");
-    assert_ne!(before, "0");
+    let before = main_pid("isolate.service");
+    assert_ne!(before, 0);
     package::install();
     assert_eq!(fs::read_to_string(path).unwrap(), changed);
-    assert_ne!(property("isolate.service", "MainPID"), before);
+    assert_ne!(main_pid("isolate.service"), before);
     must("systemctl", &["is-active", "isolate.socket"]);
     let left = fs::read_dir("/etc/isolate")
         .unwrap()

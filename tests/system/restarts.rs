@@ -5,7 +5,8 @@ use std::process::Command;
 
 use crate::kept::kept;
 use crate::support::systemd::{
-    alone, assert_nothing_left, cg_box, let_go, members, must, only_scope, property, start,
+    alone, assert_nothing_left, cg_box, let_go, main_pid, members, must, only_scope, property,
+    start,
 };
 use crate::support::{finish, slow};
 
@@ -77,7 +78,7 @@ fn a_run_does_not_wait_for_a_bus_that_hangs() {
     let _alone = alone();
     let test_box = cg_box();
     test_box.init();
-    let pid = property("dbus.service", "MainPID");
+    let pid = main_pid("dbus.service").to_string();
     must("kill", &["-STOP", &pid]);
     let run = test_box.command(&["/bin/true"]).run();
     must("kill", &["-CONT", &pid]);
@@ -91,7 +92,7 @@ fn a_run_does_not_wait_for_a_bus_that_hangs() {
 fn a_scope_is_kept_ready_while_the_bus_hangs() {
     let _alone = alone();
     let test_box = cg_box().config("keep_ready = 60\n");
-    let pid = property("dbus.service", "MainPID");
+    let pid = main_pid("dbus.service").to_string();
     must("kill", &["-STOP", &pid]);
     let made = std::panic::catch_unwind(|| {
         test_box.init();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::systemd::{assert_nothing_left, must};
+use crate::support::systemd::{assert_nothing_left, must, units};
 use crate::support::{TestBox, slow, wait_until};
 
 /// What piles up when something is not given back: units, control groups, mounts, processes, and what PID 1 holds.
@@ -22,10 +22,7 @@ fn counts() -> Counts {
     let cgroups = directories_below(Path::new("/sys/fs/cgroup"));
     assert!(cgroups > 0);
     Counts {
-        units: lines(must(
-            "systemctl",
-            &["list-units", "--all", "--plain", "--no-legend", "isolate-*"],
-        )),
+        units: units("isolate-*").len(),
         cgroups,
         mounts: lines(fs::read_to_string("/proc/self/mountinfo").unwrap()),
         // Without the kernel's own, which come and go.

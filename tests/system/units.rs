@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::systemd::{assert_systemd_accepts, must, package, property};
+use crate::support::systemd::{assert_systemd_accepts, main_pid, must, package, property};
 use crate::support::{binary, finish, source};
 
 const SERVICE: &str = "isolate.service";
@@ -72,9 +72,9 @@ fn install_brings_the_service_that_judges_look_for_and_the_brokers_socket_and_ta
     must("systemctl", &["restart", SERVICE]);
     assert_what_judges_look_at();
     // Installed again, over what runs.
-    let before = property(SERVICE, "MainPID");
+    let before = main_pid(SERVICE);
     install(&["--as-isolate"]);
-    assert_ne!(property(SERVICE, "MainPID"), before);
+    assert_ne!(main_pid(SERVICE), before);
     assert_what_judges_look_at();
     assert_socket_is_there_for_everybody();
 

@@ -14,7 +14,7 @@ fn a_bus_that_was_lost_is_tried_once_more() {
                 let mut side = Side::accept(&listener);
                 let check = side.call_of("CheckAuthorization");
                 side.say_who_polkit_is();
-                side.answer(check.serial, POLKIT, (true, false), &[]);
+                side.answer(&check, POLKIT, (true, false), &[]);
             }
         });
         let answered = authority.may(Action::UseBox, &[]);
@@ -32,7 +32,7 @@ fn the_pause_before_another_try_holds_nothing_else_up() {
         let mut side = Side::accept(&listener);
         let check = side.call_of("CheckAuthorization");
         side.say_who_polkit_is();
-        side.answer(check.serial, POLKIT, (true, false), &[]);
+        side.answer(&check, POLKIT, (true, false), &[]);
     });
     authority.ask(Action::UseBox, &[]);
     let mut longest = Duration::ZERO;
@@ -56,15 +56,16 @@ fn the_pause_before_another_try_holds_nothing_else_up() {
 fn whoever_sends_a_descriptor_is_not_heard_again_and_polkit_does_without_one() {
     let (mut authority, bus, _dir) = authority(|listener| {
         let mut side = Side::accept(&listener);
-        assert!(side.call_of("CheckAuthorization").descriptor.is_some());
+        let check = side.call_of("CheckAuthorization");
+        assert_eq!(check.data().fds().len(), 1);
         let strangers = UnixDatagram::unbound().unwrap();
         crate::sys::socket::send(side.stream.as_fd(), b"x", Some(strangers.as_fd())).unwrap();
         let mut side = Side::accept(&listener);
         assert!(!side.negotiated);
         let check = side.call_of("CheckAuthorization");
-        assert!(check.descriptor.is_none() && !check.check().0.1.contains_key("pidfd"));
+        assert!(check.data().fds().is_empty() && !asked(&check).0.1.contains_key("pidfd"));
         side.say_who_polkit_is();
-        side.answer(check.serial, POLKIT, (true, false), &[]);
+        side.answer(&check, POLKIT, (true, false), &[]);
     });
     authority.may(Action::UseBox, &[]).unwrap();
     bus.join().unwrap();

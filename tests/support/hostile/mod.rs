@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
-use crate::support::systemd::{Rules, must};
+use crate::support::systemd::{Rules, units};
 use crate::support::{BOB, BOXES, TestBox, entries, finish, patience, source, wait_until};
 
 /// A user whom nobody lets into a box.
@@ -181,11 +181,10 @@ impl Arena {
         let before = &self.before;
         wait_until_as_before(test_box, before);
         wait_until("no process is left", || test_box.processes().is_empty());
-        let ids = test_box.id()..test_box.id() + BOXES;
-        let patterns: Vec<_> = ids.map(|id| format!("isolate-{id}-*")).collect();
-        let mut list = vec!["list-units", "--all", "--plain", "--no-legend"];
-        list.extend(patterns.iter().map(String::as_str));
-        wait_until("no unit is left", || must("systemctl", &list).is_empty());
+        for id in test_box.id()..test_box.id() + BOXES {
+            let pattern = format!("isolate-{id}-*");
+            wait_until("no unit is left", || units(&pattern).is_empty());
+        }
         let alices = test_box.id().to_string();
         let boxes = entries(&test_box.root()).map(|path| path.file_name().unwrap().to_owned());
         let others: Vec<_> = boxes.filter(|name| *name != *alices).collect();

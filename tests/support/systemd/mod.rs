@@ -12,6 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 
+pub(crate) use manager::{main_pid, properties, property, units};
+
+mod manager;
 pub(crate) mod package;
 
 use crate::support::{ALICE, Running, TestBox, entries, finish, processes_among, wait_until};
@@ -86,13 +89,6 @@ pub(crate) fn assert_systemd_accepts(unit: &Path) {
     finish(verify).assert_silent_success();
 }
 
-/// A property of a unit.
-pub(crate) fn property(unit: &str, name: &str) -> String {
-    must("systemctl", &["show", "--value", "--property", name, unit])
-        .trim_end()
-        .to_owned()
-}
-
 /// The control groups of the scopes of a box in a slice's control group, as the kernel has them.
 pub(crate) fn scopes_in(slice: &Path, id: u32) -> Vec<PathBuf> {
     let prefix = format!("isolate-{id}-");
@@ -152,10 +148,7 @@ fn nothing_is_left(id: u32, uids: Range<u32>) {
     });
     wait_until("no control group is left", || scopes_of(id).is_empty());
     let pattern = format!("isolate-{id}-*");
-    wait_until("no unit is left", || {
-        let list = ["list-units", "--all", "--plain", "--no-legend", &pattern];
-        must("systemctl", &list).is_empty()
-    });
+    wait_until("no unit is left", || units(&pattern).is_empty());
 }
 
 /// A file of a control group, without its last line break.
