@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::{fs, thread};
@@ -15,14 +15,20 @@ use nix::unistd::Pid;
 
 use crate::attacks::{ending, options_for};
 use crate::support::barriers::{self, Barrier, Witness};
-use crate::support::systemd::{CGROUPS, cg_box, must};
-use crate::support::{TestBox, attacks, binary, processes_among};
+use crate::support::systemd::{CGROUPS, alone, cg_box, must};
+use crate::support::{TestBox, attacks, binary, finish, processes_among};
 
 /// How many barriers are away at the same time, each in a sandbox of its own: some are noticed by waiting.
 const AT_ONCE: usize = 3;
 
 /// The program whose attacks are runs of their own.
 const ENDS: &str = "attack_limits";
+
+/// The tests of limits that control groups have.
+const LIMITS: &str = "limits::";
+
+/// The attack on the files of such limits.
+const ON_LIMITS: &str = "group_flags";
 
 /// The variable with the names of the barriers that are away.
 const WITHOUT: &str = "ISOLATE_TEST_WITHOUT";
@@ -59,7 +65,12 @@ fn attack(
     names: &[&str],
     absent: &[&str],
 ) -> BTreeMap<String, String> {
-    let test_box = cg_box();
+    let ends = program == ENDS;
+    let controllers = fs::read_to_string(Path::new(CGROUPS).join("cgroup.controllers")).unwrap();
+    let test_box = match controllers.contains("memory") {
+        true => cg_box(),
+        false => TestBox::with_manager("systemd"),
+    };
     test_box.init();
     test_box.write("port", outside.port.to_string());
     test_box.write("abstract", &outside.name);
@@ -70,7 +81,6 @@ fn attack(
     );
     let job = test_box.program(program).args(names);
     let job = job.options(&["--processes=30", "--core=0"]);
-    let ends = program == ENDS;
     let options = if ends {
         limits_of(names[0])
     } else {
@@ -96,10 +106,16 @@ fn limits_of(name: &str) -> Vec<&'static str> {
     options_for(attack.outcomes[0])
 }
 
+/// Stops scopes, of which some may go by themselves meanwhile.
+fn stop(pattern: &str) {
+    let mut command = Command::new("systemctl");
+    command.args(["stop", pattern]);
+    drop(finish(command));
+}
+
 /// Removes what a box without a barrier may have left.
 fn clear(test_box: &TestBox) {
-    let pattern = format!("isolate-{}-*.scope", test_box.id());
-    must("systemctl", &["stop", &pattern]);
+    stop(&format!("isolate-{}-*.scope", test_box.id()));
     for pid in test_box.processes() {
         kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
     }
@@ -188,15 +204,37 @@ fn judge(outside: &Outside, barrier: &Barrier) -> Option<String> {
     }
 }
 
+/// Whether it takes the controllers of a leaf to notice.
+fn is_limit(barrier: &Barrier) -> bool {
+    match barrier.witness {
+        Witness::Attack(program, name) => program == ENDS || name == ON_LIMITS,
+        Witness::Test(_, name) => name.starts_with(LIMITS),
+    }
+}
+
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
-fn somebody_notices_each_barrier_that_is_taken_away() {
+fn somebody_notices_each_limit_that_is_taken_away() {
+    each_is_noticed(is_limit);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn somebody_notices_each_other_barrier_that_is_taken_away() {
+    each_is_noticed(|barrier| !is_limit(barrier));
+}
+
+/// Takes each of the chosen barriers away.
+fn each_is_noticed(chosen: impl Fn(&Barrier) -> bool) {
+    let _alone = alone();
     let outside = Outside::new();
     // Groups that a caller may have, which a service has not.
     nix::unistd::setgroups(&[4.into(), 27.into()]).unwrap();
     let mounted = must("findmnt", &["--noheadings", "--output=OPTIONS", CGROUPS]);
     let mounted = mounted.trim();
-    let all = barriers::all();
+    let mut all = barriers::all();
+    all.retain(chosen);
+    assert!(!all.is_empty());
     // With all barriers, that build is like any other.
     let mut expected = BTreeMap::<_, Vec<_>>::new();
     for barrier in &all {
@@ -232,7 +270,7 @@ fn somebody_notices_each_barrier_that_is_taken_away() {
     // of all mounts of them.
     let options = format!("remount,{mounted}");
     must("mount", &["-o", &options, CGROUPS]);
-    must("systemctl", &["stop", "isolate-*.scope"]);
+    stop("isolate-*.scope");
     for pid in processes_among(1 << 20..u32::MAX) {
         kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
     }

@@ -156,7 +156,8 @@ fn check_machine(run: &Run) -> io::Result<()> {
     )?;
     if !orders.guests.is_empty() {
         let count = u32::try_from(orders.guests.len()).unwrap_or(u32::MAX);
-        let needed = count.saturating_mul(guests::GUEST_MEMORY) + 512;
+        let containers = if orders.soak { 512 } else { 0 };
+        let needed = count.saturating_mul(guests::GUEST_MEMORY) + 512 + containers;
         shell(
             run,
             &format!("need_memory {needed} '{count} guests at the same time'"),
@@ -242,15 +243,19 @@ fn go(run: &Run) -> io::Result<()> {
             }
             run.unit(&built);
         }
-        if orders.root {
-            run.root(&payload);
-        }
-        if orders.soak {
-            run.soak(&payload, &images);
-        }
-        if orders.here {
-            run.here(&payload);
-        }
+        // Tests here and in containers wait for half of their time, which guests compute through.
+        let images_ref = &images;
+        let waiting = scope.spawn(move || {
+            if run_ref.orders.root {
+                run_ref.root(payload_ref);
+            }
+            if run_ref.orders.soak {
+                run_ref.soak(payload_ref, images_ref);
+            }
+            if run_ref.orders.here {
+                run_ref.here(payload_ref);
+            }
+        });
         if let Some(kind) = kind.as_ref().filter(|_| orders.languages) {
             run.languages(&payload, kind);
         }
@@ -260,7 +265,17 @@ fn go(run: &Run) -> io::Result<()> {
                     .recv()
                     .unwrap_or_else(|_| Err("it was not built".into()))
             });
-            run.guests(&built, &payload, &images, kind, &checked);
+            run.guests(&payload, &images, kind, &checked);
+        }
+        if waiting.join().is_err() {
+            run.failure(
+                "containers",
+                "here",
+                "the thread that waits for them panicked",
+            );
+        }
+        if !orders.guests.is_empty() && orders.filter.is_none() {
+            run.nothing_was_left_out(&built);
         }
     });
     Ok(())

@@ -67,7 +67,7 @@ impl Orders {
         if orders.emulated && orders.guests.is_empty() {
             orders.guests = RELEASES.into();
         }
-        orders.weakened = orders.here || !orders.guests.is_empty();
+        orders.weakened = orders.here || orders.soak || !orders.guests.is_empty();
         if orders.languages && !orders.names_another_part() {
             orders.binaries = Some(vec!["system"]);
         }
