@@ -10,8 +10,8 @@
 //! writes lines    [`result`]
 //! ```
 //!
-//! A slot is a caller like any other: whatever a job names is opened by it, with its user's rights,
-//! and a run is what `--run` with the same words is.
+//! A slot is a caller like any other: it opens whatever a job names, with its user's rights. How a
+//! run is decided and carried out is not known here: it is what `--run` with the same words is.
 
 mod conduct;
 mod crew;

@@ -8,7 +8,7 @@ use nix::unistd::write;
 
 use crate::sys::poll::{self, writable};
 
-/// So much can be written to a pipe that is writable (pipe(7), PIPE_BUF).
+/// How many bytes a writable pipe takes at least (pipe(7), PIPE_BUF).
 const CHUNK: usize = 4096;
 /// While more than this waits to be written, in bytes, no further job begins.
 const MUCH: usize = 1 << 20;

@@ -99,9 +99,9 @@ pub(crate) struct Together {
     /// The step that failed first, by itself and not because of another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cause: Option<String>,
-    /// Each waited for another until the time was over.
+    /// Whether steps waited for each other until the time was over.
     pub(crate) deadlock: bool,
-    /// Those that did.
+    /// The steps that waited.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) waited: Vec<String>,
 }

@@ -23,8 +23,8 @@ use crate::sys::file::remove_acls;
 pub(super) enum Whose {
     /// Everybody's: the caller is root.
     All,
-    /// Those of this user and of the box user. Files of other users came here in some other way and
-    /// are left alone.
+    /// The files of this user and of the box user. Others came here in some other way and are left
+    /// alone.
     Of(u32, Owner),
 }
 

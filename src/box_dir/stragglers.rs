@@ -26,9 +26,9 @@ use crate::sys::process::has_processes;
 /// Which processes may have the ids of a box.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// Those that a killed keeper left: a process with much memory takes its time to die.
+    /// Processes that a killed keeper left: a process with much memory takes its time to die.
     Dying,
-    /// None any more: whoever has a choice takes another box rather than wait.
+    /// None any more: a caller with a choice takes another box rather than wait.
     Gone,
     /// None: a process that has them came by them in another way, and is there to stay.
     Nobody,

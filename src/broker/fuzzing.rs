@@ -1,4 +1,4 @@
-//! What strangers' bytes go through, for the fuzz targets in `fuzz/`. A panic is a finding.
+//! The code that reads strangers' bytes, for the fuzz targets in `fuzz/`. A panic is a finding.
 
 use std::sync::LazyLock;
 

@@ -1,6 +1,6 @@
-//! Callers who are not root: the broker, a service with root's rights, and what the caller's own
-//! process does for it. The broker owns who may ask for what; the carrying out is the same as
-//! root's and is elsewhere.
+//! Callers who are not root: the broker, a service with root's rights, and the part of the caller's
+//! own process. The broker owns the question who may ask for what. It does not own how a request is
+//! carried out, which is the same as for root ([`crate::commands`]).
 //!
 //! ```text
 //! caller's process: [`client`]     broker: [`server`]      keeper, one for each request

@@ -2,7 +2,7 @@
 //!
 //! Each load is a run of this program, in a box of its own, by `exec`: the same path, limits, CPUs
 //! and control group as for every program, for root and for others. Inside it does rounds of fixed
-//! work and tells how much CPU time each took.
+//! work and tells how much CPU time each took. What follows for limits is left to the reader.
 
 mod document;
 mod loads;

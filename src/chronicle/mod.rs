@@ -1,7 +1,8 @@
 //! What is remembered of commands about boxes: an entry in the system's journal, and counters.
 //!
-//! Both come when the caller has the answer: nobody waits for them, and nothing depends on them. An
-//! entry is one datagram, which is lost rather than waited for.
+//! Both come when the caller has the answer: nobody waits for them, and no command depends on them.
+//! An entry is one datagram, which is lost rather than waited for. What became of a command is
+//! decided elsewhere.
 //!
 //! ```text
 //! BoxCall, Settings, what came of it ── Memory ─┬─ entry ─▶ journal

@@ -14,7 +14,7 @@ pub(super) enum Chapter {
 }
 
 impl Chapter {
-    /// Those of the list, in order, with their headings.
+    /// The chapters of the list, in order, with their headings.
     pub(super) const LISTED: [(Self, &'static str); 3] = [
         (Self::Run, "Run programs"),
         (Self::Boxes, "Look after boxes"),

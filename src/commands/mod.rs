@@ -1,5 +1,5 @@
-//! What is done for each call: one file per command, each the story of what happens, told by calls
-//! to those who know how.
+//! What is done for each call: one file per command, which tells what happens by calls to those who
+//! know how. Who may ask is decided in the broker, and how much a call may have in `plan`.
 
 mod boxes;
 mod cleanup;
@@ -83,11 +83,11 @@ pub(crate) struct Ahead {
 /// A command that was carried out.
 #[derive(Debug)]
 pub(crate) struct Done {
-    /// What it has to say to people.
+    /// The result for people.
     pub(crate) answer: Answer,
-    /// And to programs.
+    /// The result for programs.
     pub(crate) results: Results,
-    /// And to those who look back later.
+    /// The result for the journal.
     pub(crate) told: Told,
 }
 

@@ -146,7 +146,7 @@ pub(crate) struct LogSettings {
 pub(crate) enum LoggedRuns {
     /// Every run.
     All,
-    /// Those that the sandbox failed at.
+    /// The runs that the sandbox failed at.
     Failed,
     /// None.
     None,

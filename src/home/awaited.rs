@@ -1,4 +1,4 @@
-//! A scope that an earlier command has had asked for, and that is not there yet.
+//! A scope that was asked for at the end of an earlier command and is not there yet.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -9,13 +9,15 @@ use crate::clock::Timer;
 use crate::failure::Failure;
 use crate::systemd::ScopeSpec;
 
-/// How long it is waited for. Then somebody has stopped its holder: systemd was asked long before.
+/// How long a run waits for the scope. systemd was asked long before, so a holder that is still not
+/// in it was probably stopped by somebody.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// The time between two of the first looks, and how many of those there are.
+/// The time between two of the first looks.
 const EARLY_LOOK: Duration = Duration::from_micros(100);
+/// How many looks are early ones.
 const EARLY_LOOKS: u32 = 50;
-/// The time between two later ones.
+/// The time between two later looks.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// The scope.
@@ -77,7 +79,7 @@ impl Awaited {
         Ok(Seen::NotYet)
     }
 
-    /// Lets whoever would keep it go; what another one is to be like.
+    /// Dismisses the holder. Returns the spec, for a scope that the run asks for itself.
     pub(super) fn give_up(self) -> ScopeSpec {
         self.holder.dismiss();
         self.spec

@@ -1,5 +1,5 @@
-//! A process that keeps a scope for the next run of a box, because systemd makes no scope without a
-//! process: as that run sees it.
+//! A process that keeps a scope for the next run of a box, as that run sees it. systemd makes no
+//! scope without a process.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::sys::poll::{self, Until, readable};
 use crate::sys::process;
 use crate::systemd::{ScopeSpec, slice_path};
 
-/// How long one that was killed may take to end.
+/// How long a holder may take to end when it was killed.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The process.
@@ -41,11 +41,11 @@ impl Holder {
             pid: kept.pid,
             pidfd,
         };
-        // The number was its own when the time was read.
+        // If it is alive now, the start time was that of this process.
         (is_it && !holder.has_ended()).then_some(holder)
     }
 
-    /// A descriptor of it, readable when it has ended.
+    /// Its pidfd, which is readable when it has ended.
     pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
@@ -55,7 +55,7 @@ impl Holder {
         process::has_ended(self.pidfd.as_fd()).unwrap_or(true)
     }
 
-    /// What it keeps, and whether that is such a scope.
+    /// What it keeps: a scope by this spec, another one, or none.
     pub(super) fn keeps(&self, spec: &ScopeSpec) -> Keeps {
         let path = hierarchy::cgroup_of(&self.pid.to_string());
         match path.ok().flatten() {
@@ -64,21 +64,21 @@ impl Holder {
         }
     }
 
-    /// Has it end as soon as it was moved.
+    /// Tells it to end. One that systemd is about to move ends after that.
     pub(super) fn dismiss(&self) {
         process::send_signal(self.pidfd(), libc::SIGTERM).ok();
     }
 
-    /// Kills one that was moved, and waits for its end.
+    /// Kills it, and waits for its end. For a holder that is in its scope.
     pub(super) fn end(self) {
-        // It may have ended.
+        // An error means that it has ended.
         process::send_signal(self.pidfd(), libc::SIGKILL).ok();
         let until = Until::within(END_PATIENCE);
         poll::first([((), readable(self.pidfd()))], until).ok();
     }
 }
 
-/// What somebody keeps who is in this cgroup. Pure.
+/// What a process keeps that is in this cgroup. Pure.
 fn what_is_kept(mut path: PathBuf, spec: &ScopeSpec) -> Keeps {
     let is_of_box = |path: &Path| {
         let unit = path.file_name().and_then(|unit| unit.to_str());
@@ -86,7 +86,7 @@ fn what_is_kept(mut path: PathBuf, spec: &ScopeSpec) -> Keeps {
     };
     if is_of_box(&path) {
         if !spec.controllers.is_empty() {
-            // It will be beside the leaf in a moment.
+            // systemd has moved it, but the cgroups below are not there yet.
             return Keeps::Nothing;
         }
     } else if !path.ends_with(INIT) || !path.pop() || !is_of_box(&path) {

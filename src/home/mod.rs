@@ -8,8 +8,9 @@
 //!      ──▶ Wanted ─────────── then it is Coming ─────────┘ until proceed makes it Standing
 //! ```
 //!
-//! Nothing here waits but [`Home::part_with`]: whoever has a home polls [`Home::ready`]. The scope
-//! of the next run is asked for by a [`Successor`], who stays behind.
+//! Only [`Home::part_with`] waits: the owner of a home polls [`Home::ready`]. A [`Successor`],
+//! which stays behind, asks for the scope of the next run. How a program gets into its home, and
+//! when the run is over, is decided elsewhere.
 
 mod awaited;
 mod find;
@@ -51,9 +52,9 @@ pub(crate) enum Home {
 }
 
 impl Home {
-    /// Finds the home of a run in this box, as far as it can be had before there is an init: below
-    /// a delegated cgroup, in the scope that was kept ready for it by who is left behind (`kept`),
-    /// or in one that is still to be asked for.
+    /// Finds the home of a run in this box, as far as possible before there is an init: below a
+    /// delegated cgroup, in the scope that a process left behind has kept ready (`kept`), or in a
+    /// scope that is still to be asked for.
     pub(crate) fn find(
         plan: &RunPlan,
         id: BoxId,
@@ -76,7 +77,7 @@ impl Home {
         }
     }
 
-    /// Takes an awaited scope, if it is there by now and init is not.
+    /// Takes an awaited scope if it has come before init was cloned.
     fn if_there(self, plan: &RunPlan) -> Result<Self, Failure> {
         let Self::Awaited(mut awaited) = self else {
             return Ok(self);
@@ -136,7 +137,7 @@ impl Home {
         let (door, moves) = match self {
             Self::Nowhere => (None, Moves::Never),
             Self::Standing(subtree, _) => (Some(subtree.init_fd()), Moves::Never),
-            // An awaited one may not come, and then systemd is asked.
+            // If an awaited scope does not come, systemd is asked for another.
             Self::Wanted(..) | Self::Awaited(_) | Self::Coming(_) => (None, Moves::BySystemd),
         };
         let init = launch::spawn(setup, door, moves);

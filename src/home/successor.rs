@@ -1,5 +1,5 @@
-//! Who stays behind when a command ends, and has the scope of the box's next run made: a process
-//! that belongs to nobody. The next run knows it as a [holder](super::holder).
+//! The process that stays behind when a command ends, and asks systemd for the scope of the box's
+//! next run. It belongs to nobody; the next run knows it as a [holder](super::holder).
 
 use std::ffi::CStr;
 use std::io;
@@ -27,20 +27,20 @@ use crate::sys::signals;
 use crate::sys::socket;
 use crate::systemd::{Held, ScopeRequest, ScopeSpec};
 
-/// Its name in a list of processes.
+/// The name of the process.
 const NAME: &CStr = c"isolate-holder";
 
-/// How long it may take to let go of what its maker has.
+/// How long the process may take to drop everything that it has from its maker.
 const LET_GO_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long systemd may take.
+/// How long systemd may take to make the scope.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long it waits to be moved before it ends, when something went wrong: the request may not
-/// have been sent, or was refused.
+/// How long the process waits to be moved after an error, before it ends: systemd may have the
+/// request all the same.
 const MOVE_PATIENCE: Duration = Duration::from_secs(6);
 
-/// A process that will stay behind. When this is dropped, or its maker dies, it ends.
+/// A process that will stay behind. It ends when this is dropped, or when its maker dies.
 #[derive(Debug)]
 pub(crate) struct Successor {
     kept: Kept,
@@ -48,14 +48,12 @@ pub(crate) struct Successor {
 }
 
 impl Successor {
-    /// Makes one, which keeps such a scope for so many seconds. It is made while there is nothing
-    /// else to do, since nobody should have to wait for a clone at the end. The calling process
-    /// must have one thread only.
+    /// Clones a process that will keep such a scope for so many seconds. This is for a moment in
+    /// which the caller has nothing else to do, so that nobody waits for the clone at the end.
     ///
-    /// A scope that does not come to be is missed by nobody, and neither is who would make it.
-    ///
-    /// Nothing that the caller has handed over may be open any more: they decide how long it takes
-    /// to close that, and nobody would count this process.
+    /// A failure is only logged: then the next run asks for its scope itself. The calling process
+    /// must have one thread, and must have closed all that its user handed over: the user decides
+    /// how long closing takes, and nobody counts the new process.
     pub(crate) fn make(spec: &ScopeSpec, seconds: u32, lock: &Lock) -> Option<Self> {
         let made = Self::clone_off(spec, seconds, lock);
         made.inspect_err(|error| log::info!("no scope is made for the next run: {error}"))
@@ -66,10 +64,10 @@ impl Successor {
         let (ours, theirs) = socket::pair()?;
         match process::clone(0, None)? {
             Cloned::Child => {
-                // First the lock of the box: nothing that comes may keep it.
+                // The lock of the box goes first: nothing that follows may hold it up.
                 close(lock.fd().as_raw_fd()).ok();
                 drop(ours);
-                // Whatever does not work: the next run has a scope made itself.
+                // After an error the next run asks for a scope itself.
                 live(spec, seconds, theirs).ok();
                 process::exit_now(0)
             }
@@ -83,7 +81,7 @@ impl Successor {
         }
     }
 
-    /// Lets it go on by itself, and notes it in the box, whose record was just written.
+    /// Notes the process in the box, whose record was just written, and lets it go on by itself.
     pub(crate) fn stay(self, lock: &Lock) {
         match self.let_go(lock) {
             Ok(()) => log::debug!("the scope of the next run is being made"),
@@ -92,7 +90,7 @@ impl Successor {
     }
 
     fn let_go(self, lock: &Lock) -> io::Result<()> {
-        // It has let go of everything, the lock of the box among it.
+        // The first word says that it has dropped everything, also the lock of the box.
         let said = [((), readable(self.socket.as_fd()))];
         if poll::first(said, Until::within(LET_GO_PATIENCE))?.is_none() {
             return Err(io::ErrorKind::TimedOut.into());
@@ -106,14 +104,14 @@ impl Successor {
     }
 }
 
-/// Ends who was left behind for a run that does not come.
+/// Ends the process that was left behind in a box whose next run does not come.
 pub(crate) fn dismiss(lock: &Lock) {
     if let Some(holder) = lock.kept().and_then(Holder::left_behind) {
         holder.dismiss();
     }
 }
 
-/// The life of the process.
+/// What the process does, from its first step to its last.
 fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
     let dismissal = detach(maker.as_fd())?;
     become_ordinary()?;
@@ -124,7 +122,7 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
         return Ok(());
     }
     drop(maker);
-    // After an error too: systemd may do what it was asked all the same.
+    // After an error systemd may still move this process, and must find it alive.
     if !have_scope(spec, &dismissal).unwrap_or(false) {
         before.wait_for_another(MOVE_PATIENCE);
         return Ok(());
@@ -140,10 +138,10 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets go of all that was the maker's but the way to hear from it; what is returned is readable
-/// when the process is to end.
+/// Drops everything that was the maker's, except for the connection to it. Returns a descriptor
+/// that is readable when the process is to end.
 fn detach(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
-    // What is logged goes to somebody else.
+    // Log lines would go to the user of the maker.
     log::set_max_level(LevelFilter::Off);
     prctl::set_name(NAME)?;
     signals::reset_signal_dispositions();
@@ -156,13 +154,13 @@ fn detach(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     put_on_streams(null.as_fd())?;
     process::forget_words()?;
-    // The lock of the box is among them.
+    // This closes the lock of the box as well.
     let kept = [dismissal.as_fd().as_raw_fd(), null.as_raw_fd()];
     process::close_all_but(&kept, maker)?;
     Ok(dismissal)
 }
 
-/// Has systemd make the scope around this process: whether it is there, and needed.
+/// Asks systemd for the scope around this process. Returns whether it is there, and still needed.
 fn have_scope(spec: &ScopeSpec, dismissal: &SignalFd) -> io::Result<bool> {
     let pid = nix::unistd::getpid().as_raw();
     let own = process::pidfd_of(pid)?;

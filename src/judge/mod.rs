@@ -1,4 +1,5 @@
-//! `test`: a solution on a folder of tests, and what each came to. The runs are those of `batch`.
+//! `test`: a solution on a folder of tests, and what each came to. How the jobs run is not known
+//! here: they are jobs of `batch`.
 //!
 //! ```text
 //! files ─ [`set`] ─▶ tests ─ [`work`] ─▶ a job each ─▶ result

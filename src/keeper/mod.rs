@@ -1,7 +1,8 @@
 //! The keeper: supervises one run from outside, in one thread and one poll loop.
 //!
 //! [`phase`] decides, [`actions`] does. Every wait of a run is in [`Keeper::wait`]: for init and
-//! the program, for systemd, for deadlines and for signals.
+//! the program, for systemd, for deadlines and for signals. How the sandbox is built, and what is
+//! reported of the ending, is not known here.
 
 mod actions;
 mod causes;

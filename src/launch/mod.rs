@@ -1,5 +1,6 @@
 //! From a decided run to a program that runs: init is cloned here; [`init`], [`root`] and
-//! [`program`] are what happens on the other side.
+//! [`program`] are what happens on the other side. Nothing about limits or directories is decided
+//! here, and nobody is watched.
 //!
 //! ```text
 //! keeper ── clone: mount, PID namespaces ──▶ init ── clone into leaf ──▶ program: cgroup namespace

@@ -1,5 +1,5 @@
-//! What a keeper tells the pool's own process: how long its request is and what its user asks for,
-//! which are answered; and that this is authorised.
+//! What a keeper tells the pool's own process: how long its request is, what its user asks for, and
+//! that this is authorised. The pool answers the first two.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,8 +19,8 @@ const LONGEST: usize = 4096;
 /// How many bytes a request may have that is received without asking.
 pub(super) const SHORT: usize = 64 << 10;
 
-/// What a keeper says. Each comes at most once, in this order, but the second may come after the
-/// third.
+/// What a keeper says. Each kind comes at most once and in this order, except that the second may
+/// come after the third.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Told {
     /// Whether a request of this length may be received.
@@ -44,7 +44,7 @@ pub(super) struct Question {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Answer(pub(super) Result<(), String>);
 
-/// At the pool: lets a new keeper begin, which now has what was handed over to itself.
+/// At the pool: lets a new keeper begin. By now nobody else has the descriptors that it was handed.
 pub(super) fn begin(account: BorrowedFd<'_>) -> io::Result<()> {
     send_packet(account, &[0], &[], MsgFlags::empty())
 }
@@ -70,7 +70,7 @@ impl Answer {
     }
 }
 
-/// The keeper's side. What it was given is given back when the keeper has ended.
+/// The keeper's side. The pool takes back what was granted when the keeper has ended.
 #[derive(Debug)]
 pub(crate) struct Account(OwnedFd);
 

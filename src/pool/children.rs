@@ -25,7 +25,7 @@ const MOST_ARRIVING: usize = 32;
 const MOST_OF_A_USER: usize = 256;
 /// The same for all users together.
 const MOST: usize = 2048;
-/// How many keepers that made room may still be ending. They were killed, which takes no time.
+/// How many killed keepers may still be ending. A kill takes effect at once.
 const MOST_LEAVING: usize = 256;
 /// How many bytes the long requests ([`super::account::SHORT`]) that were not authorised may have
 /// together.
@@ -84,7 +84,7 @@ pub(super) struct Children {
 }
 
 impl Children {
-    /// Looks who answers for whom. To be called before requests are enqueued.
+    /// Reads again which user answers for which uid. To be called before requests are enqueued.
     pub(super) fn look_at_owners(&mut self) {
         self.owners.refresh();
     }
@@ -124,7 +124,7 @@ impl Children {
         refused
     }
 
-    /// Keepers that were not told to go.
+    /// The keepers that were not killed.
     fn staying(&self) -> impl Iterator<Item = &Child> {
         self.keepers.iter().filter(|child| !child.is_leaving)
     }
@@ -138,7 +138,7 @@ impl Children {
         }
     }
 
-    /// Makes another go, so that this one can stay.
+    /// Makes room for a request at the cost of another.
     fn make_room(&mut self, newcomer: &Waiting) -> Room {
         let of_waiting = |waiting: &Waiting| Guest {
             owner: waiting.owner,
@@ -173,13 +173,13 @@ impl Children {
         let Some(child) = keepers.find(|child| child.serial == serial) else {
             return false;
         };
-        // It may just have said that its request is authorised.
+        // Its last message may say that the request is authorised.
         let account = child.account.as_ref();
         if account.is_some_and(|account| Told::lies_ready(account.as_fd())) {
             return false;
         }
         child.is_leaving = true;
-        // If it has ended already, that is seen anyway.
+        // If it has ended already, the loop will notice.
         process::send_signal(child.pidfd.as_fd(), libc::SIGKILL).ok();
         true
     }
@@ -211,7 +211,7 @@ impl Children {
             channel,
         } = waiting;
         drop(channel);
-        // The end of one that is gone is seen later.
+        // If the keeper is gone, the loop will notice its end.
         begin(account.as_fd()).ok();
         self.keepers.push(Child {
             uid,
@@ -289,7 +289,7 @@ impl Children {
                 return true;
             }
         };
-        // The end of a keeper that is gone is seen later.
+        // If the keeper is gone, the loop will notice its end.
         Answer(answer).send(account).ok();
         true
     }
@@ -318,7 +318,7 @@ impl Children {
     }
 }
 
-/// Who made room.
+/// What was given up to make room.
 enum Room {
     /// Nobody.
     None,

@@ -1,8 +1,8 @@
-//! Who makes room when there are too many whose requests nobody has authorised yet. Pure.
+//! Decides who makes room when there are too many requests that nobody has authorised yet. Pure.
 //!
-//! A crowd of strangers must not keep out those who may use boxes. Whoever has the most makes room,
-//! and strangers before users who were authorised lately. A newcomer who would have the most is not
-//! let in at the cost of others.
+//! A crowd of strangers must not keep out users who may use boxes. The user with the most requests
+//! makes room, and strangers make room before users who were authorised lately. A newcomer who
+//! would have the most does not displace anybody.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -19,8 +19,8 @@ pub(super) struct Guest {
     pub(super) share: usize,
 }
 
-/// The serial number of the guest who is to go so that the newcomer may stay: the oldest of the
-/// owner with the most. `None`: nobody has to, and it is the newcomer who is one too many.
+/// The serial number of the guest who has to leave for the newcomer: the oldest one of the owner
+/// with the most. `None` means that the newcomer is refused.
 pub(super) fn who_makes_room(guests: &[Guest], newcomer: Guest) -> Option<u64> {
     let strangers = guests.iter().any(|guest| !guest.is_regular);
     let candidates = guests
@@ -51,7 +51,7 @@ const MOST_REGULARS: usize = 256;
 pub(super) struct Regulars(VecDeque<u32>);
 
 impl Regulars {
-    /// Takes note of one who was authorised.
+    /// Remembers a user who was authorised.
     pub(super) fn note(&mut self, uid: u32) {
         self.0.retain(|other| *other != uid);
         self.0.push_back(uid);
@@ -60,7 +60,7 @@ impl Regulars {
         }
     }
 
-    /// Whether this one was.
+    /// Whether this user was authorised lately.
     pub(super) fn has(&self, uid: u32) -> bool {
         self.0.contains(&uid)
     }

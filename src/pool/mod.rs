@@ -6,9 +6,9 @@
 //! request is a descriptor and a uid here. The pool's own process reads nothing that comes over
 //! that descriptor, and never waits for anybody.
 //!
-//! Nor does it close a descriptor that nobody else has open: that closes what was sent over it and
-//! not received, and whoever sent that decides how long it takes (socket(7), SO_LINGER). The end of
-//! a process does not linger.
+//! The pool's own process never closes the last copy of such a descriptor. This would also close
+//! descriptors that lie in it unreceived, and the sender decides how long that takes (socket(7),
+//! SO_LINGER). The end of a process does not linger.
 
 mod account;
 mod children;
@@ -49,7 +49,7 @@ pub(crate) struct Pool<F> {
     front: F,
     children: Children,
     spare: Option<Spare>,
-    /// A request was carried out since keepers were last heard, or there was no request yet.
+    /// Whether a request was carried out since keepers were last heard, or none has come yet.
     has_ended: bool,
     refused: Vec<Refused>,
 }
@@ -66,9 +66,9 @@ impl<F: Front> Pool<F> {
         }
     }
 
-    /// Has a keeper stand by, once a request has been carried out. Earlier it would take time from
-    /// the run that is being made ready. One that was used up by what is no request is not
-    /// replaced, so whoever floods the front does not flood the bus.
+    /// Makes a keeper stand by once a request has been carried out; earlier this would take time
+    /// from the run that is being prepared. A keeper that served no real request is not replaced,
+    /// so that a flood at the front does not become one on the bus.
     pub(crate) fn stand_by(&mut self) -> io::Result<()> {
         if self.has_ended && self.spare.is_none() {
             self.spare = Some(make_spare(&self.front, Meanwhile::Prepare)?);
@@ -87,7 +87,7 @@ impl<F: Front> Pool<F> {
         self.has_ended = self.children.hear(places);
     }
 
-    /// Looks who answers for whom. To be called before requests are taken.
+    /// Reads again which user answers for which uid. To be called before requests are taken.
     pub(crate) fn look_at_owners(&mut self) {
         self.children.look_at_owners();
     }
@@ -98,8 +98,8 @@ impl<F: Front> Pool<F> {
         self.refused.extend(refused);
     }
 
-    /// Gives the next request a keeper: the one that stands by, or a new one. `None` means that no
-    /// request may have one now. After an error the request waits in its old place.
+    /// Gives the next request a keeper: the one that stands by, or a new one. Returns `None` if no
+    /// request may have one now. After an error the request keeps its place.
     pub(crate) fn serve(&mut self) -> Option<io::Result<()>> {
         let waiting = self.children.next()?;
         Some(match self.keeper_for(waiting.channel.as_fd()) {
@@ -121,7 +121,7 @@ impl<F: Front> Pool<F> {
             .and_then(|spare| match spare.hand_over(channel) {
                 Ok(()) => Some(spare),
                 Err(_) => {
-                    // It has died.
+                    // The spare has died.
                     process::wait_for(spare.pidfd.as_fd()).ok();
                     None
                 }
@@ -136,12 +136,12 @@ impl<F: Front> Pool<F> {
         }
     }
 
-    /// Tells those who were refused, and hangs up, in a process that ends with that.
+    /// Tells the refused callers why, and hangs up, in a process that ends after this.
     pub(crate) fn turn_away(&mut self) -> io::Result<()> {
         if self.refused.is_empty() {
             return Ok(());
         }
-        // They are let go when the new process has their channels: after a failure they wait.
+        // They leave the list when the new process has their channels; after a failure they wait.
         let (ours, theirs) = socket::pair()?;
         match process::clone(0, None)? {
             Cloned::Child => {
@@ -167,8 +167,7 @@ impl<F: Front> Pool<F> {
     }
 }
 
-/// Waits until the pool has closed its side of a pair, and before it the channels that it does not
-/// have to itself.
+/// Waits until the pool has closed its side of a pair: by then it has closed the channels, too.
 fn wait_for_end(pair: BorrowedFd<'_>) {
     let mut nothing = [0];
     while socket::receive(pair, &mut nothing).is_ok_and(|(length, _)| length > 0) {}

@@ -1,9 +1,8 @@
-//! Who answers for a uid: whoever has a range of subordinate uids (subuid(5)) is as many users as
-//! they like, and counts as one.
+//! Which user answers for a uid. A user with a range of subordinate uids (subuid(5)) can appear as
+//! many users, and counts as one.
 //!
-//! Only `/etc/subuid` and `/etc/passwd` are looked at. Ranges from elsewhere (`subid:` in
-//! nsswitch.conf) are not known here: each of their uids counts by itself, and makes room like
-//! everybody.
+//! Only `/etc/subuid` and `/etc/passwd` are read. Ranges from elsewhere (`subid:` in nsswitch.conf)
+//! are unknown here, so each of their uids counts as a user.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -12,10 +11,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 /// Where ranges are, and the users they belong to.
 const FILES: [&str; 2] = ["/etc/subuid", "/etc/passwd"];
-/// As much of each is read: some 100 000 users.
+/// How much of each file is read, in bytes: some 100 000 users.
 const LONGEST: u64 = 4 << 20;
 
-/// What is known of ranges, as of the last look.
+/// The ranges as they were at the last look.
 #[derive(Debug, Default)]
 pub(super) struct Owners {
     seen: [Option<Version>; 2],
@@ -59,7 +58,7 @@ impl Owners {
         let users: HashMap<String, u32> = users.lines().filter_map(user_of).collect();
         let ranges = ranges.lines().filter_map(|line| range_of(line, &users));
         let mut ranges: Vec<Range> = ranges.filter(|range| range.owner != 0).collect();
-        // The narrowest says most; of two alike the first one counts.
+        // The narrowest range counts; of two alike, the first one.
         ranges.sort_by_key(|range| range.last - range.first);
         Self {
             seen: [None; 2],
@@ -68,9 +67,9 @@ impl Owners {
         }
     }
 
-    /// The uid of whoever answers for this one, or another number that all in the same range have.
+    /// The uid of the user who answers for this one, or a number that all in its range share.
     pub(super) fn of(&self, uid: u32) -> u32 {
-        // A user of their own, whatever some range says.
+        // A uid in passwd(5) is a user, even if it lies in a range.
         if self.users.values().any(|user| *user == uid) {
             return uid;
         }
@@ -94,7 +93,7 @@ impl Version {
     }
 }
 
-/// The beginning of a regular file; a FIFO in its place does not stop anybody.
+/// The beginning of a regular file. A FIFO in its place is not waited for.
 fn read(path: &str) -> Option<String> {
     let mut options = OpenOptions::new();
     let file: File = options
@@ -164,7 +163,7 @@ mod tests {
         assert_eq!([of(0), of(1000), of(1001)], [0, 1000, 1001]);
         assert_eq!(of(200_050), 1001);
         assert_eq!([of(300_000), of(4_294_967_294)], [1000, 1000]);
-        // Containers of root's.
+        // Root's range for containers.
         let of = owners("root:1000000:1000000000\n");
         assert_eq!([of(1_000_000), of(2_000_000)], [1_000_000, 2_000_000]);
     }

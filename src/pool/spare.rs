@@ -1,5 +1,5 @@
-//! A keeper that stands by for the next request, and has done what takes long and does not depend
-//! on the request.
+//! A keeper that stands by for the next request. It has already done the slow work that does not
+//! depend on the request.
 
 use std::ffi::CStr;
 use std::io;
@@ -18,21 +18,21 @@ const NAME: &CStr = c"isolate-run";
 /// The name of a keeper that stands by.
 const NAME_IN_WAITING: &CStr = c"isolate-spare";
 
-/// One that stands by, as the pool's own process sees it.
+/// A keeper that stands by, as the pool's own process sees it.
 #[derive(Debug)]
 pub(super) struct Spare {
     /// Its process.
     pub(super) pidfd: OwnedFd,
-    /// Where it hears, and will ask.
+    /// The channel over which it is handed a request, and will ask.
     pub(super) account: OwnedFd,
 }
 
 /// What a keeper does before there is a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Meanwhile {
-    /// It prepares for one.
+    /// It prepares for a request.
     Prepare,
-    /// Nothing: its request is there already, and may be none.
+    /// Nothing: the request is there already, and may turn out to be none.
     Nothing,
 }
 
@@ -44,23 +44,23 @@ pub(crate) trait Prepared: Default {
     fn go_on(&mut self);
 }
 
-/// What a keeper that was cloned has to begin with.
+/// What a keeper begins with.
 #[derive(Debug)]
 pub(crate) struct Beginning<P> {
-    /// Where it asks.
+    /// The channel over which it asks the pool.
     pub(crate) account: OwnedFd,
-    /// What it was handed: its request, or the way to it.
+    /// The descriptor that it was handed: its request, or the connection over which that comes.
     pub(crate) channel: OwnedFd,
-    /// What was made before.
+    /// What it made while it stood by.
     pub(crate) prepared: P,
 }
 
 impl Spare {
-    /// Clones one. Twice returns: in the pool with the spare, in the spare with what it begins with
-    /// as soon as there is a request; a spare that is not needed any more ends.
+    /// Clones a keeper. This returns twice: in the pool with the spare, and in the new process when
+    /// there is a request, with what it begins with. A spare that is not needed any more ends.
     ///
-    /// One that is given a request at once prepares nothing before it knows what for: strangers who
-    /// connect and say nothing would fill the queue of the bus with them.
+    /// A keeper that is handed a request at once prepares nothing before it has read it: otherwise
+    /// strangers who connect and say nothing would fill the queue of the bus.
     pub(super) fn make<F: Front>(
         front: &F,
         meanwhile: Meanwhile,

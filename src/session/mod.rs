@@ -1,10 +1,9 @@
 //! `exec` with files of the caller's own, or more than once: several calls about a box, one after
 //! the other.
 //!
-//! Each call is a process of this program, which a user's lets the broker carry out as any other:
-//! a run takes the streams and signals of its process for good. What is copied into a box and out
-//! of it is copied here, with the caller's own rights, while the box is theirs and nothing runs in
-//! it.
+//! Each call is a process of this program, because a run takes the streams and signals of its
+//! process for good. How it is carried out is not known here. Files are copied into a box and out
+//! of it here, with the caller's own rights, while the box is theirs and nothing runs in it.
 
 mod copy;
 mod crew;

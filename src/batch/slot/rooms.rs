@@ -23,7 +23,7 @@ pub(super) struct Room {
 /// All boxes of a slot.
 #[derive(Debug, Default)]
 pub(super) struct Rooms {
-    /// Those that no step of the present job has.
+    /// The boxes that no step of the present job has.
     free: Vec<BoxId>,
     used: Vec<(String, Room)>,
 }

@@ -54,7 +54,7 @@ impl Errand {
         })
     }
 
-    /// Sends a signal. That the other side is gone is heard.
+    /// Sends a signal. If the other side is gone, [`Self::hear`] notices.
     pub(crate) fn signal(&self, number: i32) {
         Line::send(self.connection.as_fd(), number).ok();
     }

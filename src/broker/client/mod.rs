@@ -55,7 +55,7 @@ pub(crate) fn ask(
         Some(terminal) => standard.map(|descriptor| terminal.instead_of(descriptor)),
         None => standard,
     };
-    // This comes before anything happens that a signal has to end in good order.
+    // This comes first: from here on a signal must end the run in good order.
     let signals = program.map(|_| relay::take_over_signals());
     let signals = signals.transpose()?;
     let put = Put {
@@ -74,7 +74,7 @@ pub(crate) fn ask(
     relay.run()
 }
 
-/// A call, as it is put to whoever carries it out.
+/// A call, as it is sent to the process that carries it out.
 #[derive(Debug)]
 pub(crate) struct Put<'a> {
     /// The command line.
@@ -89,7 +89,7 @@ pub(crate) struct Put<'a> {
     pub(crate) inherited: &'a [(i32, OwnedFd)],
     /// For each directory that the command line names: 0, or why it was not opened (errno).
     pub(crate) directories: Vec<i32>,
-    /// Those that were opened.
+    /// The directories that were opened.
     pub(crate) opened: &'a [OwnedFd],
     /// Whether there is somebody who can be asked for a password.
     pub(crate) interactive: bool,
@@ -117,16 +117,16 @@ impl Put<'_> {
             .chain(self.opened.iter().map(AsFd::as_fd))
             .collect();
         match send_request(connection, &called.to_bytes()?, &all) {
-            // A caller that is refused before the request was read is told why.
+            // A refusal may come before the whole request was read, and says why.
             Ok(()) | Err(WireError::Gone) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 }
 
-/// The descriptors above 2 that a program inherits, with their numbers; they are ours from here on.
-/// What this process opens itself is closed on exec, and so is not among them. A copy of each could
-/// exceed the caller's limit.
+/// Takes the descriptors above 2 that a program inherits, with their numbers. Those that this
+/// process has opened itself are closed on exec, and so are not among them. Copies could exceed the
+/// limit of the caller.
 fn inheritable() -> io::Result<Vec<(i32, OwnedFd)>> {
     let mut numbers = inheritable_descriptors()?;
     numbers.sort_unstable();
@@ -171,8 +171,7 @@ pub(crate) fn needed_environment(program: &ProgramRequest) -> Vec<(OsString, OsS
         .collect()
 }
 
-/// Whether somebody can be asked for a password: a person at a terminal. A service would wait for
-/// ever.
+/// Whether a person at a terminal can be asked for a password. A service would wait for ever.
 fn somebody_is_there() -> bool {
     use std::io::IsTerminal;
     io::stdin().is_terminal() && io::stderr().is_terminal()

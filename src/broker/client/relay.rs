@@ -19,8 +19,7 @@ use crate::output::write_all;
 use crate::sys::descriptors::put_on_input_and_output;
 use crate::sys::poll::{self, Until, readable, writable};
 
-/// Takes over the signals that end a run, and the one that says that a terminal has changed its
-/// size.
+/// Takes over the signals that end a run, and that of a terminal that has changed its size.
 pub(super) fn take_over_signals() -> Result<SignalFd, Failure> {
     watch(&[Signal::SIGWINCH]).map_err(Failure::at("cannot take over the signals of this process"))
 }
@@ -28,7 +27,7 @@ pub(super) fn take_over_signals() -> Result<SignalFd, Failure> {
 /// The conversation after the request.
 pub(super) struct Relay<'a> {
     connection: OwnedFd,
-    /// Those of a run. Without one, signals end this process as they end any program.
+    /// The signals of a run. Without a run, signals end this process like any program.
     signals: Option<SignalFd>,
     terminal: Option<&'a Terminal>,
     /// The last signal that was passed on.
@@ -53,8 +52,7 @@ impl<'a> Relay<'a> {
         terminal: Option<&'a Terminal>,
     ) -> Result<Self, Failure> {
         if signals.is_some() {
-            // Our copies would keep pipes open, while somebody waits for their end after the
-            // program has closed them.
+            // Our copies would keep pipes open whose end somebody waits for.
             let null = File::options().read(true).write(true).open("/dev/null");
             let null = null.map_err(Failure::at("cannot open /dev/null"))?;
             let let_go = Failure::at("cannot put /dev/null in the place of the program's streams");
@@ -139,7 +137,7 @@ impl<'a> Relay<'a> {
             return Ok(());
         }
         self.passed_on = Some(number);
-        // The end of the connection shows that the other side is gone.
+        // If the other side is gone, the end of the connection shows it.
         Line::send(self.connection.as_fd(), number).ok();
         Ok(())
     }
@@ -150,7 +148,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Shows what the program printed last, which may still be on its way when its end is known.
+    /// Shows what the program printed last, which may arrive after the news of its end.
     fn show_rest(&self) {
         if let Some(terminal) = self.terminal {
             while terminal.show_printed() {}

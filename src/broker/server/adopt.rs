@@ -1,6 +1,5 @@
-//! The caller's descriptors, under the numbers that they have for the caller: from here on the
-//! keeper's process looks as if the caller had started it, and everything else is the same as for
-//! root.
+//! The caller's descriptors, under the numbers that the caller gave them. Afterwards the keeper's
+//! process looks as if the caller had started it, and everything else is as for root.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,9 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::broker::protocol::STANDARD;
 use crate::sys::descriptors::{copy_from, put_at};
 
-/// Puts the standard descriptors and those to be inherited where they belong. `descriptors` begins
-/// with these; what is left are the others. `own` are all other descriptors above 2 that this
-/// process has; they make room.
+/// Puts the standard descriptors and the inherited ones where they belong, and returns the rest of
+/// `descriptors`, which begins with them. `own` are all other descriptors above 2 of this process;
+/// they move out of the way.
 pub(super) fn adopt(
     descriptors: Vec<OwnedFd>,
     inherited: &[i32],

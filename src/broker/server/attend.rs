@@ -38,10 +38,9 @@ use crate::request::BoxCommand;
 use crate::sys::socket::{die_when_heard, live_on};
 use crate::systemd::{ensure_cpu_quota, slice_of_user, slice_path};
 
-/// How long a request may take to arrive. It is there in no time, unless somebody wants to keep us
-/// busy.
+/// How long a request may take to arrive. An honest client sends all of it at once.
 pub(super) const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
-/// The longest message that a failure has, in characters: those of 4 bytes fit in a packet, too.
+/// The longest message of a failure, in characters. It fits into a packet at 4 bytes for each.
 const LONGEST_MESSAGE: usize = 16 << 10;
 /// How long the caller's process may take to read the last word.
 const REPLY_PATIENCE: i64 = 10;
@@ -58,7 +57,7 @@ pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
     answer(&connection, admitted, &memory);
 }
 
-/// Carries out what was admitted, says the last word, and remembers.
+/// Carries out an admitted request, sends the last word, and writes down what came of it.
 pub(super) fn answer(connection: &OwnedFd, admitted: Result<Admitted, Failure>, memory: &Memory) {
     let (done, _kept) = match admitted {
         Ok(admitted) => {
@@ -68,7 +67,8 @@ pub(super) fn answer(connection: &OwnedFd, admitted: Result<Admitted, Failure>, 
                 mut ahead,
                 account,
             } = admitted;
-            // It closes what the caller had opened: who hears that it is over may unmount that.
+            // This closes what the caller had opened: a caller that hears of the end may unmount
+            // it.
             let done = carry_out(asked, Some(&brokered), &mut ahead);
             (done, Some((brokered, ahead, account)))
         }
@@ -78,10 +78,10 @@ pub(super) fn answer(connection: &OwnedFd, admitted: Result<Admitted, Failure>, 
         Ok(done) => (Reply::Done(done.answer, done.results), done.told),
         Err(failure) => (Reply::Failed(cut(failure.text())), Told::Failed(failure)),
     };
-    // From here on the end of the caller ends nothing: what came of the request is remembered.
+    // From here on this process survives its caller, so that the result is written down.
     live_on().ok();
-    // A caller who is gone, or does not listen, learns nothing. Only now is the rest let go: nobody
-    // waits for that.
+    // A caller that is gone, or does not listen, learns nothing. What was kept is released after
+    // this: nobody should wait for that.
     send_reply(connection.as_fd(), &reply).ok();
     memory.keep(&told);
 }
@@ -91,11 +91,11 @@ pub(super) struct Admitted {
     pub(super) asked: Asked,
     pub(super) brokered: Brokered,
     pub(super) ahead: Ahead,
-    /// What the request takes is its own as long as this is there.
+    /// Keeps reserved what the request was granted.
     pub(super) account: Account,
 }
 
-/// What of a message can be sent, should it repeat a very long word.
+/// The part of a message that can be sent: it may repeat a very long word.
 fn cut(message: &str) -> String {
     message.chars().take(LONGEST_MESSAGE).collect()
 }
@@ -105,7 +105,7 @@ pub(super) fn refuse(connection: BorrowedFd<'_>, refusal: &Failure) {
     send_reply(connection, &Reply::Failed(refusal.to_string())).ok();
 }
 
-/// Takes a request in, up to where it can be carried out.
+/// Receives a request, and has it allowed, up to the point where it can be carried out.
 fn admit(
     connection: &mut OwnedFd,
     account: OwnedFd,
@@ -115,7 +115,7 @@ fn admit(
 ) -> Result<Admitted, Failure> {
     let mut account =
         Account::new(account).map_err(Failure::at("cannot hear the broker's own process"))?;
-    // Those of the broker are not ours.
+    // The broker's own mask and handlers are not for its keepers.
     let own_signals = SigSet::empty().thread_set_mask();
     own_signals
         .and_then(|()| Signals::hold_back_write_errors())
@@ -137,7 +137,7 @@ fn admit(
     let call = read(&called)?;
     memory.ask(&call);
     if !called.inherited.is_empty() {
-        // Their numbers may be among these.
+        // What was prepared may have one of the numbers to be inherited.
         prepared = Prepared::default();
     }
     let own = &mut [&mut *connection, account.channel(), &mut subject.pidfd];
@@ -152,7 +152,7 @@ fn admit(
         ))?),
     };
     let Prepared { polkit, ahead, .. } = prepared;
-    // The answers are on their way while there is other work: see below.
+    // polkit works on the answers while this process goes on: they are waited for below.
     let known = fs::read("/etc/group").unwrap_or_default();
     let groups = groups::names(&groups, &String::from_utf8_lossy(&known));
     let details = authorise::details(&call, groups);
@@ -179,8 +179,8 @@ fn admit(
     ))?;
     let mut settings = config::load(&ConfigSource::new(config))?.settings;
     memory.configure(&settings, &call);
-    // A run is made ready meanwhile; its program begins when it is allowed. A person who is asked
-    // for a password takes longer than a run may, and the other commands are done too soon.
+    // A run is prepared meanwhile, and its program waits for the permission. This takes too long if
+    // a person is asked for a password, and other commands would be over before the answer.
     if called.interactive || !matches!(call.command, BoxCommand::Run(_)) {
         authority.wait()?;
     }
@@ -188,7 +188,7 @@ fn admit(
     account.ask(granted.amounts(), settings.ceilings.clone())?;
     let place = give_slice(&mut settings, ids.uid)?;
     account.wait()?;
-    // A caller who is gone ends this process, until the run begins: then it is the run that ends.
+    // The end of the caller ends this process; once a run has begun, it ends the run instead.
     die_when_heard(connection.as_fd())
         .map_err(Failure::at("cannot watch for the end of the caller"))?;
     let line = connection.try_clone();
@@ -220,8 +220,8 @@ fn admit(
     })
 }
 
-/// Gives a user's runs a slice of their own, with the CPU quotas that are configured for it and the
-/// slice of all; and says where they are.
+/// Gives a user's runs a slice of their own and returns where it is. Both this slice and that of
+/// all users get the CPU quotas that are configured.
 fn give_slice(settings: &mut Settings, uid: u32) -> Result<Place, Failure> {
     let own = slice_of_user(&settings.cgroup.slice, uid);
     let all = std::mem::replace(&mut settings.cgroup.slice, own.clone());
@@ -246,7 +246,7 @@ pub(super) fn log_to(connection: BorrowedFd<'_>, verbosity: u8) -> io::Result<()
     if verbosity > 0 {
         let connection = connection.try_clone_to_owned()?;
         logging::start_to(verbosity, move |line| {
-            // A run does not wait for somebody who does not read.
+            // A run does not wait for a caller that does not read.
             send_reply(connection.as_fd(), &Reply::Log(line)).ok();
         });
     }
@@ -276,7 +276,7 @@ mod tests {
             "cannot hear the broker's own process: Socket operation on non-socket"
         );
         let (ours, theirs) = pair().unwrap();
-        // It may begin.
+        // The keeper may begin.
         send(theirs.as_fd(), &[0], None).unwrap();
         assert_eq!(
             refused(ours, null()),

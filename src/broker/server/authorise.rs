@@ -1,4 +1,4 @@
-//! What a request needs polkit's word for, and what an administrator's rule can see of it. Pure.
+//! Which actions of polkit a request needs, and what an administrator's rules can see of it. Pure.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -8,7 +8,7 @@ use crate::dir_rule::DirRequest;
 use crate::polkit::Action;
 use crate::request::{BoxCall, BoxChoice, BoxCommand};
 
-/// The actions that the request needs, whoever's its box is.
+/// The actions that the request needs, whoever owns its box.
 pub(super) fn needed(call: &BoxCall) -> Vec<Action> {
     let mut dirs = call.command.dirs().iter();
     let uses_devices = dirs.any(|dir| matches!(dir, DirRequest::Set(rule) if rule.flags.devices));
@@ -20,8 +20,8 @@ pub(super) fn needed(call: &BoxCall) -> Vec<Action> {
     actions
 }
 
-/// What rules can look up: the request as it was made, and the groups of the caller's process. What
-/// was not asked for is not there. Times are in seconds, memory in bytes; 0 is no limit.
+/// What rules can look up: the request as it was made, and the groups of the caller's process.
+/// Options that were not given are absent. Times are in seconds, memory in bytes; 0 is no limit.
 pub(super) fn details(call: &BoxCall, groups: String) -> Vec<(&'static str, String)> {
     let BoxCall { common, command } = call;
     let seconds = |time: Duration| time.as_secs_f64().to_string();
@@ -73,8 +73,8 @@ pub(super) fn details(call: &BoxCall, groups: String) -> Vec<(&'static str, Stri
         .collect()
 }
 
-/// As much of a program's name as a path can be long: what is longer cannot be executed, and the
-/// bus is others', too.
+/// A program's name, cut at the length of the longest path. A longer one cannot be executed, and
+/// others use the bus, too.
 fn shown(name: &OsStr) -> String {
     let bytes = name.as_bytes();
     let longest = bytes.len().min(libc::PATH_MAX as usize);
@@ -101,7 +101,7 @@ mod tests {
             of("i --share-net -d dev:dev --run a"),
             [Action::UseBox, Action::ShareNetwork, Action::UseDevices]
         );
-        // Also when a later rule takes the place of this one.
+        // The same if a later rule replaces this one.
         let replaced = of("i -d dev:dev -d dev= --run a");
         assert_eq!(replaced, [Action::UseBox, Action::UseDevices]);
     }

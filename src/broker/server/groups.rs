@@ -1,13 +1,13 @@
-//! The groups of a caller's process by name, for polkit's rules. polkit itself knows only those
-//! that the user database gives to the user; a service may have others (`SupplementaryGroups=`).
+//! The groups of a caller's process by name, for polkit's rules. polkit itself knows only the
+//! groups of the user database; a service may have others (`SupplementaryGroups=`).
 
 use std::collections::BTreeMap;
 
-/// The most bytes of names: polkit is asked over a bus that has other users.
+/// The most bytes of names: others use the bus to polkit, too.
 const MOST: usize = 16 << 10;
 
-/// Their names in the text of `/etc/group` (group(5)), with spaces between; the number of a group
-/// that is not there. What is too much is left out.
+/// The names of groups by the text of `/etc/group` (group(5)), separated by spaces. A group that is
+/// not in there has its number, and names that exceed the limit are left out.
 pub(super) fn names(groups: &[u32], text: &str) -> String {
     let mut names = BTreeMap::<u32, &str>::new();
     for line in text.lines() {
@@ -15,7 +15,7 @@ pub(super) fn names(groups: &[u32], text: &str) -> String {
         let name = fields.next().filter(|name| is_word(name));
         let number = fields.nth(1).and_then(|number| number.parse().ok());
         if let (Some(name), Some(number)) = (name, number) {
-            // The first line of a number counts, as for getgrgid(3).
+            // The first line with a number counts, as for getgrgid(3).
             names.entry(number).or_insert(name);
         }
     }
@@ -36,7 +36,7 @@ pub(super) fn names(groups: &[u32], text: &str) -> String {
     shown
 }
 
-/// Whether a name is one word, and none that could be another group's number.
+/// Whether a name is one word that cannot be taken for another group's number.
 fn is_word(name: &str) -> bool {
     let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
     !is_number && !name.contains(|letter: char| letter.is_whitespace() || letter.is_control())

@@ -1,4 +1,4 @@
-//! The socket on which callers connect: handed over by systemd, or made here for a trial.
+//! The socket that callers connect to: passed in by systemd, or made here for a trial.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -19,7 +19,7 @@ use crate::sys::socket::accept;
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: OwnedFd,
-    /// Where it is, when it was made here: then it goes with us.
+    /// Its path if it was made here; then it is removed at the end.
     path: Option<PathBuf>,
 }
 
@@ -61,18 +61,18 @@ impl Listener {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?;
         bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-        // From here on it is removed at the end.
+        // From here on the drop removes it.
         let new = Self {
             socket,
             path: Some(path.to_owned()),
         };
-        // polkit is the gate.
+        // Everybody may connect: polkit decides.
         fs::set_permissions(path, Permissions::from_mode(0o666))?;
         listen(&new.socket, Backlog::MAXCONN)?;
         Ok(new)
     }
 
-    /// Takes a connection, if there is one. It blocks.
+    /// Takes a connection, if there is one. The connection itself is a blocking socket.
     pub(super) fn accept(&self) -> io::Result<Option<OwnedFd>> {
         match accept(self.socket.as_fd()) {
             Ok(connection) => Ok(Some(connection)),
@@ -87,7 +87,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // Whoever has removed it has done our work.
+            // If somebody else has removed it, all is well.
             fs::remove_file(path).ok();
         }
     }

@@ -1,7 +1,8 @@
-//! The broker's own process: takes connections and gives each a keeper. It never waits for anybody.
+//! The broker's own process: it takes connections and gives each a keeper. It never waits for
+//! anybody.
 //!
-//! It reads nothing that callers send. What it knows of them is the kernel's word, and what their
-//! keepers report. The keepers are a [`Pool`], and this is its front.
+//! This process reads nothing that callers send. It knows of them what the kernel says, and what
+//! their keepers report. The keepers are a [`Pool`], and this is its front.
 
 mod adopt;
 mod attend;
@@ -35,10 +36,10 @@ use prepared::Prepared;
 #[cfg(fuzzing)]
 pub(super) use rehearsal::examine;
 
-/// What keepers do who serve callers.
+/// The front of the pool: what a keeper does that serves a caller.
 #[derive(Debug)]
 struct Callers<'a> {
-    /// The configuration, or else the usual one.
+    /// The file of the configuration; `None` is the usual one.
     config: Option<&'a Path>,
 }
 
@@ -58,8 +59,8 @@ impl Front for Callers<'_> {
     }
 }
 
-/// Serves until it is told to stop. Keepers of runs under way go on then, and tell their callers
-/// how these end.
+/// Serves until a signal says stop. Keepers of runs that are under way survive this, and tell their
+/// callers how the runs end.
 pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     Caller::refuse_set_user_id()?;
     if !nix::unistd::geteuid().is_root() {
@@ -90,7 +91,7 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
             pool.leave();
             return Ok(());
         }
-        // First those who give back what others may then have.
+        // Keepers first: they may give back what a new caller needs.
         pool.hear(&heard);
         if connection {
             take_connections(&listener, &mut pool);
@@ -100,7 +101,7 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
         }
         while let Some(served) = pool.serve() {
             if let Err(error) = served {
-                // Out of processes or descriptors: those that end give some back.
+                // Processes or descriptors are used up; keepers that end give some back.
                 complain("cannot serve a connection", &error);
                 break;
             }
@@ -110,11 +111,11 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
 
 /// What the broker waits for.
 struct Events {
-    /// It is to end.
+    /// A signal asks the broker to end.
     stop: bool,
     /// Somebody has connected.
     connection: bool,
-    /// These have a question, or have ended: their places in the pool.
+    /// Keepers that ask something or have ended, by their places in the pool.
     heard: Vec<usize>,
 }
 
@@ -132,7 +133,7 @@ fn wait(listener: &Listener, signals: &SignalFd, pool: &Pool<Callers<'_>>) -> io
     })
 }
 
-/// Signals that end the broker. A terminal that goes away, in a trial, does, too.
+/// The signals that end the broker; among them is the hang-up of a terminal, for a trial.
 fn stop_signals() -> nix::Result<SignalFd> {
     let watched: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP]
         .into_iter()
@@ -141,7 +142,7 @@ fn stop_signals() -> nix::Result<SignalFd> {
     SignalFd::with_flags(&watched, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
 
-/// How many connections are taken before keepers are heard again.
+/// The most connections that are taken before keepers are heard again.
 const AT_ONCE: usize = 16;
 
 /// Takes connections.
@@ -152,7 +153,7 @@ fn take_connections(listener: &Listener, pool: &mut Pool<Callers<'_>>) {
             Ok(Some(connection)) => connection,
             Ok(None) => break,
             Err(error) => {
-                // Out of descriptors or memory: those that end give some back.
+                // Descriptors or memory are used up; keepers that end give some back.
                 complain("cannot take a connection", &error);
                 break;
             }
@@ -163,9 +164,9 @@ fn take_connections(listener: &Listener, pool: &mut Pool<Callers<'_>>) {
     }
 }
 
-/// Tells the journal.
+/// Writes to standard error, which is the journal.
 fn complain(what: &str, error: &io::Error) {
     let line = format!("isolate-run: {what}: {}\n", chain(error));
-    // Where nobody listens, there is nobody to tell.
+    // A line that cannot be written cannot be reported either.
     write_all(io::stderr(), line.as_bytes()).ok();
 }

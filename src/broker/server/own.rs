@@ -1,5 +1,5 @@
-//! Keepers of root's own: a process that makes many calls puts them over a connection that nobody
-//! else has, as other users put theirs to the broker. There is nobody to ask, and no ceiling.
+//! Keepers for root's own calls. A process that makes many calls sends them over a private
+//! connection, as users send theirs to the broker. polkit is not asked, and there are no ceilings.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,9 +28,9 @@ use crate::sys::socket::die_when_heard;
 /// What every call of root's has in common.
 #[derive(Debug)]
 pub(crate) struct Own {
-    /// What is configured: read once.
+    /// The settings, which are read once.
     pub(crate) settings: Settings,
-    /// Where the cgroups of runs come from: found out once.
+    /// Where the cgroups of runs come from, which is found out once.
     pub(crate) place: Place,
 }
 
@@ -67,7 +67,7 @@ impl Own {
     ) -> Result<Admitted, Failure> {
         let mut account =
             Account::new(account).map_err(Failure::at("cannot hear the process of the batch"))?;
-        // Those of the batch are not ours.
+        // The mask and handlers of the batch are not for its keepers.
         let own_signals = SigSet::empty().thread_set_mask();
         own_signals
             .and_then(|()| Signals::hold_back_write_errors())
@@ -81,7 +81,7 @@ impl Own {
         memory.ask(&call);
         memory.configure(&self.settings, &call);
         if !called.inherited.is_empty() {
-            // Their numbers may be among these.
+            // What was prepared may have one of the numbers to be inherited.
             prepared = Prepared::default();
         }
         let own = &mut [&mut *connection, account.channel()];
@@ -94,8 +94,7 @@ impl Own {
         let granted = grant(&call, &self.settings, None)?;
         account.ask(granted.amounts(), Ceilings::default())?;
         account.wait()?;
-        // A caller who is gone ends this process, until the run begins: then it is the run that
-        // ends.
+        // The end of the caller ends this process; once a run has begun, it ends the run instead.
         die_when_heard(connection.as_fd())
             .map_err(Failure::at("cannot watch for the end of the caller"))?;
         let line = connection.try_clone();

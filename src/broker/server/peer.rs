@@ -1,4 +1,4 @@
-//! Who connected: the kernel's word for it, never theirs.
+//! Who has connected, as the kernel says and not as the caller does.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,14 +8,14 @@ use crate::polkit::Subject;
 use crate::sys::process::{has_ended, pidfd_of, start_time};
 use crate::sys::socket::{PeerIds, peer_groups, peer_ids, peer_pidfd};
 
-/// The process on the other side of a connection, as it was when it connected.
+/// The process on the other side of a connection, as it was at the time of connect(2).
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// Its number, user and group.
+    /// Its process id, user and group.
     pub(super) ids: PeerIds,
     /// The same for polkit.
     pub(super) subject: Subject,
-    /// All its groups, its effective one first.
+    /// All its groups; the effective one comes first.
     pub(super) groups: Vec<u32>,
 }
 
@@ -33,16 +33,15 @@ impl Peer {
         let mut groups = peer_groups(connection).map_err(cannot)?;
         groups.insert(0, ids.gid);
         let pidfd = match peer_pidfd(connection) {
-            // Before Linux 6.5. The number may have gone to another process in the meantime: then
-            // that one is older or younger than what polkit finds under its start time, or it is a
-            // session of another of the same user's processes that is looked up. The user is the
-            // kernel's word in any case.
+            // Before Linux 6.5. If another process has the id by now, its start time tells polkit,
+            // or else polkit looks up the session of another process of the same user. The user is
+            // right in any case: the kernel says it.
             Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => pidfd_of(ids.pid),
             other => other,
         };
         let pidfd = pidfd.map_err(cannot)?;
         let start_time = start_time(ids.pid).map_err(cannot)?;
-        // Only now is it sure that the number was still theirs when the time was read.
+        // This proves that the id was still theirs when the start time was read.
         if has_ended(pidfd.as_fd()).map_err(cannot)? {
             return Err(Failure::new("the calling process is gone"));
         }

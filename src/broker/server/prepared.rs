@@ -1,5 +1,5 @@
-//! What the broker's keepers make before there is a request: the connection to the bus, which
-//! polkit and systemd are asked over, and the program's namespaces.
+//! What a keeper of the broker makes before there is a request: the connection to the bus, for
+//! polkit and systemd, and the namespaces of the program.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,7 +13,7 @@ use crate::polkit::Link;
 use crate::pool;
 use crate::systemd;
 
-/// What a keeper has that has stood by. `None` is still to be made.
+/// What a keeper has when it has stood by. `None` is still to be made.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
     /// A connection to ask polkit.
@@ -23,7 +23,7 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Whoever cannot be reached now is tried again when there is something to ask.
+    /// Makes what can be made now. A service that cannot be reached is tried again for the request.
     pub(super) fn make(config: Option<&Path>) -> io::Result<Self> {
         let (bus, polkit) = connect(Carries::Descriptors).unzip();
         rehearse(config);
@@ -34,7 +34,7 @@ impl Prepared {
         })
     }
 
-    /// The same for root's own calls, which polkit is not asked about.
+    /// The same for root's own calls, for which polkit is not asked.
     pub(super) fn without_polkit() -> io::Result<Self> {
         let bus = Bus::connect(Carries::Bytes).ok();
         systemd::rehearse();
@@ -48,12 +48,12 @@ impl Prepared {
 
 impl pool::Prepared for Prepared {
     fn ready(&self) -> Option<BorrowedFd<'_>> {
-        // The connection of all who ask.
+        // polkit and systemd are asked over one connection.
         self.polkit.as_ref().map(AsFd::as_fd)
     }
 
     fn go_on(&mut self) {
-        // A connection that was cut is no use to anybody. Anybody can cut one that carries
+        // A connection that was cut is of no use. Anybody on the bus can cut one that carries
         // descriptors.
         if let Some(lost) = self.polkit.take_if(|link| !link.is_alive()) {
             let again = lost.carries_descriptors().then(|| connect(Carries::Bytes));
@@ -62,8 +62,8 @@ impl pool::Prepared for Prepared {
     }
 }
 
-/// A connection to the bus, for systemd, and what polkit is asked over: a part of the same one,
-/// through which it is heard. Neither is of use without the other.
+/// A connection to the bus for systemd, and a share of it for polkit. Both halves are needed: the
+/// first one receives for the second.
 fn connect(carries: Carries) -> Option<(Bus, Link)> {
     let bus = Bus::connect(carries).ok()?;
     let polkit = Link::ahead(bus.share()).ok()?;

@@ -1,4 +1,4 @@
-//! From a command line that a caller sent to what it asks for. Pure.
+//! Reads what a caller's command line asks for. Pure.
 
 use crate::broker::of_root;
 use crate::broker::protocol::Called;
@@ -6,13 +6,13 @@ use crate::cli::{self, Call};
 use crate::failure::Failure;
 use crate::request::BoxCall;
 
-/// The most rules for the environment, each of which looks for its variable among all.
+/// The most rules for the environment: each one searches all variables.
 const MOST_ENV_RULES: usize = 4096;
-/// The most rules for directories. Each is compared with every other one.
+/// The most rules for directories: each one is compared with every other one.
 const MOST_RULES: usize = 1024;
 
-/// Reads the command line as the caller's own process did. What is root's is not for those who come
-/// this way.
+/// Reads the command line as the caller's own process did. Commands and options that are root's are
+/// refused.
 pub(super) fn read(called: &Called) -> Result<BoxCall, Failure> {
     let Call::Box(call) = cli::parse(called.argv())? else {
         return Err(Failure::new(

@@ -1,5 +1,5 @@
-//! What is done for every run, for one that nobody has asked for: code that has run once in a
-//! process takes a fraction of the time when it matters. Nothing of it leaves the process.
+//! A made-up request, which goes through the code of every request. Code that has run once in a
+//! process takes a fraction of the time later. Nothing of it leaves the process.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::config::{self, ConfigSource};
 use crate::home::find_place;
 use crate::systemd;
 
-/// Puts a request together, takes it in, and puts together what systemd would be asked.
+/// Encodes a request, reads it, and encodes the question to systemd that would follow.
 pub(super) fn rehearse(config: Option<&Path>) {
     let Ok(own) = Inheritance::of_process() else {
         return;
@@ -30,7 +30,7 @@ pub(super) fn rehearse(config: Option<&Path>) {
     systemd::rehearse();
 }
 
-/// The request of nobody.
+/// A request that nobody has made.
 fn made_up(inheritance: Inheritance) -> Called {
     let argv = ["isolate-run", "--run", "--", "/bin/true"].map(Into::into);
     Called {
@@ -44,7 +44,7 @@ fn made_up(inheritance: Inheritance) -> Called {
     }
 }
 
-/// Reads a request and what polkit is asked about it. The fuzz targets do the same.
+/// Reads a request and derives what polkit would be asked. The fuzz targets use this, too.
 pub(in crate::broker) fn examine(called: &Called, own: &Inheritance) {
     if let Ok(call) = read(called) {
         let groups = groups::names(&[0], "root:x:0:");

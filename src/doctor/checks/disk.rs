@@ -8,12 +8,15 @@ use crate::doctor::mounts;
 use crate::quantity::Bytes;
 use crate::remedy::Remedy;
 
-/// Below this much free space runs fail soon, and below that much at once.
+/// With less free space than this, in bytes, runs fail soon.
 const SCARCE: u64 = 1 << 30;
+/// With less free space than this, in bytes, runs fail at once.
 const NONE: u64 = 64 << 20;
-/// Likewise for files.
+/// With fewer free files than this, runs fail soon.
 const FEW_FILES: u64 = 50_000;
+/// With fewer free files than this, runs fail at once.
 const NO_FILES: u64 = 1000;
+/// What stands in the place of a figure that was not looked for.
 const UNKNOWN: &str = "not looked at below --root";
 
 pub(in super::super) fn space(machine: &Machine) -> Finding {
