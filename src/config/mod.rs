@@ -2,12 +2,15 @@
 //! stages. What the settings mean for a run is decided by others.
 //!
 //! * a *fragment* is what one file says: keys, values, lines (`fragment.rs`, or `isolate/format.rs`
-//!   for isolate's file; read by `files.rs`);
+//!   for isolate's file; found by `sources.rs`, read by `files.rs`);
 //! * the *inputs* are all fragments merged key by key, where the later file wins (`inputs.rs`);
 //! * the *settings* are read, checked and complete (`resolve.rs`, `boxes.rs`, `lists.rs`). The rest
 //!   of the program sees only these, and the text of `--check-config` (`print.rs`).
 //!
 //! Without a file nothing is parsed: then the settings are their `Default`.
+//!
+//! What `config` needs beside that: values by their keys (`listing.rs`), a key changed in a text
+//! (`draft.rs`), a mistake in its line (`mistake.rs`), and the schema for editors (`schema.rs`).
 
 #[cfg(test)]
 mod acceptance;

@@ -10,7 +10,7 @@ use nix::unistd::geteuid;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use crate::support::{self, Output, finish, isolate_command, source};
+use crate::support::{self, Output, finish, finish_with_input, isolate_command, source};
 
 /// A configuration file in a directory of its own.
 struct Machine {
@@ -273,6 +273,42 @@ fn what_is_edited_takes_the_place_of_the_file_only_when_it_can_be_used() {
     };
     let kept = fs::read_to_string(copy.join("isolate.toml")).unwrap();
     assert_eq!(kept, "[boxes]\ncount = many\n");
+}
+
+#[test]
+fn at_a_terminal_one_is_asked_whether_to_edit_again() {
+    for (answer, text, code) in [
+        ("n", "count = 7", 2),
+        ("y", "count = 8", 0),
+        ("", "count = 8", 0),
+    ] {
+        let machine = Machine::with("[boxes]\ncount = 7\n");
+        let editor = machine.directory.path().join("editor");
+        let script = "#!/bin/sh\nsed -i 's/coun =/count =/; t; s/count = 7/coun = 8/' \"$1\"\n";
+        fs::write(&editor, script).unwrap();
+        fs::set_permissions(&editor, fs::Permissions::from_mode(0o755)).unwrap();
+        let (program, file) = (support::binary(), machine.file());
+        let call = format!(
+            "{} config edit --config {}",
+            program.display(),
+            file.display()
+        );
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", &call, "/dev/null"]);
+        command
+            .env("TMPDIR", machine.directory.path())
+            .env("SYSTEMD_EDITOR", editor);
+        let output = finish_with_input(command, format!("{answer}\n").as_bytes());
+        assert_eq!(output.code, code, "{output:?}");
+        assert!(output.stdout.contains("Edit again? [Y/n]"), "{output:?}");
+        assert_eq!(
+            output.stdout.matches("unknown key").count(),
+            1,
+            "{output:?}"
+        );
+        assert_eq!(machine.text(), format!("[boxes]\n{text}\n"));
+        assert_eq!(machine.copies().len(), usize::from(code == 2));
+    }
 }
 
 #[test]

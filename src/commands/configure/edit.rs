@@ -84,13 +84,15 @@ pub(super) fn edit(source: &ConfigSource, drop_in: Option<&str>) -> Result<Answe
             return Ok(Answer::complain(format!("{note}\n{text}"), EXIT_MISTAKE));
         }
         let text = told(&error);
-        if !wants_again(&text) {
-            let kept = copy.kept(&Failure::new(format!("{} is as it was", path.display())));
-            return Ok(Answer::complain(
-                format!("{text}\nisolate-run: {kept}"),
-                EXIT_MISTAKE,
-            ));
+        let answer = ask(&text);
+        if answer == Some(true) {
+            continue;
         }
+        let kept = copy.kept(&Failure::new(format!("{} is as it was", path.display())));
+        // Whoever was asked has seen the mistake.
+        let text = answer.map_or(format!("{text}\n"), |_| String::new());
+        let told = format!("{text}isolate-run: {kept}");
+        return Ok(Answer::complain(told, EXIT_MISTAKE));
     }
 }
 
@@ -106,17 +108,17 @@ fn told(error: &ConfigError) -> String {
     explained(error).unwrap_or_else(|| crate::error::chain(error))
 }
 
-/// Shows what is wrong, and asks whether to go on; where nobody can be asked, nobody wants to.
-fn wants_again(text: &str) -> bool {
+/// Shows what is wrong, and asks whether to edit again. `None`: there is nobody to be asked.
+fn ask(text: &str) -> Option<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return false;
+        return None;
     }
     let question = format!("{text}\nEdit again? [Y/n] ");
     let mut answer = String::new();
     let asked = output::write_all(io::stderr(), question.as_bytes())
         .and_then(|()| io::stdin().lock().read_line(&mut answer));
     let is_yes = matches!(answer.trim(), "" | "y" | "Y" | "yes");
-    asked.is_ok_and(|length| length > 0) && is_yes
+    Some(asked.is_ok_and(|length| length > 0) && is_yes)
 }
 
 /// The copy that is edited, in a directory of its own under the name of the file: editors know what
