@@ -22,6 +22,7 @@ pub(crate) mod error;
 mod field;
 mod files;
 mod fragment;
+mod full_name;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod inputs;
@@ -47,11 +48,11 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use error::ConfigError;
 use error::Place;
+pub(crate) use full_name::key;
 use inputs::Inputs;
 pub(crate) use schema::schema;
 use settings::Settings;
 pub(crate) use sources::{ConfigFiles, ConfigSource, Draft};
-pub(crate) use spelling::key;
 use subid::SubIds;
 pub(crate) use table::Key;
 use table::Table;
