@@ -1,4 +1,4 @@
-// wait_usage COMMAND ...: runs a command and prints the CPU time, in seconds, that wait4(2) says it used.
+// wait_usage COMMAND ...: runs a command and prints what wait4(2) says it used: CPU time in seconds, memory in KiB.
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <sys/resource.h>
@@ -15,6 +15,6 @@ int main(int argc, char **argv) {
   struct rusage used;
   if (wait4(pid, &status, 0, &used) != pid || status) return 3;
   long micros = (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000 + used.ru_utime.tv_usec + used.ru_stime.tv_usec;
-  printf("%ld.%06ld\n", micros / 1000000, micros % 1000000);
+  printf("%ld.%06ld %ld\n", micros / 1000000, micros % 1000000, used.ru_maxrss);
   return 0;
 }

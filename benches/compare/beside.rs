@@ -1,11 +1,13 @@
 //! An honest run beside four attackers, with a processor to spare: its CPU time and its verdict.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::{Bench, heading, median, must, percentile, row};
+use crate::Bench;
+use crate::command::Line;
+use crate::table::{heading, median, percentile, row};
 
 /// How often the honest run has its turn, alone and beside the attackers.
 const TURNS: usize = 5;
@@ -33,7 +35,7 @@ const ATTACKERS: [(&str, &[&str], &[&str]); 4] = [
 
 impl Bench {
     /// Attackers have the first processor, and the honest run the last one.
-    pub(crate) fn beside_attackers(&self) {
+    pub(crate) fn beside(&self) {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         heading(
             "CPU time of the same work (ms), by turns",
@@ -44,8 +46,7 @@ impl Bench {
             return;
         }
         for number in 0..5 {
-            let id = format!("--box-id={}", HONEST + number);
-            must(self.run(&[&id, "--init"]));
+            self.root().init(HONEST + number);
         }
         let (mut alone, mut beside) = (Vec::new(), Vec::new());
         let mut attacks = 0;
@@ -82,30 +83,21 @@ impl Bench {
         row("more beside them (%)", &[more]);
         row("runs of attackers", &[attacks as f64]);
         for number in 0..5 {
-            let id = format!("--box-id={}", HONEST + number);
-            must(self.run(&[&id, "--cleanup"]));
+            self.root().cleanup(HONEST + number);
         }
     }
 
     fn pinned(&self, processor: usize, id: u32, options: &[&str], program: &[&str]) -> Command {
-        let inside = self.work.join(format!("boxes/{id}/box"));
-        let name = program[0];
-        if !inside.join(name).exists() {
-            fs::copy(self.programs.join(name), inside.join(name)).unwrap();
+        let inside = self.inside_of_root(id).join(program[0]);
+        if !inside.exists() {
+            fs::copy(self.programs.join(program[0]), &inside).unwrap();
         }
-        let mut line = self.line(&[&format!("--box-id={id}"), "--silent"]);
-        line.extend(options.iter().map(|option| (*option).to_owned()));
-        line.extend(["--run".to_owned(), "--".to_owned(), format!("./{name}")]);
-        line.extend(program[1..].iter().map(|word| (*word).to_owned()));
-        let mut command = Command::new("taskset");
-        command
-            .args(["--cpu-list", &processor.to_string()])
-            .args(line);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        command
+        let name = format!("./{}", program[0]);
+        let words = [&[name.as_str()], &program[1..]].concat();
+        let run = self.root().run(id, options, &words);
+        Line::new(["taskset", "--cpu-list", &processor.to_string()])
+            .with(run.words.iter().map(String::as_str))
+            .command()
     }
 
     /// The CPU time of the honest run in ms, which must end well.

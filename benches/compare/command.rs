@@ -1,0 +1,129 @@
+//! The commands that are compared: ours, those of somebody who is not root, and those of other sandboxes.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// A whole command, and who types it.
+#[derive(Clone)]
+pub(crate) struct Line {
+    /// None: who runs this.
+    pub uid: Option<u32>,
+    pub words: Vec<String>,
+}
+
+impl Line {
+    pub(crate) fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        let words = words.into_iter().map(str::to_owned).collect();
+        Self { uid: None, words }
+    }
+
+    /// The same with more words at its end.
+    pub(crate) fn with<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut line = self.clone();
+        line.words.extend(words.into_iter().map(str::to_owned));
+        line
+    }
+
+    /// The command, with nothing to read and nowhere to write.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        if let Some(uid) = self.uid {
+            command.uid(uid).gid(uid);
+        }
+        command
+            .args(&self.words[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    pub(crate) fn start(&self) -> std::io::Result<Child> {
+        self.command().spawn()
+    }
+
+    /// Whether it ends well.
+    pub(crate) fn works(&self) -> bool {
+        self.command().status().is_ok_and(|status| status.success())
+    }
+
+    /// Carries it out, which must succeed: a figure of a command that fails says nothing.
+    pub(crate) fn must(&self) {
+        let status = self.command().status();
+        let is_well = status.as_ref().is_ok_and(std::process::ExitStatus::success);
+        assert!(is_well, "{}: {status:?}", self.words.join(" "));
+    }
+}
+
+/// Whose boxes are worked in: of root, of a user by the broker that is installed, or of the isolate that is compared.
+#[derive(Clone)]
+pub(crate) struct Boxes {
+    pub name: &'static str,
+    start: Line,
+}
+
+impl Boxes {
+    /// Root's, with the binary under test.
+    pub(crate) fn of_root(binary: &Path, config: &Path) -> Self {
+        let config = format!("--config={}", config.display());
+        Self {
+            name: "isolate-run",
+            start: Line::new([&*binary.to_string_lossy(), &config]),
+        }
+    }
+
+    /// Those of the user whose uid `ISOLATE_BENCH_USER` gives.
+    pub(crate) fn of_user() -> Option<Self> {
+        let uid = std::env::var("ISOLATE_BENCH_USER").ok()?;
+        let mut start = Line::new(["isolate-run"]);
+        start.uid = Some(uid.parse().expect("ISOLATE_BENCH_USER is no uid"));
+        Some(Self {
+            name: "isolate-run, a user",
+            start,
+        })
+    }
+
+    /// Those of the isolate that `ISOLATE_BENCH_PEER` names, without control groups.
+    pub(crate) fn of_peer() -> Option<Self> {
+        let peer = std::env::var("ISOLATE_BENCH_PEER").ok()?;
+        Some(Self {
+            name: "isolate",
+            start: Line::new([peer.as_str()]),
+        })
+    }
+
+    /// Whether all of it is the program under test.
+    pub(crate) fn are_ours(&self) -> bool {
+        self.name != "isolate"
+    }
+
+    /// A command about the box of this number.
+    pub(crate) fn line(&self, id: u32, words: &[&str]) -> Line {
+        let id = format!("--box-id={id}");
+        self.start.with([&*id]).with(words.iter().copied())
+    }
+
+    /// A run in it of what `words` name.
+    pub(crate) fn run(&self, id: u32, options: &[&str], words: &[&str]) -> Line {
+        self.line(id, &["--silent"])
+            .with(options.iter().copied())
+            .with(["--run", "--"])
+            .with(words.iter().copied())
+    }
+
+    /// A run in a box that is made for it and goes with it: ours only.
+    pub(crate) fn exec(&self, words: &[&str]) -> Line {
+        let mut line = self.start.clone();
+        line.words.insert(1, "exec".to_owned());
+        line.with(["--silent", "--"]).with(words.iter().copied())
+    }
+
+    pub(crate) fn init(&self, id: u32) {
+        self.line(id, &["--init"]).must();
+    }
+
+    pub(crate) fn cleanup(&self, id: u32) {
+        self.line(id, &["--cleanup"]).must();
+    }
+}
