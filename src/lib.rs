@@ -348,6 +348,7 @@ fn as_root(
             caller,
             inheritance,
             at,
+            of_batch: false,
         };
         commands::carry_out(asked, None, &mut Ahead::default())
     };

@@ -132,6 +132,7 @@ impl Office {
                 directories,
                 opened: &opened,
                 interactive: false,
+                of_batch: true,
             },
         )
     }

@@ -29,6 +29,7 @@ mod place;
 mod quota;
 mod record;
 mod removal;
+mod renewal;
 mod rotation;
 mod sight;
 mod stragglers;

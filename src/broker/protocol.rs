@@ -32,7 +32,7 @@ use crate::failure::Explained;
 
 /// The version of the protocol. A service that was upgraded but not restarted speaks another one
 /// than its callers.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// The longest packet in bytes. A socket with the kernel's default buffer takes somewhat more at
 /// once (socket(7), wmem_default).
 pub(crate) const LONGEST_PACKET: usize = 128 << 10;
@@ -175,6 +175,8 @@ pub(crate) struct Called {
     pub(crate) inheritance: Inheritance,
     /// Whether there is somebody who can be asked for a password.
     pub(crate) interactive: bool,
+    /// Whether the call is one of a batch's, which makes many with one box.
+    pub(crate) of_batch: bool,
 }
 
 /// Words as they travel.
@@ -251,6 +253,7 @@ mod tests {
             directories: vec![0, 2, 0],
             inheritance: Inheritance::of_process().unwrap(),
             interactive: true,
+            of_batch: true,
         }
     }
 

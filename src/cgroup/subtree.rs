@@ -152,6 +152,11 @@ impl Subtree {
         self.made.is_none().then(|| name.to_owned())
     }
 
+    /// Leaves a scope to the next run when init is gone: nothing of this one is left in it.
+    pub(crate) fn vacate(self) -> Result<(), CgroupError> {
+        Leaf::remove(&Cgroup::open(&self.path)?)
+    }
+
     /// Gives the cgroups back when init is gone. Those of a scope are left to systemd: it learns
     /// from the directory that the scope has ended, and would keep the unit for ever if we removed
     /// it first.

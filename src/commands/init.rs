@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 
-use super::Context;
 use super::boxes::{
     box_plan, busy, check_known_owner, check_not_anothers, check_number, check_owner, claim,
     create, may_init, mounts_before, remove, remove_traces, settle,
 };
 use super::free_box::take_any;
+use super::next_scope::{keep_ready, leave};
+use super::{Asked, Context};
 use crate::answer::Answer;
 use crate::box_dir::{Absent, BoxDir, Lock, Record};
 use crate::failure::Failure;
@@ -56,13 +57,24 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
             (plan, lock, before)
         }
     };
-    home::dismiss(&lock);
+    let of_batch = before.filter(|before| stays_in_batch(before, context));
+    let kept = of_batch.and_then(|_| lock.kept());
+    if kept.is_none() {
+        home::dismiss(&lock);
+    }
     let settings = &context.asked.settings;
-    let (seconds, uid) = (settings.cgroup.keep_ready, context.asked.caller.uid);
-    let next = scope_of(settings, &place, plan.id, uid, cg).filter(|_| seconds > 0);
+    let (seconds, uid) = (keep_ready(context), context.asked.caller.uid);
+    let next = scope_of(settings, &place, plan.id, uid, cg);
+    let next = next.filter(|_| seconds > 0 && kept.is_none());
     let next = next.filter(|_| has_let_go(context));
     let successor = next.and_then(|next| Successor::make(&next, seconds, &lock));
-    let record = claim(context, &plan, &lock, before, cg, &place)?;
+    let renewed = of_batch.map_or(Ok(None), |before| lock.renew(plan.pool, before));
+    let claimed = match renewed {
+        Ok(Some(record)) => Ok(record),
+        Ok(None) => claim(context, &plan, &lock, before, cg, &place),
+        Err(error) => Err(error.into()),
+    };
+    let record = claimed.inspect_err(|_| kept.into_iter().for_each(home::dismiss_kept))?;
     let mounts = mounts_before(before.as_ref(), context);
     // Others that it had may be those of another box by now.
     let ids = before.map(|before| before.ids);
@@ -76,11 +88,14 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
         Ok(box_dir)
     });
     if made.is_err() {
+        kept.into_iter().for_each(home::dismiss_kept);
         // What failed is what there is to tell.
         drop(remove(&plan, &lock, Some(record.ids), Some(&place), mounts));
     }
     let box_dir = made?;
-    if let Some(successor) = successor {
+    if let Some(kept) = kept {
+        leave(kept, &lock);
+    } else if let Some(successor) = successor {
         successor.stay(&lock);
     }
     let answer = Answer::tell(format!("{}\n", box_dir.path().display()));
@@ -88,6 +103,16 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
         stderr: box_dir.forbids_programs().then(|| no_exec(&box_dir)),
         ..answer
     })
+}
+
+/// Whether a batch makes a box of its own anew, for the next job: whoever keeps a scope for its
+/// runs goes on.
+fn stays_in_batch(before: &Record, context: Context<'_>) -> bool {
+    let Asked {
+        of_batch, caller, ..
+    } = context.asked;
+    let is_same = before.owner.uid == caller.uid && before.cg == context.common().cg;
+    *of_batch && is_same && before.ready && !before.running
 }
 
 /// What is wrong with a box in which no program can be executed, though all else works.

@@ -11,6 +11,7 @@ mod gc;
 mod init;
 mod kill;
 mod logs;
+mod next_scope;
 pub(crate) mod offers;
 mod one_run;
 mod rights;
@@ -58,6 +59,8 @@ pub(crate) struct Asked {
     pub(crate) directories: OpenedDirs,
     /// What they would pass on to a child, where this process has something else.
     pub(crate) inheritance: Option<Inheritance>,
+    /// Whether it is one of many that a batch makes with one box.
+    pub(crate) of_batch: bool,
 }
 
 /// What else there is when the caller is another process, which sends its calls over a connection.

@@ -8,14 +8,15 @@ use std::path::Path;
 
 use nix::sys::resource::Resource;
 
+use super::next_scope::leave;
 use super::{Ahead, Asked, Context, Done, Rights};
 use crate::answer::{Answer, Results};
-use crate::box_dir::{BoxDir, Lock, Record, check_unused};
+use crate::box_dir::{BoxDir, Kept, Lock, Record, check_unused};
 use crate::caller::lift_open_files;
 use crate::cgroup::Place;
 use crate::chronicle::Told;
 use crate::failure::Failure;
-use crate::home::{Home, Successor};
+use crate::home::{Home, Successor, dismiss_kept};
 use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
 use crate::launch::{Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
@@ -53,6 +54,7 @@ pub(super) fn plan_run(
         box_id,
         uid: caller.uid,
         called_by_root: caller.called_by_root,
+        of_batch: context.asked.of_batch,
         environment,
     })?)
 }
@@ -84,6 +86,8 @@ pub(super) struct Finished {
     pub(super) circumstances: Circumstances,
     /// Who has the next one's scope made.
     successor: Option<Successor>,
+    /// Who keeps the scope of this one for the next.
+    kept: Option<Kept>,
 }
 
 impl Finished {
@@ -94,9 +98,12 @@ impl Finished {
         }
     }
 
-    /// Has the scope of the next run in this box made, if that is configured.
+    /// Has the scope of the next run in this box made, if that is configured, or leaves it this
+    /// one.
     pub(super) fn leave_ready(&mut self, lock: &Lock) {
-        if let Some(successor) = self.successor.take() {
+        if let Some(kept) = self.kept.take() {
+            leave(kept, lock);
+        } else if let Some(successor) = self.successor.take() {
             successor.stay(lock);
         }
     }
@@ -153,15 +160,21 @@ impl BoxRun<'_> {
         ))?;
         // The handshake goes on while the sandbox is laid out.
         let Ahead { bus, namespaces } = std::mem::take(ahead);
-        let home = Home::find(&plan, self.box_plan.id, bus, self.lock.kept())?;
+        let kept = self.lock.kept();
+        let home = Home::find(&plan, self.box_plan.id, bus, kept)?;
+        let outlasts = plan.scope.as_ref().is_some_and(|spec| spec.outlasts_runs);
+        let kept = kept.filter(|_| outlasts);
         let setup = self.prepare(&plan, namespaces)?;
-        let outcome = self.launch_and_supervise(&plan, setup, home);
+        let outcome = self.launch_and_supervise(&plan, setup, home, kept);
         // Whatever happened: the caller gets the files back.
         let given_back =
             self.box_dir
                 .give_back(self.record.ids, self.record.owner, plan.special_files);
         // In every case: all processes of the program are dead.
         self.lock.write(&self.record)?;
+        if outcome.is_err() {
+            kept.into_iter().for_each(dismiss_kept);
+        }
         let (outcome, successor) = outcome?;
         let Outcome {
             ending,
@@ -174,7 +187,9 @@ impl BoxRun<'_> {
         // It had time to end while the files were given back.
         drop(init);
         let (unit, cgroup) = (home.unit(), home.path().map(Path::to_owned));
-        let given_back = given_back.map_err(Failure::from).and(home.finish());
+        let left = home.finish();
+        let left_to = left.as_ref().ok().copied().flatten();
+        let given_back = given_back.map_err(Failure::from).and(left.map(drop));
         let unstarted = obstacle.map(|obstacle| Unstarted::of(&obstacle, &plan));
         let Decided {
             deadlines,
@@ -209,12 +224,16 @@ impl BoxRun<'_> {
                 stages,
             },
             successor: None,
+            kept: None,
         };
         if let Err(failure) = given_back {
             finished.fail(&failure);
         }
-        if !matches!(finished.report.ending, Ending::Failed(_)) {
+        if matches!(finished.report.ending, Ending::Failed(_)) {
+            left_to.into_iter().for_each(dismiss_kept);
+        } else {
             finished.successor = successor;
+            finished.kept = left_to;
         }
         Ok(finished)
     }
@@ -297,6 +316,7 @@ impl BoxRun<'_> {
         plan: &RunPlan,
         setup: InitSetup<'_>,
         home: Home,
+        kept: Option<Kept>,
     ) -> Result<(Outcome, Option<Successor>), Failure> {
         let (init, mut home) = home.move_in(&setup, plan)?;
         // This comes after the request to systemd: where all have to share two CPUs, the bus would
@@ -305,7 +325,7 @@ impl BoxRun<'_> {
         let begun = begun.map_err(Failure::at("cannot tell init to begin"));
         // While systemd and init work.
         let ready = begun
-            .and_then(|()| self.give_to_program(plan))
+            .and_then(|()| self.give_to_program(plan, kept))
             .and_then(|()| self.let_go_of_streams(&setup));
         if let Err(failure) = ready {
             // First init, which is in the cgroups, then these.
@@ -322,6 +342,7 @@ impl BoxRun<'_> {
         let hands_on = plan.inherit_fds && self.context.by_broker.is_some();
         let next = plan.scope.clone();
         let next = next.filter(|_| self.keep_ready > 0 && !hands_on);
+        let next = next.filter(|next| !home.is_kept(next));
         let next = next.map(ScopeSpec::of_any_time);
         let successor = next.and_then(|next| Successor::make(&next, self.keep_ready, self.lock));
         let outcome = {
@@ -350,13 +371,16 @@ impl BoxRun<'_> {
     }
 
     /// Makes the files in the box the program's, which the record of the box has to say before.
-    fn give_to_program(self, plan: &RunPlan) -> Result<(), Failure> {
+    ///
+    /// Who keeps the scope for further runs is noted again: whatever becomes of this keeper.
+    fn give_to_program(self, plan: &RunPlan, kept: Option<Kept>) -> Result<(), Failure> {
         let Record { ids, owner, .. } = self.record;
         check_unused(ids)?;
         self.lock.write(&Record {
             running: true,
             ..self.record
         })?;
+        kept.into_iter().for_each(|kept| leave(kept, self.lock));
         Ok(self
             .box_dir
             .give_to_program(ids, owner, plan.special_files)?)

@@ -1,6 +1,7 @@
 //! `--run`: one program in a box that was made before.
 
 use super::boxes::{box_plan, busy, check_known_owner, check_owner, settle};
+use super::next_scope::keep_ready;
 use super::one_run::{BoxRun, Finished, plan_run, take_over_signals};
 use super::{Ahead, Context, Done};
 use crate::box_dir::{Absent, BoxDir, Lock, Record, SpecialFiles};
@@ -98,7 +99,7 @@ impl Made {
             record,
             signals: &signals,
             keep_ready: match kind {
-                RunKind::Run => context.asked.settings.cgroup.keep_ready,
+                RunKind::Run => keep_ready(context),
                 RunKind::Exec => 0,
             },
         }

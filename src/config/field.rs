@@ -11,7 +11,7 @@ use toml::Value as Toml;
 use super::box_set::BoxSet;
 use super::error::ConfigError;
 use super::lists;
-use super::settings::{LoggedRuns, Manager, Pin};
+use super::settings::{LoggedRuns, Manager, Pin, ScopeLife};
 use super::value::{self, Located, UNLIMITED, Value};
 use crate::check_name::CheckName;
 use crate::dir_rule::DirRule;
@@ -35,6 +35,8 @@ pub(super) enum Field<'s> {
     Manager(&'s mut Manager),
     /// Which runs are told.
     LoggedRuns(&'s mut LoggedRuns),
+    /// How long a scope lives.
+    ScopeLife(&'s mut ScopeLife),
     /// The name of a slice.
     Slice(&'s mut String),
     /// A time or no limit.
@@ -71,6 +73,7 @@ impl Field<'_> {
             Self::SubidUser(field) => user_name(value).map(|read| *field = Some(read)),
             Self::Manager(field) => manager(value).map(|read| *field = read),
             Self::LoggedRuns(field) => logged_runs(value).map(|read| *field = read),
+            Self::ScopeLife(field) => scope_life(value).map(|read| *field = read),
             Self::Slice(field) => slice(value).map(|read| *field = read),
             Self::Time(field) => value::time_limit(value).map(|read| *field = read),
             Self::Size(field) => value::size_limit(value).map(|read| *field = read),
@@ -103,6 +106,7 @@ impl Field<'_> {
             Self::SubidUser(field) => field.as_deref()?.into(),
             Self::Manager(field) => field.name().into(),
             Self::LoggedRuns(field) => field.name().into(),
+            Self::ScopeLife(field) => field.name().into(),
             Self::Slice(field) => field.as_str().into(),
             Self::Time(field) => or_unlimited(*field, seconds),
             Self::Size(field) => or_unlimited(*field, size),
@@ -132,6 +136,7 @@ impl Field<'_> {
             Self::SubidUser(field) => from_ref(field).cast(),
             Self::Manager(field) => from_ref(field).cast(),
             Self::LoggedRuns(field) => from_ref(field).cast(),
+            Self::ScopeLife(field) => from_ref(field).cast(),
             Self::Slice(field) => from_ref(field).cast(),
             Self::Time(field) => from_ref(field).cast(),
             Self::Size(field) => from_ref(field).cast(),
@@ -166,12 +171,21 @@ fn manager(value: &Value) -> Result<Manager, String> {
 }
 
 fn logged_runs(value: &Value) -> Result<LoggedRuns, String> {
-    let names = LoggedRuns::ALL.map(LoggedRuns::name);
+    one_of(value, &LoggedRuns::ALL, LoggedRuns::name)
+}
+
+fn scope_life(value: &Value) -> Result<ScopeLife, String> {
+    one_of(value, &ScopeLife::ALL, ScopeLife::name)
+}
+
+/// Reads one of these names.
+fn one_of<T: Copy>(value: &Value, all: &[T], name_of: fn(T) -> &'static str) -> Result<T, String> {
+    let names: Vec<_> = all.iter().map(|one| name_of(*one)).collect();
     let allowed = format!("{} are allowed", names.join(", "));
     let name = value.text(&allowed)?;
-    LoggedRuns::ALL
-        .into_iter()
-        .find(|runs| runs.name() == name)
+    let found = all.iter().find(|one| name_of(**one) == name);
+    found
+        .copied()
         .ok_or_else(|| format!("'{}' is none of these; {allowed}", value::excerpt(name)))
 }
 

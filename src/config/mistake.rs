@@ -178,7 +178,8 @@ mod tests {
   |  ^^^
   = help: did you mean [boxes]?
   = note: known are the tables [boxes], [cgroup], [defaults], [exec],
-          [ceilings], [directories], [syscalls], [log], [doctor], [[pin]]",
+          [ceilings], [directories], [syscalls], [log], [doctor], [batch],
+          [[pin]]",
             ),
             (
                 "[defaults]\ntime = 'soon'\n",

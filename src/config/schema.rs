@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::field::Field;
-use super::settings::{LoggedRuns, Manager, Settings};
+use super::settings::{LoggedRuns, Manager, ScopeLife, Settings};
 use super::shipped;
 use super::table::{Key, Table};
 use super::value::{COUNT_MAX, UNLIMITED};
@@ -86,6 +86,7 @@ fn of_field(field: &Field<'_>) -> Value {
         ]),
         Field::Manager(_) => one_of(&Manager::ALL.map(Manager::name)),
         Field::LoggedRuns(_) => one_of(&LoggedRuns::ALL.map(LoggedRuns::name)),
+        Field::ScopeLife(_) => one_of(&ScopeLife::ALL.map(ScopeLife::name)),
         Field::Slice(_) => {
             json!({ "type": "string", "pattern": r"^[A-Za-z0-9:_.]+(-[A-Za-z0-9:_.]+)*\.slice$" })
         }

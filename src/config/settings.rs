@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) silenced: BTreeMap<CheckName, String>,
     /// `[log]`: what is remembered of commands.
     pub(crate) log: LogSettings,
+    /// How the runs of a batch are carried out.
+    pub(crate) batch: BatchSettings,
     /// `[[pin]]`, in order; see [`Settings::pin_of`].
     pub(crate) pins: Vec<Pin>,
 }
@@ -176,6 +178,36 @@ impl Default for LogSettings {
     }
 }
 
+/// How the runs of a batch are carried out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct BatchSettings {
+    /// `scope`: what a scope is for.
+    pub(crate) scope: ScopeLife,
+}
+
+/// How long a scope of systemd's lives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ScopeLife {
+    /// For one run.
+    #[default]
+    Run,
+    /// For the runs that follow each other in a box, each of which has a leaf of its own in it.
+    Slot,
+}
+
+impl ScopeLife {
+    /// Every choice.
+    pub(crate) const ALL: [Self; 2] = [Self::Run, Self::Slot];
+
+    /// The name in `[batch] scope`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Slot => "slot",
+        }
+    }
+}
+
 /// The CPUs and memory nodes that some boxes are bound to; at least one of the two is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pin {
@@ -225,6 +257,7 @@ impl Default for Settings {
             syscalls: SyscallSet::default(),
             silenced: BTreeMap::new(),
             log: LogSettings::default(),
+            batch: BatchSettings::default(),
             pins: Vec::new(),
         }
     }

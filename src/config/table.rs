@@ -11,7 +11,7 @@ use std::fmt;
 use super::ceilings::Ceilings;
 use super::error::{ConfigError, Place};
 use super::field::Field;
-use super::settings::{BoxSettings, CgroupSettings, Limits, LogSettings, Settings};
+use super::settings::{BatchSettings, BoxSettings, CgroupSettings, Limits, LogSettings, Settings};
 use super::spelling::shown_key;
 use super::value::COUNT_MAX;
 use crate::guess::nearest;
@@ -112,6 +112,9 @@ const LOG: [Row<LogSettings>; 3] = [
     row("arguments", |log| Field::Switch(&mut log.arguments)),
 ];
 
+/// `[batch]`.
+const BATCH: [Row<BatchSettings>; 1] = [row("scope", |batch| Field::ScopeLife(&mut batch.scope))];
+
 /// `[[pin]]`: one key as a whole, so that a later file replaces all entries.
 const PINS: [Row<Settings>; 1] = [row("pin", |settings| Field::Pins(&mut settings.pins))];
 
@@ -146,13 +149,15 @@ pub(super) enum Table {
     Doctor,
     /// `[log]`: what is remembered of commands.
     Log,
+    /// `[batch]`: how many runs of one call are carried out.
+    Batch,
     /// `[[pin]]`, an array of tables.
     Pin,
 }
 
 impl Table {
     /// Every table with single keys.
-    pub(super) const SINGLE: [Self; 9] = [
+    pub(super) const SINGLE: [Self; 10] = [
         Self::Boxes,
         Self::Cgroup,
         Self::Defaults,
@@ -162,6 +167,7 @@ impl Table {
         Self::Syscalls,
         Self::Log,
         Self::Doctor,
+        Self::Batch,
     ];
 
     /// The name between the brackets.
@@ -176,6 +182,7 @@ impl Table {
             Self::Syscalls => "syscalls",
             Self::Doctor => "doctor",
             Self::Log => "log",
+            Self::Batch => "batch",
             Self::Pin => "pin",
         }
     }
@@ -242,6 +249,7 @@ impl Key {
             Table::Syscalls if row < SYSCALLS.len() => Some(SYSCALLS[row].name),
             Table::Doctor if row < DOCTOR.len() => Some(DOCTOR[row].name),
             Table::Log if row < LOG.len() => Some(LOG[row].name),
+            Table::Batch if row < BATCH.len() => Some(BATCH[row].name),
             Table::Pin if row < PINS.len() => Some(PINS[row].name),
             _ => None,
         }
@@ -275,6 +283,7 @@ impl Key {
             Table::Syscalls => (SYSCALLS[row].field)(settings),
             Table::Doctor => (DOCTOR[row].field)(settings),
             Table::Log => (LOG[row].field)(&mut settings.log),
+            Table::Batch => (BATCH[row].field)(&mut settings.batch),
             Table::Pin => (PINS[row].field)(settings),
         }
     }

@@ -79,6 +79,11 @@ impl Awaited {
         Ok(Seen::NotYet)
     }
 
+    /// Its holder, as soon as init is there, too: see [`Holder::relieve`].
+    pub(super) fn relieve(self) -> Option<Holder> {
+        self.holder.relieve(&self.spec)
+    }
+
     /// Dismisses the holder. Returns the spec, for a scope that the run asks for itself.
     pub(super) fn give_up(self) -> ScopeSpec {
         self.holder.dismiss();

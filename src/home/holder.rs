@@ -17,7 +17,7 @@ const END_PATIENCE: Duration = Duration::from_secs(1);
 /// The process.
 #[derive(Debug)]
 pub(crate) struct Holder {
-    pid: i32,
+    kept: Kept,
     pidfd: OwnedFd,
 }
 
@@ -37,12 +37,14 @@ impl Holder {
     pub(super) fn left_behind(kept: Kept) -> Option<Self> {
         let pidfd = process::pidfd_of(kept.pid).ok()?;
         let is_it = process::start_time(kept.pid).ok()? == kept.start;
-        let holder = Self {
-            pid: kept.pid,
-            pidfd,
-        };
+        let holder = Self { kept, pidfd };
         // If it is alive now, the start time was that of this process.
         (is_it && !holder.has_ended()).then_some(holder)
+    }
+
+    /// How the box notes it.
+    pub(super) fn kept(&self) -> Kept {
+        self.kept
     }
 
     /// Its pidfd, which is readable when it has ended.
@@ -57,7 +59,7 @@ impl Holder {
 
     /// What it keeps: a scope by this spec, another one, or none.
     pub(super) fn keeps(&self, spec: &ScopeSpec) -> Keeps {
-        let path = hierarchy::cgroup_of(&self.pid.to_string());
+        let path = hierarchy::cgroup_of(&self.kept.pid.to_string());
         match path.ok().flatten() {
             Some(path) => what_is_kept(path, spec),
             None => Keeps::Nothing,
@@ -67,6 +69,16 @@ impl Holder {
     /// Tells it to end. One that systemd is about to move ends after that.
     pub(super) fn dismiss(&self) {
         process::send_signal(self.pidfd(), libc::SIGTERM).ok();
+    }
+
+    /// There is an init in the scope. A holder ends then, unless the scope is also for the runs
+    /// that follow.
+    pub(super) fn relieve(self, spec: &ScopeSpec) -> Option<Self> {
+        if spec.outlasts_runs {
+            return Some(self);
+        }
+        self.end();
+        None
     }
 
     /// Kills it, and waits for its end. For a holder that is in its scope.
@@ -113,6 +125,7 @@ mod tests {
             mount_point: "/cg".into(),
             controllers: vec!["memory".to_owned()],
             runtime_max: None,
+            outlasts_runs: false,
         };
         let kept = |path: &str, spec: &ScopeSpec| what_is_kept(path.into(), spec);
         let scope = "isolate.slice/isolate-u1.slice/isolate-7-0a.scope";

@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 pub(crate) use find::find_place;
-pub(crate) use successor::{Successor, dismiss};
+pub(crate) use successor::{Successor, dismiss, dismiss_kept};
 
 use awaited::{Awaited, Seen};
 use holder::Holder;
@@ -47,7 +47,8 @@ pub(crate) enum Home {
     Awaited(Awaited),
     /// systemd was asked for a scope around init.
     Coming(ScopeRequest),
-    /// The cgroups are set up, in a scope that this holder keeps until init is there.
+    /// The cgroups are set up, in a scope that this holder keeps until init is there, or also for
+    /// the runs that follow.
     Standing(Subtree, Option<Holder>),
 }
 
@@ -115,9 +116,9 @@ impl Home {
         let home = match self {
             Self::Wanted(spec, bus) => Self::ask(spec, bus, &init)?,
             Self::Standing(subtree, Some(holder)) => {
-                holder.end();
                 log::info!("init {} is in {}", init.pid, subtree.path().display());
-                Self::Standing(subtree, None)
+                let stays = plan.scope.as_ref().and_then(|spec| holder.relieve(spec));
+                Self::Standing(subtree, stays)
             }
             home => home,
         };
@@ -187,10 +188,7 @@ impl Home {
             Self::Awaited(mut awaited) => match awaited.look()? {
                 Seen::NotYet => Self::Awaited(awaited),
                 Seen::Scope(scope) => match settle(&scope) {
-                    Ok(subtree) => {
-                        awaited.holder.end();
-                        Self::Standing(subtree, None)
-                    }
+                    Ok(subtree) => Self::Standing(subtree, awaited.relieve()),
                     Err(error) => {
                         log::info!("{error}; asking for another scope");
                         Self::ask(awaited.give_up(), connect(), init)?
@@ -214,6 +212,15 @@ impl Home {
     /// The leaf, as soon as the home is ready.
     pub(crate) fn leaf(&self) -> Option<&Leaf> {
         self.subtree().map(Subtree::leaf)
+    }
+
+    /// Whether the run that follows has its scope already: nobody need have one made.
+    pub(crate) fn is_kept(&self, spec: &ScopeSpec) -> bool {
+        match self {
+            Self::Standing(_, holder) => holder.is_some(),
+            Self::Awaited(_) => spec.outlasts_runs,
+            Self::Nowhere | Self::Wanted(..) | Self::Coming(_) => false,
+        }
     }
 
     /// Where it is, for people.
@@ -244,11 +251,20 @@ impl Home {
         }
     }
 
-    /// Gives the home back when init has ended.
-    pub(crate) fn finish(self) -> Result<(), Failure> {
+    /// Gives the home back when init has ended. Returns who keeps the scope for the run that
+    /// follows, if it stays.
+    pub(crate) fn finish(self) -> Result<Option<Kept>, Failure> {
         match self {
-            Self::Standing(subtree, _) => Ok(subtree.finish()?),
-            Self::Nowhere | Self::Wanted(..) | Self::Awaited(_) | Self::Coming(_) => Ok(()),
+            Self::Standing(subtree, Some(holder)) => Ok(match subtree.vacate() {
+                Ok(()) => Some(holder.kept()),
+                Err(error) => {
+                    log::info!("{error}; the next run has another scope");
+                    holder.end();
+                    None
+                }
+            }),
+            Self::Standing(subtree, None) => Ok(subtree.finish().map(|()| None)?),
+            Self::Nowhere | Self::Wanted(..) | Self::Awaited(_) | Self::Coming(_) => Ok(None),
         }
     }
 }

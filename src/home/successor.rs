@@ -106,7 +106,12 @@ impl Successor {
 
 /// Ends the process that was left behind in a box whose next run does not come.
 pub(crate) fn dismiss(lock: &Lock) {
-    if let Some(holder) = lock.kept().and_then(Holder::left_behind) {
+    lock.kept().into_iter().for_each(dismiss_kept);
+}
+
+/// The same, where the box does not note it any more.
+pub(crate) fn dismiss_kept(kept: Kept) {
+    if let Some(holder) = Holder::left_behind(kept) {
         holder.dismiss();
     }
 }

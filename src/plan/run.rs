@@ -13,7 +13,7 @@ use super::scope::{leaf_of, scope};
 use super::{Refusal, require_cg, require_memory};
 use crate::box_dir::SpecialFiles;
 use crate::cgroup::{LeafLimits, Place};
-use crate::config::settings::Settings;
+use crate::config::settings::{ScopeLife, Settings};
 use crate::dir_rule::DirRule;
 use crate::quantity::{BoxId, CpuList, DiskQuota};
 use crate::request::{ProgramRequest, RunKind, StderrRequest};
@@ -111,6 +111,8 @@ pub(crate) struct RunInputs<'a> {
     pub(crate) uid: u32,
     /// Whether root asks, for whomever.
     pub(crate) called_by_root: bool,
+    /// Whether it is one of many of a batch.
+    pub(crate) of_batch: bool,
     /// The variables that `--env` and `--full-env` take from.
     pub(crate) environment: &'a [(OsString, OsString)],
 }
@@ -127,6 +129,7 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
         box_id,
         uid,
         called_by_root,
+        of_batch,
         environment: of_caller,
     } = inputs;
     let limits = &granted.limits;
@@ -151,6 +154,7 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
     let deadlines = Deadlines::of(limits);
     let scope = scope(settings, &place, box_id, uid, &leaf).map(|scope| ScopeSpec {
         runtime_max: deadlines.scope(),
+        outlasts_runs: of_batch && settings.batch.scope == ScopeLife::Slot,
         ..scope
     });
     let directories = directories(kind, request, settings, &leaf, &place)?;
@@ -292,6 +296,7 @@ pub(crate) mod tests {
             box_id: BoxId(0),
             uid: 7,
             called_by_root: false,
+            of_batch: false,
             environment: &[],
         })
     }

@@ -46,5 +46,6 @@ pub(super) fn scope(
         mount_point: mount_point.clone(),
         controllers: leaf.controllers().into_iter().map(str::to_owned).collect(),
         runtime_max: None,
+        outlasts_runs: false,
     })
 }

@@ -52,6 +52,8 @@ pub(crate) struct ScopeSpec {
     pub(crate) controllers: Vec<String>,
     /// The age at which systemd itself ends the scope, in case the keeper was stopped.
     pub(crate) runtime_max: Option<Duration>,
+    /// Whether it is there for the runs that follow, too, as long as somebody keeps it.
+    pub(crate) outlasts_runs: bool,
 }
 
 impl ScopeSpec {
@@ -341,6 +343,7 @@ pub(crate) fn rehearse() {
         mount_point: PathBuf::new(),
         controllers: vec!["pids".to_owned()],
         runtime_max: None,
+        outlasts_runs: false,
     };
     unit::rehearse(&unit_name(&spec), &spec);
 }

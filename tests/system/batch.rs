@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::support::batch::{Batch, batch, results_of, shell, shell_with};
-use crate::support::systemd::{cg_box, user_box};
+use crate::support::systemd::{CGROUPS, cg_box, user_box};
 use crate::support::{self, ALICE, TestBox, processes_of, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -24,6 +25,14 @@ fn both() -> [(TestBox, Option<u32>); 2] {
     let of_user = user_box().options(&["--cg"]);
     [(cg_box(), None), (of_user, Some(ALICE))]
 }
+
+/// The same where a slot keeps its scope.
+fn both_with_slots() -> [(TestBox, Option<u32>); 2] {
+    both().map(|(test_box, caller)| (test_box.config(SLOT), caller))
+}
+
+/// The configuration of that.
+const SLOT: &str = "keep_ready = 3600\n[batch]\nscope = \"slot\"\n";
 
 /// Jobs with all endings, by their names.
 fn endings() -> Vec<(&'static str, Value)> {
@@ -69,8 +78,10 @@ fn verdict(report: &Value) -> Value {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn verdicts_of_many_are_those_of_single_runs() {
-    let mut of_both = Vec::new();
-    for (test_box, caller) in both() {
+    let mut of_all = Vec::new();
+    let all = both().map(|(test_box, caller)| (test_box, caller, false));
+    let slots = both_with_slots().map(|(test_box, caller)| (test_box, caller, true));
+    for (test_box, caller, is_slot) in all.into_iter().chain(slots) {
         let jobs: Vec<_> = endings()
             .into_iter()
             .map(|(name, mut step)| {
@@ -88,6 +99,11 @@ fn verdicts_of_many_are_those_of_single_runs() {
             .iter()
             .map(|(id, result)| (id.clone(), verdict(&result["steps"][0]["report"])))
             .collect();
+        of_all.push(found.clone());
+        if is_slot {
+            assert_gone(&test_box);
+            continue;
+        }
         test_box.init();
         for name in ["burn_cpu", "memory_bomb"] {
             test_box.install(name);
@@ -111,10 +127,102 @@ fn verdicts_of_many_are_those_of_single_runs() {
             assert_eq!(found[name], verdict(&single), "{name}");
         }
         test_box.cleanup();
-        of_both.push(found);
         assert_gone(&test_box);
     }
-    assert_eq!(of_both[0], of_both[1]);
+    assert!(
+        of_all.iter().all(|found| *found == of_all[0]),
+        "{of_all:#?}"
+    );
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn runs_in_the_scope_of_a_slot_have_nothing_of_each_other() {
+    for (test_box, caller) in both_with_slots() {
+        let program = |name: &str| json!([{"name": "program", "path": support::program(name), "mode": "755"}]);
+        let looks = || {
+            shell(
+                "ls /sys/fs/cgroup/init /sys/fs/cgroup/box; mkdir /sys/fs/cgroup/x; cat /proc/self/cgroup",
+            )
+        };
+        let bomb = json!({"argv": ["program"], "limits": {"cg_mem": "64M", "wall_time": "60s"}});
+        let mut daemons = shell("./program & exit 0");
+        daemons["limits"] = json!({"processes": 100, "wall_time": "60s"});
+        let jobs = [
+            json!({"id": "1 first", "steps": [shell("exit 0")]}),
+            json!({"id": "2 memory", "files": program("memory_bomb"), "steps": [bomb]}),
+            json!({"id": "3 daemons", "files": program("leave_daemons"), "steps": [daemons]}),
+            json!({"id": "4 looks", "steps": [looks(), looks()]}),
+            json!({"id": "5 last", "steps": [shell("exit 0")]}),
+        ];
+        let (code, results) = batch(&test_box, caller, &["-j1"], &jobs);
+        assert_eq!(code, 0, "{results:#?}");
+        let report = |id: &str| &results[id]["steps"][0]["report"];
+        assert_eq!(report("2 memory")["oom_killed"], true);
+        for id in ["4 looks", "5 last"] {
+            let figures = &report(id)["figures"];
+            assert_ne!(report(id)["oom_killed"], true, "{id}");
+            for none in ["oom_kills", "processes_refused"] {
+                assert_eq!(figures[none].as_u64().unwrap_or(0), 0, "{id}: {figures}");
+            }
+            assert!(
+                figures["processes_peak"].as_u64().unwrap() <= 3,
+                "{id}: {figures}"
+            );
+            assert!(
+                figures["memory_peak_bytes"].as_u64().unwrap() < 32 << 20,
+                "{id}: {figures}"
+            );
+        }
+        let seen = results["4 looks"]["steps"][1]["stdout"]["text"]
+            .as_str()
+            .unwrap();
+        assert_eq!(
+            seen.trim_end(),
+            "0::/",
+            "a program sees its own group alone"
+        );
+        // The first run may have a scope of its own, while that of the slot is made.
+        let unit = |id: &str| report(id)["cgroup"]["unit"].as_str().unwrap().to_owned();
+        assert_eq!(unit("4 looks"), unit("5 last"));
+        assert_eq!(unit("3 daemons"), unit("4 looks"));
+        assert_gone(&test_box);
+        wait_until("the scope of the slot is gone", || {
+            !Path::new(report("5 last")["cgroup"]["path"].as_str().unwrap()).exists()
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_slot_whose_scope_is_taken_away_gets_another() {
+    for (test_box, caller) in both_with_slots() {
+        let mut batch = Batch::start(&test_box, caller, &["-j1"]);
+        let marker = test_box.out().join("begun");
+        let mark = json!({"dirs": [format!("out={}:rw", test_box.out().display())]});
+        for id in ["first", "second"] {
+            batch.send(&json!({"id": id, "steps": [shell("exit 0")]}));
+        }
+        batch.send(
+            &json!({"id": "runs", "steps": [shell_with("echo > /out/begun; sleep 1000", mark)]}),
+        );
+        wait_until("it runs", || marker.exists());
+        let program = *test_box.processes().first().unwrap();
+        let group = fs::read_to_string(format!("/proc/{program}/cgroup")).unwrap();
+        let scope = group.trim_end().strip_prefix("0::/").unwrap();
+        let scope = Path::new(CGROUPS).join(scope.strip_suffix("/box").unwrap());
+        fs::write(scope.join("cgroup.kill"), "1").unwrap();
+        batch.send(&json!({"id": "next", "steps": [shell("echo next")]}));
+        let (code, stdout, _) = batch.finish();
+        assert_eq!(code, 1);
+        let results = results_of(&stdout);
+        assert_eq!(results["runs"]["outcome"], "internal", "{stdout}");
+        assert_eq!(
+            results["next"]["steps"][0]["stdout"]["text"], "next\n",
+            "{stdout}"
+        );
+        assert_gone(&test_box);
+    }
 }
 
 #[test]

@@ -67,6 +67,7 @@ pub(crate) fn ask(
         directories,
         opened: &opened,
         interactive: somebody_is_there(),
+        of_batch: false,
     };
     put.over(connection.as_fd())?;
     drop((opened, inherited));
@@ -93,6 +94,8 @@ pub(crate) struct Put<'a> {
     pub(crate) opened: &'a [OwnedFd],
     /// Whether there is somebody who can be asked for a password.
     pub(crate) interactive: bool,
+    /// Whether it is one of a batch's.
+    pub(crate) of_batch: bool,
 }
 
 impl Put<'_> {
@@ -108,6 +111,7 @@ impl Put<'_> {
             inheritance: inheritance
                 .map_err(Failure::at("cannot find out this process's limits"))?,
             interactive: self.interactive,
+            of_batch: self.of_batch,
         };
         let inherited = self.inherited.iter();
         let all: Vec<BorrowedFd<'_>> = self

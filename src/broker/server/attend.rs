@@ -208,6 +208,7 @@ fn admit(
             at: Moment::from_nanoseconds(called.asked),
             environment: called.environment(),
             directories,
+            of_batch: called.of_batch,
             inheritance: Some(inheritance),
         },
         brokered: Brokered {

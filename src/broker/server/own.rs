@@ -108,6 +108,7 @@ impl Own {
                 at: Moment::from_nanoseconds(called.asked),
                 environment: called.environment(),
                 directories,
+                of_batch: called.of_batch,
                 inheritance: Some(called.inheritance),
             },
             brokered: Brokered {

@@ -50,6 +50,7 @@ mod tests {
             directories: Vec::new(),
             inheritance: Inheritance::of_process().unwrap(),
             interactive: false,
+            of_batch: false,
         }
     }
 

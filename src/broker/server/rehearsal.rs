@@ -41,6 +41,7 @@ fn made_up(inheritance: Inheritance) -> Called {
         directories: Vec::new(),
         inheritance,
         interactive: false,
+        of_batch: false,
     }
 }
 
