@@ -81,8 +81,19 @@ pub(super) struct Office {
     null: OwnedFd,
 }
 
+/// What a call is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// A box as such.
+    Box,
+    /// A run, whose words name directories or not.
+    Run { names_directories: bool },
+}
+
 /// A call that is to be put.
 pub(super) struct Wanted<'a> {
+    /// What it is about.
+    pub(super) about: About,
     /// The command line.
     pub(super) argv: Vec<OsString>,
     /// When it is asked for.
@@ -112,15 +123,16 @@ impl Office {
 
     /// Puts a call.
     pub(super) fn put(&mut self, wanted: Wanted<'_>) -> Result<Errand, Failure> {
-        let Call::Box(call) = cli::parse(wanted.argv.iter().cloned())? else {
-            return Err(Failure::new("this is no call about a box"));
+        // Who carries it out reads it, too; here only what it names is of interest.
+        let (directories, opened) = match wanted.about {
+            About::Run {
+                names_directories: true,
+            } => self.open_directories(&wanted.argv)?,
+            About::Box | About::Run { .. } => (Vec::new(), Vec::new()),
         };
-        let BoxCall { command, .. } = &*call;
-        let directories = OpenedDirs::open(command.dirs(), self.house.caller)?;
-        let (directories, opened) = directories.into_parts();
         let null = self.null.try_clone();
         let null = null.map_err(Failure::at("cannot copy the descriptor of /dev/null"))?;
-        let connection = self.connect()?;
+        let connection = self.connect(wanted.about)?;
         Errand::begin(
             connection,
             Put {
@@ -137,11 +149,22 @@ impl Office {
         )
     }
 
-    /// Puts a call and waits for its end.
+    /// Opens the directories that a command line names: for each 0 or why it was not opened, and
+    /// those that were.
+    fn open_directories(&self, argv: &[OsString]) -> Result<(Vec<i32>, Vec<OwnedFd>), Failure> {
+        let Call::Box(call) = cli::parse(argv.iter().cloned())? else {
+            return Err(Failure::new("this is no call about a box"));
+        };
+        let BoxCall { command, .. } = &*call;
+        Ok(OpenedDirs::open(command.dirs(), self.house.caller)?.into_parts())
+    }
+
+    /// Puts a call about a box and waits for its end.
     pub(super) fn ask(&mut self, argv: &[&str]) -> Result<String, Failure> {
         let argv = ["isolate-run"].iter().chain(argv).map(OsString::from);
         let asked = Moment::now().map_err(Failure::at("cannot read the clock"))?;
         let errand = self.put(Wanted {
+            about: About::Box,
             argv: argv.collect(),
             asked,
             standard: [None; 3],
@@ -167,7 +190,7 @@ impl Office {
         }
     }
 
-    fn connect(&mut self) -> Result<OwnedFd, Failure> {
+    fn connect(&mut self, about: About) -> Result<OwnedFd, Failure> {
         let Some(pool) = &mut self.pool else {
             return connect_to_broker();
         };
@@ -176,7 +199,11 @@ impl Office {
         // Those that have ended by now.
         hear(pool)?;
         pool.take(0, theirs);
-        let served = pool.serve().transpose();
+        let served = match about {
+            About::Run { .. } => pool.serve(),
+            About::Box => pool.serve_unprepared(),
+        };
+        let served = served.transpose();
         served.map_err(Failure::at("cannot make a process for the run"))?;
         Ok(ours)
     }
@@ -198,7 +225,7 @@ impl Office {
     pub(super) fn stand_by(&mut self) {
         if let Some(pool) = &mut self.pool {
             // Without one the next call is a little later.
-            pool.stand_by().ok();
+            pool.stand_by_at_once().ok();
         }
     }
 }

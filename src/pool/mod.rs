@@ -70,7 +70,16 @@ impl<F: Front> Pool<F> {
     /// from the run that is being prepared. A keeper that served no real request is not replaced,
     /// so that a flood at the front does not become one on the bus.
     pub(crate) fn stand_by(&mut self) -> io::Result<()> {
-        if self.has_ended && self.spare.is_none() {
+        match self.has_ended {
+            true => self.stand_by_at_once(),
+            false => Ok(()),
+        }
+    }
+
+    /// Has a keeper stand by, although the last request may not be over: whoever makes the requests
+    /// knows that no run is being made ready.
+    pub(crate) fn stand_by_at_once(&mut self) -> io::Result<()> {
+        if self.spare.is_none() {
             self.spare = Some(make_spare(&self.front, Meanwhile::Prepare)?);
         }
         Ok(())
@@ -112,6 +121,15 @@ impl<F: Front> Pool<F> {
                 Err(error)
             }
         })
+    }
+
+    /// Gives the next request a new keeper: what the one that stands by has prepared is of no use
+    /// to it.
+    pub(crate) fn serve_unprepared(&mut self) -> Option<io::Result<()>> {
+        let spare = self.spare.take();
+        let served = self.serve();
+        self.spare = spare;
+        served
     }
 
     fn keeper_for(&mut self, channel: BorrowedFd<'_>) -> io::Result<Spare> {

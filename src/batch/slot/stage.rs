@@ -13,7 +13,7 @@ use super::{Room, Telephone, files};
 use crate::batch::job::argv::argv;
 use crate::batch::job::words::{Input, Job};
 use crate::batch::job::{Group, Pipe};
-use crate::batch::office::{Office, Wanted, lost};
+use crate::batch::office::{About, Office, Wanted, lost};
 use crate::batch::result::{Content, Outcome};
 use crate::broker::client::errand::{Errand, Heard};
 use crate::clock::Moment;
@@ -153,6 +153,9 @@ fn begin(
         let stderr = open(step.stderr.as_ref(), &mut ends.stderr)?;
         ends.further.sort_by_key(|(number, _)| *number);
         let errand = office.put(Wanted {
+            about: About::Run {
+                names_directories: !step.dirs.is_empty(),
+            },
             argv: argv(step, room.id, office.cg()),
             asked,
             standard: [&ends.stdin, &ends.stdout, &ends.stderr]

@@ -38,7 +38,8 @@ impl Front for Own {
     type Prepared = Prepared;
 
     fn prepare(&self) -> io::Result<Prepared> {
-        Prepared::without_polkit()
+        // The scope of a run is there before it, and then there is nothing to ask systemd for.
+        Prepared::without_polkit(self.settings.cgroup.keep_ready == 0)
     }
 
     fn attend(&self, beginning: Beginning<Prepared>) {

@@ -34,10 +34,14 @@ impl Prepared {
         })
     }
 
-    /// The same for root's own calls, for which polkit is not asked.
-    pub(super) fn without_polkit() -> io::Result<Self> {
-        let bus = Bus::connect(Carries::Bytes).ok();
-        systemd::rehearse();
+    /// The same for root's own calls, for which polkit is not asked. systemd is, if each is
+    /// to have a scope made.
+    pub(super) fn without_polkit(asks_systemd: bool) -> io::Result<Self> {
+        let mut bus = None;
+        if asks_systemd {
+            bus = Bus::connect(Carries::Bytes).ok();
+            systemd::rehearse();
+        }
         let namespaces = Namespaces::ahead()?;
         Ok(Self {
             polkit: None,
