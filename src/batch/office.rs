@@ -17,6 +17,7 @@ use crate::config::{self, ConfigSource};
 use crate::failure::Failure;
 use crate::home::find_place;
 use crate::pool::Pool;
+use crate::quantity::Bytes;
 use crate::request::{BoxCall, LimitRequest};
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::socket;
@@ -30,6 +31,8 @@ pub(crate) struct House {
     no_cg: Option<String>,
     /// What root's own calls need.
     own: Option<(Settings, Place)>,
+    /// How much an output may be where its job does not say it.
+    max_output: Option<Bytes>,
 }
 
 impl House {
@@ -68,7 +71,17 @@ impl House {
             true => Some((settings, place?)),
             false => None,
         };
-        Ok(Self { caller, no_cg, own })
+        Ok(Self {
+            caller,
+            no_cg,
+            own,
+            max_output: None,
+        })
+    }
+
+    /// The same with a bound for outputs whose jobs have none.
+    pub(super) fn with_max_output(self, max_output: Option<Bytes>) -> Self {
+        Self { max_output, ..self }
     }
 }
 
@@ -119,6 +132,11 @@ impl Office {
     /// Whether boxes and runs are in control-group mode.
     pub(super) fn cg(&self) -> bool {
         self.house.no_cg.is_none()
+    }
+
+    /// How much an output may be, in bytes, where its job does not say it.
+    pub(super) fn max_output(&self) -> Option<u64> {
+        self.house.max_output.map(|Bytes(bytes)| bytes)
     }
 
     /// Puts a call.

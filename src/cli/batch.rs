@@ -11,7 +11,7 @@ use super::page::{Chapter, Page};
 use super::read;
 use super::value;
 use super::verb::{Mistake, Verb};
-use crate::quantity;
+use crate::quantity::{self, Bytes};
 use crate::request::BatchOptions;
 
 /// The verb.
@@ -66,6 +66,12 @@ pub(super) struct BatchLine {
     /// End everything when a job is not done, or one of its programs fails
     #[arg(long, overrides_with = "_keep_going")]
     pub(super) stop_on_failure: bool,
+    /// End a run that prints more than this, where its job does not say how much
+    ///
+    /// For each output to the result, to a file or to another program. The verdict is
+    /// output_limit.
+    #[arg(long, value_name = "SIZE", value_parser = value::text(Bytes::parse))]
+    pub(super) max_output: Option<Bytes>,
     /// Leave out the jobs whose results are in FILE
     #[arg(long, value_name = "FILE", value_parser = value::word(value::path))]
     pub(super) resume: Option<PathBuf>,
@@ -91,6 +97,7 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
         files: files.into_iter().map(PathBuf::from).collect(),
         jobs: line.jobs.and_then(|jobs| usize::try_from(jobs).ok()),
         stop_on_failure: line.stop_on_failure,
+        max_output: line.max_output,
         resume: line.resume,
         config: line.config,
         verbosity: line.verbose,

@@ -12,6 +12,7 @@ use super::page::{Chapter, Page};
 use super::read;
 use super::value;
 use super::verb::{Mistake, Verb};
+use crate::quantity::Bytes;
 use crate::request::{OutputTarget, PairOptions};
 
 /// The verb.
@@ -63,6 +64,9 @@ pub(super) struct PairLine {
     /// Write down what they say to each other, with times
     #[arg(long, value_name = "FILE", value_parser = value::word(value::path))]
     pub(super) transcript: Option<PathBuf>,
+    /// What each may say to another; more is OL [default: unlimited]
+    #[arg(long, value_name = "SIZE", value_parser = value::text(Bytes::parse))]
+    pub(super) max_output: Option<Bytes>,
     /// Write the result to FILE as JSON, as batch does; - is standard output
     #[arg(long, value_name = "FILE", value_parser = value::word(value::output))]
     pub(super) json: Option<OutputTarget>,
@@ -83,6 +87,7 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
     Ok(Call::Pair(Box::new(PairOptions {
         programs,
         solution: line.solution.join()?,
+        max_output: line.max_output,
         transcript: line.transcript,
         json: line.json,
     })))

@@ -7,12 +7,13 @@ use serde_json::Value;
 use super::row::{Row, Verdict, why};
 use super::table;
 use crate::answer::Answer;
-use crate::batch::words::{FileWithBound, GivenFile, Inline, Job, Output, Step};
+use crate::batch::words::{FileWithBound, GivenFile, Inline, Job, Limits, Output, Step};
 use crate::batch::{Bound, Flow, House, Next, Prepared, Work, conduct, limits};
 use crate::caller::create_file;
 use crate::failure::Failure;
 use crate::logging;
 use crate::output::write_all;
+use crate::quantity::Bytes;
 use crate::request::{OutputTarget, PairOptions};
 
 /// The wall time of programs that were given none.
@@ -56,6 +57,7 @@ pub(crate) fn pair(options: PairOptions) -> Result<Answer, Failure> {
     let PairOptions {
         programs,
         solution,
+        max_output,
         transcript,
         json,
     } = options;
@@ -78,7 +80,10 @@ pub(crate) fn pair(options: PairOptions) -> Result<Answer, Failure> {
             in_box: Some(name),
             argv,
             env: solution.env.iter().cloned().collect(),
-            limits: limits(&of_each),
+            limits: Limits {
+                output: max_output.map(|Bytes(bytes)| Bound::of(bytes)),
+                ..limits(&of_each)
+            },
             dirs: solution.all_dirs(),
             stderr: Some(Output::Inline(Inline {
                 max: Some(Bound::of(MOST_SAID)),

@@ -14,6 +14,8 @@ pub(crate) struct BatchOptions {
     pub(crate) jobs: Option<usize>,
     /// `--stop-on-failure`.
     pub(crate) stop_on_failure: bool,
+    /// `--max-output`: of each output whose job does not say it.
+    pub(crate) max_output: Option<Bytes>,
     /// `--resume`: results of before.
     pub(crate) resume: Option<PathBuf>,
     /// `--config`.
@@ -96,6 +98,8 @@ pub(crate) struct PairOptions {
     pub(crate) programs: Vec<Vec<String>>,
     /// How they are run.
     pub(crate) solution: Solution,
+    /// `--max-output`.
+    pub(crate) max_output: Option<Bytes>,
     /// `--transcript`.
     pub(crate) transcript: Option<PathBuf>,
     /// `--json`.

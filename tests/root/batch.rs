@@ -186,6 +186,44 @@ fn an_output_above_its_bound_ends_the_run_unless_it_is_cut() {
 
 #[test]
 #[ignore = "needs root: tests/run"]
+fn outputs_without_a_bound_of_their_own_have_that_of_the_command_line() {
+    let test_box = TestBox::new();
+    let endless = |more: Value| {
+        let mut step =
+            json!({"name": "yes", "argv": ["/usr/bin/yes"], "limits": {"wall_time": "60s"}});
+        step.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        step
+    };
+    let reader = shell_with("wc -c", json!({"name": "reader", "stdin": {"pipe": "yes"}}));
+    let (_, results) = batch(
+        &test_box,
+        None,
+        &["--max-output=1K"],
+        &[
+            job("inline", &[endless(json!({"stdout": {"inline": {}}}))]),
+            job(
+                "own",
+                &[endless(json!({"stdout": {"inline": {"max": "10B"}}}))],
+            ),
+            job("pipe", &[endless(json!({})), reader]),
+        ],
+    );
+    for id in ["inline", "own", "pipe"] {
+        let report = &results[id]["steps"][0]["report"];
+        assert_eq!(report["verdict"], "output_limit", "{id}: {report}");
+    }
+    let text = |id: &str, step: usize| results[id]["steps"][step]["stdout"]["text"].clone();
+    assert_eq!(text("inline", 0).as_str().unwrap().len(), 1024);
+    assert_eq!(text("own", 0).as_str().unwrap().len(), 10);
+    assert_eq!(text("pipe", 1), "1024\n");
+    assert_eq!(results["pipe"]["together"][0]["cause"], "yes");
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
 fn a_job_can_be_cancelled_before_and_while_it_runs() {
     let test_box = TestBox::new();
     let mut batch = Batch::start(&test_box, None, &["-j1"]);

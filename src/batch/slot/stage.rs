@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::streams::{Found, Relay, Sink, Transcript, join};
+use super::relay::{Noted, Relay, Transcript, join};
+use super::streams::{Found, Sink};
 use super::{Room, Telephone, files};
 use crate::batch::job::argv::argv;
-use crate::batch::job::words::{Input, Job};
+use crate::batch::job::words::{Input, Job, Step};
 use crate::batch::job::{Group, Pipe};
 use crate::batch::office::{About, Office, Wanted, lost};
 use crate::batch::result::{Content, Outcome};
@@ -48,7 +49,8 @@ struct Run {
 /// All of them.
 struct Stage {
     runs: Vec<Run>,
-    relays: Vec<Relay>,
+    /// Each with the place of the run whose output it passes on.
+    relays: Vec<(usize, Relay)>,
     all_heard: Option<Instant>,
 }
 
@@ -119,17 +121,21 @@ fn begin(
         .map(|one| Rc::new(RefCell::new(one)));
     for Pipe { from, to } in &group.pipes {
         let name = |at: usize| job.steps[at].name_or(at);
-        let direction = format!("{} -> {}", name(from.0), name(to.0));
-        let joined = join(direction, transcript.as_ref());
+        let noted = transcript.as_ref().map(|transcript| Noted {
+            direction: format!("{} -> {}", name(from.0), name(to.0)),
+            transcript: Rc::clone(transcript),
+        });
+        let joined = join(noted, bound_of(office, &job.steps[from.0]));
         let joined = joined.map_err(refused("cannot join two programs by a pipe"))?;
         ends[from.0 - group.first].set(from.1, joined.write);
         ends[to.0 - group.first].set(to.1, joined.read);
-        relays.extend(joined.relay);
+        let writer = from.0 - group.first;
+        relays.extend(joined.relay.map(|relay| (writer, relay)));
     }
     let mut runs = Vec::new();
     for ((at, mut ends), room) in group.steps().zip(ends).zip(rooms) {
         let step = &job.steps[at];
-        let bound = step.limits.output.as_ref().map(|bound| bound.bytes());
+        let bound = bound_of(office, step);
         let name = step.name_or(at);
         let of_caller = refused(&format!("cannot open a stream of step '{name}'"));
         match &step.stdin {
@@ -180,6 +186,13 @@ fn begin(
     })
 }
 
+/// How much each output of a step may be, where nothing else is said: those to a file in the box
+/// apart.
+fn bound_of(office: &Office, step: &Step) -> Option<u64> {
+    let own = step.limits.output.as_ref().map(|bound| bound.bytes());
+    own.or(office.max_output())
+}
+
 impl Stage {
     fn is_over(&self) -> bool {
         let is_late = |since: &Instant| since.elapsed() > OUTPUT_PATIENCE;
@@ -203,7 +216,7 @@ impl Stage {
             .chain(
                 self.relays
                     .iter()
-                    .flat_map(|relay| [readable(relay.from()), writable(relay.to())]),
+                    .flat_map(|(_, relay)| [readable(relay.from()), writable(relay.to())]),
             )
             .chain([readable(telephone.ready())])
             .chain(office.heard_at().map(readable));
@@ -229,10 +242,10 @@ impl Stage {
                 }
             }
         }
-        for relay in &mut self.relays {
+        for (writer, relay) in &mut self.relays {
             // Both, whichever is ready.
-            if next() | next() {
-                relay.pass_on();
+            if next() | next() && relay.pass_on() == Found::TooMuch {
+                self.runs[*writer].signal(TOO_MUCH);
             }
         }
         if next() {

@@ -1,28 +1,24 @@
-//! The standard streams of a run, as far as this process has to do with them: what it gives, what
-//! it takes up to a bound, and what it passes on between two programs.
+//! The outputs of a run that this process takes, up to a bound.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::rc::Rc;
-use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::{pipe2, read, write};
+use nix::unistd::{pipe2, read};
 
 use crate::batch::job::words::Output;
 use crate::batch::result::Content;
 use crate::caller::create_file;
 
 /// The bound of an output in the result, where nothing names one, in bytes.
-const MOST_INLINE: u64 = 1 << 20;
+pub(super) const MOST_INLINE: u64 = 1 << 20;
 /// The bound of an output to a file of the caller's, where nothing names one.
 const MOST_IN_FILE: u64 = 64 << 20;
 /// How much is read at once.
-const CHUNK: usize = 64 << 10;
+pub(super) const CHUNK: usize = 64 << 10;
 
 /// Where an output is kept.
 #[derive(Debug)]
@@ -140,139 +136,10 @@ impl Sink {
     }
 }
 
-fn set_not_blocking(fd: &OwnedFd) -> io::Result<()> {
+/// Has reads and writes by this process wait for nothing.
+pub(super) fn set_not_blocking(fd: &OwnedFd) -> io::Result<()> {
     fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok(())
-}
-
-/// What two programs say to each other, written down.
-#[derive(Debug)]
-pub(super) struct Transcript {
-    file: File,
-    begun: Instant,
-    left: u64,
-}
-
-impl Transcript {
-    /// One in a new file, of at most so many bytes.
-    pub(super) fn create(path: &str, most: Option<u64>) -> io::Result<Self> {
-        Ok(Self {
-            file: create_file(Path::new(path))?,
-            begun: Instant::now(),
-            left: most.unwrap_or(MOST_INLINE),
-        })
-    }
-
-    /// Takes note of what was said. A file that cannot be written to ends nothing.
-    fn note(&mut self, direction: &str, said: &[u8]) {
-        if self.left == 0 {
-            return;
-        }
-        let time = self.begun.elapsed().as_secs_f64();
-        let line = format!("{time:.6} {direction}: {}\n", said.escape_ascii());
-        let length = line.len() as u64;
-        if length > self.left {
-            self.left = 0;
-            drop(self.file.write_all(b"(the rest was not written down)\n"));
-            return;
-        }
-        self.left -= length;
-        drop(self.file.write_all(line.as_bytes()));
-    }
-}
-
-/// One direction between two programs that this process passes on, to write it down.
-#[derive(Debug)]
-pub(super) struct Relay {
-    from: Option<OwnedFd>,
-    to: Option<OwnedFd>,
-    waiting: Vec<u8>,
-    direction: String,
-    transcript: Rc<RefCell<Transcript>>,
-}
-
-/// The two ends of a pipe that programs get, and what is between them.
-pub(super) struct Joined {
-    /// For the one that reads.
-    pub(super) read: OwnedFd,
-    /// For the one that writes.
-    pub(super) write: OwnedFd,
-    /// In between, if it is to be written down.
-    pub(super) relay: Option<Relay>,
-}
-
-/// Joins two programs by a pipe.
-pub(super) fn join(
-    direction: String,
-    transcript: Option<&Rc<RefCell<Transcript>>>,
-) -> io::Result<Joined> {
-    let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
-    let Some(transcript) = transcript else {
-        return Ok(Joined {
-            read,
-            write,
-            relay: None,
-        });
-    };
-    let (second_read, to) = pipe2(OFlag::O_CLOEXEC)?;
-    set_not_blocking(&read)?;
-    set_not_blocking(&to)?;
-    Ok(Joined {
-        read: second_read,
-        write,
-        relay: Some(Relay {
-            from: Some(read),
-            to: Some(to),
-            waiting: Vec::new(),
-            direction,
-            transcript: Rc::clone(transcript),
-        }),
-    })
-}
-
-impl Relay {
-    /// Readable when there is something to pass on; `None` while it waits for room.
-    pub(super) fn from(&self) -> Option<BorrowedFd<'_>> {
-        let has_room = self.waiting.is_empty();
-        self.from.as_ref().filter(|_| has_room).map(AsFd::as_fd)
-    }
-
-    /// Writable when there is room; `None` while there is nothing to write.
-    pub(super) fn to(&self) -> Option<BorrowedFd<'_>> {
-        let has_more = !self.waiting.is_empty();
-        self.to.as_ref().filter(|_| has_more).map(AsFd::as_fd)
-    }
-
-    /// Passes on what it can. The end of one side is passed on to the other.
-    pub(super) fn pass_on(&mut self) {
-        if self.waiting.is_empty() {
-            let mut chunk = [0; CHUNK];
-            match self.from.as_ref().map(|from| read(from, &mut chunk)) {
-                Some(Ok(length)) if length > 0 => {
-                    self.waiting = chunk[..length].to_vec();
-                    let mut transcript = self.transcript.borrow_mut();
-                    transcript.note(&self.direction, &self.waiting);
-                }
-                Some(Err(Errno::EAGAIN | Errno::EINTR)) | None => {}
-                Some(Ok(_) | Err(_)) => {
-                    self.from = None;
-                    self.to = None;
-                }
-            }
-        }
-        if let Some(to) = self.to.as_ref().filter(|_| !self.waiting.is_empty()) {
-            match write(to, &self.waiting) {
-                Ok(length) => drop(self.waiting.drain(..length)),
-                Err(Errno::EAGAIN | Errno::EINTR) => {}
-                Err(_) => {
-                    // Nobody reads any more: who writes finds that out.
-                    self.waiting.clear();
-                    self.from = None;
-                    self.to = None;
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -314,35 +181,5 @@ mod tests {
         program.write_all(b"abc").unwrap();
         assert_eq!(sink.take(), Found::Nothing);
         assert!(sink.into_content().unwrap().truncated);
-    }
-
-    #[test]
-    fn what_is_passed_on_is_written_down_up_to_its_bound() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("t");
-        let transcript = Transcript::create(path.to_str().unwrap(), Some(40)).unwrap();
-        let transcript = Rc::new(RefCell::new(transcript));
-        let Joined {
-            read: end,
-            write,
-            relay,
-        } = join("a -> b".into(), Some(&transcript)).unwrap();
-        let mut relay = relay.unwrap();
-        let (mut program, mut got) = (File::from(write), [0; 100]);
-        for said in ["1\n", "a long line that does not fit into the file"] {
-            program.write_all(said.as_bytes()).unwrap();
-            relay.pass_on();
-            let length = read(&end, &mut got).unwrap();
-            assert_eq!(&got[..length], said.as_bytes());
-        }
-        drop(program);
-        relay.pass_on();
-        assert_eq!(read(&end, &mut got).unwrap(), 0);
-        let text = std::fs::read_to_string(path).unwrap();
-        assert!(text.contains(" a -> b: 1\\n\n"), "{text}");
-        assert!(
-            text.ends_with("(the rest was not written down)\n"),
-            "{text}"
-        );
     }
 }
