@@ -13,6 +13,7 @@
 //! A slot is a caller like any other: it opens whatever a job names, with its user's rights. How a
 //! run is decided and carried out is not known here: it is what `--run` with the same words is.
 
+mod cache;
 mod conduct;
 mod crew;
 mod frames;

@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use super::cache::Cache;
 use crate::broker::client::errand::{Errand, Heard};
 use crate::broker::client::{Put, connect_to_broker};
 use crate::broker::server::own::Own;
@@ -33,6 +34,8 @@ pub(crate) struct House {
     own: Option<(Settings, Place)>,
     /// How much an output may be where its job does not say it.
     max_output: Option<Bytes>,
+    /// Files by their digests, if the caller has a place for them.
+    cache: Option<Cache>,
 }
 
 impl House {
@@ -67,6 +70,11 @@ impl House {
             Ok(place) => place.require_memory().err().map(|error| error.to_string()),
             Err(error) => Some(error.to_string()),
         };
+        let dir = match is_root {
+            true => Some(settings.batch.cache_dir.clone()),
+            false => cache_of_user(),
+        };
+        let cache = dir.map(|dir| Cache::new(dir, settings.batch.cache_max));
         let own = match is_root {
             true => Some((settings, place?)),
             false => None,
@@ -76,6 +84,7 @@ impl House {
             no_cg,
             own,
             max_output: None,
+            cache,
         })
     }
 
@@ -137,6 +146,15 @@ impl Office {
     /// How much an output may be, in bytes, where its job does not say it.
     pub(super) fn max_output(&self) -> Option<u64> {
         self.house.max_output.map(|Bytes(bytes)| bytes)
+    }
+
+    /// Files by their digests.
+    pub(super) fn cache(&self) -> Result<&Cache, Failure> {
+        self.house.cache.as_ref().ok_or_else(|| {
+            Failure::new(
+                "there is no place for files by digest: neither XDG_CACHE_HOME nor HOME is an absolute path",
+            )
+        })
     }
 
     /// Puts a call.
@@ -256,6 +274,15 @@ fn hear(pool: &mut Pool<Own>) -> Result<(), Failure> {
         pool.hear(&places);
     }
     Ok(())
+}
+
+/// Where a user's files by digest are (XDG Base Directory Specification).
+fn cache_of_user() -> Option<PathBuf> {
+    let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let dir = path("XDG_CACHE_HOME").filter(|dir| dir.is_absolute());
+    let dir = dir.or_else(|| Some(path("HOME")?.join(".cache")));
+    let dir = dir.filter(|dir| dir.is_absolute())?;
+    Some(dir.join("isolate-run"))
 }
 
 /// The failure of a call whose other side is gone.

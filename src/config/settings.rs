@@ -179,10 +179,24 @@ impl Default for LogSettings {
 }
 
 /// How the runs of a batch are carried out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BatchSettings {
     /// `scope`: what a scope is for.
     pub(crate) scope: ScopeLife,
+    /// `cache_dir`: where root's batches keep files by their digests; an absolute path.
+    pub(crate) cache_dir: PathBuf,
+    /// `cache_max`: how much each cache may hold; `None` is no limit.
+    pub(crate) cache_max: Option<Bytes>,
+}
+
+impl Default for BatchSettings {
+    fn default() -> Self {
+        Self {
+            scope: ScopeLife::Run,
+            cache_dir: "/var/cache/isolate-run".into(),
+            cache_max: Some(Bytes(20 << 30)),
+        }
+    }
 }
 
 /// How long a scope of systemd's lives.

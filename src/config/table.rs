@@ -113,7 +113,11 @@ const LOG: [Row<LogSettings>; 3] = [
 ];
 
 /// `[batch]`.
-const BATCH: [Row<BatchSettings>; 1] = [row("scope", |batch| Field::ScopeLife(&mut batch.scope))];
+const BATCH: [Row<BatchSettings>; 3] = [
+    row("scope", |batch| Field::ScopeLife(&mut batch.scope)),
+    row("cache_dir", |batch| Field::Path(&mut batch.cache_dir)),
+    row("cache_max", |batch| Field::Size(&mut batch.cache_max)),
+];
 
 /// `[[pin]]`: one key as a whole, so that a later file replaces all entries.
 const PINS: [Row<Settings>; 1] = [row("pin", |settings| Field::Pins(&mut settings.pins))];

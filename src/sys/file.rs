@@ -66,10 +66,18 @@ pub(crate) enum IfLocked {
 /// so a child that inherits one keeps it; nix's `Flock` is unlocked when it is dropped in any
 /// process.
 pub(crate) fn lock_exclusively(file: BorrowedFd<'_>, if_locked: IfLocked) -> io::Result<()> {
-    let operation = match if_locked {
-        IfLocked::Wait => libc::LOCK_EX,
-        IfLocked::Refuse => libc::LOCK_EX | libc::LOCK_NB,
-    };
+    match if_locked {
+        IfLocked::Wait => lock(file, libc::LOCK_EX),
+        IfLocked::Refuse => lock(file, libc::LOCK_EX | libc::LOCK_NB),
+    }
+}
+
+/// Takes a shared flock(2) of `file`; waits for one that is exclusive.
+pub(crate) fn lock_shared(file: BorrowedFd<'_>) -> io::Result<()> {
+    lock(file, libc::LOCK_SH)
+}
+
+fn lock(file: BorrowedFd<'_>, operation: libc::c_int) -> io::Result<()> {
     loop {
         // SAFETY: flock takes two integers and touches no memory of this process.
         let result = unsafe { libc::flock(file.as_raw_fd(), operation) };

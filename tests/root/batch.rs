@@ -224,6 +224,76 @@ fn outputs_without_a_bound_of_their_own_have_that_of_the_command_line() {
 
 #[test]
 #[ignore = "needs root: tests/run"]
+fn files_of_the_cache_are_shown_and_cannot_be_changed() {
+    const ABC: &str = "edeaaff3f1774ad2888673770c6d64097e391bc362d7d6fb34982ddf0efd18cb";
+    let test_box = TestBox::new();
+    let cache = test_box.dir().join("cache");
+    let config = format!(
+        "[batch]\ncache_dir = '{}'\ncache_max = '4B'\n",
+        cache.display()
+    );
+    let test_box = test_box.config(&config);
+    let source = test_box.out().join("source");
+    fs::write(&source, "abc\n").unwrap();
+    let with = |id: &str, more: Value, script: &str| {
+        let mut file = json!({"name": "in", "sha256": ABC});
+        file.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        json!({"id": id, "files": [file], "steps": [shell(script), shell("cat in")]})
+    };
+    let stdin = json!({"stdin": {"sha256": ABC}});
+    let wrong = json!({"sha256": "0".repeat(64), "text": "abc\n"});
+    let (code, results) = batch(
+        &test_box,
+        None,
+        &["-j1"],
+        &[
+            with("absent", json!({}), "exit 0"),
+            with("wrong", wrong, "exit 0"),
+            with("added", json!({"path": source}), "cat in"),
+            with(
+                "shown",
+                json!({}),
+                "echo x > in || echo no; rm -f in || echo no",
+            ),
+            with(
+                "copy",
+                json!({"writable": true, "mode": "600"}),
+                "echo x >> in",
+            ),
+            job("stdin", &[shell_with("cat", stdin)]),
+            with(
+                "other",
+                json!({"sha256": "b".repeat(64), "text": ""}),
+                "exit 0",
+            ),
+        ],
+    );
+    assert_eq!(code, 1);
+    let text = |id: &str, step: usize| results[id]["steps"][step]["stdout"]["text"].clone();
+    for (id, words) in [
+        ("absent", "is not in the cache"),
+        ("wrong", "its SHA-256 is edeaaff3"),
+        ("other", "its SHA-256 is e3b0c442"),
+    ] {
+        assert_eq!(results[id]["outcome"], "refused", "{id}");
+        let reason = results[id]["reason"].as_str().unwrap();
+        assert!(reason.contains(words), "{reason}");
+    }
+    assert_eq!(text("added", 0), "abc\n", "{}", results["added"]);
+    assert_eq!(text("shown", 0), "no\nno\n");
+    assert_eq!(text("shown", 1), "abc\n");
+    assert_eq!(text("copy", 1), "abc\nx\n");
+    assert_eq!(text("stdin", 0), "abc\n");
+    let entry = cache.join("sha256").join(&ABC[..2]).join(&ABC[2..]);
+    assert_eq!(fs::read_to_string(entry).unwrap(), "abc\n");
+    assert_eq!(fs::read_dir(cache.join("new")).unwrap().count(), 0);
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
 fn a_job_can_be_cancelled_before_and_while_it_runs() {
     let test_box = TestBox::new();
     let mut batch = Batch::start(&test_box, None, &["-j1"]);

@@ -24,7 +24,7 @@ fn every_example_is_as_its_schema_says() {
     let (results, jobs): (Vec<_>, Vec<_>) = examples
         .iter()
         .partition(|example| example.get("outcome").is_some());
-    assert_eq!((jobs.len(), results.len()), (2, 1));
+    assert_eq!((jobs.len(), results.len()), (3, 1));
     assert!(jobs.iter().all(|job| is_valid_job(job)));
     for result in results {
         result_of(&result.to_string());
@@ -39,6 +39,8 @@ fn the_schema_of_jobs_refuses_what_batch_refuses() {
         r#"{"id":"a","steps":[{"argv":["a"],"what":1}]}"#,
         r#"{"id":"a","steps":[{"argv":["a"],"stdin":{"text":"","file":"x"}}]}"#,
         r#"{"id":"a","files":[{"name":"x"}],"steps":[{"argv":["a"]}]}"#,
+        r#"{"id":"a","files":[{"name":"x","sha256":"7"}],"steps":[{"argv":["a"]}]}"#,
+        r#"{"id":"a","files":[{"name":"x","text":"","writable":true}],"steps":[{"argv":["a"]}]}"#,
         r#"{"cancel":"a","id":"b"}"#,
     ] {
         assert!(!is_valid_job(&serde_json::from_str(job).unwrap()), "{job}");

@@ -7,8 +7,13 @@ use super::word::for_command_line;
 use super::words::{Input, Output, Step};
 use crate::quantity::BoxId;
 
-/// The command line for a step in this box.
-pub(in crate::batch) fn argv(step: &Step, box_id: BoxId, cg: bool) -> Vec<OsString> {
+/// The command line for a step in this box, where these rules show further files.
+pub(in crate::batch) fn argv<'a>(
+    step: &'a Step,
+    box_id: BoxId,
+    cg: bool,
+    shown: impl IntoIterator<Item = &'a String>,
+) -> Vec<OsString> {
     let mut words: Vec<String> = ["isolate-run", "--run", "--wait", "--silent", "--report=-"]
         .map(str::to_owned)
         .into();
@@ -43,7 +48,8 @@ pub(in crate::batch) fn argv(step: &Step, box_id: BoxId, cg: bool) -> Vec<OsStri
     }
     words.extend(step.chdir.iter().map(|dir| format!("--chdir={dir}")));
     words.extend((!step.default_dirs).then(|| "--no-default-dirs".to_owned()));
-    words.extend(step.dirs.iter().map(|rule| format!("--dir={rule}")));
+    let rules = step.dirs.iter().chain(shown);
+    words.extend(rules.map(|rule| format!("--dir={rule}")));
     words.extend(step.network.then(|| "--share-net".to_owned()));
     words.extend((!step.talks_with.is_empty()).then(|| "--inherit-fds".to_owned()));
     let env = step.env.iter();
@@ -80,13 +86,13 @@ mod tests {
                          "stack":"8M","fsize":"1M","core":0,"open_files":7,"processes":9,"output":"1K"}}"#,
         )
         .unwrap();
-        let words = argv(&step, BoxId(7), true);
+        let words = argv(&step, BoxId(7), true, [&"box/in=/cache/x".to_owned()]);
         let line: Vec<_> = words.iter().filter_map(|word| word.to_str()).collect();
         assert_eq!(
             line.join(" "),
             "isolate-run --run --wait --silent --report=- --box-id=7 --cg --time=1.5 --extra-time=200ms --wall-time=0 \
              --mem=1G --cg-mem=64 --stack=8M --fsize=1M --core=0 --open-files=7 --processes=9 --chdir=sub \
-             --no-default-dirs --dir=x=/usr --share-net --env=A=b=c --env=N= --stdin=in --stdout=out \
+             --no-default-dirs --dir=x=/usr --dir=box/in=/cache/x --share-net --env=A=b=c --env=N= --stdin=in --stdout=out \
              --stderr-to-stdout -- /bin/x -h"
         );
         let Ok(Call::Box(call)) = cli::parse(words.clone()) else {

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::FORMAT;
 use super::words::{GivenFile, Input, Job, Output, Step};
+use crate::batch::cache::Digest;
 use crate::dir_rule::DirRequest;
 
 /// The longest id and name, in bytes.
@@ -49,8 +50,30 @@ pub(super) fn check(job: &Job) -> Result<(), Mistake> {
 fn check_file(file: &GivenFile, field: &str) -> Result<(), Mistake> {
     check_inside(&file.name, &format!("{field}.name"))?;
     let contents = [&file.text, &file.base64, &file.path];
-    if contents.iter().filter(|content| content.is_some()).count() != 1 {
-        return wrong(field, "a file has one of text, base64 and path");
+    let count = contents.iter().filter(|content| content.is_some()).count();
+    match &file.sha256 {
+        None if count != 1 => return wrong(field, "a file has one of text, base64 and path"),
+        None if file.writable => {
+            let reason = "only files with sha256 say this: the others can be changed anyway";
+            return wrong(format!("{field}.writable"), reason);
+        }
+        Some(_) if count > 1 => {
+            return wrong(
+                field,
+                "beside sha256 a file has at most one of text, base64 and path",
+            );
+        }
+        Some(digest) => check_digest(digest, &format!("{field}.sha256"))?,
+        None => {}
+    }
+    // A program cannot move what it is mounted on, but could move a directory above that.
+    if is_bound(file) && file.name.contains([':', '=', '/']) {
+        let reason = "a file that is shown and not copied has no ':', '=' or '/' in its name: make it writable";
+        return wrong(format!("{field}.name"), reason);
+    }
+    if is_bound(file) && file.mode.is_some() {
+        let reason = "a file of the cache is read-only and can be executed, unless it is writable";
+        return wrong(format!("{field}.mode"), reason);
     }
     if let Some(text) = &file.base64 {
         check_base64(text, &format!("{field}.base64"))?;
@@ -62,6 +85,18 @@ fn check_file(file: &GivenFile, field: &str) -> Result<(), Mistake> {
         return wrong(format!("{field}.mode"), "a mode is octal, at most \"777\"");
     }
     Ok(())
+}
+
+/// Whether a file is shown where it is, and not copied into the box.
+pub(in crate::batch) fn is_bound(file: &GivenFile) -> bool {
+    file.sha256.is_some() && !file.writable
+}
+
+fn check_digest(text: &str, field: &str) -> Result<(), Mistake> {
+    match Digest::parse(text) {
+        Some(_) => Ok(()),
+        None => wrong(field, "a SHA-256 has 64 digits from 0 to 9 and a to f"),
+    }
 }
 
 /// The permissions of a file; `None` when they make no sense.
@@ -117,6 +152,7 @@ fn check_step(step: &Step, field: &str) -> Result<(), Mistake> {
     match &step.stdin {
         Some(Input::File(name) | Input::Path(name)) => check_word(name, &at("stdin"))?,
         Some(Input::Base64(text)) => check_base64(text, &at("stdin.base64"))?,
+        Some(Input::Sha256(digest)) => check_digest(digest, &at("stdin.sha256"))?,
         Some(Input::Text(_) | Input::Pipe(_)) | None => {}
     }
     for (output, key) in [(&step.stdout, "stdout"), (&step.stderr, "stderr")] {
@@ -223,6 +259,18 @@ mod tests {
             (
                 r#""files":[{"name":"x","base64":"!"}],"steps":[{"argv":["a"]}]"#,
                 "files[0].base64: no base64",
+            ),
+            (
+                r#""files":[{"name":"x","sha256":"7"}],"steps":[{"argv":["a"]}]"#,
+                "files[0].sha256: a SHA-256 has",
+            ),
+            (
+                r#""files":[{"name":"x","text":"","writable":true}],"steps":[{"argv":["a"]}]"#,
+                "files[0].writable: only files with sha256",
+            ),
+            (
+                r#""steps":[{"argv":["a"],"stdin":{"sha256":"../x"}}]"#,
+                "stdin.sha256: ",
             ),
             (
                 r#""files":[{"name":"x","text":"","box":"y"}],"steps":[{"argv":["a"]}]"#,

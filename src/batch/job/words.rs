@@ -29,6 +29,12 @@ pub(crate) struct GivenFile {
     pub(crate) base64: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) path: Option<String>,
+    /// Its digest: it is taken from the cache, or put there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sha256: Option<String>,
+    /// Of a file of the cache: the box gets a copy that can be changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) writable: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) mode: Option<String>,
     #[serde(default, rename = "box", skip_serializing_if = "Option::is_none")]
@@ -103,6 +109,8 @@ pub(crate) enum Input {
     Text(String),
     /// These bytes.
     Base64(String),
+    /// The file of the cache with this digest.
+    Sha256(String),
     /// Standard output of the step with this name, which runs at the same time.
     Pipe(String),
 }

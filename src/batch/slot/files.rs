@@ -1,6 +1,7 @@
 //! Files that are put into a box before a run, and taken out of it after one. A box is its caller's
 //! then, but what is in it may be the work of a hostile program: nothing below it is trusted.
 
+use std::borrow::Cow;
 use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -40,15 +41,29 @@ pub(super) enum NotPut {
     Internal(Failure),
 }
 
+/// What a file has in it.
+#[derive(Debug)]
+pub(super) enum Source<'a> {
+    File(File),
+    Bytes(Cow<'a, [u8]>),
+}
+
+/// What the job says of it; `None`: nothing, the cache has it.
+pub(super) fn source_of(file: &GivenFile) -> Result<Option<Source<'_>>, NotPut> {
+    if let Some(path) = &file.path {
+        let opened = open_regular(path)
+            .map_err(|error| NotPut::Refused(Failure::at(&format!("cannot read '{path}'"))(error)));
+        return opened.map(|file| Some(Source::File(file)));
+    }
+    let text = file.text.as_ref().map(|text| text.as_bytes().into());
+    let bytes = text.or_else(|| file.base64.as_ref().map(|text| decode(text).into()));
+    Ok(bytes.map(Source::Bytes))
+}
+
 /// Puts a file into a box, with the directories on its way.
-pub(super) fn put(dir: &OwnedFd, file: &GivenFile) -> Result<(), NotPut> {
+pub(super) fn put(dir: &OwnedFd, file: &GivenFile, source: Source<'_>) -> Result<(), NotPut> {
     let what = format!("cannot put '{}' into the box", file.name);
     let internal = |error: io::Error| NotPut::Internal(Failure::at(&what)(error));
-    let source = file.path.as_ref().map(|path| {
-        open_regular(path)
-            .map_err(|error| NotPut::Refused(Failure::at(&format!("cannot read '{path}'"))(error)))
-    });
-    let source = source.transpose()?;
     make_way(dir, &file.name).map_err(|errno| internal(errno.into()))?;
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
     let target = open_below(
@@ -58,11 +73,10 @@ pub(super) fn put(dir: &OwnedFd, file: &GivenFile) -> Result<(), NotPut> {
         Mode::from_bits_truncate(0o600),
     );
     let mut target = File::from(target.map_err(|errno| internal(errno.into()))?);
-    let written = match (source, &file.text, &file.base64) {
+    let written = match source {
         // std copies by reflink or copy_file_range(2) where that is possible.
-        (Some(mut source), ..) => io::copy(&mut source, &mut target).map(drop),
-        (None, Some(text), _) => target.write_all(text.as_bytes()),
-        (None, None, text) => target.write_all(&decode(text.as_deref().unwrap_or_default())),
+        Source::File(mut source) => io::copy(&mut source, &mut target).map(drop),
+        Source::Bytes(bytes) => target.write_all(&bytes),
     };
     let mode = Permissions::from_mode(mode(file).unwrap_or(0o644));
     written
@@ -201,7 +215,8 @@ mod tests {
                 mode: Some("755".to_owned()),
                 ..GivenFile::default()
             };
-            put(&open, &file).unwrap();
+            let source = source_of(&file).unwrap().unwrap();
+            put(&open, &file, source).unwrap();
             let found = fs::metadata(dir.path().join("sub/sub/a")).unwrap();
             assert_eq!(
                 (found.len(), found.permissions().mode() & 0o777),

@@ -2,6 +2,7 @@
 //! It ends when the main process has no more for it, or is gone; then nothing of it is left.
 
 mod files;
+mod given;
 mod relay;
 mod rooms;
 mod stage;

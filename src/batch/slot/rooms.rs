@@ -5,6 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::files::{self, NotPut};
+use super::given::{self, Shown};
 use crate::batch::job::Job;
 use crate::batch::office::Office;
 use crate::batch::result::Outcome;
@@ -18,6 +19,8 @@ pub(super) struct Room {
     pub(super) id: BoxId,
     /// What the program sees as /box.
     pub(super) dir: Rc<OwnedFd>,
+    /// Files of the cache that it sees there.
+    pub(super) shown: Rc<[Shown]>,
 }
 
 /// All boxes of a slot.
@@ -47,15 +50,23 @@ impl Rooms {
         }
         let room = self.make(office)?;
         self.used.push((name.to_owned(), room.clone()));
+        let at = self.used.len() - 1;
         let own = |file: &&crate::batch::job::words::GivenFile| {
             file.in_box.as_deref().unwrap_or_default() == name
         };
-        for file in job.files.iter().filter(own) {
-            files::put(&room.dir, file).map_err(|error| match error {
-                NotPut::Refused(failure) => (Outcome::Refused, failure),
-                NotPut::Internal(failure) => (Outcome::Internal, failure),
-            })?;
-        }
+        let files = job.files.iter().filter(own);
+        let shown: Result<Vec<_>, _> = files
+            .filter_map(|file| given::give(office, &room, file).transpose())
+            .collect();
+        let shown = shown.map_err(|error| match error {
+            NotPut::Refused(failure) => (Outcome::Refused, failure),
+            NotPut::Internal(failure) => (Outcome::Internal, failure),
+        })?;
+        let room = Room {
+            shown: shown.into(),
+            ..room
+        };
+        self.used[at].1 = room.clone();
         Ok(room)
     }
 
@@ -106,6 +117,7 @@ fn init(office: &mut Office, id: &str) -> Result<Room, (Outcome, Failure)> {
     Ok(Room {
         id: BoxId(number),
         dir: Rc::new(dir),
+        shown: Rc::new([]),
     })
 }
 

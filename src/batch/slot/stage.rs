@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::given::absent;
 use super::relay::{Noted, Relay, Transcript, join};
 use super::streams::{Found, Sink};
 use super::{Room, Telephone, files};
+use crate::batch::cache::Digest;
 use crate::batch::job::argv::argv;
 use crate::batch::job::words::{Input, Job, Step};
 use crate::batch::job::{Group, Pipe};
@@ -148,6 +150,10 @@ fn begin(
             Some(Input::Base64(text)) => {
                 ends.stdin = Some(files::holding(&files::decode(text)).map_err(&of_caller)?);
             }
+            Some(Input::Sha256(digest)) => {
+                let opened = open_cached(office, digest);
+                ends.stdin = Some(opened.map_err(|failure| (Outcome::Refused, failure))?);
+            }
             Some(Input::File(_) | Input::Pipe(_)) | None => {}
         }
         let open = |output, end: &mut Option<OwnedFd>| {
@@ -160,9 +166,14 @@ fn begin(
         ends.further.sort_by_key(|(number, _)| *number);
         let errand = office.put(Wanted {
             about: About::Run {
-                names_directories: !step.dirs.is_empty(),
+                names_directories: !step.dirs.is_empty() || !room.shown.is_empty(),
             },
-            argv: argv(step, room.id, office.cg()),
+            argv: argv(
+                step,
+                room.id,
+                office.cg(),
+                room.shown.iter().map(|shown| &shown.rule),
+            ),
             asked,
             standard: [&ends.stdin, &ends.stdout, &ends.stderr]
                 .map(|end| end.as_ref().map(AsFd::as_fd)),
@@ -191,6 +202,15 @@ fn begin(
 fn bound_of(office: &Office, step: &Step) -> Option<u64> {
     let own = step.limits.output.as_ref().map(|bound| bound.bytes());
     own.or(office.max_output())
+}
+
+/// Opens a file of the cache. It is read to the end whoever removes its name.
+fn open_cached(office: &Office, digest: &str) -> Result<OwnedFd, Failure> {
+    let digest = Digest::parse(digest).ok_or_else(|| Failure::new("this is no digest"))?;
+    let entry = office.cache()?.find(&digest)?;
+    let entry = entry.ok_or_else(|| absent(&digest))?;
+    let what = format!("cannot read {}", entry.path().display());
+    Ok(entry.open().map_err(Failure::at(&what))?.into())
 }
 
 impl Stage {
