@@ -61,6 +61,7 @@ pub(crate) enum Barrier {
     FilterRareSockets,
     FilterFileEvents,
     FilterHugePages,
+    FilterNativeAio,
     // Limits.
     MemoryLimit,
     SwapLimit,

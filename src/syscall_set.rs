@@ -31,12 +31,15 @@ pub(crate) enum Restriction {
     /// Huge pages that the machine has set apart (`MAP_HUGETLB` and its kin): no memory limit
     /// counts them.
     HugePages,
+    /// io_setup(2): the machine has a number of such requests, `fs.aio-max-nr`, that one program
+    /// can take from all others, and everybody can read how many are taken.
+    NativeAio,
 }
 
 impl Restriction {
     /// Every restriction: isolate's in the order of its flags (the first is flag 1, the second 2,
     /// …), then the others.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Keyctl,
         Self::Vsock,
         Self::FileLocks,
@@ -46,6 +49,7 @@ impl Restriction {
         Self::RareSockets,
         Self::FileEvents,
         Self::HugePages,
+        Self::NativeAio,
     ];
 
     /// The name in `[syscalls] deny`.
@@ -60,6 +64,7 @@ impl Restriction {
             Self::RareSockets => "rare-sockets",
             Self::FileEvents => "file-events",
             Self::HugePages => "huge-pages",
+            Self::NativeAio => "native-aio",
         }
     }
 
@@ -83,6 +88,7 @@ impl Restriction {
             Self::RareSockets => 64,
             Self::FileEvents => 128,
             Self::HugePages => 256,
+            Self::NativeAio => 512,
         }
     }
 }
@@ -223,7 +229,7 @@ mod tests {
         assert_eq!(
             unknown,
             "'ptrace' is not a restriction; known are keyctl, vsock, file-locks, io-uring, foreign-arch, \
-             user-namespaces, rare-sockets, file-events, huge-pages"
+             user-namespaces, rare-sockets, file-events, huge-pages, native-aio"
         );
         let flags = SyscallSet::EMPTY.with_flags(32).unwrap_err().to_string();
         assert!(flags.contains("0 to 31 (1 keyctl, 2 vsock, "), "{flags}");

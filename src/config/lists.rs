@@ -195,11 +195,11 @@ mod tests {
         for (text, error) in [
             (
                 "syscalls.deny = [\n 'vsock',\n 'ptrace',\n]",
-                "f:3: syscalls.deny: 'ptrace' is not a restriction; known are keyctl, vsock, file-locks, io-uring, foreign-arch, user-namespaces, rare-sockets, file-events, huge-pages",
+                "f:3: syscalls.deny: 'ptrace' is not a restriction; known are keyctl, vsock, file-locks, io-uring, foreign-arch, user-namespaces, rare-sockets, file-events, huge-pages, native-aio",
             ),
             (
                 "syscalls.deny = 31",
-                "f:1: syscalls.deny: 31 is no list; keyctl, vsock, file-locks, io-uring, foreign-arch, user-namespaces, rare-sockets, file-events, huge-pages are allowed",
+                "f:1: syscalls.deny: 31 is no list; keyctl, vsock, file-locks, io-uring, foreign-arch, user-namespaces, rare-sockets, file-events, huge-pages, native-aio are allowed",
             ),
             (
                 "directories.rules = ['usr',\n'a=b']",

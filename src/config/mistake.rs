@@ -206,7 +206,7 @@ mod tests {
 3 |  'a; b',
   |  ^^^^^^
   = note: known are keyctl, vsock, file-locks, io-uring, foreign-arch,
-          user-namespaces, rare-sockets, file-events, huge-pages",
+          user-namespaces, rare-sockets, file-events, huge-pages, native-aio",
             ),
         ] {
             assert_eq!(told(text), expected, "\n{}", told(text));

@@ -67,6 +67,10 @@ ATTACK(watch_all, fanotify_init(0x200, O_RDONLY))
 ATTACK(ports, syscall(SYS_ioperm, 0x80, 1, 1))
 ATTACK(all_ports, syscall(SYS_iopl, 3))
 ATTACK(no_randomness, personality(ADDR_NO_RANDOMIZE))
+static const char *requests_for_files(void) {
+  unsigned long context = 0;
+  return outcome(syscall(SYS_io_setup, 1, &context));
+}
 ATTACK(memory_pages, syscall(SYS_move_pages, 1, 0, NULL, NULL, NULL, 0))
 
 // Locks of files that two boxes see, and news of them.
@@ -93,6 +97,8 @@ ATTACK(exclusive, ioctl(0, TIOCEXCL))
 ATTACK(console, ioctl(0, TIOCCONS))
 ATTACK(locked_settings, ioctl(0, 0x5457, NULL))
 ATTACK(terminal_gone, ioctl(0, 0x5437))
+ATTACK(output_stopped, ioctl(0, 0x540a, 0))
+ATTACK(input_stopped, ioctl(0, 0x540a, 2))
 ATTACK(own_terminal, open("/dev/tty", O_RDWR))
 
 // Filters of the program's own.
@@ -178,10 +184,10 @@ static const struct attack attacks[] = {
     IS(load_program), IS(measure_system), IS(page_faults), IS(ring), IS(key_session), IS(key_persistent), IS(key_add),
     IS(key_request), IS(load_module), IS(load_module_file), IS(unload_module), IS(other_kernel), IS(other_kernel_file),
     IS(restart), IS(swap_on), IS(swap_off), IS(accounting), IS(quota), IS(clear_log), IS(hang_up), IS(watch),
-    IS(watch_1), IS(watch_all), IS(ports), IS(all_ports), IS(no_randomness), IS(memory_pages), IS(lock_record),
+    IS(watch_1), IS(watch_all), IS(ports), IS(all_ports), IS(no_randomness), IS(memory_pages), IS(requests_for_files), IS(lock_record),
     IS(lock_open_file), IS(lock_file), IS(lock_high_bits), IS(lease), IS(notify), IS(push_input),
     IS(push_input_high_bits), IS(paste), IS(discipline), IS(exclusive), IS(console), IS(locked_settings),
-    IS(terminal_gone), IS(own_terminal), IS(filter_allows), IS(filter_asks), IS(foreign_call), IS(huge_pages),
+    IS(terminal_gone), IS(output_stopped), IS(input_stopped), IS(own_terminal), IS(filter_allows), IS(filter_asks), IS(foreign_call), IS(huge_pages),
     IS(huge_file), IS(huge_segment), IS(core_pattern), IS(modprobe_path), IS(system_request), IS(drop_caches),
     IS(last_to_die), IS(die_later), IS(map_users), IS(allow_groups), IS(login_user), IS(dump_more), IS(own_memory),
     IS(pressure), IS(binary_format), IS(interrupt), IS(init_memory), IS(kernel_memory), IS(kernel_log),

@@ -83,6 +83,8 @@ int main(int argc, char **argv) {
   say("udp", socket(AF_INET, SOCK_DGRAM, 0));
   say("pair", socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
   say("vsock-pair", socketpair(AF_VSOCK, SOCK_STREAM, 0, pair));
+  unsigned long context = 0;
+  say("aio", syscall(SYS_io_setup, 1, &context));
   say("inotify", inotify_init1(0));
   say("fanotify", syscall(SYS_fanotify_init, 0xffffffff, 0));
   say("huge-memfd", memfd_create("m", MFD_HUGETLB | 0x100));

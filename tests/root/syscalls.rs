@@ -124,6 +124,7 @@ const DENIED_BY_NAME: &[(&str, &[(&str, &str)])] = &[
         "file-events",
         &[("inotify", "ENOSYS"), ("fanotify", "ENOSYS")],
     ),
+    ("native-aio", &[("aio", "ENOSYS")]),
 ];
 
 #[test]

@@ -175,7 +175,7 @@ manager = \"delegated\" # line 5, cg_root
 root = \"/sys/fs/cgroup/judge\" # line 5, cg_root
 
 [syscalls]
-deny = [\"file-locks\", \"foreign-arch\", \"user-namespaces\", \"rare-sockets\", \"file-events\", \"huge-pages\"] # line 11, syscall_flags
+deny = [\"file-locks\", \"foreign-arch\", \"user-namespaces\", \"rare-sockets\", \"file-events\", \"huge-pages\", \"native-aio\"] # line 11, syscall_flags
 
 [[pin]]
 boxes = 0 # line 12, box0.cpus

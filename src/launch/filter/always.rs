@@ -20,6 +20,10 @@ const TERMINAL: [libc::c_ulong; 7] = [
     libc::TIOCVHANGUP,
 ];
 
+/// What TCXONC (tcflow(3)) stops: output, which nobody sees any more and whoever writes waits for,
+/// our own message too, and input. To let both go on is harmless.
+const FLOW_STOPPED: [libc::c_int; 2] = [libc::TCOOFF, libc::TCIOFF];
+
 /// Requests of ioctl(2) that make files which root cannot give back to the box's owner, or remove:
 /// subvolumes and snapshots of btrfs (linux/btrfs.h), immutable files or those of another project
 /// quota (linux/fs.h), and fs-verity. A file system without these says ENOTTY.
@@ -67,8 +71,14 @@ pub(super) fn add(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
 }
 
 fn terminals(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
-    let mut requests = TERMINAL.into_iter();
-    requests.try_for_each(|request| refuse(context, libc::EPERM, "ioctl", &[is(1, request)]))
+    for request in TERMINAL {
+        refuse(context, libc::EPERM, "ioctl", &[is(1, request)])?;
+    }
+    for action in FLOW_STOPPED {
+        let stopped = [is(1, libc::TCXONC), is(2, action as u64)];
+        refuse(context, libc::EPERM, "ioctl", &stopped)?;
+    }
+    Ok(())
 }
 
 fn file_states(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {

@@ -121,6 +121,7 @@ fn denies(restrictions: SyscallSet, restriction: Restriction) -> bool {
         Restriction::RareSockets => Barrier::FilterRareSockets,
         Restriction::FileEvents => Barrier::FilterFileEvents,
         Restriction::HugePages => Barrier::FilterHugePages,
+        Restriction::NativeAio => Barrier::FilterNativeAio,
     };
     restrictions.contains(restriction) && barrier.stands()
 }
@@ -176,6 +177,7 @@ fn add(context: &mut ScmpFilterContext, restriction: Restriction) -> Result<(), 
             let pages = has(2, libc::SHM_HUGETLB as u32);
             refuse(context, libc::ENOMEM, "shmget", &[pages])?;
         }
+        Restriction::NativeAio => refuse(context, libc::ENOSYS, "io_setup", &[])?,
     }
     Ok(())
 }

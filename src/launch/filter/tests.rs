@@ -211,6 +211,10 @@ fn files_are_not_watched_and_huge_pages_not_taken() {
     assert_eq!(says(&pages, libc::SYS_memfd_create, &[0, 3]), ALLOW);
     assert_eq!(says(&pages, libc::SYS_shmget, &[0, 1, 0o5600]), refused);
     assert_eq!(says(&pages, libc::SYS_shmget, &[0, 1, 0o1600]), ALLOW);
+    let requests = only(Restriction::NativeAio);
+    let setup = libc::SYS_io_setup;
+    assert_eq!(says(&requests, setup, &[1, 0]), errno(libc::ENOSYS));
+    assert_eq!(says(&none(), setup, &[1, 0]), ALLOW);
 }
 
 #[test]
@@ -229,6 +233,17 @@ fn nothing_spoils_a_terminal_or_the_files_of_a_box() {
                 says(&filter, libc::SYS_ioctl, &[0, request]),
                 errno(libc::EPERM)
             );
+        }
+        // TCXONC: output or input stopped, and let go on.
+        for (action, expected) in [
+            (0, errno(libc::EPERM)),
+            (2, errno(libc::EPERM)),
+            (0xf_0000_0000, errno(libc::EPERM)),
+            (1, ALLOW),
+            (3, ALLOW),
+        ] {
+            let flow = [1, 0x540a, action];
+            assert_eq!(says(&filter, libc::SYS_ioctl, &flow), expected, "{action}");
         }
         for request in [0x5000_940e, 0x5000_9417, 0x4008_6602, 0x401c_5820] {
             assert_eq!(
