@@ -38,8 +38,13 @@ impl Files {
         })
     }
 
-    /// Copies a file or a directory into the box: `--in`.
-    pub(super) fn bring(&self, copied: &Copied) -> Result<(), Failure> {
+    /// Copies a file or a directory into the box: `--in`. `copy` copies what is in a file, which
+    /// may be a pipe that nobody writes to.
+    pub(super) fn bring(
+        &self,
+        copied: &Copied,
+        copy: impl Fn(&mut File, &mut File) -> io::Result<()>,
+    ) -> Result<(), Failure> {
         let Copied { inside, outside } = copied;
         let failed = |error| {
             let what = format!("--in: cannot copy '{}' into the box", outside.display());
@@ -49,7 +54,7 @@ impl Files {
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
         }
-        copy_in(outside, &to, Links::Follow).map_err(failed)
+        copy_in(outside, &to, Links::Follow, &copy).map_err(failed)
     }
 
     /// Copies a file out of the box: `--out`. The program may have put anything in its place.
@@ -118,7 +123,12 @@ enum Links {
 }
 
 /// Copies a file, or a directory with all the regular files that are in it.
-fn copy_in(from: &Path, to: &Path, links: Links) -> io::Result<()> {
+fn copy_in(
+    from: &Path,
+    to: &Path,
+    links: Links,
+    copy: &dyn Fn(&mut File, &mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let meta = match links {
         Links::Follow => fs::metadata(from)?,
         Links::Refuse => fs::symlink_metadata(from)?,
@@ -135,13 +145,15 @@ fn copy_in(from: &Path, to: &Path, links: Links) -> io::Result<()> {
         }
         for entry in fs::read_dir(from)? {
             let name = entry?.file_name();
-            copy_in(&from.join(&name), &to.join(&name), Links::Refuse)?;
+            copy_in(&from.join(&name), &to.join(&name), Links::Refuse, copy)?;
         }
         return Ok(());
     }
+    // Nobody can interrupt open(2) of a FIFO here; who waits for what comes from it can be.
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
     let flags = match links {
-        Links::Follow => 0,
-        Links::Refuse => libc::O_NOFOLLOW | libc::O_NONBLOCK,
+        Links::Follow => flags,
+        Links::Refuse => flags | libc::O_NOFOLLOW,
     };
     let mut file = File::options().read(true).custom_flags(flags).open(from)?;
     let mut made = File::options()
@@ -150,12 +162,16 @@ fn copy_in(from: &Path, to: &Path, links: Links) -> io::Result<()> {
         .truncate(true)
         .mode(mode)
         .open(to)?;
-    io::copy(&mut file, &mut made).map(drop)
+    copy(&mut file, &mut made)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn all(from: &mut File, to: &mut File) -> io::Result<()> {
+        io::copy(from, to).map(drop)
+    }
 
     fn copied(inside: &str, outside: &Path) -> Copied {
         Copied {
@@ -171,7 +187,7 @@ mod tests {
         let source = here.path().join("source");
         fs::create_dir(&source).unwrap();
         fs::write(source.join("a"), "text").unwrap();
-        files.bring(&copied("x/y", &source)).unwrap();
+        files.bring(&copied("x/y", &source), all).unwrap();
         assert_eq!(fs::read(there.path().join("x/y/a")).unwrap(), b"text");
         let result = here.path().join("result");
         files.fetch(&copied("x/y/a", &result)).unwrap();
@@ -188,9 +204,11 @@ mod tests {
         fs::create_dir(&source).unwrap();
         fs::write(here.path().join("secret"), "secret").unwrap();
         std::os::unix::fs::symlink("../secret", source.join("link")).unwrap();
-        let refused = files.bring(&copied("all", &source)).unwrap_err();
+        let refused = files.bring(&copied("all", &source), all).unwrap_err();
         assert!(refused.text().contains("no regular file"), "{refused}");
-        files.bring(&copied("one", &source.join("link"))).unwrap();
+        files
+            .bring(&copied("one", &source.join("link")), all)
+            .unwrap();
         assert_eq!(fs::read(there.path().join("one")).unwrap(), b"secret");
         assert!(!there.path().join("all/link").exists());
     }

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 
@@ -18,6 +18,9 @@ use crate::failure::Failure;
 use crate::keeper::watch;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::process::{Exit, pidfd_of, send_signal, wait_for};
+
+/// How much is copied between two looks at the signals, in bytes.
+const AT_A_TIME: u64 = 16 << 20;
 
 /// This program, to be started again and again, and the signals that are passed on to it.
 pub(super) struct Crew {
@@ -61,7 +64,7 @@ pub(super) struct Input(File, u64);
 impl Input {
     /// Keeps what is left of standard input: a file as it is, and what comes from a pipe. Nobody
     /// types the same again.
-    pub(super) fn keep() -> Result<Self, Failure> {
+    pub(super) fn keep(crew: &Crew) -> Result<Self, Failure> {
         let failed = Failure::at("cannot keep standard input for all runs");
         let stdin = io::stdin();
         if stdin.is_terminal() {
@@ -75,13 +78,8 @@ impl Input {
         }
         let kept = memfd_create(c"input", MFdFlags::MFD_CLOEXEC);
         let mut kept = File::from(kept.map_err(Failure::at("cannot keep standard input"))?);
-        let mut buffer = vec![0; 1 << 16];
-        loop {
-            match copy.read(&mut buffer).map_err(&failed)? {
-                0 => return Ok(Self(kept, 0)),
-                length => kept.write_all(&buffer[..length]).map_err(&failed)?,
-            }
-        }
+        crew.copy(&mut copy, &mut kept).map_err(&failed)?;
+        Ok(Self(kept, 0))
     }
 
     /// Goes back to where it began.
@@ -143,6 +141,30 @@ impl Crew {
     /// Whether a signal was passed on.
     pub(super) fn was_interrupted(&self) -> bool {
         self.interrupted.get()
+    }
+
+    /// Copies all that comes. A signal ends that, whatever is waited for or however much there is.
+    pub(super) fn copy(&self, from: &mut File, to: &mut File) -> io::Result<()> {
+        loop {
+            let sources = [
+                (true, readable(self.signals.as_fd())),
+                (false, readable(from.as_fd())),
+            ];
+            match poll::first(sources, Until::Forever)? {
+                Some(true) => {
+                    self.take_signal();
+                    return Err(io::Error::other("interrupted"));
+                }
+                Some(false) => match io::copy(&mut (&*from).take(AT_A_TIME), to) {
+                    Ok(0) => return Ok(()),
+                    Ok(_) => {}
+                    // Somebody else was faster.
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                },
+                None => {}
+            }
+        }
     }
 
     /// Carries a call out; `handed` is open there, too.
@@ -213,10 +235,15 @@ impl Crew {
     }
 
     fn pass_on(&self, pidfd: &OwnedFd) {
-        if let Ok(Some(signal)) = self.signals.read_signal() {
-            self.interrupted.set(true);
+        if let Some(signal) = self.take_signal() {
             // One that has ended meanwhile needs none.
-            drop(send_signal(pidfd.as_fd(), signal.ssi_signo as i32));
+            drop(send_signal(pidfd.as_fd(), signal));
         }
+    }
+
+    fn take_signal(&self) -> Option<i32> {
+        let signal = self.signals.read_signal().ok()??;
+        self.interrupted.set(true);
+        Some(signal.ssi_signo as i32)
     }
 }

@@ -29,7 +29,7 @@ const EXIT_INTERNAL: u8 = 125;
 pub(crate) fn run(session: &Session, screen: Screen) -> Result<Answer, Failure> {
     let crew = Crew::gather()?;
     let input = match session.repeat {
-        Some(_) => Some(crew::Input::keep()?),
+        Some(_) => Some(crew::Input::keep(&crew)?),
         None => None,
     };
     let count = session.repeat.unwrap_or(1);
@@ -109,7 +109,7 @@ impl Visit<'_> {
     fn in_box(&self, place: &Path) -> Result<Visited, Failure> {
         let files = copy::Files::of(&place.join("box"))?;
         for one in &self.session.bring {
-            files.bring(one)?;
+            files.bring(one, |from, to| self.crew.copy(from, to))?;
         }
         let mut visited = self.run(&["--keep".into(), box_option(place)])?;
         if !self.is_last && visited.answer.code == 0 {

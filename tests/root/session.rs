@@ -181,3 +181,44 @@ fn an_interrupted_session_leaves_nothing() {
     assert_eq!(child.wait().unwrap().code(), Some(143));
     test_box.assert_gone();
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn whoever_waits_for_what_is_to_be_copied_can_be_interrupted() {
+    use nix::sys::signal::{Signal, kill};
+    let test_box = TestBox::new();
+    let fifo = test_box.out().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (args, made) in [
+        (["--in=fifo", "true"], Some("fifo")),
+        (["--in=zeros=/dev/zero", "true"], Some("zeros")),
+        (["--repeat=2", "true"], None),
+    ] {
+        let mut command = test_box.exec_command(&args);
+        command.current_dir(test_box.out());
+        let (reader, _writer) = nix::unistd::pipe().unwrap();
+        command.stdin(reader);
+        command.stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let is_made = |name: &str| {
+            let mut boxes = crate::support::entries(&test_box.root());
+            boxes.any(|one| one.join("box").join(name).exists())
+        };
+        // From here on signals are taken over (SigBlk in proc_pid_status(5)).
+        let takes_signals = || {
+            let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+            let blocked = u64::from_str_radix(blocked.unwrap().trim(), 16).unwrap();
+            blocked & 1 << (Signal::SIGTERM as i32 - 1) != 0
+        };
+        crate::support::wait_until("it copies", || made.map_or_else(takes_signals, is_made));
+        kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        crate::support::wait_until("it has ended", || child.try_wait().unwrap().is_some());
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{args:?}: {said}");
+        assert!(said.contains("interrupted"), "{args:?}: {said}");
+    }
+    test_box.assert_gone();
+}
