@@ -31,11 +31,18 @@ pub(crate) fn printable(message: &str) -> String {
     message
         .chars()
         .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_default());
-            let plain = (!c.is_control()).then_some(c);
+            let is_unfit = c.is_control() || is_deceptive(c);
+            let escaped = is_unfit.then(|| c.escape_default());
+            let plain = (!is_unfit).then_some(c);
             escaped.into_iter().flatten().chain(plain)
         })
         .collect()
+}
+
+/// Whether a character makes what follows look as if it stood elsewhere: ends of lines and changes
+/// of direction.
+fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// The beginning of a text, of at most so many bytes.

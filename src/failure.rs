@@ -99,5 +99,7 @@ mod tests {
     fn a_failure_is_one_line_that_no_terminal_obeys() {
         let failure = Failure::new("cannot open 'a\nb\x1b'");
         assert_eq!(failure.text(), "cannot open 'a\\nb\\u{1b}'");
+        let turned = Failure::new("cannot open '\u{202e}txt.exe'");
+        assert_eq!(turned.text(), "cannot open '\\u{202e}txt.exe'");
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::row::{Row, Verdict};
+use crate::error::printable;
 
 /// One object, with all tests in the order of their names.
 pub(super) fn json(rows: &[Row]) -> String {
@@ -43,7 +44,10 @@ pub(super) fn csv(rows: &[Row]) -> String {
         let figures =
             figures(row).map(|(_, figure)| figure.map_or_else(String::new, |one| one.to_string()));
         let [cpu, wall, memory] = figures;
-        let (name, message) = (quoted(&row.name), quoted(&row.message));
+        let (name, message) = (
+            quoted(&printable(&row.name)),
+            quoted(&printable(&row.message)),
+        );
         let verdict = row.verdict.name();
         text.push_str(&format!(
             "{name},{verdict},{cpu},{wall},{memory},{message}\r\n"

@@ -10,6 +10,7 @@ use crate::answer::Answer;
 use crate::batch::words::{FileWithBound, GivenFile, Inline, Job, Limits, Output, Step};
 use crate::batch::{Bound, Flow, House, Next, Prepared, Work, conduct, limits};
 use crate::caller::create_file;
+use crate::error::printable;
 use crate::failure::Failure;
 use crate::logging;
 use crate::output::write_all;
@@ -167,14 +168,8 @@ fn tell(result: &Value) -> String {
     for step in &steps {
         let said = step["stderr"]["text"].as_str().unwrap_or_default();
         for line in said.lines() {
-            let line: String = line
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .collect();
-            text.push_str(&format!(
-                "{}: {line}\n",
-                step["name"].as_str().unwrap_or_default()
-            ));
+            let name = step["name"].as_str().unwrap_or_default();
+            text.push_str(&format!("{name}: {}\n", printable(line)));
         }
     }
     let together = &result["together"][0];
@@ -213,7 +208,7 @@ mod tests {
             "program  verdict      CPU     wall  memory\n\
              A        OK       0.001 s  0.002 s\n\
              B        RE       0.001 s  0.002 s\n\
-             B: wrong \ncause: B\n"
+             B: wrong\\u{1b}\ncause: B\n"
         );
         result["together"][0] = json!({"deadlock": true, "waited": ["A", "B"]});
         assert!(tell(&result).ends_with("deadlock: A and B waited for each other\n"));

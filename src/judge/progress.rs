@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::row::Row;
 use super::table::counts;
+use crate::error::printable;
 
 /// The bar.
 pub(super) struct Progress {
@@ -25,7 +26,7 @@ impl Progress {
     pub(super) fn judged(&mut self, row: &Row, all: &[Row]) {
         if let Some(cpu) = row.cpu_us {
             if self.slowest.as_ref().is_none_or(|(most, _)| cpu > *most) {
-                self.slowest = Some((cpu, row.name.clone()));
+                self.slowest = Some((cpu, printable(&row.name)));
             }
         }
         let slowest = self

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::row::{Row, Verdict};
+use crate::error::printable;
 
 /// A table of all tests, with the worst and the total.
 pub(super) fn format(rows: &[Row]) -> String {
@@ -36,12 +37,13 @@ fn cells_of(row: &Row) -> [String; 6] {
     let text =
         |figure: Option<u64>, shown: fn(u64) -> String| figure.map_or_else(String::new, shown);
     [
-        row.name.clone(),
+        printable(&row.name),
         row.verdict.name().to_owned(),
         text(row.cpu_us, time),
         text(row.wall_us, time),
         text(row.memory_bytes, memory),
-        row.message.clone(),
+        // A checker repeats what the program printed.
+        printable(&row.message),
     ]
 }
 
@@ -106,6 +108,19 @@ pub(super) mod tests {
                 ..Row::new("10".to_owned())
             },
         ]
+    }
+
+    #[test]
+    fn what_a_program_printed_reaches_no_terminal_by_the_words_of_a_checker() {
+        let row = Row {
+            message: "expected 1, found \x1b[2J\u{9b}2J".to_owned(),
+            ..Row::new("a\nb".to_owned())
+        };
+        let text = format(&[row]);
+        assert!(
+            text.contains("a\\nb ") && text.contains("found \\u{1b}[2J\\u{9b}2J\n"),
+            "{text}"
+        );
     }
 
     #[test]
