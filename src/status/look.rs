@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::run::run_of;
+use super::run::{is_keeper, run_of};
 use super::users::Names;
 use super::{BoxSeen, Disk, FORMAT, Snapshot, State, User, UserCounts};
 use crate::box_dir::{BoxDir, BoxDirError, Sight, Stray, sights, strays, tally};
@@ -41,6 +41,11 @@ pub(crate) fn look(
         boxes: seen,
         counts: view.counts(of_user),
     })
+}
+
+/// Whether this process watches a run, now.
+pub(crate) fn keeps_a_run(pid: i32) -> bool {
+    is_keeper(pid)
 }
 
 /// What is needed to look at any box.

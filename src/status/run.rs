@@ -75,6 +75,17 @@ fn find_leaf(mount_point: &Path, children: &[i32]) -> Option<(PathBuf, Reading)>
     })
 }
 
+/// Whether a process is the keeper of a run: it has a child that is the first process of a PID
+/// namespace (`NSpid` in proc_pid_status(5)).
+pub(super) fn is_keeper(pid: i32) -> bool {
+    children(pid).into_iter().any(|child| {
+        let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+        let numbers: Vec<_> = numbers.unwrap_or_default().split_whitespace().collect();
+        numbers.len() > 1 && numbers.last() == Some(&"1")
+    })
+}
+
 /// The children of a process, the oldest first (proc_pid_task(5)).
 fn children(pid: i32) -> Vec<i32> {
     let list = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();

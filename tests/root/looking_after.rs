@@ -1,9 +1,12 @@
 //! `kill` and `gc`: ending runs and removing boxes, by somebody who looks after them.
 
 use std::fs::File;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use crate::support::TestBox;
+use nix::sys::signal::Signal;
+
+use crate::support::{TestBox, wait_until};
 
 /// Makes a file look as if it had not been changed for so many days.
 fn make_old(path: &std::path::Path, days: u64) {
@@ -35,6 +38,30 @@ fn a_run_that_is_killed_ends_as_one_that_was_interrupted() {
     idle.assert_refused(2, &format!("no program runs in box {id}"));
     // The box is as it was.
     test_box.shell("test -e ready").run().assert_ok();
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn whoever_cleans_up_after_a_killed_keeper_is_not_disturbed() {
+    let test_box = TestBox::new();
+    let id = test_box.id().to_string();
+    let running = test_box.shell("touch ready; sleep 1000").spawn();
+    running.wait_for_file("ready");
+    running.signal(Signal::SIGKILL);
+    assert_ne!(running.finish().code, 0);
+    // The record still tells of a run, and this command has the lock.
+    let mut other = Command::new("flock");
+    other.arg("--no-fork").arg(test_box.lock_file());
+    let mut other = other.args(["sleep", "1000"]).spawn().unwrap();
+    wait_until("the box is locked", || {
+        let status = test_box.verb("status", &["--json"]).stdout;
+        status.contains("\"keeper_pid\"")
+    });
+    let none = test_box.verb("kill", &[&id]);
+    none.assert_refused(2, &format!("no program runs in box {id}"));
+    assert_eq!(other.try_wait().unwrap(), None);
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
 
 #[test]
