@@ -84,7 +84,10 @@ impl fmt::Display for BoxDirError {
         match self {
             Self::Os { step, path, errno } => {
                 write!(f, "cannot {step} '{}': {}", Shown(path), errno.desc())?;
-                match Remedy::for_owners(*errno).filter(|_| step.contains("owner")) {
+                match Remedy::for_owners(*errno).filter(|_| {
+                    // "change the owner of", "change the group of".
+                    step.contains("owner") || step.contains("group")
+                }) {
                     Some(remedy) => write!(f, " ({remedy})"),
                     None => Ok(()),
                 }
@@ -211,6 +214,20 @@ mod tests {
                 .to_string()
                 .contains("mount point")
         );
+    }
+
+    #[test]
+    fn a_capability_that_owners_and_groups_need_is_named() {
+        for step in ["change the owner of", "change the group of"] {
+            let error = BoxDirError::at(step, Path::new("/boxes/7"))(Errno::EPERM);
+            let text = error.to_string();
+            assert!(
+                text.contains("'/boxes/7'") && text.contains("CAP_CHOWN"),
+                "{text}"
+            );
+        }
+        let other = BoxDirError::at("open", Path::new("/boxes/7"))(Errno::EPERM);
+        assert!(!other.to_string().contains("CAP_"), "{other}");
     }
 
     #[test]

@@ -127,18 +127,27 @@ fn look(mut see: impl FnMut(i32, Id)) -> Result<(), BoxDirError> {
         |step| move |error: io::Error| BoxDirError::at(step, "/proc".as_ref())(errno(&error));
     let proc = File::open("/proc").map_err(failed("open"))?;
     let mut reader = Reader::new(&proc);
+    let mut is_empty = true;
     for entry in fs::read_dir("/proc").map_err(failed("list"))? {
         let name = entry.map_err(failed("list"))?.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
         };
+        is_empty = false;
         match reader.read(pid) {
             Ok(status) => ids_in(status).for_each(|id| see(pid, id)),
             Err(error) if is_out_of_sight(&error) => {}
             Err(error) => return Err(failed("read the status of a process in")(error)),
         }
     }
-    Ok(())
+    // Who sees nobody does not know that there is nobody: this process at least is there.
+    match is_empty {
+        true => Err(BoxDirError::Unfit {
+            path: "/proc".into(),
+            reason: "shows no process: mount -t proc proc /proc",
+        }),
+        false => Ok(()),
+    }
 }
 
 /// A process that ended meanwhile has no ids; one that is hidden from us is never seen.

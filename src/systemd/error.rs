@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bus::BusError;
 use crate::failure::Explained;
+use crate::remedy::Remedy;
 
 /// Why there is no scope.
 #[derive(Debug)]
@@ -37,11 +38,17 @@ impl fmt::Display for ScopeError {
             Self::Descriptor(_) => f.write_str("cannot copy the pidfd that systemd is to get"),
             Self::Bus { unit, .. } => write!(f, "cannot start {unit}"),
             Self::NotThere { unit, found } => {
-                let found = found.as_deref().unwrap_or(Path::new("")).display();
-                write!(
-                    f,
-                    "systemd says that it started {unit}, but what it was to hold is in the cgroup '/{found}'"
-                )
+                write!(f, "systemd says that it started {unit}, but ")?;
+                match found {
+                    Some(found) => {
+                        let found = found.display();
+                        write!(f, "what it was to hold is in the cgroup '/{found}'")
+                    }
+                    None if !Path::new("/proc/self").exists() => {
+                        write!(f, "nobody sees what it holds: {}", Remedy::MountProc)
+                    }
+                    None => f.write_str("what it was to hold is gone"),
+                }
             }
         }
     }

@@ -179,3 +179,14 @@ fn more_directories_than_open_files_are_counted() {
     let said = "of the 300 directories (--dir): Too many open files (the limit of open files is reached, and each";
     assert!(output.stderr.contains(said), "{output:?}");
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn without_a_proc_no_ids_are_leased() {
+    let test_box = TestBox::new();
+    let elsewhere = "exec unshare --mount sh -c 'mount -t tmpfs none /proc; exec \"$@\"' sh \"$@\"";
+    let output = through(&test_box, elsewhere, &["--init"]);
+    assert_eq!(output.code, 2, "{output:?}");
+    let said = "'/proc' shows no process: mount -t proc proc /proc";
+    assert!(output.stderr.contains(said), "{output:?}");
+}

@@ -301,3 +301,33 @@ fn a_run_that_ends_while_its_scope_is_being_made_leaves_no_scope() {
     assert_nothing_left(&test_box);
     test_box.command(&["/bin/true"]).run().assert_ok();
 }
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn an_init_that_fails_before_its_scope_is_there_is_told_and_not_the_scope() {
+    let test_box = cg_box();
+    for _ in 0..10 {
+        // Made anew, it has no scope yet.
+        test_box.init();
+        let run = test_box.command(&["/bin/true"]);
+        let run = run.through("exec setpriv --bounding-set=-net_admin \"$@\"");
+        let run = run.run();
+        assert_eq!(run.code, 2, "{run:?}");
+        assert!(run.stderr.contains("CAP_NET_ADMIN"), "{run:?}");
+    }
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_without_a_proc_says_so() {
+    let test_box = cg_box();
+    test_box.init();
+    let run = test_box.command(&["/bin/true"]);
+    let elsewhere = "exec unshare --mount sh -c 'mount -t tmpfs none /proc; exec \"$@\"' sh \"$@\"";
+    let run = run.through(elsewhere).run();
+    assert_eq!(run.code, 2, "{run:?}");
+    let said = "/proc is not mounted here: mount -t proc proc /proc";
+    assert!(run.stderr.contains(said), "{run:?}");
+    wait_until("the scope is gone", || scopes(&test_box).is_empty());
+}
