@@ -4,14 +4,15 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use nix::fcntl::{OFlag, open};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
 use nix::sys::stat::Mode;
 use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use nix::unistd::{getpgrp, tcgetpgrp};
 
-/// Each terminal, with its settings before the run (termios(3)).
+/// Each terminal, with its settings before the run (termios(3)), and the flags of standard error,
+/// which is mostly the same open file as the other two.
 #[derive(Debug)]
-pub(crate) struct Terminals(Vec<(Handle, Termios)>);
+pub(crate) struct Terminals(Vec<(Handle, Termios)>, Option<OFlag>);
 
 /// How a terminal is found again.
 #[derive(Debug)]
@@ -53,21 +54,26 @@ impl Terminals {
     /// cannot be read stays as the program leaves it.
     pub(crate) fn remember() -> Self {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-        Self::among([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
+        let flags = flags(stderr.as_fd());
+        Self(
+            Self::among([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()]),
+            flags,
+        )
     }
 
-    fn among(descriptors: [BorrowedFd<'_>; 3]) -> Self {
+    fn among(descriptors: [BorrowedFd<'_>; 3]) -> Vec<(Handle, Termios)> {
         let remembered = descriptors.into_iter().filter_map(|descriptor| {
             // ENOTTY for what is not a terminal.
             let state = tcgetattr(descriptor).ok()?;
             Some((Handle::of(descriptor).ok()?, state))
         });
-        Self(remembered.collect())
+        remembered.collect()
     }
 
     /// Restores their settings, except those of a terminal that somebody else has now: a run in the
     /// background must not disturb the foreground.
     pub(crate) fn restore(&self) {
+        restore_flags(io::stderr().as_fd(), self.1);
         for (handle, before) in &self.0 {
             let restored = handle
                 .open()
@@ -87,6 +93,20 @@ fn restore(terminal: BorrowedFd<'_>, before: &Termios) -> nix::Result<()> {
     tcsetattr(terminal, SetArg::TCSANOW, before)
 }
 
+/// What fcntl(2) can set: above all O_NONBLOCK, by which others who write there would lose what
+/// they write.
+fn flags(descriptor: BorrowedFd<'_>) -> Option<OFlag> {
+    let flags = fcntl(descriptor, FcntlArg::F_GETFL).ok()?;
+    Some(OFlag::from_bits_retain(flags))
+}
+
+fn restore_flags(descriptor: BorrowedFd<'_>, before: Option<OFlag>) {
+    if let Some(before) = before.filter(|before| flags(descriptor) != Some(*before)) {
+        // A descriptor that was closed meanwhile has none.
+        fcntl(descriptor, FcntlArg::F_SETFL(before)).ok();
+    }
+}
+
 /// Whether another process group of our session has the terminal. A terminal of another session is
 /// ours to restore.
 fn is_others(terminal: BorrowedFd<'_>) -> bool {
@@ -100,13 +120,28 @@ mod tests {
 
     use super::*;
 
+    fn among(descriptors: [BorrowedFd<'_>; 3]) -> Terminals {
+        Terminals(Terminals::among(descriptors), None)
+    }
+
+    #[test]
+    fn a_stream_that_does_not_block_any_more_does_again() {
+        let (_reader, writer) = nix::unistd::pipe().unwrap();
+        let before = flags(writer.as_fd());
+        let set = FcntlArg::F_SETFL(OFlag::O_NONBLOCK);
+        fcntl(&writer, set).unwrap();
+        assert_ne!(flags(writer.as_fd()), before);
+        restore_flags(writer.as_fd(), before);
+        assert_eq!(flags(writer.as_fd()), before);
+    }
+
     #[test]
     fn a_terminal_without_echo_has_it_again() {
         let pty = openpty(None, None).unwrap();
         let before = tcgetattr(&pty.slave).unwrap();
         assert!(before.local_flags.contains(LocalFlags::ECHO));
         let null = std::fs::File::open("/dev/null").unwrap();
-        let terminals = Terminals::among([null.as_fd(), pty.slave.as_fd(), null.as_fd()]);
+        let terminals = among([null.as_fd(), pty.slave.as_fd(), null.as_fd()]);
         assert_eq!(terminals.0.len(), 1);
         let mut silent = before.clone();
         silent
@@ -120,7 +155,7 @@ mod tests {
     fn a_terminal_is_not_kept_open_and_one_that_is_gone_is_left_alone() {
         let pty = openpty(None, None).unwrap();
         let slave = pty.slave.as_fd();
-        let terminals = Terminals::among([slave, slave, slave]);
+        let terminals = among([slave, slave, slave]);
         drop(pty.slave);
         // Nobody has the other end.
         let hung_up = nix::unistd::read(&pty.master, &mut [0]);
