@@ -123,6 +123,7 @@ const EXIT_FAILURE: u8 = 2;
 /// The functions for the fuzz targets; `cargo fuzz` sets this.
 #[cfg(fuzzing)]
 pub mod fuzzing {
+    pub use crate::batch::fuzzing::job;
     pub use crate::box_dir::fuzzing::record;
     pub use crate::broker::fuzzing::{reply, request};
     pub use crate::cli::fuzzing::command_line;

@@ -17,6 +17,8 @@ mod cache;
 mod conduct;
 mod crew;
 mod frames;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod input;
 mod job;
 mod office;
