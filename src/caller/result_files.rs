@@ -16,6 +16,7 @@ use crate::answer::Results;
 use crate::barrier::Barrier;
 use crate::failure::Failure;
 use crate::output::write_all;
+use crate::remedy::Remedy;
 use crate::report;
 use crate::request::{Common, OutputTarget};
 
@@ -167,5 +168,10 @@ fn create(path: &Path, boxes: &Path, uid: u32) -> io::Result<File> {
 
 /// The path of an open file as the kernel knows it now (proc_pid_fd(5)).
 fn place(file: &File) -> io::Result<PathBuf> {
-    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()));
+    path.map_err(|error| {
+        // What is open is there.
+        let is_without = error.kind() == io::ErrorKind::NotFound;
+        Remedy::beside(is_without.then_some(Remedy::MountProc), error)
+    })
 }

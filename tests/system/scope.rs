@@ -1,13 +1,14 @@
 //! Each run lives in a systemd scope of its own, and so does everything of it, and nothing longer than the run.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use crate::support::systemd::{
     CGROUPS, assert_nothing_left, cg_box, let_go, members, must, only_scope, properties, property,
     scopes, scopes_in, start,
 };
-use crate::support::{CG_FIGURES, TestBox, children_of, slow, wait_until};
+use crate::support::{CG_FIGURES, TestBox, children_of, finish, slow, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use zbus::zvariant::Value;
@@ -323,11 +324,21 @@ fn an_init_that_fails_before_its_scope_is_there_is_told_and_not_the_scope() {
 fn a_run_without_a_proc_says_so() {
     let test_box = cg_box();
     test_box.init();
-    let run = test_box.command(&["/bin/true"]);
     let elsewhere = "exec unshare --mount sh -c 'mount -t tmpfs none /proc; exec \"$@\"' sh \"$@\"";
-    let run = run.through(elsewhere).run();
-    assert_eq!(run.code, 2, "{run:?}");
-    let said = "/proc is not mounted here: mount -t proc proc /proc";
-    assert!(run.stderr.contains(said), "{run:?}");
+    // One ends at its meta file, the other when its scope is missed.
+    let with_meta = test_box.command(&["/bin/true"]).through(elsewhere).run();
+    let command = test_box.isolate_command(&["--run", "--", "/bin/true"]);
+    let mut through = Command::new("/bin/sh");
+    through.args(["-c", elsewhere, "sh"]);
+    through.arg(command.get_program()).args(command.get_args());
+    let without = finish(through);
+    for (code, said) in [
+        (with_meta.code, with_meta.stderr.clone()),
+        (without.code, without.stderr.clone()),
+    ] {
+        assert_eq!(code, 2, "{said}");
+        let words = "/proc is not mounted here: mount -t proc proc /proc";
+        assert!(said.contains(words), "{said}");
+    }
     wait_until("the scope is gone", || scopes(&test_box).is_empty());
 }
