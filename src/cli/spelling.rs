@@ -92,8 +92,6 @@ pub(super) struct Spelling<'a> {
     short: Option<u8>,
     /// What follows.
     pub(super) takes: Takes,
-    /// Whether it may be shortened.
-    origin: Origin,
 }
 
 /// Why a long name is not an option.
@@ -125,8 +123,8 @@ impl<'a> Table<'a> {
             let matching: Vec<_> = self
                 .0
                 .iter()
-                .filter(|known| known.origin == origin && !name.is_empty())
-                .filter(|known| known.long.as_bytes().starts_with(name))
+                .filter(|known| known.long.as_bytes().starts_with(name) && !name.is_empty())
+                .filter(|known| Origin::of(known.long) == origin)
                 .collect();
             match matching.as_slice() {
                 [] => {}
@@ -177,7 +175,6 @@ impl<'a> Spelling<'a> {
             is_help: entry::is_help(arg),
             short: arg.get_short().and_then(|letter| u8::try_from(letter).ok()),
             takes,
-            origin: Origin::of(long),
         })
     }
 }
@@ -214,7 +211,7 @@ mod tests {
         let mut names: Vec<&str> = table
             .0
             .iter()
-            .filter(|known| known.origin == Origin::Isolate)
+            .filter(|known| Origin::of(known.long) == Origin::Isolate)
             .map(|known| known.long)
             .collect();
         names.sort_unstable();

@@ -112,7 +112,7 @@ pub(crate) fn start_time(pid: pid_t) -> io::Result<u64> {
 pub(crate) fn stat_field(stat: &str, number: usize) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name
-        .split_whitespace()
+        .split_ascii_whitespace()
         .nth(number.checked_sub(3)?)?
         .parse()
         .ok()
