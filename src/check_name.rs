@@ -21,6 +21,7 @@ pub(crate) enum CheckName {
     Pins,
     Space,
     Quota,
+    IdMaps,
     MountOptions,
     Swap,
     Zram,
@@ -44,7 +45,7 @@ pub(crate) enum CheckName {
 
 impl CheckName {
     /// Every check, in the order in which doctor makes them.
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::Config,
         Self::Kernel,
         Self::Cgroup,
@@ -61,6 +62,7 @@ impl CheckName {
         Self::Pins,
         Self::Space,
         Self::Quota,
+        Self::IdMaps,
         Self::MountOptions,
         Self::Swap,
         Self::Zram,
@@ -101,6 +103,7 @@ impl CheckName {
             Self::Pins => "pins",
             Self::Space => "space",
             Self::Quota => "quota",
+            Self::IdMaps => "id-maps",
             Self::MountOptions => "mount-options",
             Self::Swap => "swap",
             Self::Zram => "zram",

@@ -1,6 +1,6 @@
 //! Gives what is below a directory to another user, except files that only seem to be there.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
@@ -63,8 +63,9 @@ fn sealed_for(box_user: Owner) -> Owner {
 
 /// Gives everything below `top`, which is at `path`, to `to`.
 ///
-/// A file with several names is given only when all of them are in the tree: it is not the box's
-/// file if one is outside. Only such a file makes a second walk necessary.
+/// A file with several names is given only when all of them are in the tree, at the last one: it is
+/// not the box's file if one is outside. No name is met twice: directories that are given are
+/// closed before their names are read.
 pub(super) fn give(
     top: BorrowedFd<'_>,
     path: &Path,
@@ -77,18 +78,7 @@ pub(super) fn give(
         whose,
         special,
         names_seen: HashMap::new(),
-        inside: HashSet::new(),
     };
-    walk(top, path, &mut giving)?;
-    giving.inside = giving
-        .names_seen
-        .iter()
-        .filter(|((_, names), seen)| names == *seen)
-        .map(|(file, _)| *file)
-        .collect();
-    if giving.inside.is_empty() {
-        return Ok(());
-    }
     walk(top, path, &mut giving)
 }
 
@@ -135,10 +125,9 @@ struct Giving {
     to: To,
     whose: Whose,
     special: SpecialFiles,
-    /// For each file with several names (the key has how many): how many of them the walk found.
+    /// For each file with several names (the key has how many): how many of them the walk found,
+    /// until it has found all.
     names_seen: HashMap<(FileId, u64), u64>,
-    /// The files whose names were all found by an earlier walk.
-    inside: HashSet<(FileId, u64)>,
 }
 
 impl Giving {
@@ -204,10 +193,12 @@ impl Visitor for Giving {
         }
         if stat.st_nlink > 1 && Barrier::HardLinks.stands() {
             let key = (file_id(&stat), stat.st_nlink);
-            *self.names_seen.entry(key).or_default() += 1;
-            if !self.inside.contains(&key) {
+            let seen = self.names_seen.entry(key).or_default();
+            *seen += 1;
+            if *seen < stat.st_nlink {
                 return Ok(Found::Other);
             }
+            self.names_seen.remove(&key);
         }
         self.give_file(file.as_fd(), &stat)?;
         Ok(Found::Other)

@@ -3,7 +3,8 @@
 //! ids. Who may have a box, and what runs in it, is decided elsewhere.
 //!
 //! `<root>/<id>` and `tmp` are root's, so that nobody else can replace what is in them. `box`
-//! belongs to the caller, and to the box user during a run.
+//! belongs to the caller, and to the box user during a run: on disk, or only in the mounts that the
+//! program sees ([`Handover`]).
 //!
 //! Nobody else reaches what the box user owns; a set-user-ID file there would make any user of the
 //! machine the box user. Therefore `tmp` is closed, and so are, during a run, `<root>/<id>` and
@@ -17,6 +18,7 @@ mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
 mod giving;
+mod handover;
 mod id_pool;
 mod kept;
 mod lease;
@@ -33,6 +35,7 @@ mod renewal;
 mod rotation;
 mod sight;
 mod stragglers;
+mod sweep;
 pub(crate) mod tally;
 mod temporary;
 mod tree;
@@ -49,6 +52,7 @@ use nix::unistd::{Gid, UnlinkatFlags, fchown, getegid, unlinkat};
 
 pub(crate) use census::Census;
 pub(crate) use error::BoxDirError;
+pub(crate) use handover::Handover;
 pub(crate) use id_pool::IdPool;
 pub(crate) use kept::Kept;
 pub(crate) use lease::LeaseError;
@@ -61,9 +65,8 @@ pub(crate) use removal::Mounts;
 pub(crate) use sight::{Sight, Stray, sight_of, sights, strays};
 pub(crate) use stragglers::{Expected, check_unused, wait_for_stragglers};
 
-use crate::barrier::Barrier;
 use crate::quantity::{BoxId, Ids as Owner};
-use giving::{To, Whose, give, give_dir, give_dir_to};
+use giving::give_dir;
 use open::open_dir;
 use place::{check_owner, make_place, open_place};
 use removal::Removal;
@@ -80,9 +83,6 @@ pub(crate) enum SpecialFiles {
 
 /// The mode of `<root>/<id>` between runs: the caller passes through it to `box`.
 const OPEN: u32 = 0o755;
-/// The mode of `<root>/<id>` during a run, when the group is the box's: the program may see it by a
-/// directory rule.
-const CLOSED: u32 = 0o750;
 
 /// The directory of a box.
 #[derive(Debug)]
@@ -134,49 +134,6 @@ impl BoxDir {
         self.fd.as_fd()
     }
 
-    /// Before a run: gives everything in `box` to the box user. In a user's box, the directories
-    /// become root's with the group of the box: this locks their owner out, who may have
-    /// descriptors of them, and the program cannot let anybody in.
-    pub(crate) fn give_to_program(
-        &self,
-        box_owner: Owner,
-        caller: Owner,
-        special: SpecialFiles,
-    ) -> Result<(), BoxDirError> {
-        let (inner, path) = self.inner()?;
-        Barrier::ClosedDoor.raise(|| self.open_to(Some(box_owner.gid), CLOSED))?;
-        // The top comes first: from here on the caller cannot get in, even if they had made it
-        // accessible.
-        let to = match caller.uid {
-            0 => To::User(box_owner),
-            _ => To::Program(box_owner),
-        };
-        let stat = fstat(&inner).map_err(BoxDirError::at("examine", &path))?;
-        give_dir_to(inner.as_fd(), to, &stat)
-            .map_err(|fault| BoxDirError::at(fault.step, &path)(fault.errno))?;
-        give(inner.as_fd(), &path, to, whose(box_owner, caller), special)
-    }
-
-    /// After a run: gives everything in `box` to the caller, and clears set-user-ID and
-    /// set-group-ID bits.
-    pub(crate) fn give_back(
-        &self,
-        box_owner: Owner,
-        caller: Owner,
-        special: SpecialFiles,
-    ) -> Result<(), BoxDirError> {
-        let (inner, path) = self.inner()?;
-        // The program may have opened it to everybody.
-        fchmod(&inner, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
-        let whose = whose(box_owner, caller);
-        let given = give(inner.as_fd(), &path, To::User(caller), whose, special);
-        // The top comes last: until here the caller cannot get in. It is given even when something
-        // below was not: a box that its owner is locked out of helps nobody.
-        give_dir(inner.as_fd(), caller).map_err(BoxDirError::at("change the owner of", &path))?;
-        self.open_to(None, OPEN)?;
-        given
-    }
-
     /// Sets the group of `<root>/<id>`, by default our own, and its mode.
     fn open_to(&self, gid: Option<u32>, mode: u32) -> Result<(), BoxDirError> {
         let gid = gid.map_or_else(getegid, Gid::from_raw);
@@ -209,14 +166,6 @@ impl BoxDir {
         let path = self.path.join("box");
         let inner = open_dir(self.fd(), c"box").map_err(BoxDirError::at("open", &path))?;
         Ok((inner, path))
-    }
-}
-
-/// The users whose files a caller may get or give: all users for root.
-fn whose(box_owner: Owner, caller: Owner) -> Whose {
-    match caller.uid {
-        0 => Whose::All,
-        uid => Whose::Of(uid, box_owner),
     }
 }
 
@@ -314,7 +263,8 @@ mod tests {
         let dir = BoxDir::create(root.path(), ID, me()).unwrap();
         let inner = dir.path().join("box");
         fs::write(inner.join("file"), "").unwrap();
-        dir.give_to_program(box_user(), me(), SpecialFiles::Remove)
+        let how = Handover::Given;
+        dir.give_to_program(how, box_user(), me(), SpecialFiles::Remove)
             .unwrap();
         let Owner { gid, .. } = box_user();
         assert_eq!(owner_and_mode(dir.path()), (Owner { gid, ..me() }, 0o750));
@@ -322,7 +272,7 @@ mod tests {
         assert_eq!(owner_and_mode(&inner.join("file")).0, box_user());
         set_permissions(&inner, Permissions::from_mode(0o2777)).unwrap();
         symlink("/etc/passwd", inner.join("out")).unwrap();
-        dir.give_back(box_user(), me(), SpecialFiles::Remove)
+        dir.give_back(how, box_user(), me(), SpecialFiles::Remove)
             .unwrap();
         assert_eq!(owner_and_mode(dir.path()), (me(), 0o755));
         assert_eq!(owner_and_mode(&inner), (me(), 0o700));
@@ -351,10 +301,10 @@ mod tests {
         let dir = BoxDir::create(root.path(), ID, me()).unwrap();
         fs::remove_dir(path.join("box")).unwrap();
         symlink(other.path(), path.join("box")).unwrap();
-        assert!(
-            dir.give_to_program(box_user(), me(), SpecialFiles::Keep)
-                .is_err()
-        );
+        for how in [Handover::Given, Handover::IdMapped] {
+            let given = dir.give_to_program(how, box_user(), me(), SpecialFiles::Keep);
+            assert!(given.is_err());
+        }
         BoxDir::remove(root.path(), ID, Mounts::Refuse).unwrap();
         assert!(other.path().join("file").exists());
     }

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use super::place::errno;
 use super::{BoxDir, BoxDirError};
 use crate::quantity::DiskQuota;
-use crate::sys::quota::set_user_quota;
+use crate::sys::quota::{has_user_quota, set_user_quota};
 
 impl BoxDir {
     /// Sets what the user `uid` may use on the file system of the box. With None, limits go that an
@@ -21,10 +21,18 @@ impl BoxDir {
             }),
         }
     }
+
+    /// Whether the user `uid` has a quota on the file system of the box; yes when in doubt.
+    pub(crate) fn has_quota(&self, uid: u32) -> bool {
+        match has_user_quota(self.fd(), uid).map_err(|error| errno(&error)) {
+            Ok(has) => has,
+            Err(errno) => !has_no_quotas(errno),
+        }
+    }
 }
 
-/// Whether the failure to take a limit away shows that none can have been set: there are no quotas,
-/// or this process may not set any.
+/// Whether the failure to take a limit away, or to look for one, shows that none can have been set:
+/// there are no quotas, or this process may not set any.
 fn has_no_quotas(errno: Errno) -> bool {
     matches!(
         errno,

@@ -156,6 +156,7 @@ impl Walk<'_> {
             for entry in dir_entries(&self.buffer[..length]) {
                 let found = match entry.kind {
                     libc::DT_DIR => Ok(Found::Directory),
+                    kind if visitor.passes(kind) => Ok(Found::Other),
                     _ => visitor.entry(dir, entry.name),
                 };
                 match found {

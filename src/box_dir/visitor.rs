@@ -42,7 +42,12 @@ pub(super) trait Visitor {
     fn enter(&mut self, _dir: BorrowedFd<'_>, _stat: &FileStat) -> Result<(), Fault> {
         Ok(())
     }
-    /// An entry that does not seem to be a directory.
+    /// Whether there is nothing to do about an entry of this kind (`DT_…` of readdir(3)), which is
+    /// not a directory's.
+    fn passes(&self, _kind: u8) -> bool {
+        false
+    }
+    /// Any other entry that does not seem to be a directory.
     fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault>;
     /// Takes away what keeps the walk out of a directory: true when another try is worth it.
     fn clear(&mut self, _parent: BorrowedFd<'_>, _name: &CStr, _errno: Errno) -> bool {

@@ -11,7 +11,7 @@ use nix::sys::resource::Resource;
 use super::next_scope::leave;
 use super::{Ahead, Asked, Context, Done, Rights};
 use crate::answer::{Answer, Results};
-use crate::box_dir::{BoxDir, Kept, Lock, Record, check_unused};
+use crate::box_dir::{BoxDir, Handover, Kept, Lock, Record, check_unused};
 use crate::caller::lift_open_files;
 use crate::cgroup::Place;
 use crate::chronicle::Told;
@@ -164,12 +164,12 @@ impl BoxRun<'_> {
         let home = Home::find(&plan, self.box_plan.id, bus, kept)?;
         let outlasts = plan.scope.as_ref().is_some_and(|spec| spec.outlasts_runs);
         let kept = kept.filter(|_| outlasts);
-        let setup = self.prepare(&plan, namespaces)?;
-        let outcome = self.launch_and_supervise(&plan, setup, home, kept);
+        let (setup, handover) = self.prepare(&plan, namespaces)?;
+        let outcome = self.launch_and_supervise(&plan, setup, handover, home, kept);
         // Whatever happened: the caller gets the files back.
-        let given_back =
-            self.box_dir
-                .give_back(self.record.ids, self.record.owner, plan.special_files);
+        let Record { ids, owner, .. } = self.record;
+        let special = plan.special_files;
+        let given_back = self.box_dir.give_back(handover, ids, owner, special);
         // In every case: all processes of the program are dead.
         self.lock.write(&self.record)?;
         if outcome.is_err() {
@@ -211,7 +211,8 @@ impl BoxRun<'_> {
             },
             circumstances: Circumstances {
                 box_id: self.box_plan.id,
-                ids: self.record.ids,
+                ids,
+                handover,
                 manager: place.manager(),
                 unit,
                 cgroup,
@@ -243,15 +244,17 @@ impl BoxRun<'_> {
         &'p self,
         plan: &'p RunPlan,
         namespaces: Option<Namespaces>,
-    ) -> Result<InitSetup<'p>, Failure> {
+    ) -> Result<(InitSetup<'p>, Handover), Failure> {
+        let Record { ids, owner, .. } = self.record;
         let sources = Sources {
             opened: &self.context.asked.directories,
             caller: self.context.asked.caller,
             box_dir: self.box_dir,
-            ids: self.record.ids,
+            owner,
+            ids,
         };
         standard::hand_on(plan)?;
-        let mounts = sources.copy_trees(&plan.directories)?;
+        let (mounts, handover) = sources.copy_trees(&plan.directories, self.handover(plan))?;
         let foreground = match plan.tty_hack.then(terminal).transpose()?.flatten() {
             None => None,
             // The caller's session is not ours.
@@ -294,7 +297,7 @@ impl BoxRun<'_> {
         };
         let null = File::options().read(true).write(true).open("/dev/null");
         let lock = self.lock.fd().try_clone_to_owned();
-        Ok(InitSetup {
+        let setup = InitSetup {
             mounts,
             network: if plan.share_net {
                 Network::Hosts
@@ -308,13 +311,29 @@ impl BoxRun<'_> {
             lock: lock.map_err(Failure::at("cannot copy the lock"))?,
             null: null.map_err(Failure::at("cannot open /dev/null"))?.into(),
             program,
-        })
+        };
+        Ok((setup, handover))
+    }
+
+    /// How the files of the box are to become the program's, where the file system can.
+    fn handover(self, plan: &RunPlan) -> Handover {
+        let Record { ids, owner, .. } = self.record;
+        let has_quota = || self.box_dir.has_quota(ids.uid);
+        let why = plan.why_given(owner);
+        match why.or_else(|| has_quota().then_some("the box has a disk quota")) {
+            None => Handover::IdMapped,
+            Some(why) => {
+                log::info!("the files of the box are given to the program: {why}");
+                Handover::Given
+            }
+        }
     }
 
     fn launch_and_supervise(
         self,
         plan: &RunPlan,
         setup: InitSetup<'_>,
+        handover: Handover,
         home: Home,
         kept: Option<Kept>,
     ) -> Result<(Outcome, Option<Successor>), Failure> {
@@ -325,7 +344,7 @@ impl BoxRun<'_> {
         let begun = begun.map_err(Failure::at("cannot tell init to begin"));
         // While systemd and init work.
         let ready = begun
-            .and_then(|()| self.give_to_program(plan, kept))
+            .and_then(|()| self.give_to_program(plan, handover, kept))
             .and_then(|()| self.let_go_of_streams(&setup));
         if let Err(failure) = ready {
             // First init, which is in the cgroups, then these.
@@ -373,7 +392,12 @@ impl BoxRun<'_> {
     /// Makes the files in the box the program's, which the record of the box has to say before.
     ///
     /// Who keeps the scope for further runs is noted again: whatever becomes of this keeper.
-    fn give_to_program(self, plan: &RunPlan, kept: Option<Kept>) -> Result<(), Failure> {
+    fn give_to_program(
+        self,
+        plan: &RunPlan,
+        handover: Handover,
+        kept: Option<Kept>,
+    ) -> Result<(), Failure> {
         let Record { ids, owner, .. } = self.record;
         check_unused(ids)?;
         self.lock.write(&Record {
@@ -381,9 +405,10 @@ impl BoxRun<'_> {
             ..self.record
         })?;
         kept.into_iter().for_each(|kept| leave(kept, self.lock));
+        let special = plan.special_files;
         Ok(self
             .box_dir
-            .give_to_program(ids, owner, plan.special_files)?)
+            .give_to_program(handover, ids, owner, special)?)
     }
 }
 

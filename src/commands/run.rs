@@ -4,7 +4,7 @@ use super::boxes::{box_plan, busy, check_known_owner, check_owner, settle};
 use super::next_scope::keep_ready;
 use super::one_run::{BoxRun, Finished, plan_run, take_over_signals};
 use super::{Ahead, Context, Done};
-use crate::box_dir::{Absent, BoxDir, Lock, Record, SpecialFiles};
+use crate::box_dir::{Absent, BoxDir, Handover, Lock, Record, SpecialFiles};
 use crate::failure::Failure;
 use crate::plan::BoxPlan;
 use crate::report::status_line;
@@ -107,11 +107,11 @@ impl Made {
     }
 }
 
-/// Gives the files of a box back whose keeper was killed. Its owner, with whose rights the
-/// directories in it are opened, could not get in.
+/// Gives the files of a box back whose keeper was killed, whatever they were for the program. Its
+/// owner, with whose rights the directories in it are opened, could not get in.
 fn take_up(box_dir: &BoxDir, record: Record, special: SpecialFiles) -> Result<Record, Failure> {
     if record.running {
-        box_dir.give_back(record.ids, record.owner, special)?;
+        box_dir.give_back(Handover::Given, record.ids, record.owner, special)?;
     }
     Ok(Record {
         running: false,

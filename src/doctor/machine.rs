@@ -2,7 +2,8 @@
 //! only part of doctor that asks anybody; every check decides from what is here.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::config::settings::Settings;
 use crate::config::{self, ConfigFiles, ConfigSource};
 use crate::error::chain;
 use crate::home::find_place;
+use crate::launch::id_map;
 use crate::request::Doctor;
 use crate::sys::quota::look_for_user_quotas;
 use crate::sys::time::is_synchronized;
@@ -58,6 +60,8 @@ pub(super) struct Facts {
     pub(super) volume: Option<Volume>,
     /// Whether it has quotas for users.
     pub(super) quotas: Option<Result<(), Errno>>,
+    /// Whether it can be mounted with a map of ids, if root looks.
+    pub(super) id_maps: Option<Result<(), Errno>>,
     /// Whether the clock is kept right.
     pub(super) is_synchronized: Option<bool>,
     /// What it takes to move a process into a control group.
@@ -146,15 +150,19 @@ impl Machine {
         let has_systemd = self.tree.has("/run/systemd/system");
         let survey = has_systemd
             .then(|| Survey::ask(&UNITS, &["-.slice", slice]).map_err(|error| chain(&error)));
-        let quotas = File::open(&boxes).and_then(|dir| look_for_user_quotas(dir.as_fd()));
-        let quotas = quotas.map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)));
+        let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0));
+        let tried = |probe: fn(BorrowedFd<'_>) -> io::Result<()>| {
+            let opened = File::open(&boxes).and_then(|dir| probe(dir.as_fd()));
+            opened.map_err(errno)
+        };
         let measures = looker.is_root && checks.contains(&CheckName::Migration);
         Facts {
             looker,
             survey,
             place: Some(self.place()),
             volume: volume(&boxes),
-            quotas: Some(quotas),
+            quotas: Some(tried(look_for_user_quotas)),
+            id_maps: looker.is_root.then(|| tried(id_map::probe)),
             is_synchronized: is_synchronized().ok(),
             migration: measures.then(|| migration::measure().map_err(|error| chain(&error))),
         }

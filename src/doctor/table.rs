@@ -37,7 +37,7 @@ use Fixing::{Always, Named, Never};
 
 /// Every check, in the order of [`CheckName::ALL`].
 #[rustfmt::skip]
-pub(super) const TABLE: [Check; 35] = [
+pub(super) const TABLE: [Check; 36] = [
     row(Is::Config, Never, base::config, "the configuration",
         "With a mistake in it nothing runs."),
     row(Is::Kernel, Never, base::kernel, "the version of Linux",
@@ -70,6 +70,8 @@ pub(super) const TABLE: [Check; 35] = [
         "On a full disk a correct program fails, and the verdict blames it."),
     row(Is::Quota, Never, disk::quota, "disk quotas for users where the boxes are",
         "Without them one program can fill the disk for all others (--quota, [ceilings] disk)."),
+    row(Is::IdMaps, Never, disk::id_maps, "mounts with a map of ids where the boxes are",
+        "With them the files of a user's box stay the user's on disk; otherwise each run gives all of them to its program and back, which takes time for each file."),
     row(Is::MountOptions, Never, disk::mount_options, "the mount that the boxes are on",
         "On a file system with noexec no compiled program runs."),
     row(Is::Swap, Always, memory::swap, "swap on disks",

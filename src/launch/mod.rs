@@ -14,6 +14,7 @@ pub(crate) mod failure;
 mod file_systems;
 mod filter;
 mod foreign_mounts;
+pub(crate) mod id_map;
 mod init;
 pub(crate) mod message;
 mod mount_point;

@@ -11,9 +11,10 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 use super::foreign_mounts::{self, ForeignError};
+use super::id_map::IdMap;
 use super::root::{Mount, MountSource};
 use crate::barrier::Barrier;
-use crate::box_dir::{BoxDir, BoxDirError};
+use crate::box_dir::{BoxDir, BoxDirError, Handover};
 use crate::caller::Caller;
 use crate::caller::OpenedDirs;
 use crate::dir_rule::{DirFlags, DirRule, Source};
@@ -70,16 +71,100 @@ pub(crate) struct Sources<'a> {
     pub(crate) caller: Caller,
     /// The box.
     pub(crate) box_dir: &'a BoxDir,
+    /// Whose the files in it are on disk.
+    pub(crate) owner: Ids,
     /// The ids that its programs have.
     pub(crate) ids: Ids,
 }
 
 impl Sources<'_> {
-    /// Copies the trees of all rules. A rule that says `maybe` and has no source becomes `None`, so
-    /// that the others keep their numbers.
-    pub(crate) fn copy_trees(self, rules: &[DirRule]) -> Result<Vec<Option<Mount>>, SourceError> {
+    /// Copies the trees of all rules, and maps the ids of those that are the owner's of the box or
+    /// the caller's, if that is `wanted` and possible; says how the files of the box become the
+    /// program's. A rule that says `maybe` and has no source becomes `None`, so that the others
+    /// keep their numbers.
+    pub(crate) fn copy_trees(
+        self,
+        rules: &[DirRule],
+        wanted: Handover,
+    ) -> Result<(Vec<Option<Mount>>, Handover), SourceError> {
+        let mut mounts = self.copy_all(rules)?;
+        let mut map = None;
+        let mut handover = Handover::Given;
+        if wanted == Handover::IdMapped {
+            let made = IdMap::exchanging(self.owner, self.ids);
+            let mapped = made.and_then(|made| map_box(rules, &mounts, map.insert(made)));
+            match mapped {
+                Ok(()) => handover = Handover::IdMapped,
+                Err(error) => {
+                    log::info!(
+                        "the files of the box are given to the program: ids cannot be mapped: {error}"
+                    );
+                    // A map stays for good, and some may have one.
+                    mounts = self.copy_all(rules)?;
+                }
+            }
+        }
+        let of_host = |rule: &DirRule| matches!(rule.source, Source::Host(_));
+        for (rule, tree) in trees(rules, &mounts).filter(|(rule, _)| of_host(rule)) {
+            let is_mapped = map
+                .as_ref()
+                .is_some_and(|map| self.map_directory(rule, tree, map));
+            if !is_mapped && log::log_enabled!(log::Level::Info) {
+                look_at_owner(rule, tree, self.ids);
+            }
+        }
+        Ok((mounts, handover))
+    }
+
+    fn copy_all(self, rules: &[DirRule]) -> Result<Vec<Option<Mount>>, SourceError> {
         rules.iter().map(|rule| copy_tree(rule, self)).collect()
     }
+
+    /// Maps the ids of a writable directory that the caller named and owns, if its file systems
+    /// can; whether it is so. `of_box` is the map for the owner of the box.
+    fn map_directory(self, rule: &DirRule, tree: BorrowedFd<'_>, of_box: &IdMap) -> bool {
+        let user = self.caller.ids();
+        let is_theirs = user.uid != 0
+            && rule.flags.writable
+            && self.opened.get(&rule.inside).is_some()
+            && fstat(tree).is_ok_and(|found| found.st_uid == user.uid);
+        if !is_theirs {
+            return false;
+        }
+        let mapped = if user == self.owner {
+            map_tree(rule, tree, of_box)
+        } else {
+            IdMap::exchanging(user, self.ids).and_then(|map| map_tree(rule, tree, &map))
+        };
+        if let Err(error) = &mapped {
+            log::info!("ids are not mapped on '{}': {error}", rule.inside.display());
+        }
+        mapped.is_ok()
+    }
+}
+
+/// The trees of the host, each with its rule.
+fn trees<'a>(
+    rules: &'a [DirRule],
+    mounts: &'a [Option<Mount>],
+) -> impl Iterator<Item = (&'a DirRule, BorrowedFd<'a>)> {
+    let both = rules.iter().zip(mounts);
+    both.filter_map(|(rule, mount)| match &mount.as_ref()?.source {
+        MountSource::Tree { tree, .. } => Some((rule, tree.as_fd())),
+        MountSource::FileSystem(_) => None,
+    })
+}
+
+/// Maps the ids of all that is shown of the box but its temporary directories, which nobody else
+/// gets.
+fn map_box(rules: &[DirRule], mounts: &[Option<Mount>], map: &IdMap) -> io::Result<()> {
+    let mut of_box =
+        trees(rules, mounts).filter(|(rule, _)| matches!(rule.source, Source::BoxDir(_)));
+    of_box.try_for_each(|(rule, tree)| map_tree(rule, tree, map))
+}
+
+fn map_tree(rule: &DirRule, tree: BorrowedFd<'_>, map: &IdMap) -> io::Result<()> {
+    map.apply(tree, !rule.flags.not_recursive)
 }
 
 fn copy_tree(rule: &DirRule, sources: Sources<'_>) -> Result<Option<Mount>, SourceError> {
@@ -88,6 +173,7 @@ fn copy_tree(rule: &DirRule, sources: Sources<'_>) -> Result<Option<Mount>, Sour
         caller,
         box_dir,
         ids,
+        ..
     } = sources;
     let is_callers = matches!(&rule.source, Source::Host(_)) && opened.get(&rule.inside).is_some();
     let DirRule {
@@ -134,9 +220,6 @@ fn copy_tree(rule: &DirRule, sources: Sources<'_>) -> Result<Option<Mount>, Sour
         }
         other => other.map_err(error)?,
     };
-    if matches!(rule.source, Source::Host(_)) && log::log_enabled!(log::Level::Info) {
-        look_at_owner(rule, opened.as_fd(), ids);
-    }
     let is_directory = is_directory(opened.as_fd()).map_err(error)?;
     let tree = match mount::copy_tree(opened.as_fd(), !flags.not_recursive) {
         // The mount is in another namespace than this process, or `norec` would uncover something.

@@ -6,6 +6,7 @@ pub(crate) mod ceilings;
 mod directories;
 mod environment;
 mod granted;
+mod handover;
 mod limits;
 mod program;
 mod redirections;

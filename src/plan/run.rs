@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::directories::directories;
 use super::granted::Granted;
+use super::handover::why_given;
 use super::limits::{Deadlines, Rlimit, rlimits};
 use super::program::{always_fit, candidates, environment};
 use super::scope::{leaf_of, scope};
@@ -15,7 +16,7 @@ use crate::box_dir::SpecialFiles;
 use crate::cgroup::{LeafLimits, Place};
 use crate::config::settings::{ScopeLife, Settings};
 use crate::dir_rule::DirRule;
-use crate::quantity::{BoxId, CpuList, DiskQuota};
+use crate::quantity::{BoxId, CpuList, DiskQuota, Ids};
 use crate::request::{ProgramRequest, RunKind, StderrRequest};
 use crate::syscall_set::{Restriction, SyscallSet};
 use crate::systemd::ScopeSpec;
@@ -234,6 +235,12 @@ impl RunPlan {
     pub(crate) fn may_starve(&self) -> bool {
         let is_limited = self.leaf.controlled && self.leaf.memory.is_some();
         is_limited && always_fit(self.arguments.iter().chain(&self.environment))
+    }
+
+    /// Why the files of a box of `owner` must be given to the box user for this run, if they must;
+    /// otherwise they may stay its owner's on disk.
+    pub(crate) fn why_given(&self, owner: Ids) -> Option<&'static str> {
+        why_given(owner, self.quota, &self.syscalls, &self.directories)
     }
 
     /// How many CPUs the program can keep busy at once, at most. `available` is the number that the

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource};
 
+use crate::box_dir::Handover;
 use crate::cgroup::LeafLimits;
 use crate::clock::Moment;
 use crate::config::settings::Manager;
@@ -19,6 +20,8 @@ pub(crate) struct Circumstances {
     pub(crate) box_id: BoxId,
     /// The ids of the program.
     pub(crate) ids: Ids,
+    /// What made the files of the box the program's.
+    pub(crate) handover: Handover,
     /// Who made the cgroup.
     pub(crate) manager: Manager,
     /// The unit of the scope.
@@ -84,6 +87,7 @@ pub(super) mod tests {
         Circumstances {
             box_id: BoxId(0),
             ids: Ids { uid: 1, gid: 1 },
+            handover: Handover::Given,
             manager: Manager::None,
             unit: None,
             cgroup: None,

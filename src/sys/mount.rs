@@ -135,8 +135,35 @@ pub(crate) fn change(dir: BorrowedFd<'_>, path: &CStr, change: Change) -> io::Re
         propagation: libc::MS_PRIVATE,
         userns_fd: 0,
     };
+    set_attributes(dir, path, attributes, change.recursive)
+}
+
+/// Shows the files of a detached tree with other owners: those that the map of this user namespace
+/// makes of those on disk. Needs a file system that can (EINVAL otherwise), and a mount without
+/// such a map. If `recursive`, the mounts below are mapped too: all of them, or none if one cannot.
+pub(crate) fn map_ids(
+    tree: BorrowedFd<'_>,
+    users: BorrowedFd<'_>,
+    recursive: bool,
+) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: libc::MOUNT_ATTR_IDMAP,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: users.as_raw_fd() as u64,
+    };
+    set_attributes(tree, c"", attributes, recursive)
+}
+
+/// mount_setattr(2).
+fn set_attributes(
+    dir: BorrowedFd<'_>,
+    path: &CStr,
+    attributes: libc::mount_attr,
+    recursive: bool,
+) -> io::Result<()> {
     let mut flags = libc::AT_EMPTY_PATH | libc::AT_SYMLINK_NOFOLLOW;
-    if change.recursive {
+    if recursive {
         flags |= libc::AT_RECURSIVE;
     }
     // SAFETY: path is null-terminated; attributes has the size given and outlives the call.

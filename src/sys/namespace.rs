@@ -1,12 +1,15 @@
-//! The namespaces of other processes: setns(2), ioctl_ns(2).
+//! Namespaces of other processes, and user namespaces for their maps of ids: setns(2), ioctl_ns(2),
+//! user_namespaces(7).
 
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::{c_int, c_ulong};
 use nix::sched::{CloneFlags, setns};
 
-use super::check;
+use super::process::{Cloned, clone, exit_now, wait_for};
+use super::{check, socket};
 
 /// From linux/nsfs.h.
 const NS_GET_USERNS: c_ulong = 0xb701;
@@ -25,4 +28,28 @@ pub(crate) fn owner(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let raw = check(result.into())? as c_int;
     // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+/// A user namespace with these maps, each a text for `/proc/PID/uid_map` and `gid_map`. It has no
+/// processes when this returns. The calling process must have one thread only.
+pub(crate) fn with_ids(uids: &str, gids: &str) -> io::Result<OwnedFd> {
+    // The maps are written from outside, by somebody with rights over all these ids.
+    let (ours, theirs) = socket::pair()?;
+    match clone(libc::CLONE_NEWUSER, None)? {
+        Cloned::Child => {
+            drop(ours);
+            // Until the other end is closed, which the death of its process does as well.
+            drop(socket::receive_alone(theirs.as_fd(), &mut [0]));
+            exit_now(0)
+        }
+        Cloned::Parent { pid, pidfd } => {
+            let at = |name: &str| format!("/proc/{pid}/{name}");
+            let made = fs::write(at("uid_map"), uids)
+                .and_then(|()| fs::write(at("gid_map"), gids))
+                .and_then(|()| File::open(at("ns/user")));
+            drop(ours);
+            wait_for(pidfd.as_fd())?;
+            made.map(OwnedFd::from)
+        }
+    }
 }

@@ -39,6 +39,23 @@ pub(crate) fn set_user_quota(
     check(result).map(drop)
 }
 
+/// Whether `uid` has a limit on the file system of `fd`; ESRCH and the like where nobody has one.
+pub(crate) fn has_user_quota(fd: BorrowedFd<'_>, uid: u32) -> io::Result<bool> {
+    let mut quota = no_quota();
+    // SAFETY: Q_GETQUOTA writes a `struct if_dqblk`, which `quota` is for the length of the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_quotactl_fd,
+            fd.as_raw_fd(),
+            libc::QCMD(libc::Q_GETQUOTA, USRQUOTA),
+            uid,
+            &raw mut quota,
+        )
+    };
+    check(result)?;
+    Ok(quota.dqb_bhardlimit > 0 || quota.dqb_ihardlimit > 0)
+}
+
 /// Whether quotas of users are in force on the file system of `fd`: an error says why not. Anybody
 /// may ask.
 pub(crate) fn look_for_user_quotas(fd: BorrowedFd<'_>) -> io::Result<()> {
@@ -76,5 +93,6 @@ mod tests {
         let proc = File::open("/proc").unwrap();
         assert!(set_user_quota(proc.as_fd(), 60_000, 1, 1).is_err());
         assert!(look_for_user_quotas(proc.as_fd()).is_err());
+        assert!(has_user_quota(proc.as_fd(), 60_000).is_err());
     }
 }

@@ -33,6 +33,7 @@ mod delegated;
 mod doctor;
 mod documents;
 mod filesystems;
+mod id_maps;
 mod judge_day;
 mod kept;
 mod limits;

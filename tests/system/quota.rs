@@ -56,6 +56,22 @@ fn a_box_holds_as_many_blocks_and_files_as_its_quota_and_no_more() {
     assert!((20..40).contains(&files), "{run:?}");
 }
 
+/// It counts what the box user owns: files that stay their owner's on disk would not be in it.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn the_quota_of_a_users_box_holds_in_runs_that_do_not_name_it() {
+    private_mounts();
+    let mounted = with_quotas();
+    let test_box = TestBox::new_in(mounted.path(), "systemd").called_by(support::ALICE);
+    test_box
+        .isolate(&["--quota=512,20", "--init"])
+        .assert_success();
+    let job = test_box.command(&["/bin/sh", "-c", "head -c 2M /dev/zero >big"]);
+    let run = job.options(&["--processes=3"]).run();
+    assert!(run.stderr.contains("Disk quota exceeded"), "{run:?}");
+    test_box.cleanup();
+}
+
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn the_quota_goes_with_the_box() {

@@ -72,6 +72,20 @@ pub(in super::super) fn quota(machine: &Machine) -> Finding {
     }
 }
 
+pub(in super::super) fn id_maps(machine: &Machine) -> Finding {
+    let mounts = machine.mounts();
+    let kind = mounts::of(&mounts, &machine.settings.boxes.root);
+    let kind = kind.map_or("the file system", |mount| mount.kind.as_str());
+    match machine.facts.id_maps {
+        None => Finding::not_applicable("root alone can try it"),
+        Some(Ok(())) => Finding::ok(format!("{kind} can: files of users' boxes stay theirs")),
+        Some(Err(errno)) => Finding::note(format!("{kind} cannot here ({})", errno.desc())).advise(
+            "runs in boxes of users take longer the more files there are; ext4, xfs and btrfs can, \
+             tmpfs since Linux 6.3",
+        ),
+    }
+}
+
 pub(in super::super) fn mount_options(machine: &Machine) -> Finding {
     let boxes: &Path = &machine.settings.boxes.root;
     let mounts = machine.mounts();
@@ -148,6 +162,19 @@ mod tests {
         assert_eq!(found.advice.as_deref(), Some(Remedy::EnableQuotas.words()));
         made_up.machine.settings.ceilings.disk = Some(Bytes(64 << 20));
         assert_eq!(quota(&made_up).verdict, Verdict::Error);
+    }
+
+    #[test]
+    fn a_file_system_without_maps_of_ids_is_noted_by_its_name() {
+        let root = "21 1 8:1 / / rw - overlay overlay rw\n";
+        let mut made_up = with(&[("/proc/self/mountinfo", root)]);
+        assert_eq!(id_maps(&made_up).verdict, Verdict::NotApplicable);
+        made_up.machine.facts.id_maps = Some(Ok(()));
+        assert_eq!(id_maps(&made_up).verdict, Verdict::Ok);
+        made_up.machine.facts.id_maps = Some(Err(Errno::EINVAL));
+        let found = id_maps(&made_up);
+        assert_eq!(found.verdict, Verdict::Note);
+        assert!(found.value.starts_with("overlay cannot"), "{found:?}");
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub(super) struct BoxFacts {
     pub(super) id: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
+    pub(super) files: &'static str,
 }
 
 #[derive(Serialize)]

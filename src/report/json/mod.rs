@@ -95,6 +95,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
     let Circumstances {
         box_id,
         ids,
+        handover,
         manager,
         unit,
         cgroup,
@@ -115,6 +116,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
             id: box_id.0,
             uid: ids.uid,
             gid: ids.gid,
+            files: handover.name(),
         },
         cgroup: CgroupFacts {
             manager: manager.name(),
@@ -172,6 +174,7 @@ pub(super) mod tests {
     use super::super::tests::{report, usage};
     use super::super::{KillReason, Stages, Unstarted};
     use super::*;
+    use crate::box_dir::Handover;
     use crate::cgroup::{LeafLimits, LeafUsage};
     use crate::config::settings::Manager;
     use crate::plan::Rlimit;
@@ -187,6 +190,7 @@ pub(super) mod tests {
                 uid: 60_003,
                 gid: 60_003,
             },
+            handover: Handover::IdMapped,
             manager: Manager::Systemd,
             unit: Some("isolate-3-0.scope".into()),
             cgroup: Some("/sys/fs/cgroup/isolate.slice/isolate-3-0.scope".into()),
