@@ -51,7 +51,7 @@ mod tests {
             plan(&arguments, nowhere()).unwrap().why_given(owner)
         };
         assert_eq!(why(&[], ALICE), None);
-        assert_eq!(why(&["--dir=x=./box/y:rw", "--dir=t=tmp"], ALICE), None);
+        assert_eq!(why(&["--dir=x=./box/y:rw", "--dir=t:tmp"], ALICE), None);
         for owner in [Ids { uid: 0, ..ALICE }, Ids { gid: 0, ..ALICE }] {
             assert_eq!(why(&[], owner), Some("the box is root's"));
         }
