@@ -2,11 +2,13 @@
 
 use std::os::fd::AsFd;
 
-use nix::sys::stat::{Mode, fchmod, fstat};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat, futimens};
+use nix::sys::time::TimeSpec;
 
+use super::closed::Closed;
 use super::giving::{To, Whose, give, give_dir, give_dir_to};
 use super::place::errno;
-use super::sweep::{Moment, sweep};
+use super::sweep::{Moment, Sweep, sweep};
 use super::{BoxDir, BoxDirError, OPEN, Owner, SpecialFiles};
 use crate::barrier::Barrier;
 use crate::sys::file::remove_acls;
@@ -16,6 +18,9 @@ use crate::sys::file::remove_acls;
 const CLOSED: u32 = 0o750;
 /// Its mode during a run whose program sees none of it but `box`.
 const SHUT: u32 = 0o700;
+
+/// The time of `<root>/<id>` when there may be links and the like in the box: long ago.
+const UNCLEAN: i64 = 0;
 
 /// What makes the files in `box` the program's during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +58,18 @@ impl BoxDir {
     ) -> Result<(), BoxDirError> {
         let (inner, path) = self.inner()?;
         if how == Handover::IdMapped {
+            // The door was opened last when the box was clean.
+            let door = self.door()?;
+            let since = (door.st_mtime != UNCLEAN).then_some(door.st_ctime);
             Barrier::ClosedDoor.raise(|| self.open_to(None, SHUT))?;
-            return sweep(inner.as_fd(), &path, caller, special, Moment::BeforeRun);
+            self.closed.set(Closed::now(&self.door()?));
+            let how = Sweep {
+                owner: caller,
+                special,
+                moment: Moment::BeforeRun,
+                since,
+            };
+            return sweep(inner.as_fd(), &path, how);
         }
         Barrier::ClosedDoor.raise(|| self.open_to(Some(box_owner.gid), CLOSED))?;
         // The top comes first: from here on the caller cannot get in, even if they had made it
@@ -79,30 +94,57 @@ impl BoxDir {
         special: SpecialFiles,
     ) -> Result<(), BoxDirError> {
         let (inner, path) = self.inner()?;
+        let stat = fstat(&inner).map_err(BoxDirError::at("examine", &path))?;
         // The program may have opened it to everybody.
-        fchmod(&inner, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
+        if stat.st_mode & 0o7777 != 0o700 {
+            fchmod(&inner, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
+        }
         let given = match how {
             Handover::Given => {
                 let whose = whose(box_owner, caller);
                 give(inner.as_fd(), &path, To::User(caller), whose, special)
             }
             Handover::IdMapped => {
+                let how = Sweep {
+                    owner: caller,
+                    special,
+                    moment: Moment::AfterRun,
+                    since: self.closed.take().and_then(Closed::since),
+                };
                 let removed = remove_acls(inner.as_fd()).map_err(|error| errno(&error));
                 let step = "remove the access control list of";
-                removed.map_err(BoxDirError::at(step, &path)).and(sweep(
-                    inner.as_fd(),
-                    &path,
-                    caller,
-                    special,
-                    Moment::AfterRun,
-                ))
+                let removed = removed.map_err(BoxDirError::at(step, &path));
+                removed.and(sweep(inner.as_fd(), &path, how))
             }
         };
         // The top comes last: until here the caller cannot get in. It is given even when something
         // below was not: a box that its owner is locked out of helps nobody.
-        give_dir(inner.as_fd(), caller).map_err(BoxDirError::at("change the owner of", &path))?;
+        if (stat.st_uid, stat.st_gid) != (caller.uid, caller.gid) {
+            give_dir(inner.as_fd(), caller)
+                .map_err(BoxDirError::at("change the owner of", &path))?;
+        }
+        self.mark(given.is_ok() && special == SpecialFiles::Remove)?;
         self.open_to(None, OPEN)?;
         given
+    }
+
+    /// The state of `<root>/<id>`.
+    fn door(&self) -> Result<FileStat, BoxDirError> {
+        fstat(self.fd()).map_err(BoxDirError::at("examine", self.path()))
+    }
+
+    /// Notes whether there are links and the like in the box, as far as its program could make
+    /// them: in the time of `<root>/<id>`, which nobody else can change.
+    fn mark(&self, is_clean: bool) -> Result<(), BoxDirError> {
+        if (self.door()?.st_mtime != UNCLEAN) == is_clean {
+            return Ok(());
+        }
+        let time = match is_clean {
+            true => TimeSpec::UTIME_NOW,
+            false => TimeSpec::new(UNCLEAN, 0),
+        };
+        futimens(self.fd(), &TimeSpec::UTIME_OMIT, &time)
+            .map_err(BoxDirError::at("change the time of", self.path()))
     }
 }
 
@@ -147,5 +189,26 @@ mod tests {
         assert_eq!(owner_and_mode(&inner.join("sub")), (me(), 0o777));
         assert_eq!(owner_and_mode(&inner.join("sub/file")).0, me());
         assert!(inner.join("out").symlink_metadata().is_err());
+    }
+
+    #[test]
+    fn what_a_run_was_allowed_to_leave_is_found_by_the_next_that_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = BoxDir::create(root.path(), ID, me()).unwrap();
+        let link = dir.path().join("box/link");
+        let time = || dir.door().unwrap().st_mtime;
+        assert_ne!(time(), UNCLEAN);
+        let run = |how, special| {
+            dir.give_to_program(how, box_user(), me(), special).unwrap();
+            let found = link.symlink_metadata().is_ok();
+            drop(symlink("/etc/passwd", &link));
+            dir.give_back(how, box_user(), me(), special).unwrap();
+            (found, link.symlink_metadata().is_ok(), time() == UNCLEAN)
+        };
+        for how in [Handover::IdMapped, Handover::Given] {
+            assert_eq!(run(how, SpecialFiles::Keep), (false, true, true));
+            assert_eq!(run(how, SpecialFiles::Keep), (true, true, true));
+            assert_eq!(run(how, SpecialFiles::Remove), (false, false, false));
+        }
     }
 }

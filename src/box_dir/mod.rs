@@ -14,6 +14,7 @@
 //! [`tree`]. The [`Lock`] says who may use the box: callers of everything here hold it.
 
 mod census;
+mod closed;
 mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
@@ -42,6 +43,7 @@ mod tree;
 mod usage;
 mod visitor;
 
+use std::cell::Cell;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -66,6 +68,7 @@ pub(crate) use sight::{Sight, Stray, sight_of, sights, strays};
 pub(crate) use stragglers::{Expected, check_unused, wait_for_stragglers};
 
 use crate::quantity::{BoxId, Ids as Owner};
+use closed::Closed;
 use giving::give_dir;
 use open::open_dir;
 use place::{check_owner, make_place, open_place};
@@ -89,6 +92,8 @@ const OPEN: u32 = 0o755;
 pub(crate) struct BoxDir {
     fd: OwnedFd,
     path: PathBuf,
+    /// When a run was let in whose files stay their owner's.
+    closed: Cell<Option<Closed>>,
 }
 
 impl BoxDir {
@@ -102,7 +107,7 @@ impl BoxDir {
         let inner = make_dir(dir.as_fd(), c"box", 0o700, &inner_path)?;
         give_dir(inner.as_fd(), owner)
             .map_err(BoxDirError::at("change the owner of", &inner_path))?;
-        Ok(Self { fd: dir, path })
+        Ok(Self::new(dir, path))
     }
 
     /// Opens the directory of the box `id`; None when there is none.
@@ -111,7 +116,12 @@ impl BoxDir {
         let Some(place) = open_place(root)? else {
             return Ok(None);
         };
-        Ok(open_own(place.as_fd(), id, &path)?.map(|fd| Self { fd, path }))
+        Ok(open_own(place.as_fd(), id, &path)?.map(|fd| Self::new(fd, path)))
+    }
+
+    fn new(fd: OwnedFd, path: PathBuf) -> Self {
+        let closed = Cell::new(None);
+        Self { fd, path, closed }
     }
 
     /// The path that `--init` prints.

@@ -6,8 +6,10 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
+use nix::sys::statfs::{EXT4_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC, fstatfs};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::closed::is_still;
 use super::open::open_entry;
 use super::place::errno;
 use super::tree::walk;
@@ -24,29 +26,42 @@ pub(super) enum Moment {
     AfterRun,
 }
 
-/// Sweeps everything below `top`, which is at `path` in a box of `owner`.
-pub(super) fn sweep(
-    top: BorrowedFd<'_>,
-    path: &Path,
-    owner: Owner,
-    special: SpecialFiles,
-    moment: Moment,
-) -> Result<(), BoxDirError> {
-    let mut sweep = Sweep {
-        owner,
-        special,
-        moment,
-    };
+/// How a box is swept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sweep {
+    /// Whose the box is.
+    pub(super) owner: Owner,
+    /// What becomes of links and the like.
+    pub(super) special: SpecialFiles,
+    /// When it is done.
+    pub(super) moment: Moment,
+    /// Since when nothing that has not changed needs a look, in seconds since 1970.
+    pub(super) since: Option<i64>,
+}
+
+/// Sweeps everything below `top`, which is at `path`.
+pub(super) fn sweep(top: BorrowedFd<'_>, path: &Path, how: Sweep) -> Result<(), BoxDirError> {
+    let since = how.since.filter(|_| tells_changes(top));
+    let mut sweep = Sweep { since, ..how };
+    let stat = fstat(top).map_err(BoxDirError::at("examine", path))?;
+    if sweep.is_still(&stat) {
+        return Ok(());
+    }
     walk(top, path, &mut sweep)
 }
 
-struct Sweep {
-    owner: Owner,
-    special: SpecialFiles,
-    moment: Moment,
+/// Whether the file system writes down when names in a directory change, and how many directories
+/// are below it: others may, too.
+fn tells_changes(top: BorrowedFd<'_>) -> bool {
+    let known = [EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, TMPFS_MAGIC];
+    fstatfs(top).is_ok_and(|found| known.contains(&found.filesystem_type()))
 }
 
 impl Visitor for Sweep {
+    fn is_still(&self, stat: &FileStat) -> bool {
+        self.since.is_some_and(|since| is_still(stat, since))
+    }
+
     fn passes(&self, kind: u8) -> bool {
         kind == libc::DT_REG || self.special == SpecialFiles::Keep && kind != libc::DT_UNKNOWN
     }
@@ -109,7 +124,13 @@ mod tests {
         };
         let top = File::open(dir.path()).unwrap();
         let sweep_all = |special, moment| {
-            sweep(top.as_fd(), dir.path(), me(), special, moment).unwrap();
+            let how = Sweep {
+                owner: me(),
+                special,
+                moment,
+                since: None,
+            };
+            sweep(top.as_fd(), dir.path(), how).unwrap();
             (count(), owner_and_mode(&sub).1)
         };
         make();
@@ -118,5 +139,35 @@ mod tests {
         assert_eq!(sweep_all(remove, Moment::BeforeRun), ((1, 1), 0o3755));
         make();
         assert_eq!(sweep_all(remove, Moment::AfterRun), ((1, 1), 0o755));
+    }
+
+    /// On a file system where a directory with none below has two links.
+    #[test]
+    fn a_directory_that_has_not_changed_is_not_looked_into() {
+        let dir = tempfile::tempdir().unwrap();
+        let (outer, inner) = (dir.path().join("outer"), dir.path().join("outer/inner"));
+        fs::create_dir_all(&inner).unwrap();
+        let make = |at: &Path| symlink("/etc", at.join("link")).unwrap();
+        let is_there = |at: &Path| at.join("link").symlink_metadata().is_ok();
+        let top = File::open(dir.path()).unwrap();
+        let links = nix::sys::stat::stat(&inner).unwrap().st_nlink;
+        for (since, stays) in [
+            (Some(i64::MAX), links == 2),
+            (Some(0), false),
+            (None, false),
+        ] {
+            drop(fs::remove_file(inner.join("link")));
+            make(&inner);
+            make(&outer);
+            let mut sweep = Sweep {
+                owner: me(),
+                special: SpecialFiles::Remove,
+                moment: Moment::AfterRun,
+                since,
+            };
+            walk(top.as_fd(), dir.path(), &mut sweep).unwrap();
+            assert_eq!(is_there(&inner), stays, "{since:?}");
+            assert!(!is_there(&outer), "{since:?}");
+        }
     }
 }

@@ -123,6 +123,10 @@ impl Walk<'_> {
             Err(errno) => return Err(self.failed("open", Some(name), errno)),
         };
         let stat = fstat(&child).map_err(|errno| self.failed("examine", Some(name), errno))?;
+        if visitor.is_still(&stat) {
+            self.names.truncate(name);
+            return Ok(None);
+        }
         if visitor.changes() {
             make_writable(child.as_fd(), &stat);
         }

@@ -36,6 +36,10 @@ pub(super) trait Visitor {
     fn changes(&self) -> bool {
         true
     }
+    /// Whether nothing is to be done in a directory: then the walk does not enter it.
+    fn is_still(&self, _stat: &FileStat) -> bool {
+        false
+    }
     /// The walk begins, or begins again.
     fn begin(&mut self) {}
     /// A directory was entered.

@@ -184,11 +184,17 @@ pub(crate) struct Mounted {
 impl Mounted {
     /// A tmpfs with these mount options.
     pub(crate) fn tmpfs(options: &str) -> Self {
+        Self::in_memory("tmpfs", options)
+    }
+
+    /// A ramfs, which can do little.
+    pub(crate) fn ramfs(options: &str) -> Self {
+        Self::in_memory("ramfs", options)
+    }
+
+    fn in_memory(kind: &str, options: &str) -> Self {
         let new = Self::prepare();
-        must(
-            "mount",
-            &["-t", "tmpfs", "-o", options, "tmpfs", new.target()],
-        );
+        must("mount", &["-t", kind, "-o", options, kind, new.target()]);
         new
     }
 
@@ -247,11 +253,12 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let unmounted = umount(&self.mounted);
-        assert!(
-            std::thread::panicking() || unmounted.is_ok(),
-            "{unmounted:?}"
-        );
+        if std::thread::panicking() {
+            drop(umount(&self.mounted));
+        } else {
+            // The keeper that stood by goes soon after its broker.
+            wait_until("it is unmounted", || umount(&self.mounted).is_ok());
+        }
         // What is below an overlayfs.
         let layers = self.dir.path().join("layers");
         if layers.exists() {
