@@ -254,7 +254,7 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            drop(umount(&self.mounted));
+            umount(&self.mounted).ok();
         } else {
             // The keeper that stood by goes soon after its broker.
             wait_until("it is unmounted", || umount(&self.mounted).is_ok());
