@@ -66,10 +66,11 @@ fn the_quota_of_a_users_box_holds_in_runs_that_do_not_name_it() {
     test_box
         .isolate(&["--quota=512,20", "--init"])
         .assert_success();
-    let job = test_box.command(&["/bin/sh", "-c", "head -c 2M /dev/zero >big"]);
-    let run = job.options(&["--processes=3"]).run();
+    let script = "head -c 2M /dev/zero >big";
+    let run = test_box.isolate(&["--processes=3", "--run", "--", "/bin/sh", "-c", script]);
     assert!(run.stderr.contains("Disk quota exceeded"), "{run:?}");
-    test_box.cleanup();
+    let cleanup = test_box.isolate(&["--cleanup"]);
+    cleanup.assert_silent_success();
 }
 
 #[test]
