@@ -155,6 +155,7 @@ impl Machine {
             let opened = File::open(&boxes).and_then(|dir| probe(dir.as_fd()));
             opened.map_err(errno)
         };
+        let id_maps = looker.is_root.then(|| tried(id_map::probe));
         let measures = looker.is_root && checks.contains(&CheckName::Migration);
         Facts {
             looker,
@@ -162,7 +163,7 @@ impl Machine {
             place: Some(self.place()),
             volume: volume(&boxes),
             quotas: Some(tried(look_for_user_quotas)),
-            id_maps: looker.is_root.then(|| tried(id_map::probe)),
+            id_maps,
             is_synchronized: is_synchronized().ok(),
             migration: measures.then(|| migration::measure().map_err(|error| chain(&error))),
         }
