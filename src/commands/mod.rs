@@ -6,6 +6,7 @@ mod cleanup;
 pub(crate) mod configure;
 mod enter;
 mod exec;
+mod finished;
 mod free_box;
 mod gc;
 mod init;

@@ -8,13 +8,12 @@ use std::path::Path;
 
 use nix::sys::resource::Resource;
 
+use super::finished::Finished;
 use super::next_scope::leave;
-use super::{Ahead, Asked, Context, Done, Rights};
-use crate::answer::{Answer, Results};
+use super::{Ahead, Asked, Context, Rights};
 use crate::box_dir::{BoxDir, Handover, Kept, Lock, Record, check_unused};
 use crate::caller::lift_open_files;
 use crate::cgroup::Place;
-use crate::chronicle::Told;
 use crate::failure::Failure;
 use crate::home::{Home, Successor, dismiss_kept};
 use crate::keeper::{self, Outcome, Signals};
@@ -22,8 +21,8 @@ use crate::launch::sources::Sources;
 use crate::launch::{Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
 use crate::plan::{BoxPlan, Decided, RunInputs, RunPlan, resolve};
 use crate::quantity::{BoxId, Bytes};
-use crate::report::{Circumstances, Ending, Report, Unstarted, json, limit_of, meta};
-use crate::request::{Common, ProgramRequest, RunKind, Telling};
+use crate::report::{Circumstances, Ending, Report, Unstarted, limit_of};
+use crate::request::{ProgramRequest, RunKind};
 use crate::sys::descriptors::{first_terminal, put_on_input_and_output, put_on_streams};
 use crate::sys::exec::Image;
 use crate::sys::process::inheritable_descriptors;
@@ -77,76 +76,6 @@ pub(super) struct BoxRun<'a> {
     pub(super) signals: &'a Signals<'a>,
     /// For how many seconds the scope of the box's next run is kept ready; 0: there is none.
     pub(super) keep_ready: u32,
-}
-
-/// A run that is over.
-#[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) report: Report,
-    pub(super) circumstances: Circumstances,
-    /// Who has the next one's scope made.
-    successor: Option<Successor>,
-    /// Who keeps the scope of this one for the next.
-    kept: Option<Kept>,
-}
-
-impl Finished {
-    /// Whatever came of it: the sandbox did not work.
-    pub(super) fn fail(&mut self, failure: &Failure) {
-        if !matches!(self.report.ending, Ending::Failed(_)) {
-            self.report.ending = Ending::Failed(failure.to_string());
-        }
-    }
-
-    /// Has the scope of the next run in this box made, if that is configured, or leaves it this
-    /// one.
-    pub(super) fn leave_ready(&mut self, lock: &Lock) {
-        if let Some(kept) = self.kept.take() {
-            leave(kept, lock);
-        } else if let Some(successor) = self.successor.take() {
-            successor.stay(lock);
-        }
-    }
-
-    /// Says how it ended: a line for people, and to programs what they asked for.
-    pub(super) fn tell(self, context: Context<'_>, line: String, code: u8) -> Done {
-        let Self {
-            report,
-            circumstances,
-            ..
-        } = self;
-        let Common {
-            silent,
-            telling,
-            meta: for_meta,
-            report: for_report,
-            ..
-        } = context.common();
-        log::info!("held by {}", circumstances.holder());
-        let is_quiet = *silent && !matches!(report.ending, Ending::Failed(_));
-        let meta = for_meta
-            .as_ref()
-            .map(|_| meta::format(&report, circumstances.leaf.controlled));
-        let json = for_report
-            .as_ref()
-            .map(|_| json::format(&report, &circumstances));
-        let line = match telling {
-            Telling::Words => line,
-            Telling::Json => json::format(&report, &circumstances).trim_end().to_owned(),
-        };
-        Done {
-            answer: Answer {
-                stderr: (!is_quiet).then_some(line),
-                code,
-                ..Answer::default()
-            },
-            results: Results {
-                meta: meta.unwrap_or_default(),
-                report: json.unwrap_or_default(),
-            },
-            told: Told::Run(Box::new((report, circumstances))),
-        }
-    }
 }
 
 impl BoxRun<'_> {

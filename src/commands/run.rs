@@ -1,8 +1,9 @@
 //! `--run`: one program in a box that was made before.
 
 use super::boxes::{box_plan, busy, check_known_owner, check_owner, settle};
+use super::finished::Finished;
 use super::next_scope::keep_ready;
-use super::one_run::{BoxRun, Finished, plan_run, take_over_signals};
+use super::one_run::{BoxRun, plan_run, take_over_signals};
 use super::{Ahead, Context, Done};
 use crate::box_dir::{Absent, BoxDir, Handover, Lock, Record, SpecialFiles};
 use crate::failure::Failure;
