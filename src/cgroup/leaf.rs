@@ -27,8 +27,9 @@ pub(crate) struct LeafLimits {
     pub(crate) mems: Option<CpuList>,
 }
 
-/// The one controller that these limits can do without: an rlimit takes its place.
-const OPTIONAL: &str = "pids";
+/// The controllers that these limits can do without: an rlimit takes the place of pids, and cpu
+/// sets no limit here. Runtimes look for it, and Java finds no limit of memory without it either.
+const OPTIONAL: [&str; 2] = ["pids", "cpu"];
 
 impl LeafLimits {
     /// The controllers that keep these limits. All that are required ([`Self::requires`]) must be
@@ -42,14 +43,14 @@ impl LeafLimits {
             controllers.push("cpuset");
         }
         if self.controlled {
-            controllers.push(OPTIONAL);
+            controllers.extend(OPTIONAL);
         }
         controllers
     }
 
     /// Whether these limits cannot be kept without the controller.
     pub(super) fn requires(controller: &str) -> bool {
-        controller != OPTIONAL
+        !OPTIONAL.contains(&controller)
     }
 }
 

@@ -352,7 +352,7 @@ pub(crate) mod tests {
         assert_eq!((bare.uid, bare.runtime_max), (7, None));
         assert_eq!(bare.controllers, [] as [&str; 0]);
         let limited = scope(&["--cg", "-w1", "--run", "a"]).unwrap();
-        assert_eq!(limited.controllers, ["memory", "pids"]);
+        assert_eq!(limited.controllers, ["memory", "pids", "cpu"]);
         assert!(limited.runtime_max.is_some());
         let given = plan(&["--cg", "--run", "a"], given()).unwrap();
         assert_eq!(given.scope, None);

@@ -57,7 +57,7 @@ fn the_unit_has_the_properties_that_a_run_relies_on() {
     let properties = properties(&unit);
     let expected: [(_, Value<'_>); 7] = [
         ("Delegate", true.into()),
-        ("DelegateControllers", vec!["memory", "pids"].into()),
+        ("DelegateControllers", vec!["cpu", "memory", "pids"].into()),
         ("CollectMode", "inactive-or-failed".into()),
         ("KillSignal", 9_i32.into()),
         ("TimeoutStopUSec", 2_000_000_u64.into()),

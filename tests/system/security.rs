@@ -42,14 +42,15 @@ fn a_program_cannot_leave_or_change_its_control_group() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn no_control_group_but_its_own_is_in_sight_not_even_with_sysfs() {
-    let script = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /proc/self/cgroup; \
+    // Java looks for its limits where there is a cpu controller, and nowhere else.
+    let script = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max /sys/fs/cgroup/cpu.max /proc/self/cgroup; \
                   cd /sys/fs/cgroup; find . -type d; \
-                  for name in memory.max pids.max cgroup.procs cgroup.kill; do \
+                  for name in memory.max pids.max cpu.max cpu.weight cgroup.procs cgroup.kill; do \
                   (echo 1 > $name) 2>/dev/null && echo $name; done; mkdir new 2>/dev/null; echo end";
     for sysfs in ["--dir=sys=sysfs:fs", "--dir=sys/none="] {
         let options = [sysfs, "--cg-mem=64M", "-p7"];
         let run = cg_box().shell(script).options(&options).run();
-        let expected = format!("{}\n7\n0::/\n.\nend\n", 64 << 20);
+        let expected = format!("{}\n7\nmax 100000\n0::/\n.\nend\n", 64 << 20);
         assert_eq!(run.assert_ok().stdout, expected, "{sysfs}");
     }
     let script = "cat /proc/self/mounts; ls -A /sys/fs/cgroup; echo end";
