@@ -44,10 +44,15 @@ impl Seen {
         let wall = number("/figures/wall_time_us").unwrap_or_default();
         let cpu = number("/figures/cpu_time_us").unwrap_or_default();
         let shell_code = 128 + libc::SIGPIPE as u64;
+        let ended = number("/stages/ended_us").unwrap_or_default();
+        // Who is killed at the limit has failed there. Partners may end before that is seen.
+        let limit = number("/stages/begun_us").zip(number("/limits/wall_time_us"));
+        let limit = limit.filter(|_| verdict == "wall_time_limit");
+        let at_limit = limit.map_or(ended, |(begun, limit)| begun.saturating_add(limit));
         Self {
             name,
             // A run that never began was there first.
-            ended: number("/stages/ended_us").unwrap_or_default(),
+            ended: ended.min(at_limit),
             failed: verdict != "ok",
             broken_pipe: number("/signal") == Some(libc::SIGPIPE as u64)
                 || number("/exit_code") == Some(shell_code),
@@ -147,6 +152,11 @@ mod tests {
         // The end of one is told to the other, which then says what it thinks of that.
         let told = run("m", "exit_code", 1_002_000, json!({"exit_code": 3}));
         assert!(judge(&[waits("a", 1_000_000), told]).deadlock);
+        // It may end before anybody sees that the first is dead.
+        let limit = json!({"stages": {"begun_us": 140_000, "ended_us": 1_155_000}, "limits": {"wall_time_us": 1_000_000}});
+        let killed = run("a", "wall_time_limit", 1_000_000, limit);
+        let told = run("m", "exit_code", 1_142_000, json!({"exit_code": 1}));
+        assert!(judge(&[killed, told]).deadlock);
         // One that has left is not waiting.
         let left = run("m", "ok", 1_000, json!({}));
         let found = judge(&[waits("a", 1_000_000), left]);
