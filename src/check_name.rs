@@ -19,6 +19,7 @@ pub(crate) enum CheckName {
     Subids,
     Homed,
     Pins,
+    Leases,
     Space,
     Quota,
     IdMaps,
@@ -45,7 +46,7 @@ pub(crate) enum CheckName {
 
 impl CheckName {
     /// Every check, in the order in which doctor makes them.
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::Config,
         Self::Kernel,
         Self::Cgroup,
@@ -60,6 +61,7 @@ impl CheckName {
         Self::Subids,
         Self::Homed,
         Self::Pins,
+        Self::Leases,
         Self::Space,
         Self::Quota,
         Self::IdMaps,
@@ -101,6 +103,7 @@ impl CheckName {
             Self::Subids => "subids",
             Self::Homed => "homed",
             Self::Pins => "pins",
+            Self::Leases => "leases",
             Self::Space => "space",
             Self::Quota => "quota",
             Self::IdMaps => "id-maps",

@@ -21,7 +21,7 @@ pub(crate) enum Kind {
     Denied,
     /// A ceiling or another rule of the configuration is in the way.
     Ceiling,
-    /// The box is in use.
+    /// The box, or every CPU, is in use.
     Busy,
     /// Something else.
     #[default]

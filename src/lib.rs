@@ -47,7 +47,7 @@
 //! status            which boxes there are and what runs in them: table, JSON, screen
 //! plan              limits, ceilings and all of a run, decided before anything starts
 //! systemd           the scope of a run
-//! cgroup            the cgroups of a run: limits, figures, ends
+//! cgroup, cpus      the cgroups of a run: limits, figures, ends; CPUs that are leased
 //! config, polkit    isolate.toml and the file of isolate; whether a user may do something
 //! box_dir, bus      boxes on disk with their locks and ids; D-Bus without an event loop
 //! request           what the caller wants
@@ -75,6 +75,7 @@ mod cli;
 mod clock;
 mod commands;
 mod config;
+mod cpus;
 mod dir_rule;
 mod doctor;
 mod error;

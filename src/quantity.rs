@@ -9,7 +9,7 @@ mod cpu_list;
 use std::fmt;
 use std::time::Duration;
 
-pub(crate) use cpu_list::{CpuList, ranges};
+pub(crate) use cpu_list::{CpuList, numbers, ranges};
 use serde::{Deserialize, Serialize};
 
 /// Why a text is not the quantity that was expected. It is read after `NAME: `, as in `--time:

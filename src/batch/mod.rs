@@ -67,7 +67,8 @@ pub(crate) fn run(options: BatchOptions) -> Result<Answer, Failure> {
         stop_on_failure: options.stop_on_failure,
         some_failed: false,
     };
-    let stopped_by = conduct(&mut lines, house, options.jobs.unwrap_or_else(cpus))?;
+    let jobs = options.jobs.unwrap_or_else(|| house.jobs());
+    let stopped_by = conduct(&mut lines, house, jobs)?;
     Ok(Answer {
         code: match stopped_by {
             Some(signal) => u8::try_from(128 + signal as i32).unwrap_or(u8::MAX),
@@ -78,11 +79,6 @@ pub(crate) fn run(options: BatchOptions) -> Result<Answer, Failure> {
         },
         ..Answer::default()
     })
-}
-
-/// How many CPUs this process may use.
-pub(crate) fn cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Lines in, lines out.

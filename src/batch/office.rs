@@ -13,10 +13,11 @@ use crate::caller::{Caller, OpenedDirs};
 use crate::cgroup::Place;
 use crate::cli::{self, Call};
 use crate::clock::Moment;
-use crate::config::settings::Settings;
+use crate::config::settings::{LeaseUnit, Settings};
 use crate::config::{self, ConfigSource};
+use crate::cpus::{Topology, all_leases, granted_in};
 use crate::failure::Failure;
-use crate::home::find_place;
+use crate::home::{cgroup_of_runs, find_place};
 use crate::pool::Pool;
 use crate::quantity::Bytes;
 use crate::request::{BoxCall, LimitRequest};
@@ -30,6 +31,8 @@ pub(crate) struct House {
     caller: Caller,
     /// Why runs are not in control-group mode: they are wherever there is one.
     no_cg: Option<String>,
+    /// How many runs at a time there are CPUs for, where runs lease them.
+    leases: Option<usize>,
     /// What root's own calls need.
     own: Option<(Settings, Place)>,
     /// How much an output may be where its job does not say it.
@@ -49,6 +52,13 @@ impl House {
         }
         let settings = config::load(&ConfigSource::new(config))?.settings;
         Self::new(caller, settings)
+    }
+
+    /// How many jobs at a time there are CPUs for: those that this process may use or, where runs
+    /// lease them, the leases.
+    pub(crate) fn jobs(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.leases.unwrap_or_else(all)
     }
 
     /// Refuses limits that cannot be kept here.
@@ -75,6 +85,10 @@ impl House {
             false => cache_of_user(),
         };
         let cache = dir.map(|dir| Cache::new(dir, settings.batch.cache_max));
+        let leases = match (&place, settings.cpus.lease) {
+            (_, LeaseUnit::None) | (Err(_), _) => None,
+            (Ok(place), _) => Some(count_leases(place, &settings)?),
+        };
         let own = match is_root {
             true => Some((settings, place?)),
             false => None,
@@ -82,6 +96,7 @@ impl House {
         Ok(Self {
             caller,
             no_cg,
+            leases,
             own,
             max_output: None,
             cache,
@@ -92,6 +107,13 @@ impl House {
     pub(super) fn with_max_output(self, max_output: Option<Bytes>) -> Self {
         Self { max_output, ..self }
     }
+}
+
+/// How many runs can have CPUs of their own at a time. Where there is none, each run says so.
+fn count_leases(place: &Place, settings: &Settings) -> Result<usize, Failure> {
+    let granted = granted_in(&cgroup_of_runs(place, &settings.cgroup)?)?;
+    let topology = Topology::read("/".as_ref())?;
+    Ok(all_leases(&topology, &settings.cpus, &granted).len().max(1))
 }
 
 /// The one of a slot.
@@ -155,6 +177,11 @@ impl Office {
                 "there is no place for files by digest: neither XDG_CACHE_HOME nor HOME is an absolute path",
             )
         })
+    }
+
+    /// Whether runs lease CPUs.
+    pub(super) fn leases_cpus(&self) -> bool {
+        self.house.leases.is_some()
     }
 
     /// Puts a call.

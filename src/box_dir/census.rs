@@ -63,14 +63,32 @@ impl Census {
 /// Opens the file `turn`, or makes it. Its lock says whose turn it is, its content which ids are
 /// next.
 pub(super) fn open_turn(place: BorrowedFd<'_>, locks: &Path) -> Result<OwnedFd, BoxDirError> {
-    let path = locks.join(TURN);
+    open_beside(place, locks, TURN)
+}
+
+/// Opens a file that all boxes have in common, beside the locks, or makes it. It is root's alone.
+fn open_beside(
+    place: BorrowedFd<'_>,
+    locks: &Path,
+    name: &'static str,
+) -> Result<OwnedFd, BoxDirError> {
+    let path = locks.join(name);
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-    let turn =
-        openat(place, TURN, flags, mode).map_err(BoxDirError::at("open the lock file", &path))?;
-    let stat = fstat(&turn).map_err(BoxDirError::at("examine", &path))?;
+    let file =
+        openat(place, name, flags, mode).map_err(BoxDirError::at("open the lock file", &path))?;
+    let stat = fstat(&file).map_err(BoxDirError::at("examine", &path))?;
     check_owner(&stat, &path)?;
-    Ok(turn)
+    Ok(file)
+}
+
+/// The file whose locks say which CPUs are leased. It is root's alone, like `turn`.
+pub(crate) const CPUS: &str = "cpus";
+
+/// Opens the file of the CPUs' locks, or makes it.
+pub(crate) fn open_cpus(locks: &Path) -> Result<File, BoxDirError> {
+    let place = make_place(locks)?;
+    open_beside(place.as_fd(), locks, CPUS).map(File::from)
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, UnlinkatFlags, fchown, getegid, unlinkat};
 
-pub(crate) use census::Census;
+pub(crate) use census::{CPUS, Census, open_cpus};
 pub(crate) use error::BoxDirError;
 pub(crate) use handover::Handover;
 pub(crate) use id_pool::IdPool;

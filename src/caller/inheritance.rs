@@ -57,6 +57,11 @@ impl Inheritance {
         })
     }
 
+    /// The CPUs that it may run on.
+    pub(crate) fn cpus(&self) -> impl Iterator<Item = u32> {
+        self.cpus.iter().copied().map(u32::from)
+    }
+
     /// The part that somebody with `own` can pass on: no limit above theirs, and no lower niceness.
     /// `None` when it makes no sense.
     pub(crate) fn within(self, own: &Self) -> Option<Self> {

@@ -25,6 +25,8 @@ pub(crate) struct LeafLimits {
     pub(crate) cpus: Option<CpuList>,
     /// cpuset.mems.
     pub(crate) mems: Option<CpuList>,
+    /// Whether the CPUs are leased to the run; of the next run it is not known yet which they are.
+    pub(crate) leases_cpus: bool,
 }
 
 /// The controllers that these limits can do without: an rlimit takes the place of pids, and cpu
@@ -39,7 +41,7 @@ impl LeafLimits {
         if self.controlled {
             controllers.push("memory");
         }
-        if self.cpus.is_some() || self.mems.is_some() {
+        if self.cpus.is_some() || self.mems.is_some() || self.leases_cpus {
             controllers.push("cpuset");
         }
         if self.controlled {
@@ -160,7 +162,11 @@ impl Leaf {
                 cgroup.write("pids.max", &or_max(limit.filter(|limit| *limit < PIDS_MAX)))?;
             }
         }
-        let pins = [(Kind::Cpus, &limits.cpus), (Kind::Nodes, &limits.mems)];
+        let cpus = match limits.leases_cpus {
+            true => Kind::LeasedCpus,
+            false => Kind::Cpus,
+        };
+        let pins = [(cpus, &limits.cpus), (Kind::Nodes, &limits.mems)];
         let pins = pins
             .into_iter()
             .filter_map(|(kind, list)| Some((kind, list.as_ref()?)))

@@ -17,6 +17,7 @@ pub(super) struct Pin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Cpus,
+    LeasedCpus,
     Nodes,
 }
 
@@ -24,7 +25,7 @@ impl Kind {
     /// The file that takes the list.
     fn file(self) -> &'static str {
         match self {
-            Self::Cpus => "cpuset.cpus",
+            Self::Cpus | Self::LeasedCpus => "cpuset.cpus",
             Self::Nodes => "cpuset.mems",
         }
     }
@@ -32,22 +33,30 @@ impl Kind {
     /// The file that has what the kernel makes of it.
     fn effective(self) -> &'static str {
         match self {
-            Self::Cpus => "cpuset.cpus.effective",
+            Self::Cpus | Self::LeasedCpus => "cpuset.cpus.effective",
             Self::Nodes => "cpuset.mems.effective",
         }
     }
 
     fn words(self) -> &'static str {
         match self {
-            Self::Cpus => "CPUs",
+            Self::Cpus | Self::LeasedCpus => "CPUs",
             Self::Nodes => "memory nodes",
+        }
+    }
+
+    /// What in the configuration binds a run to it.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Cpus | Self::Nodes => "[[pin]]",
+            Self::LeasedCpus => "[cpus] lease",
         }
     }
 
     /// What limits the set of a cgroup, for people.
     fn remedy(self) -> &'static str {
         match self {
-            Self::Cpus => {
+            Self::Cpus | Self::LeasedCpus => {
                 "one is offline (/sys/devices/system/cpu/online), or the slices and cgroups above \
                  may not use it (AllowedCPUs=)"
             }
@@ -66,8 +75,9 @@ impl Pin {
             match error.source.raw_os_error() {
                 Some(libc::ERANGE | libc::EINVAL) => CgroupError {
                     source: io::Error::other(format!(
-                        "this machine does not have all these {}; see [[pin]] in the configuration",
-                        kind.words()
+                        "this machine does not have all these {}; see {} in the configuration",
+                        kind.words(),
+                        kind.key()
                     )),
                     ..error
                 },
@@ -96,9 +106,10 @@ impl Pin {
         };
         Err(CgroupError::new(
             format!(
-                "the run is bound to the {} {} by [[pin]], but the kernel grants {shown} ({} of {})",
+                "the run is bound to the {} {} by {}, but the kernel grants {shown} ({} of {})",
                 kind.words(),
                 list.as_str(),
+                kind.key(),
                 kind.effective(),
                 cgroup.path().display()
             ),

@@ -57,7 +57,7 @@ const EXIT_STATUS: &str = "0 if all jobs were done, whatever became of their pro
     args_override_self = true
 )]
 pub(super) struct BatchLine {
-    /// Jobs at a time [default: the number of CPUs]
+    /// Jobs at a time [default: the number of CPUs, or of leases]
     #[arg(short, long, value_name = "COUNT", value_parser = value::text(quantity::parse_count))]
     pub(super) jobs: Option<u32>,
     /// Go on whatever becomes of a job; the default

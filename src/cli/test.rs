@@ -94,7 +94,7 @@ pub(super) struct TestLine {
     /// What the program may print; more is OL [default: 64M]
     #[arg(long, value_name = "SIZE", value_parser = value::text(Bytes::parse))]
     pub(super) max_output: Option<Bytes>,
-    /// Tests at a time [default: the number of CPUs]
+    /// Tests at a time [default: the number of CPUs, or of leases]
     #[arg(short, long, value_name = "COUNT", value_parser = value::text(quantity::parse_count))]
     pub(super) jobs: Option<u32>,
     /// Write the verdicts to FILE as JSON

@@ -5,8 +5,9 @@ use std::path::Path;
 use super::boxes::{claim, create, may_init, mounts_before, remove, remove_traces};
 use super::enter::enter;
 use super::free_box::{is_made, take_box};
-use super::one_run::{BoxRun, plan_run, take_over_signals};
-use super::{Ahead, Context, Done};
+use super::lease::lease_cpus;
+use super::one_run::{BoxRun, plan_run};
+use super::{Ahead, Context, Done, take_over_signals};
 use crate::box_dir::{Mounts, Record};
 use crate::failure::Failure;
 use crate::plan::{BoxPlan, check_of_exec};
@@ -35,9 +36,18 @@ pub(super) fn exec(
     may_init(context)?;
     let place = context.place()?;
     let (box_plan, lock) = take_box(context)?;
-    // Not before: a wait for a busy box can be interrupted. Not later: from here on there is a box.
+    let lease = lease_cpus(context, &place, box_plan.id)?;
+    // Not before: a wait for a busy box, or for CPUs, can be interrupted. Not later: from here on
+    // there is a box.
     let signals = take_over_signals(context)?;
-    let plan = plan_run(context, RunKind::Exec, program, place.clone(), box_plan.id)?;
+    let plan = plan_run(
+        context,
+        RunKind::Exec,
+        program,
+        place.clone(),
+        box_plan.id,
+        lease.as_ref(),
+    )?;
     if fate == Fate::GivenBack {
         check_of_exec(program, &plan.directories)?;
     }
@@ -53,7 +63,7 @@ pub(super) fn exec(
         &place,
     )?;
     let ids = record.ids;
-    let finished = remove_traces(&box_plan, Some(&place), Some(ids), mounts).and_then(|()| {
+    let mut finished = remove_traces(&box_plan, Some(&place), Some(ids), mounts).and_then(|()| {
         let box_dir = create(&box_plan, &record, None)?;
         let record = match fate {
             Fate::GivenBack => record,
@@ -67,12 +77,16 @@ pub(super) fn exec(
             box_plan: &box_plan,
             box_dir: &box_dir,
             lock: &lock,
+            lease: lease.as_ref(),
             record,
             signals: &signals,
             keep_ready: 0,
         };
         run.run(plan, ahead)
     });
+    if let Ok(finished) = &mut finished {
+        finished.end_lease(lease);
+    }
     let stays = fate == Fate::Kept && finished.is_ok();
     let removed = match stays {
         true => Ok(()),

@@ -11,6 +11,7 @@ mod free_box;
 mod gc;
 mod init;
 mod kill;
+mod lease;
 mod logs;
 mod next_scope;
 pub(crate) mod offers;
@@ -36,6 +37,7 @@ use crate::clock::Moment;
 use crate::config::settings::Settings;
 use crate::failure::{Failure, Kind};
 use crate::home::find_place;
+use crate::keeper::Signals;
 use crate::launch::Namespaces;
 use crate::plan::Granted;
 use crate::report::Ending;
@@ -157,6 +159,12 @@ impl Context<'_> {
     fn rights(&self) -> Option<&Rights> {
         self.by_broker?.rights.as_ref()
     }
+}
+
+/// Takes the signals of this process over, and those of a caller who is another one.
+fn take_over_signals(context: Context<'_>) -> Result<Signals<'_>, Failure> {
+    let taken = Signals::take_over(context.by_broker.map(|brokered| &brokered.line));
+    taken.map_err(Failure::at("cannot take over the signals of this process"))
 }
 
 impl From<Answer> for Done {

@@ -9,11 +9,13 @@ use std::path::Path;
 use nix::sys::resource::Resource;
 
 use super::finished::Finished;
+use super::lease::{begin, copy_of};
 use super::next_scope::leave;
 use super::{Ahead, Asked, Context, Rights};
 use crate::box_dir::{BoxDir, Handover, Kept, Lock, Record, check_unused};
 use crate::caller::lift_open_files;
 use crate::cgroup::Place;
+use crate::cpus::Lease;
 use crate::failure::Failure;
 use crate::home::{Home, Successor, dismiss_kept};
 use crate::keeper::{self, Outcome, Signals};
@@ -35,6 +37,7 @@ pub(super) fn plan_run(
     request: &ProgramRequest,
     place: Place,
     box_id: BoxId,
+    lease: Option<&Lease>,
 ) -> Result<RunPlan, Failure> {
     let Asked {
         granted,
@@ -51,17 +54,12 @@ pub(super) fn plan_run(
         settings,
         place,
         box_id,
+        leased: lease.map(Lease::cpus),
         uid: caller.uid,
         called_by_root: caller.called_by_root,
         of_batch: context.asked.of_batch,
         environment,
     })?)
-}
-
-/// Takes the signals of this process over, and those of a caller who is another one.
-pub(super) fn take_over_signals(context: Context<'_>) -> Result<Signals<'_>, Failure> {
-    let taken = Signals::take_over(context.by_broker.map(|brokered| &brokered.line));
-    taken.map_err(Failure::at("cannot take over the signals of this process"))
 }
 
 /// What a run needs besides its plan.
@@ -71,6 +69,8 @@ pub(super) struct BoxRun<'a> {
     pub(super) box_plan: &'a BoxPlan,
     pub(super) box_dir: &'a BoxDir,
     pub(super) lock: &'a Lock,
+    /// The CPUs that it has to itself.
+    pub(super) lease: Option<&'a Lease>,
     /// What is known of the box: whose the files in it are, between runs and during one.
     pub(super) record: Record,
     pub(super) signals: &'a Signals<'a>,
@@ -84,6 +84,7 @@ impl BoxRun<'_> {
         if plan.quota.is_some() {
             self.box_dir.set_quota(plan.quota, self.record.ids.uid)?;
         }
+        begin(self.lease, self.record.ids.uid)?;
         lift_open_files().map_err(Failure::at(
             "cannot raise the limit of open files (RLIMIT_NOFILE)",
         ))?;
@@ -146,6 +147,7 @@ impl BoxRun<'_> {
                 unit,
                 cgroup,
                 leaf,
+                leased: None,
                 rlimits,
                 quota,
                 syscalls,
@@ -238,6 +240,7 @@ impl BoxRun<'_> {
             syscalls: plan.syscalls,
             patience: plan.deadlines.init(),
             lock: lock.map_err(Failure::at("cannot copy the lock"))?,
+            lease: copy_of(self.lease)?,
             null: null.map_err(Failure::at("cannot open /dev/null"))?.into(),
             program,
         };

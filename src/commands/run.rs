@@ -2,9 +2,10 @@
 
 use super::boxes::{box_plan, busy, check_known_owner, check_owner, settle};
 use super::finished::Finished;
+use super::lease::lease_cpus;
 use super::next_scope::keep_ready;
-use super::one_run::{BoxRun, plan_run, take_over_signals};
-use super::{Ahead, Context, Done};
+use super::one_run::{BoxRun, plan_run};
+use super::{Ahead, Context, Done, take_over_signals};
 use crate::box_dir::{Absent, BoxDir, Handover, Lock, Record, SpecialFiles};
 use crate::failure::Failure;
 use crate::plan::BoxPlan;
@@ -89,14 +90,17 @@ impl Made {
         let box_dir = BoxDir::open(&box_plan.root, box_plan.id)?;
         let box_dir = box_dir.ok_or_else(not_found(context))?;
         let place = context.place()?;
-        let plan = plan_run(context, kind, program, place, box_plan.id)?;
+        // Before the signals are taken over: a wait for CPUs can be interrupted.
+        let lease = lease_cpus(context, &place, box_plan.id)?;
+        let plan = plan_run(context, kind, program, place, box_plan.id, lease.as_ref())?;
         let record = take_up(&box_dir, *record, plan.special_files)?;
         let signals = take_over_signals(context)?;
-        BoxRun {
+        let mut finished = BoxRun {
             context,
             box_plan,
             box_dir: &box_dir,
             lock,
+            lease: lease.as_ref(),
             record,
             signals: &signals,
             keep_ready: match kind {
@@ -104,7 +108,9 @@ impl Made {
                 RunKind::Exec => 0,
             },
         }
-        .run(plan, ahead)
+        .run(plan, ahead)?;
+        finished.end_lease(lease);
+        Ok(finished)
     }
 }
 

@@ -11,11 +11,11 @@ use toml::Value as Toml;
 use super::box_set::BoxSet;
 use super::error::ConfigError;
 use super::lists;
-use super::settings::{LoggedRuns, Manager, Pin, ScopeLife};
+use super::settings::{LeaseUnit, LoggedRuns, Manager, Pin, ScopeLife, Smt};
 use super::value::{self, Located, UNLIMITED, Value};
 use crate::check_name::CheckName;
 use crate::dir_rule::DirRule;
-use crate::quantity::Bytes;
+use crate::quantity::{Bytes, CpuList};
 use crate::syscall_set::SyscallSet;
 
 /// The place in the settings that a key sets, by what it may hold.
@@ -37,6 +37,12 @@ pub(super) enum Field<'s> {
     LoggedRuns(&'s mut LoggedRuns),
     /// How long a scope lives.
     ScopeLife(&'s mut ScopeLife),
+    /// What of the CPUs a run leases.
+    LeaseUnit(&'s mut LeaseUnit),
+    /// What becomes of the other CPUs of a core.
+    Smt(&'s mut Smt),
+    /// CPUs, or none.
+    Cpus(&'s mut Option<CpuList>),
     /// The name of a slice.
     Slice(&'s mut String),
     /// A time or no limit.
@@ -72,8 +78,17 @@ impl Field<'_> {
             Self::Switch(field) => value::switch(value).map(|read| *field = read),
             Self::SubidUser(field) => user_name(value).map(|read| *field = Some(read)),
             Self::Manager(field) => manager(value).map(|read| *field = read),
-            Self::LoggedRuns(field) => logged_runs(value).map(|read| *field = read),
-            Self::ScopeLife(field) => scope_life(value).map(|read| *field = read),
+            Self::LoggedRuns(field) => {
+                one_of(value, &LoggedRuns::ALL, LoggedRuns::name).map(|read| *field = read)
+            }
+            Self::ScopeLife(field) => {
+                one_of(value, &ScopeLife::ALL, ScopeLife::name).map(|read| *field = read)
+            }
+            Self::LeaseUnit(field) => {
+                one_of(value, &LeaseUnit::ALL, LeaseUnit::name).map(|read| *field = read)
+            }
+            Self::Smt(field) => one_of(value, &Smt::ALL, Smt::name).map(|read| *field = read),
+            Self::Cpus(field) => lists::cpu_list(value).map(|read| *field = Some(read)),
             Self::Slice(field) => slice(value).map(|read| *field = read),
             Self::Time(field) => value::time_limit(value).map(|read| *field = read),
             Self::Size(field) => value::size_limit(value).map(|read| *field = read),
@@ -107,6 +122,9 @@ impl Field<'_> {
             Self::Manager(field) => field.name().into(),
             Self::LoggedRuns(field) => field.name().into(),
             Self::ScopeLife(field) => field.name().into(),
+            Self::LeaseUnit(field) => field.name().into(),
+            Self::Smt(field) => field.name().into(),
+            Self::Cpus(field) => field.as_ref()?.as_str().into(),
             Self::Slice(field) => field.as_str().into(),
             Self::Time(field) => or_unlimited(*field, seconds),
             Self::Size(field) => or_unlimited(*field, size),
@@ -137,6 +155,9 @@ impl Field<'_> {
             Self::Manager(field) => from_ref(field).cast(),
             Self::LoggedRuns(field) => from_ref(field).cast(),
             Self::ScopeLife(field) => from_ref(field).cast(),
+            Self::LeaseUnit(field) => from_ref(field).cast(),
+            Self::Smt(field) => from_ref(field).cast(),
+            Self::Cpus(field) => from_ref(field).cast(),
             Self::Slice(field) => from_ref(field).cast(),
             Self::Time(field) => from_ref(field).cast(),
             Self::Size(field) => from_ref(field).cast(),
@@ -168,14 +189,6 @@ fn manager(value: &Value) -> Result<Manager, String> {
         .into_iter()
         .find(|manager| manager.name() == name)
         .ok_or_else(|| format!("'{}' is no manager; {allowed}", value::excerpt(name)))
-}
-
-fn logged_runs(value: &Value) -> Result<LoggedRuns, String> {
-    one_of(value, &LoggedRuns::ALL, LoggedRuns::name)
-}
-
-fn scope_life(value: &Value) -> Result<ScopeLife, String> {
-    one_of(value, &ScopeLife::ALL, ScopeLife::name)
 }
 
 /// Reads one of these names.

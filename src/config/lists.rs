@@ -150,7 +150,8 @@ pub(super) fn box_set(value: &Value) -> Result<BoxSet, String> {
         .ok_or_else(|| format!("'{}' is no list of boxes; {allowed}", value::excerpt(text)))
 }
 
-fn cpu_list(value: &Value) -> Result<CpuList, String> {
+/// Reads numbers of CPUs or memory nodes and ranges of them.
+pub(super) fn cpu_list(value: &Value) -> Result<CpuList, String> {
     let allowed = "numbers up to 65535 as in 3, \"0-3\" or \"0-3,8\" are allowed";
     let text = value::number_or_text(value, allowed)?;
     CpuList::parse(text).map_err(|_| format!("'{}' is no list; {allowed}", value::excerpt(text)))

@@ -177,7 +177,7 @@ mod tests {
 1 | [box]
   |  ^^^
   = help: did you mean [boxes]?
-  = note: known are the tables [boxes], [cgroup], [defaults], [exec],
+  = note: known are the tables [boxes], [cgroup], [cpus], [defaults], [exec],
           [ceilings], [directories], [syscalls], [log], [doctor], [batch],
           [[pin]]",
             ),

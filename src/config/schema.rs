@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::field::Field;
-use super::settings::{LoggedRuns, Manager, ScopeLife, Settings};
+use super::settings::{LeaseUnit, LoggedRuns, Manager, ScopeLife, Settings, Smt};
 use super::shipped;
 use super::table::{Key, Table};
 use super::value::{COUNT_MAX, UNLIMITED};
@@ -87,6 +87,9 @@ fn of_field(field: &Field<'_>) -> Value {
         Field::Manager(_) => one_of(&Manager::ALL.map(Manager::name)),
         Field::LoggedRuns(_) => one_of(&LoggedRuns::ALL.map(LoggedRuns::name)),
         Field::ScopeLife(_) => one_of(&ScopeLife::ALL.map(ScopeLife::name)),
+        Field::LeaseUnit(_) => one_of(&LeaseUnit::ALL.map(LeaseUnit::name)),
+        Field::Smt(_) => one_of(&Smt::ALL.map(Smt::name)),
+        Field::Cpus(_) => cpu_list(),
         Field::Slice(_) => {
             json!({ "type": "string", "pattern": r"^[A-Za-z0-9:_.]+(-[A-Za-z0-9:_.]+)*\.slice$" })
         }
@@ -126,10 +129,7 @@ fn of_field(field: &Field<'_>) -> Value {
 
 /// An entry of `[[pin]]`.
 fn pin() -> Value {
-    let list = any([
-        json!({ "type": "integer", "minimum": 0 }),
-        json!({ "type": "string", "pattern": LIST }),
-    ]);
+    let list = cpu_list();
     json!({
         "type": "object",
         "additionalProperties": false,
@@ -137,6 +137,13 @@ fn pin() -> Value {
         "anyOf": [{ "required": ["cpus"] }, { "required": ["mems"] }],
         "properties": { "boxes": list, "cpus": list, "mems": list },
     })
+}
+
+fn cpu_list() -> Value {
+    any([
+        json!({ "type": "integer", "minimum": 0 }),
+        json!({ "type": "string", "pattern": LIST }),
+    ])
 }
 
 fn one_of(names: &[&str]) -> Value {

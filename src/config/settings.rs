@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::box_set::BoxSet;
 use super::ceilings::Ceilings;
+pub(crate) use super::cpu_settings::{CpuSettings, LeaseUnit, Smt};
 use crate::check_name::CheckName;
 use crate::dir_rule::{DirRequest, DirRule};
 use crate::quantity::{BoxId, Bytes, CpuList};
@@ -21,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) boxes: BoxSettings,
     /// `[cgroup]`.
     pub(crate) cgroup: CgroupSettings,
+    /// `[cpus]`: which CPUs runs have to themselves.
+    pub(crate) cpus: CpuSettings,
     /// `[defaults]`: limits of `--run` that the command line leaves open.
     pub(crate) defaults: Limits,
     /// `[exec]`: limits of `exec` that the command line leaves open, with `[defaults]` already
@@ -260,6 +263,7 @@ impl Default for Settings {
         Self {
             boxes: BoxSettings::default(),
             cgroup: CgroupSettings::default(),
+            cpus: CpuSettings::default(),
             exec: Limits {
                 processes: Some(Limits::EXEC_PROCESSES),
                 ..defaults.clone()

@@ -11,7 +11,9 @@ use std::fmt;
 use super::ceilings::Ceilings;
 use super::error::{ConfigError, Place};
 use super::field::Field;
-use super::settings::{BatchSettings, BoxSettings, CgroupSettings, Limits, LogSettings, Settings};
+use super::settings::{
+    BatchSettings, BoxSettings, CgroupSettings, CpuSettings, Limits, LogSettings, Settings,
+};
 use super::spelling::shown_key;
 use super::value::COUNT_MAX;
 use crate::guess::nearest;
@@ -52,6 +54,13 @@ const CGROUP: [Row<CgroupSettings>; 4] = [
     row("keep_ready", |cgroup| {
         Field::Whole(&mut cgroup.keep_ready, 0..=KEEP_READY_MAX)
     }),
+];
+
+/// `[cpus]`.
+const CPUS: [Row<CpuSettings>; 3] = [
+    row("lease", |cpus| Field::LeaseUnit(&mut cpus.lease)),
+    row("smt", |cpus| Field::Smt(&mut cpus.smt)),
+    row("reserve", |cpus| Field::Cpus(&mut cpus.reserve)),
 ];
 
 /// `[defaults]` and `[exec]`.
@@ -139,6 +148,8 @@ pub(super) enum Table {
     Boxes,
     /// `[cgroup]`: where control groups come from.
     Cgroup,
+    /// `[cpus]`: which CPUs runs have to themselves.
+    Cpus,
     /// `[defaults]`: limits of a run that the command line leaves open.
     Defaults,
     /// `[exec]`: the same for `exec`.
@@ -161,9 +172,10 @@ pub(super) enum Table {
 
 impl Table {
     /// Every table with single keys.
-    pub(super) const SINGLE: [Self; 10] = [
+    pub(super) const SINGLE: [Self; 11] = [
         Self::Boxes,
         Self::Cgroup,
+        Self::Cpus,
         Self::Defaults,
         Self::Exec,
         Self::Ceilings,
@@ -179,6 +191,7 @@ impl Table {
         match self {
             Self::Boxes => "boxes",
             Self::Cgroup => "cgroup",
+            Self::Cpus => "cpus",
             Self::Defaults => "defaults",
             Self::Exec => "exec",
             Self::Ceilings => "ceilings",
@@ -247,6 +260,7 @@ impl Key {
         match table {
             Table::Boxes if row < BOXES.len() => Some(BOXES[row].name),
             Table::Cgroup if row < CGROUP.len() => Some(CGROUP[row].name),
+            Table::Cpus if row < CPUS.len() => Some(CPUS[row].name),
             Table::Defaults | Table::Exec if row < LIMITS.len() => Some(LIMITS[row].name),
             Table::Ceilings if row < CEILINGS.len() => Some(CEILINGS[row].name),
             Table::Directories if row < DIRECTORIES.len() => Some(DIRECTORIES[row].name),
@@ -280,6 +294,7 @@ impl Key {
         match self.table {
             Table::Boxes => (BOXES[row].field)(&mut settings.boxes),
             Table::Cgroup => (CGROUP[row].field)(&mut settings.cgroup),
+            Table::Cpus => (CPUS[row].field)(&mut settings.cpus),
             Table::Defaults => (LIMITS[row].field)(&mut settings.defaults),
             Table::Exec => (LIMITS[row].field)(&mut settings.exec),
             Table::Ceilings => (CEILINGS[row].field)(&mut settings.ceilings),

@@ -37,7 +37,7 @@ use Fixing::{Always, Named, Never};
 
 /// Every check, in the order of [`CheckName::ALL`].
 #[rustfmt::skip]
-pub(super) const TABLE: [Check; 36] = [
+pub(super) const TABLE: [Check; 37] = [
     row(Is::Config, Never, base::config, "the configuration",
         "With a mistake in it nothing runs."),
     row(Is::Kernel, Never, base::kernel, "the version of Linux",
@@ -47,7 +47,7 @@ pub(super) const TABLE: [Check; 36] = [
     row(Is::Systemd, Never, base::systemd, "the version of systemd, and whether it can be asked",
         "systemd makes the scope of each run."),
     row(Is::Controllers, Never, base::controllers, "the controllers of cgroup v2",
-        "Without memory there is no --cg; without pids a fork bomb is held by its user's limit alone; pins need cpuset."),
+        "Without memory there is no --cg; without pids a fork bomb is held by its user's limit alone; pins and leases of CPUs need cpuset."),
     row(Is::Delegation, Never, base::delegation, "who makes the control groups of runs",
         "Without one, a run has rlimits alone, and --cg is refused."),
     row(Is::Features, Never, base::features, "files of control groups that newer kernels have",
@@ -66,6 +66,8 @@ pub(super) const TABLE: [Check; 36] = [
         "A new user of the machine could get the id of a box."),
     row(Is::Pins, Never, base::pins, "the CPUs and memory nodes of each [[pin]]",
         "A run in a box that is bound to a CPU that is offline fails."),
+    row(Is::Leases, Never, cpu::leases, "the CPUs that runs can lease ([cpus] lease)",
+        "So many programs can run at a time; the others wait or are refused."),
     row(Is::Space, Never, disk::space, "free space and files where the boxes are",
         "On a full disk a correct program fails, and the verdict blames it."),
     row(Is::Quota, Never, disk::quota, "disk quotas for users where the boxes are",

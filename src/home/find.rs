@@ -59,6 +59,22 @@ pub(crate) fn find_place(settings: &CgroupSettings) -> Result<Place, PlaceError>
     choose(settings, &surroundings)
 }
 
+/// The cgroup that those of runs are made in; a slice without runs has none yet.
+pub(crate) fn cgroup_of_runs(
+    place: &Place,
+    settings: &CgroupSettings,
+) -> Result<PathBuf, PlaceError> {
+    match place {
+        Place::Systemd { mount_point, .. } => {
+            Ok(mount_point.join(systemd::slice_path(&settings.slice)))
+        }
+        Place::Delegated { root, .. } => Ok(root.clone()),
+        Place::Nowhere { reason } => Err(PlaceError(format!(
+            "CPUs are leased to each run ([cpus] lease in the configuration), which needs a cgroup: {reason}"
+        ))),
+    }
+}
+
 fn look_around(manager: Manager) -> io::Result<Surroundings> {
     // This is sd_booted(3).
     let has_systemd = Path::new("/run/systemd/system").is_dir() && systemd::is_there();

@@ -20,7 +20,7 @@ mod successor;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-pub(crate) use find::find_place;
+pub(crate) use find::{cgroup_of_runs, find_place};
 pub(crate) use successor::{Successor, dismiss, dismiss_kept};
 
 use awaited::{Awaited, Seen};

@@ -17,7 +17,7 @@ mod table;
 mod work;
 
 use crate::answer::Answer;
-use crate::batch::{House, conduct, cpus};
+use crate::batch::{House, conduct};
 use crate::caller::create_file;
 use crate::failure::Failure;
 use crate::logging;
@@ -36,7 +36,10 @@ pub(crate) fn test(options: TestOptions) -> Result<Answer, Failure> {
     let house = House::of_caller(solution.config.as_deref())?;
     house.require(&solution.limits)?;
     let tests = set::find(&options.inputs, &options.answers)?;
-    let jobs = options.jobs.unwrap_or_else(cpus).min(tests.len());
+    let jobs = options
+        .jobs
+        .unwrap_or_else(|| house.jobs())
+        .min(tests.len());
     let mut judging = Judging::new(&options, tests)?;
     let stopped_by = conduct(&mut judging, house, jobs)?;
     let rows = judging.finish();

@@ -54,6 +54,8 @@ pub(crate) struct InitSetup<'a> {
     pub(crate) patience: Option<Duration>,
     /// The lock of the box: held until init dies, also when the keeper has died before.
     pub(crate) lock: OwnedFd,
+    /// The lease of its CPUs, held in the same way.
+    pub(crate) lease: Option<OwnedFd>,
     /// `/dev/null`, which takes the place of the standard descriptors once the program has them.
     pub(crate) null: OwnedFd,
     /// What comes after.
@@ -201,12 +203,13 @@ fn live(
     Ok(())
 }
 
-/// Closes everything but the socket and the lock, and keeps no right but to kill. A pipe of the
+/// Closes everything but the socket and the locks, and keeps no right but to kill. A pipe of the
 /// caller's then ends when the program closes it. While the program waits for a FIFO that nobody
 /// opens, init still holds the pipe.
 fn retire(setup: &InitSetup<'_>, keeper: BorrowedFd<'_>) -> Result<(), StepFailure> {
     put_on_streams(setup.null.as_fd()).map_err(StepFailure::at(Step::CloseDescriptors))?;
-    process::close_all_but(&[setup.lock.as_raw_fd()], keeper)
+    let lease = setup.lease.as_ref().unwrap_or(&setup.lock);
+    process::close_all_but(&[setup.lock.as_raw_fd(), lease.as_raw_fd()], keeper)
         .map_err(StepFailure::at(Step::CloseDescriptors))?;
     credentials::keep_only_kill().map_err(StepFailure::at(Step::RestrictInit))
 }

@@ -108,6 +108,8 @@ pub(crate) struct RunInputs<'a> {
     pub(crate) place: Place,
     /// Its box.
     pub(crate) box_id: BoxId,
+    /// The CPUs that are leased to it.
+    pub(crate) leased: Option<&'a CpuList>,
     /// The user whose run it is.
     pub(crate) uid: u32,
     /// Whether root asks, for whomever.
@@ -128,6 +130,7 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
         settings,
         place,
         box_id,
+        leased,
         uid,
         called_by_root,
         of_batch,
@@ -147,10 +150,13 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
             "box {box_id} is bound to CPUs by [[pin]] in the configuration, which needs a cgroup: {reason}"
         )));
     }
+    let of_box = leaf_of(settings, box_id, cg);
     let leaf = LeafLimits {
         memory: limits.cg_mem,
         processes: limits.processes,
-        ..leaf_of(settings, box_id, cg)
+        // They are among those of a pin.
+        cpus: leased.cloned().or(of_box.cpus),
+        ..of_box
     };
     let deadlines = Deadlines::of(limits);
     let scope = scope(settings, &place, box_id, uid, &leaf).map(|scope| ScopeSpec {
@@ -301,6 +307,7 @@ pub(crate) mod tests {
             settings: &settings,
             place,
             box_id: BoxId(0),
+            leased: None,
             uid: 7,
             called_by_root: false,
             of_batch: false,

@@ -1,7 +1,7 @@
 //! The scope that runs in a box need: all of it follows from the box, and nothing from one run.
 
 use crate::cgroup::{LeafLimits, Place};
-use crate::config::settings::Settings;
+use crate::config::settings::{LeaseUnit, Settings};
 use crate::quantity::BoxId;
 use crate::systemd::ScopeSpec;
 
@@ -24,6 +24,7 @@ pub(super) fn leaf_of(settings: &Settings, box_id: BoxId, cg: bool) -> LeafLimit
         controlled: cg,
         cpus: pin.and_then(|pin| pin.cpus.clone()),
         mems: pin.and_then(|pin| pin.mems.clone()),
+        leases_cpus: settings.cpus.lease != LeaseUnit::None,
         ..LeafLimits::default()
     }
 }

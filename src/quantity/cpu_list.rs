@@ -18,6 +18,28 @@ impl CpuList {
             .ok_or_else(|| QuantityError(format!("'{text}' is not a list such as 0-3,8")))
     }
 
+    /// The list of these numbers; `None` when there are none.
+    pub(crate) fn of(numbers: &BTreeSet<u32>) -> Option<Self> {
+        let mut ranges: Vec<(u32, u32)> = Vec::new();
+        for number in numbers.iter().copied() {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == number => *last = number,
+                _ => ranges.push((number, number)),
+            }
+        }
+        let shown = ranges.iter().map(|(first, last)| match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        });
+        let text = shown.collect::<Vec<_>>().join(",");
+        (!text.is_empty()).then_some(Self(text))
+    }
+
+    /// The numbers that it names, each once.
+    pub(crate) fn numbers(&self) -> BTreeSet<u32> {
+        numbers(&self.0)
+    }
+
     /// The list as the kernel takes it.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
@@ -40,8 +62,9 @@ impl CpuList {
     }
 }
 
-/// The numbers that a list names, each once.
-fn numbers(list: &str) -> BTreeSet<u32> {
+/// The numbers that a list of the kernel's names, each once; none for what is no list, and for an
+/// empty one.
+pub(crate) fn numbers(list: &str) -> BTreeSet<u32> {
     ranges(list)
         .unwrap_or_default()
         .into_iter()
@@ -81,6 +104,11 @@ mod tests {
         }
         assert_eq!(list.first_outside(&[0..=5]), None);
         assert_eq!(list.first_outside(&[0..=0, 2..=7]), Some(1));
+        for text in ["3", "0-2", "0,2-3,8"] {
+            let list = CpuList::parse(text).unwrap();
+            assert_eq!(CpuList::of(&list.numbers()), Some(list));
+        }
+        assert_eq!(CpuList::of(&BTreeSet::new()), None);
         for text in ["", "3-1", "a", "1,", "-1", "1--2", "70000"] {
             assert!(CpuList::parse(text).is_err(), "{text}");
         }

@@ -9,6 +9,7 @@ use crate::box_dir::Handover;
 use crate::cgroup::LeafLimits;
 use crate::clock::Moment;
 use crate::config::settings::Manager;
+use crate::cpus::Leased;
 use crate::plan::Rlimit;
 use crate::quantity::{BoxId, DiskQuota, Ids};
 use crate::syscall_set::SyscallSet;
@@ -30,6 +31,8 @@ pub(crate) struct Circumstances {
     pub(crate) cgroup: Option<PathBuf>,
     /// Limits that the cgroup kept.
     pub(crate) leaf: LeafLimits,
+    /// The CPUs that the run had to itself.
+    pub(crate) leased: Option<Leased>,
     /// Limits that the kernel kept for each process.
     pub(crate) rlimits: Vec<Rlimit>,
     /// Disk quota.
@@ -92,6 +95,7 @@ pub(super) mod tests {
             unit: None,
             cgroup: None,
             leaf: LeafLimits::default(),
+            leased: None,
             rlimits: Vec::new(),
             quota: None,
             syscalls: SyscallSet::default(),

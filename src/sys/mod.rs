@@ -16,6 +16,7 @@ pub(crate) mod poll;
 pub(crate) mod priority;
 pub(crate) mod process;
 pub(crate) mod quota;
+pub(crate) mod range_lock;
 pub(crate) mod signals;
 pub(crate) mod socket;
 pub(crate) mod time;

@@ -11,6 +11,7 @@ use nix::sys::socket::{
 };
 
 use super::check;
+use super::poll::{is_so, readable};
 
 /// A connected pair of `SOCK_SEQPACKET` sockets, closed on exec.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -275,7 +276,7 @@ pub(crate) fn peer_pidfd(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 /// Lets this process die by SIGIO as soon as something arrives on the socket or its other side goes
-/// away (fcntl(2), O_ASYNC), while SIGIO is not blocked.
+/// away (fcntl(2), O_ASYNC), while SIGIO is not blocked; also when that was before.
 pub(crate) fn die_when_heard(socket: BorrowedFd<'_>) -> io::Result<()> {
     let own = nix::unistd::getpid().as_raw();
     // SAFETY: F_SETOWN takes an integer and touches no memory.
@@ -283,7 +284,11 @@ pub(crate) fn die_when_heard(socket: BorrowedFd<'_>) -> io::Result<()> {
     check(result.into())?;
     // SAFETY: F_SETFL takes an integer and touches no memory.
     let result = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, libc::O_ASYNC) };
-    check(result.into()).map(drop)
+    check(result.into())?;
+    if is_so(readable(socket))? {
+        nix::sys::signal::raise(Signal::SIGIO)?;
+    }
+    Ok(())
 }
 
 /// Takes [`die_when_heard`] back: the other side may go from here on.

@@ -36,6 +36,7 @@ mod filesystems;
 mod id_maps;
 mod judge_day;
 mod kept;
+mod leases;
 mod limits;
 mod looking;
 mod memory;

@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["clock", "dir_rule", "failure", "output", "remedy"],
     &["box_dir", "bus", "request"],
     &["config", "polkit"],
-    &["cgroup"],
+    &["cgroup", "cpus"],
     &["systemd"],
     &["plan"],
     &["pool", "report", "status"],

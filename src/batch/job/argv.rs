@@ -7,16 +7,18 @@ use super::word::for_command_line;
 use super::words::{Input, Output, Step};
 use crate::quantity::BoxId;
 
-/// The command line for a step in this box, where these rules show further files.
+/// The command line for a step in this box, where these rules show further files, and which may
+/// wait for what others have.
 pub(in crate::batch) fn argv<'a>(
     step: &'a Step,
     box_id: BoxId,
     cg: bool,
+    waits: bool,
     shown: impl IntoIterator<Item = &'a String>,
 ) -> Vec<OsString> {
-    let mut words: Vec<String> = ["isolate-run", "--run", "--wait", "--silent", "--report=-"]
-        .map(str::to_owned)
-        .into();
+    let mut words: Vec<String> = ["isolate-run", "--run"].map(str::to_owned).into();
+    words.extend(waits.then(|| "--wait".to_owned()));
+    words.extend(["--silent", "--report=-"].map(str::to_owned));
     words.push(format!("--box-id={box_id}"));
     words.extend(cg.then(|| "--cg".to_owned()));
     let limits = &step.limits;
@@ -86,7 +88,7 @@ mod tests {
                          "stack":"8M","fsize":"1M","core":0,"open_files":7,"processes":9,"output":"1K"}}"#,
         )
         .unwrap();
-        let words = argv(&step, BoxId(7), true, [&"box/in=/cache/x".to_owned()]);
+        let words = argv(&step, BoxId(7), true, true, [&"box/in=/cache/x".to_owned()]);
         let line: Vec<_> = words.iter().filter_map(|word| word.to_str()).collect();
         assert_eq!(
             line.join(" "),

@@ -164,6 +164,9 @@ fn begin(
         let stdout = open(step.stdout.as_ref(), &mut ends.stdout)?;
         let stderr = open(step.stderr.as_ref(), &mut ends.stderr)?;
         ends.further.sort_by_key(|(number, _)| *number);
+        // While one of them has a CPU and waits for the others, its time goes on: they do not wait
+        // for CPUs that another job may hold in the same way.
+        let waits = at == group.first || !office.leases_cpus();
         let errand = office.put(Wanted {
             about: About::Run {
                 names_directories: !step.dirs.is_empty() || !room.shown.is_empty(),
@@ -172,6 +175,7 @@ fn begin(
                 step,
                 room.id,
                 office.cg(),
+                waits,
                 room.shown.iter().map(|shown| &shown.rule),
             ),
             asked,

@@ -1,5 +1,6 @@
 //! Whether runs are possible: the configuration, the kernel, and what a control group needs.
 
+use crate::config::settings::LeaseUnit;
 use crate::doctor::finding::Finding;
 use crate::doctor::machine::Machine;
 use crate::quantity::ranges;
@@ -97,12 +98,14 @@ pub(in super::super) fn controllers(machine: &Machine) -> Finding {
     };
     let has = |name: &str| text.split(' ').any(|other| other == name);
     let value = if text.is_empty() { "none" } else { &text };
-    let pinned = !machine.settings.pins.is_empty();
+    let leased = machine.settings.cpus.lease != LeaseUnit::None;
+    let pinned = leased || !machine.settings.pins.is_empty();
     let missing = |name: &str| format!("{value}; {name} is missing");
     if !has("memory") {
         Finding::error(missing("memory")).remedy(crate::remedy::Remedy::EnableMemory)
     } else if pinned && !has("cpuset") {
-        Finding::error(missing("cpuset")).advise("runs in boxes of a [[pin]] fail without it")
+        Finding::error(missing("cpuset"))
+            .advise("runs in boxes of a [[pin]], and those that lease CPUs, fail without it")
     } else if !has("pids") {
         Finding::warning(missing("pids"))
             .advise("processes are limited by RLIMIT_NPROC alone without it")

@@ -1,8 +1,13 @@
 //! What makes a CPU faster at one time than at another.
 
+use crate::config::settings::LeaseUnit;
+use crate::cpus::{Topology, all_leases, granted_in};
 use crate::doctor::change::Change;
 use crate::doctor::finding::Finding;
 use crate::doctor::machine::Machine;
+use crate::error::chain;
+use crate::home::cgroup_of_runs;
+use crate::quantity::CpuList;
 
 const CPUS: &str = "/sys/devices/system/cpu";
 
@@ -70,11 +75,51 @@ pub(in super::super) fn boost(machine: &Machine) -> Finding {
 pub(in super::super) fn smt(machine: &Machine) -> Finding {
     let file = format!("{CPUS}/smt/control");
     match machine.tree.text(&file) {
+        Some(on) if on == "on" && machine.settings.cpus.lease == LeaseUnit::Core => {
+            Finding::ok("on; each run has a whole core to itself ([cpus] lease)")
+        }
         Some(on) if on == "on" => Finding::warning("on: CPUs share cores")
-            .advise("or give each box both CPUs of a core by a [[pin]]")
+            .advise(
+                "or give each run a whole core: [cpus] lease = \"core\", or a [[pin]] for each box",
+            )
             .change(Change::write(&file, on, "off")),
         Some(other) => Finding::ok(other),
         None => Finding::not_applicable("the kernel says nothing about it"),
+    }
+}
+
+pub(in super::super) fn leases(machine: &Machine) -> Finding {
+    let settings = &machine.settings;
+    let unit = settings.cpus.lease;
+    if unit == LeaseUnit::None {
+        return Finding::not_applicable("runs have no CPUs to themselves ([cpus] lease)");
+    }
+    let topology = match Topology::read(&machine.tree.path("/")) {
+        Ok(topology) => topology,
+        Err(error) => return Finding::error(chain(&error)),
+    };
+    let granted = match &machine.facts.place {
+        Some(Ok(place)) => cgroup_of_runs(place, &settings.cgroup)
+            .map_err(|error| chain(&error))
+            .and_then(|cgroup| granted_in(&cgroup).map_err(|error| chain(&error))),
+        Some(Err(_)) | None => Ok(topology.online()),
+    };
+    let granted = match granted {
+        Ok(granted) => granted,
+        Err(reason) => return Finding::error(reason),
+    };
+    let leases = all_leases(&topology, &settings.cpus, &granted);
+    let lists: Vec<_> = leases.iter().map(CpuList::as_str).collect();
+    let shown = format!(
+        "{} of \"{}\": CPUs {}",
+        lists.len(),
+        unit.name(),
+        lists.join(" ")
+    );
+    match lists.is_empty() {
+        false => Finding::ok(shown),
+        true => Finding::error(format!("there is no {} to lease: every run fails", unit.name()))
+            .advise("take CPUs out of [cpus] reserve, or give isolate.slice all CPUs of a core (AllowedCPUs=)"),
     }
 }
 
@@ -95,7 +140,9 @@ pub(in super::super) fn hybrid(machine: &Machine) -> Finding {
         }
     };
     let advice = "bind all boxes to CPUs of one kind by [[pin]]";
-    if machine.settings.pins.is_empty() {
+    if machine.settings.cpus.lease != LeaseUnit::None {
+        Finding::note(kinds).advise("keep CPUs of one kind out of leases: [cpus] reserve")
+    } else if machine.settings.pins.is_empty() {
         Finding::warning(kinds).advise(advice)
     } else {
         Finding::note(kinds).advise(format!("make sure that the [[pin]]s do: {advice}"))
@@ -181,6 +228,22 @@ mod tests {
         ] {
             assert_eq!(smt(&with(&[(&file, text)])).verdict, verdict, "{text}");
         }
+    }
+
+    #[test]
+    fn what_can_be_leased_is_counted_and_nothing_is_an_error() {
+        let core = |cpu: u32| format!("{CPUS}/cpu{cpu}/topology/core_cpus_list");
+        let (online, zero, one) = (format!("{CPUS}/online"), core(0), core(1));
+        let files = [(&*online, "0-1"), (&*zero, "0"), (&*one, "1")];
+        let mut made_up = with(&files);
+        assert_eq!(leases(&made_up).verdict, Verdict::NotApplicable);
+        made_up.machine.settings.cpus.lease = LeaseUnit::Core;
+        assert_eq!(leases(&made_up).value, "2 of \"core\": CPUs 0 1");
+        made_up.machine.settings.cpus.reserve = CpuList::parse("0-1").ok();
+        assert_eq!(leases(&made_up).verdict, Verdict::Error);
+        let mut made_up = with(&[]);
+        made_up.machine.settings.cpus.lease = LeaseUnit::Thread;
+        assert_eq!(leases(&made_up).verdict, Verdict::Error);
     }
 
     #[test]

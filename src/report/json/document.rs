@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::cpus::Leased;
+
 #[derive(Serialize)]
 pub(super) struct Document {
     pub(super) format: u32,
@@ -32,6 +34,8 @@ pub(super) struct Held {
     #[serde(rename = "box")]
     pub(super) box_: BoxFacts,
     pub(super) cgroup: CgroupFacts,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cpus: Option<CpuFacts>,
     pub(super) limits: LimitFacts,
     pub(super) restrictions: RestrictionFacts,
     pub(super) stages: StageFacts,
@@ -76,6 +80,32 @@ pub(super) struct CgroupFacts {
     pub(super) unit: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) path: Option<String>,
+}
+
+/// The CPUs that were leased.
+#[derive(Serialize)]
+pub(super) struct CpuFacts {
+    pub(super) lease: &'static str,
+    pub(super) leased: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idle: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) class: Option<String>,
+    pub(super) others_on_core: u64,
+    pub(super) others_on_cache: u64,
+}
+
+impl CpuFacts {
+    pub(super) fn of(leased: &Leased) -> Self {
+        Self {
+            lease: leased.unit.name(),
+            leased: leased.cpus.as_str().to_owned(),
+            idle: leased.idle.as_ref().map(|list| list.as_str().to_owned()),
+            class: leased.class.clone(),
+            others_on_core: leased.on_core,
+            others_on_cache: leased.on_cache,
+        }
+    }
 }
 
 /// The limits in force.

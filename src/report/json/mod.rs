@@ -7,7 +7,8 @@ mod document;
 use std::time::Duration;
 
 use document::{
-    BoxFacts, CgroupFacts, Document, Figures, Held, LimitFacts, RestrictionFacts, StageFacts,
+    BoxFacts, CgroupFacts, CpuFacts, Document, Figures, Held, LimitFacts, RestrictionFacts,
+    StageFacts,
 };
 use nix::sys::resource::Resource;
 
@@ -100,6 +101,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
         unit,
         cgroup,
         leaf,
+        leased,
         rlimits,
         quota,
         syscalls,
@@ -124,6 +126,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
             unit: unit.clone(),
             path: cgroup.as_ref().map(|path| path.display().to_string()),
         },
+        cpus: leased.as_ref().map(CpuFacts::of),
         limits: LimitFacts {
             cpu_time_us: deadlines.cpu.map(micros),
             cpu_kill_us: deadlines.cpu_kill().map(micros),
@@ -176,7 +179,8 @@ pub(super) mod tests {
     use super::*;
     use crate::box_dir::Handover;
     use crate::cgroup::{LeafLimits, LeafUsage};
-    use crate::config::settings::Manager;
+    use crate::config::settings::{LeaseUnit, Manager};
+    use crate::cpus::Leased;
     use crate::plan::Rlimit;
     use crate::quantity::{BoxId, Bytes, CpuList, DiskQuota, Ids};
     use crate::sys::process::Exit;
@@ -200,7 +204,16 @@ pub(super) mod tests {
                 processes: Some(2),
                 cpus: CpuList::parse("0-1").ok(),
                 mems: None,
+                leases_cpus: true,
             },
+            leased: CpuList::parse("0-1").ok().map(|cpus| Leased {
+                unit: LeaseUnit::Core,
+                cpus,
+                idle: CpuList::parse("4-5").ok(),
+                class: Some("cpu_core".into()),
+                on_core: 0,
+                on_cache: 3,
+            }),
             rlimits: vec![
                 Rlimit {
                     resource: Resource::RLIMIT_STACK,
