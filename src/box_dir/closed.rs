@@ -43,7 +43,12 @@ fn lead() -> Option<i128> {
 
 /// Whether a directory without subdirectories has been as it is since before `since`.
 pub(super) fn is_still(stat: &FileStat, since: i64) -> bool {
-    stat.st_nlink == 2 && stat.st_ctime < since.saturating_sub(MARGIN)
+    stat.st_nlink == 2 && is_older(stat, since)
+}
+
+/// Whether a directory has been where it is, with the names that it has, since before `since`.
+pub(super) fn is_older(stat: &FileStat, since: i64) -> bool {
+    stat.st_ctime < since.saturating_sub(MARGIN)
 }
 
 #[cfg(test)]

@@ -62,14 +62,17 @@ impl BoxDir {
             let door = self.door()?;
             let since = (door.st_mtime != UNCLEAN).then_some(door.st_ctime);
             Barrier::ClosedDoor.raise(|| self.open_to(None, SHUT))?;
-            self.closed.set(Closed::now(&self.door()?));
+            let closed = Closed::now(&self.door()?);
             let how = Sweep {
                 owner: caller,
                 special,
                 moment: Moment::BeforeRun,
                 since,
             };
-            return sweep(inner.as_fd(), &path, how);
+            sweep(inner.as_fd(), &path, how)?;
+            // Not where the sweep failed: the next one has to look at all.
+            self.closed.set(closed);
+            return Ok(());
         }
         Barrier::ClosedDoor.raise(|| self.open_to(Some(box_owner.gid), CLOSED))?;
         // The top comes first: from here on the caller cannot get in, even if they had made it
@@ -99,6 +102,9 @@ impl BoxDir {
         if stat.st_mode & 0o7777 != 0o700 {
             fchmod(&inner, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
         }
+        // The walks leave the top out.
+        let removed = remove_acls(inner.as_fd()).map_err(|error| errno(&error));
+        let removed = removed.map_err(BoxDirError::at("remove the access control list of", &path));
         let given = match how {
             Handover::Given => {
                 let whose = whose(box_owner, caller);
@@ -111,12 +117,10 @@ impl BoxDir {
                     moment: Moment::AfterRun,
                     since: self.closed.take().and_then(Closed::since),
                 };
-                let removed = remove_acls(inner.as_fd()).map_err(|error| errno(&error));
-                let step = "remove the access control list of";
-                let removed = removed.map_err(BoxDirError::at(step, &path));
-                removed.and(sweep(inner.as_fd(), &path, how))
+                sweep(inner.as_fd(), &path, how)
             }
         };
+        let given = removed.and(given);
         // The top comes last: until here the caller cannot get in. It is given even when something
         // below was not: a box that its owner is locked out of helps nobody.
         if (stat.st_uid, stat.st_gid) != (caller.uid, caller.gid) {
@@ -126,6 +130,14 @@ impl BoxDir {
         self.mark(given.is_ok() && special == SpecialFiles::Remove)?;
         self.open_to(None, OPEN)?;
         given
+    }
+
+    /// Whether others than its owner may look into `box`: they may have descriptors of what is in
+    /// there, and keep them.
+    pub(crate) fn is_open_to_others(&self) -> bool {
+        let stat = self.inner().ok().and_then(|(inner, _)| fstat(&inner).ok());
+        // Those of an access control list as well: its mask is in the bits of the group.
+        stat.is_none_or(|stat| stat.st_mode & 0o077 != 0)
     }
 
     /// The state of `<root>/<id>`.

@@ -9,7 +9,7 @@ use nix::sys::stat::{FileStat, Mode, fchmod, fstat};
 use nix::sys::statfs::{EXT4_SUPER_MAGIC, TMPFS_MAGIC, XFS_SUPER_MAGIC, fstatfs};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use super::closed::is_still;
+use super::closed::{is_older, is_still};
 use super::open::open_entry;
 use super::place::errno;
 use super::tree::walk;
@@ -60,6 +60,10 @@ fn tells_changes(top: BorrowedFd<'_>) -> bool {
 impl Visitor for Sweep {
     fn is_still(&self, stat: &FileStat) -> bool {
         self.since.is_some_and(|since| is_still(stat, since))
+    }
+
+    fn may_have_come(&self, stat: &FileStat) -> bool {
+        self.since.is_none_or(|since| !is_older(stat, since))
     }
 
     fn passes(&self, kind: u8) -> bool {
@@ -139,6 +143,32 @@ mod tests {
         assert_eq!(sweep_all(remove, Moment::BeforeRun), ((1, 1), 0o3755));
         make();
         assert_eq!(sweep_all(remove, Moment::AfterRun), ((1, 1), 0o755));
+    }
+
+    #[test]
+    fn what_is_below_a_directory_that_was_moved_in_is_looked_at_whatever_its_age() {
+        let dir = tempfile::tempdir().unwrap();
+        let [staged, top] = ["staged", "top"].map(|name| dir.path().join(name));
+        fs::create_dir_all(staged.join("middle/leaf")).unwrap();
+        fs::create_dir(&top).unwrap();
+        symlink("/etc", staged.join("middle/leaf/link")).unwrap();
+        let changed = |at: &Path| nix::sys::stat::stat(at).unwrap().st_ctime;
+        // Only the times of what is moved are later than the moment, and it knows seconds.
+        let since = changed(&staged.join("middle/leaf")) + 2;
+        while changed(&staged) < since {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            set_permissions(&staged, Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::rename(&staged, top.join("moved")).unwrap();
+        let mut sweep = Sweep {
+            owner: me(),
+            special: SpecialFiles::Remove,
+            moment: Moment::BeforeRun,
+            since: Some(since),
+        };
+        walk(File::open(&top).unwrap().as_fd(), &top, &mut sweep).unwrap();
+        let link = top.join("moved/middle/leaf/link");
+        assert!(link.symlink_metadata().is_err());
     }
 
     /// On a file system where a directory with none below has two links.

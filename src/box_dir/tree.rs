@@ -67,6 +67,8 @@ struct Level {
     /// Where the names of its subdirectories that are still to be visited begin. If there is a
     /// deeper level, the last of these is the one being visited.
     pending: usize,
+    /// It may have come to where it is with all that is below ([`Visitor::may_have_come`]).
+    came: bool,
 }
 
 struct Walk<'a> {
@@ -83,7 +85,7 @@ impl Walk<'_> {
         // Opened anew: `top` may be O_PATH, and each attempt has to read it from its beginning.
         let mut here = open_dir(top, c".").map_err(|errno| self.failed("open", None, errno))?;
         let stat = fstat(&here).map_err(|errno| self.failed("examine", None, errno))?;
-        self.scan(here.as_fd(), file_id(&stat), visitor)?;
+        self.scan(here.as_fd(), file_id(&stat), false, visitor)?;
         while let Some(level) = self.levels.last() {
             if self.names.len() > level.pending {
                 if let Some(child) = self.descend(here.as_fd(), visitor)? {
@@ -123,7 +125,8 @@ impl Walk<'_> {
             Err(errno) => return Err(self.failed("open", Some(name), errno)),
         };
         let stat = fstat(&child).map_err(|errno| self.failed("examine", Some(name), errno))?;
-        if visitor.is_still(&stat) {
+        let above = self.levels.last().is_some_and(|level| level.came);
+        if !above && visitor.is_still(&stat) {
             self.names.truncate(name);
             return Ok(None);
         }
@@ -133,7 +136,8 @@ impl Walk<'_> {
         visitor
             .enter(child.as_fd(), &stat)
             .map_err(|fault| self.failed(fault.step, Some(name), fault.errno))?;
-        self.scan(child.as_fd(), file_id(&stat), visitor)?;
+        let came = above || visitor.may_have_come(&stat);
+        self.scan(child.as_fd(), file_id(&stat), came, visitor)?;
         Ok(Some(child))
     }
 
@@ -143,12 +147,14 @@ impl Walk<'_> {
         &mut self,
         dir: BorrowedFd<'_>,
         id: FileId,
+        came: bool,
         visitor: &mut impl Visitor,
     ) -> Result<(), Stop> {
         self.levels.push(Level {
             id,
             name: self.last_name(),
             pending: self.names.len(),
+            came,
         });
         loop {
             let length = match read_dir_entries(dir, self.buffer).map_err(|error| errno(&error)) {

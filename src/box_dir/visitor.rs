@@ -40,6 +40,11 @@ pub(super) trait Visitor {
     fn is_still(&self, _stat: &FileStat) -> bool {
         false
     }
+    /// Whether a directory may have been moved here since what is still was last looked at: then
+    /// nothing below is still. A move changes the time of what is moved, and of nothing below.
+    fn may_have_come(&self, _stat: &FileStat) -> bool {
+        false
+    }
     /// The walk begins, or begins again.
     fn begin(&mut self) {}
     /// A directory was entered.

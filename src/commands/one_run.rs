@@ -252,7 +252,11 @@ impl BoxRun<'_> {
         let Record { ids, owner, .. } = self.record;
         let has_quota = || self.box_dir.has_quota(ids.uid);
         let why = plan.why_given(owner);
-        match why.or_else(|| has_quota().then_some("the box has a disk quota")) {
+        let is_open = || self.box_dir.is_open_to_others();
+        let why = why
+            .or_else(|| has_quota().then_some("the box has a disk quota"))
+            .or_else(|| is_open().then_some("others than its owner may look into the box"));
+        match why {
             None => Handover::IdMapped,
             Some(why) => {
                 log::info!("the files of the box are given to the program: {why}");

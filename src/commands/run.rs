@@ -118,7 +118,13 @@ impl Made {
 /// owner, with whose rights the directories in it are opened, could not get in.
 fn take_up(box_dir: &BoxDir, record: Record, special: SpecialFiles) -> Result<Record, Failure> {
     if record.running {
-        box_dir.give_back(Handover::Given, record.ids, record.owner, special)?;
+        let back = |how| box_dir.give_back(how, record.ids, record.owner, special);
+        back(Handover::Given)?;
+        // Where they were mapped, directories may have lists that the program made: those whom it
+        // let in.
+        if record.owner.uid != 0 {
+            back(Handover::IdMapped)?;
+        }
     }
     Ok(Record {
         running: false,

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek, SeekFrom};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 
@@ -21,6 +21,8 @@ use crate::sys::process::{Exit, pidfd_of, send_signal, wait_for};
 
 /// How much is copied between two looks at the signals, in bytes.
 const AT_A_TIME: u64 = 16 << 20;
+/// The same of what is no file: what a pipe holds.
+const OF_A_PIPE: usize = 64 << 10;
 
 /// This program, to be started again and again, and the signals that are passed on to it.
 pub(super) struct Crew {
@@ -28,6 +30,13 @@ pub(super) struct Crew {
     environment: Vec<CString>,
     name: CString,
     interrupted: std::cell::Cell<bool>,
+}
+
+/// Copies what one read(2) gives, which does not wait where something can be read; 0 is the end.
+fn copy_what_is_there(mut from: &File, buffer: &mut [u8], to: &mut File) -> io::Result<u64> {
+    let length = from.read(buffer)?;
+    to.write_all(&buffer[..length])?;
+    Ok(length as u64)
 }
 
 /// How a call ended.
@@ -145,6 +154,9 @@ impl Crew {
 
     /// Copies all that comes. A signal ends that, whatever is waited for or however much there is.
     pub(super) fn copy(&self, from: &mut File, to: &mut File) -> io::Result<()> {
+        // What is no file has no more than it has said: to ask for more would wait.
+        let is_file = from.metadata()?.is_file();
+        let mut buffer = vec![0; if is_file { 0 } else { OF_A_PIPE }];
         loop {
             let sources = [
                 (true, readable(self.signals.as_fd())),
@@ -155,13 +167,20 @@ impl Crew {
                     self.take_signal();
                     return Err(io::Error::other("interrupted"));
                 }
-                Some(false) => match io::copy(&mut (&*from).take(AT_A_TIME), to) {
-                    Ok(0) => return Ok(()),
-                    Ok(_) => {}
-                    // Somebody else was faster.
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
-                },
+                Some(false) => {
+                    let copied = if is_file {
+                        io::copy(&mut (&*from).take(AT_A_TIME), to)
+                    } else {
+                        copy_what_is_there(from, &mut buffer, to)
+                    };
+                    match copied {
+                        Ok(0) => return Ok(()),
+                        Ok(_) => {}
+                        // Somebody else was faster.
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(error) => return Err(error),
+                    }
+                }
                 None => {}
             }
         }

@@ -187,6 +187,7 @@ fn without_a_proc_no_ids_are_leased() {
     let elsewhere = "exec unshare --mount sh -c 'mount -t tmpfs none /proc; exec \"$@\"' sh \"$@\"";
     let output = through(&test_box, elsewhere, &["--init"]);
     assert_eq!(output.code, 2, "{output:?}");
-    let said = "'/proc' shows no process: mount -t proc proc /proc";
+    // What misses it first depends on the machine: whether there are control groups.
+    let said = "mount -t proc proc /proc";
     assert!(output.stderr.contains(said), "{output:?}");
 }
