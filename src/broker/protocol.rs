@@ -266,6 +266,13 @@ mod tests {
         assert_eq!(there.environment()[0].1.as_bytes(), [0xff, b'=']);
     }
 
+    /// They write the packets by hand: what is of another version would be refused for that alone.
+    #[test]
+    fn hostile_clients_of_the_tests_speak_this_version() {
+        let wire = include_str!("../../tests/hostile/wire.py");
+        assert!(wire.contains(&format!("\nVERSION = {VERSION}\n")));
+    }
+
     #[test]
     fn descriptors_that_do_not_fit_are_refused() {
         let bytes = called().to_bytes().unwrap();

@@ -16,7 +16,7 @@ pub(crate) use inheritance::Inheritance;
 pub(crate) use opened_dirs::OpenedDirs;
 pub(crate) use own_limits::{lift_limits, lift_open_files};
 pub(crate) use result_files::{ResultFiles, empty};
-pub(crate) use result_path::create_file;
+pub(crate) use result_path::{create_file, create_regular};
 pub(crate) use signals::{FATAL, INTERRUPT, Line, TOO_MUCH_OUTPUT};
 pub(crate) use terminal::Terminals;
 

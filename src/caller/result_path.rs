@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -39,22 +40,37 @@ pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     create(path, getuid().as_raw())
 }
 
+/// The same of a regular file, or of a device as /dev/null is one: whoever writes into anything
+/// else may wait for its reader, and hears nobody meanwhile.
+pub(crate) fn create_regular(path: &Path) -> io::Result<File> {
+    let file = create_with(path, getuid().as_raw(), writing() | OFlag::O_NONBLOCK)?;
+    let kind = file.metadata()?.file_type();
+    if !kind.is_file() && !kind.is_char_device() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(file)
+}
+
 /// The same as [`create_below`] for any path. Of the links on the way and in the place of the file,
 /// only those of root and of the user `uid` are followed.
 pub(super) fn create(path: &Path, uid: u32) -> io::Result<File> {
-    let how = OpenHow::new().flags(writing()).mode(mode());
+    create_with(path, uid, writing())
+}
+
+fn create_with(path: &Path, uid: u32, flags: OFlag) -> io::Result<File> {
+    let how = OpenHow::new().flags(flags).mode(mode());
     match openat2(
         AT_FDCWD,
         path,
         how.resolve(ResolveFlag::RESOLVE_NO_SYMLINKS),
     ) {
-        Err(Errno::ELOOP) => create_over_links(path, uid),
+        Err(Errno::ELOOP) => create_over_links(path, uid, flags),
         other => Ok(other?.into()),
     }
 }
 
 /// What [`create`] does where there are links: one name after the other.
-fn create_over_links(path: &Path, uid: u32) -> io::Result<File> {
+fn create_over_links(path: &Path, uid: u32, writing: OFlag) -> io::Result<File> {
     let mut dir = start_of(path)?;
     let mut names = names_of(path);
     let mut passed = PathBuf::from(if path.is_absolute() { "/" } else { "" });
@@ -63,7 +79,7 @@ fn create_over_links(path: &Path, uid: u32) -> io::Result<File> {
         passed.push(&name);
         let is_last = names.is_empty();
         if is_last {
-            match openat(&dir, &*name, writing() | OFlag::O_NOFOLLOW, mode()) {
+            match openat(&dir, &*name, writing | OFlag::O_NOFOLLOW, mode()) {
                 Err(Errno::ELOOP) => {}
                 other => return Ok(other?.into()),
             }
@@ -78,7 +94,7 @@ fn create_over_links(path: &Path, uid: u32) -> io::Result<File> {
         }
         if is_kernels(&dir, &name, &found)? {
             if is_last {
-                return Ok(openat(&dir, &*name, writing(), mode())?.into());
+                return Ok(openat(&dir, &*name, writing, mode())?.into());
             }
             dir = openat(
                 &dir,

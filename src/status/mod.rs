@@ -41,7 +41,15 @@ pub(crate) fn tell(
             Ok(Answer::tell(table(&look()?, width)))
         }
         StatusForm::Json => Ok(Answer::tell(look()?.to_json())),
-        StatusForm::Metrics => Ok(Answer::tell(metrics::metrics(&look()?, &examine()))),
+        // What keeps boxes from being seen is just what monitoring has to hear of.
+        StatusForm::Metrics => Ok(match look() {
+            Ok(seen) => Answer::tell(metrics::metrics(&seen, &examine())),
+            Err(failure) => Answer {
+                stderr: Some(failure.to_string()),
+                code: 2,
+                ..Answer::tell(metrics::of_machine(&examine()))
+            },
+        }),
         StatusForm::Watch(pause) => watch(pause, look).map(|()| Answer::default()),
     }
 }

@@ -148,5 +148,6 @@ def command_lines():
         "too nice": {"nice": 2**31 - 1},
         "not nice": {"nice": -(2**31)},
         "somebody is there": {"interactive": 1},
+        "of a batch": {"of_batch": 1},
     }.items():
         ask(what, TRUE, **more)

@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 
-VERSION = 2
+VERSION = 3
 MAGIC = b"isol"
 STANDARD = 3
 LIMITS = 15
@@ -39,7 +39,18 @@ def sequence(parts):
     return number(len(parts)) + b"".join(parts)
 
 
-def request(argv, environment=(), asked=None, inherited=(), directories=(), limits=None, cpus=None, nice=0, interactive=0):
+def request(
+    argv,
+    environment=(),
+    asked=None,
+    inherited=(),
+    directories=(),
+    limits=None,
+    cpus=None,
+    nice=0,
+    interactive=0,
+    of_batch=0,
+):
     """A request; `argv` without the program's own name."""
     asked = time.monotonic_ns() if asked is None else asked
     limits = [(NO_LIMIT, NO_LIMIT)] * LIMITS if limits is None else limits
@@ -54,7 +65,7 @@ def request(argv, environment=(), asked=None, inherited=(), directories=(), limi
             sequence(number(soft) + number(hard) for soft, hard in limits),
             sequence(map(number, cpus)),
             signed(nice),
-            bytes([interactive]),
+            bytes([interactive, of_batch]),
         ]
     )
 

@@ -186,6 +186,40 @@ fn an_output_above_its_bound_ends_the_run_unless_it_is_cut() {
 
 #[test]
 #[ignore = "needs root: tests/run"]
+fn who_writes_too_much_and_is_gone_at_once_has_exceeded_the_limit_as_well() {
+    let test_box = TestBox::new();
+    let jobs: Vec<_> = (0..30)
+        .map(|number| {
+            let ending = ["exit 0", "exit 1", "kill -SEGV $$"][number % 3];
+            let script = format!("head -c 5000 /dev/zero; {ending}");
+            let step = shell_with(&script, json!({"stdout": {"inline": {"max": "1K"}}}));
+            job(&number.to_string(), &[step])
+        })
+        .collect();
+    let (_, results) = batch(&test_box, None, &["-j1"], &jobs);
+    for (id, result) in &results {
+        let report = &result["steps"][0]["report"];
+        assert_eq!(report["verdict"], "output_limit", "{id}: {report}");
+        assert_eq!(report["status"], "SG", "{id}: {report}");
+    }
+    assert_eq!(results.len(), 30);
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn an_output_to_a_fifo_is_refused_and_stops_nobody() {
+    let test_box = TestBox::new();
+    let path = test_box.dir().join("fifo");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let step = shell_with("echo 1", json!({"stdout": {"path": {"name": path}}}));
+    let (_, results) = batch(&test_box, None, &[], &[job("fifo", &[step])]);
+    assert_eq!(results["fifo"]["outcome"], "refused", "{results:?}");
+    assert_nothing_left(&test_box);
+}
+
+#[test]
+#[ignore = "needs root: tests/run"]
 fn outputs_without_a_bound_of_their_own_have_that_of_the_command_line() {
     let test_box = TestBox::new();
     let endless = |more: Value| {

@@ -66,6 +66,45 @@ impl Machine {
 }
 
 #[test]
+fn what_was_told_as_set_is_set_whoever_else_sets_something() {
+    let machine = Machine::with("");
+    let keys = [
+        "boxes.count",
+        "boxes.first_uid",
+        "boxes.first_gid",
+        "cgroup.keep_ready",
+        "ceilings.boxes",
+        "ceilings.runs",
+        "defaults.processes",
+        "exec.processes",
+    ];
+    let set: Vec<_> = keys
+        .iter()
+        .map(|key| machine.command(&["set", key, "70"]))
+        .map(|mut command| {
+            command
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null());
+            command.spawn().unwrap()
+        })
+        .collect();
+    let mut done = 0;
+    for (key, mut child) in keys.iter().zip(set) {
+        if child.wait().unwrap().success() {
+            done += 1;
+            assert_eq!(
+                machine.config(&["get", key]).stdout,
+                "70\n",
+                "{key}: {}",
+                machine.text()
+            );
+        }
+    }
+    assert!(done > 0);
+    assert!(!machine.directory.path().join(".isolate.toml.new").exists());
+}
+
+#[test]
 fn values_are_told_with_their_places_and_for_programs() {
     let machine = Machine::with("[boxes]\nroot = '/srv/b'\ncount = 7\n[defaults]\ntime = 2\n");
     let shown = machine.config(&["show"]);

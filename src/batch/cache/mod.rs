@@ -273,6 +273,21 @@ mod tests {
     }
 
     #[test]
+    fn what_else_is_in_the_directory_stays() {
+        let (_dir, cache) = cache(1);
+        let others = ["new/submission.zip", "sha256/notes/a", "sha256/ab/note"];
+        for other in others {
+            let path = cache.dir.join(other);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "somebody's").unwrap();
+        }
+        drop(cache.add(&digest(b"12"), &b"12"[..]).unwrap());
+        cache.add(&digest(b"34"), &b"34"[..]).unwrap();
+        assert!(cache.find(&digest(b"12")).unwrap().is_none());
+        assert!(others.iter().all(|other| cache.dir.join(other).exists()));
+    }
+
+    #[test]
     fn a_directory_that_others_may_write_to_is_not_used() {
         let (_dir, cache) = cache(10);
         fs::create_dir(&cache.dir).unwrap();

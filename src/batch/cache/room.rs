@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -19,12 +19,17 @@ struct Found {
 /// Removes what nobody uses: what others left half, and of the entries as many as are needed.
 pub(super) fn make(dir: &Path, most: Option<Bytes>) {
     for path in entries(&dir.join("new")) {
-        remove_if_idle(&path);
+        if is_called(&path, is_half) {
+            remove_if_idle(&path);
+        }
     }
     let Some(Bytes(most)) = most else {
         return;
     };
-    let all = entries(&dir.join("sha256")).flat_map(|part| entries(&part));
+    // Whatever else is there is somebody else's: the directory is theirs to choose.
+    let parts = entries(&dir.join("sha256")).filter(|part| is_called(part, |name| is_hex(name, 2)));
+    let all = parts.flat_map(|part| entries(&part));
+    let all = all.filter(|path| is_called(path, |name| is_hex(name, 62)));
     let mut all: Vec<Found> = all.filter_map(|path| look(path).ok()).collect();
     let mut sum: u64 = all.iter().map(|found| found.size).sum();
     all.sort_by_key(|found| found.used);
@@ -43,6 +48,26 @@ fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     entries.filter_map(|entry| Some(entry.ok()?.path()))
 }
 
+/// Whether the last name of a path is one of these.
+fn is_called(path: &Path, is: impl Fn(&str) -> bool) -> bool {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(is)
+}
+
+/// The name of a file that is being added: two numbers.
+fn is_half(name: &str) -> bool {
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    name.split_once('-')
+        .is_some_and(|(pid, number)| is_number(pid) && is_number(number))
+}
+
+/// A part of a digest of so many digits.
+fn is_hex(name: &str, digits: usize) -> bool {
+    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    name.len() == digits && name.bytes().all(is_digit)
+}
+
 fn look(path: PathBuf) -> io::Result<Found> {
     let found = fs::symlink_metadata(&path)?;
     Ok(Found {
@@ -58,5 +83,11 @@ fn remove_if_idle(path: &Path) -> bool {
         .read(true)
         .custom_flags(libc::O_NOFOLLOW)
         .open(path);
-    file.is_ok_and(|file| is_idle(&file) && fs::remove_file(path).is_ok())
+    // Somebody may have put another one in its place, which is in use.
+    let is_it = |file: &File| {
+        let own = file.metadata().map(|own| (own.dev(), own.ino())).ok();
+        let there = fs::symlink_metadata(path).map(|there| (there.dev(), there.ino()));
+        own.is_some() && own == there.ok()
+    };
+    file.is_ok_and(|file| is_idle(&file) && is_it(&file) && fs::remove_file(path).is_ok())
 }

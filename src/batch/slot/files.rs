@@ -18,7 +18,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use crate::batch::job::check::mode;
 use crate::batch::job::words::{Collect, GivenFile};
 use crate::batch::result::{Collected, Content};
-use crate::caller::{create_file, open_below};
+use crate::caller::{create_regular, open_below};
 use crate::error::chain;
 use crate::failure::Failure;
 
@@ -158,7 +158,7 @@ fn take(dir: &OwnedFd, wanted: &Collect, collected: &mut Collected) -> io::Resul
     }
     match &wanted.path {
         Some(path) => {
-            let mut target = create_file(Path::new(path))?;
+            let mut target = create_regular(Path::new(path))?;
             io::copy(&mut file.take(most), &mut target)?;
             collected.path = Some(path.clone());
         }

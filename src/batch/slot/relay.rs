@@ -14,7 +14,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::{pipe2, read, write};
 
 use super::streams::{CHUNK, Found, MOST_INLINE, set_not_blocking};
-use crate::caller::create_file;
+use crate::caller::create_regular;
 
 /// What two programs say to each other, written down.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Transcript {
     /// One in a new file, of at most so many bytes.
     pub(super) fn create(path: &str, most: Option<u64>) -> io::Result<Self> {
         Ok(Self {
-            file: create_file(Path::new(path))?,
+            file: create_regular(Path::new(path))?,
             begun: Instant::now(),
             left: most.unwrap_or(MOST_INLINE),
         })
@@ -121,6 +121,11 @@ impl Relay {
     pub(super) fn to(&self) -> Option<BorrowedFd<'_>> {
         let has_more = !self.waiting.is_empty();
         self.to.as_ref().filter(|_| has_more).map(AsFd::as_fd)
+    }
+
+    /// Whether nothing more comes from the writer, or nobody reads.
+    pub(super) fn is_over(&self) -> bool {
+        self.from.is_none()
     }
 
     /// Passes on what it can. The end of one side is passed on to the other.

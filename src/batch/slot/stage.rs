@@ -12,7 +12,7 @@ use super::given::absent;
 use super::relay::{Noted, Relay, Transcript, join};
 use super::streams::{Found, Sink};
 use super::{Room, Telephone, files};
-use crate::batch::cache::Digest;
+use crate::batch::cache::{Digest, Entry};
 use crate::batch::job::argv::argv;
 use crate::batch::job::words::{Input, Job, Step};
 use crate::batch::job::{Group, Pipe};
@@ -42,10 +42,14 @@ pub(super) struct Ended {
 
 /// A run under way.
 struct Run {
+    /// It has written too much: whatever it did after that, this is its end.
+    has_exceeded: bool,
     errand: Option<Errand>,
     heard: Option<Heard>,
     stdout: Option<Sink>,
     stderr: Option<Sink>,
+    /// Its input, in use: a program that could lock it would hold up all who look for it.
+    _cached: Option<Entry>,
 }
 
 /// All of them.
@@ -137,6 +141,7 @@ fn begin(
     let mut runs = Vec::new();
     for ((at, mut ends), room) in group.steps().zip(ends).zip(rooms) {
         let step = &job.steps[at];
+        let mut cached = None;
         let bound = bound_of(office, step);
         let name = step.name_or(at);
         let of_caller = refused(&format!("cannot open a stream of step '{name}'"));
@@ -152,7 +157,9 @@ fn begin(
             }
             Some(Input::Sha256(digest)) => {
                 let opened = open_cached(office, digest);
-                ends.stdin = Some(opened.map_err(|failure| (Outcome::Refused, failure))?);
+                let (file, entry) = opened.map_err(|failure| (Outcome::Refused, failure))?;
+                ends.stdin = Some(file);
+                cached = Some(entry);
             }
             Some(Input::File(_) | Input::Pipe(_)) | None => {}
         }
@@ -188,10 +195,12 @@ fn begin(
             Err(failure) => (None, Some(Heard::Failed(failure.to_string()))),
         };
         runs.push(Run {
+            has_exceeded: false,
             errand,
             heard,
             stdout,
             stderr,
+            _cached: cached,
         });
     }
     Ok(Stage {
@@ -208,13 +217,14 @@ fn bound_of(office: &Office, step: &Step) -> Option<u64> {
     own.or(office.max_output())
 }
 
-/// Opens a file of the cache. It is read to the end whoever removes its name.
-fn open_cached(office: &Office, digest: &str) -> Result<OwnedFd, Failure> {
+/// Opens a file of the cache, which is in use as long as its entry is held.
+fn open_cached(office: &Office, digest: &str) -> Result<(OwnedFd, Entry), Failure> {
     let digest = Digest::parse(digest).ok_or_else(|| Failure::new("this is no digest"))?;
     let entry = office.cache()?.find(&digest)?;
     let entry = entry.ok_or_else(|| absent(&digest))?;
     let what = format!("cannot read {}", entry.path().display());
-    Ok(entry.open().map_err(Failure::at(&what))?.into())
+    let file = entry.open().map_err(Failure::at(&what))?;
+    Ok((file.into(), entry))
 }
 
 impl Stage {
@@ -223,7 +233,8 @@ impl Stage {
         let sinks = || self.runs.iter().flat_map(Run::sinks);
         self.runs.iter().all(|run| run.heard.is_some())
             && (self.all_heard.as_ref().is_some_and(is_late)
-                || sinks().all(|sink| sink.ready().is_none()))
+                || (sinks().all(|sink| sink.ready().is_none())
+                    && self.relays.iter().all(|(_, relay)| relay.is_over())))
     }
 
     /// Waits for something to happen, and attends to all that has.
@@ -258,18 +269,20 @@ impl Stage {
                 run.heard = run.errand.as_ref().and_then(Errand::hear);
                 has_failed |= matches!(run.heard, Some(Heard::Failed(_) | Heard::Lost));
             }
+            let mut has_exceeded = false;
             for sink in [&mut run.stdout, &mut run.stderr] {
                 let is_ready = next();
                 let sink = sink.as_mut().filter(|_| is_ready);
-                if sink.map(Sink::take) == Some(Found::TooMuch) {
-                    run.errand.iter().for_each(|errand| errand.signal(TOO_MUCH));
-                }
+                has_exceeded |= sink.map(Sink::take) == Some(Found::TooMuch);
+            }
+            if has_exceeded {
+                run.exceed();
             }
         }
         for (writer, relay) in &mut self.relays {
             // Both, whichever is ready.
             if next() | next() && relay.pass_on() == Found::TooMuch {
-                self.runs[*writer].signal(TOO_MUCH);
+                self.runs[*writer].exceed();
             }
         }
         if next() {
@@ -295,6 +308,12 @@ impl Run {
         self.stdout.iter().chain(&self.stderr)
     }
 
+    /// Ends it because it has written too much.
+    fn exceed(&mut self) {
+        self.has_exceeded = true;
+        self.signal(TOO_MUCH);
+    }
+
     fn signal(&self, number: i32) {
         if self.heard.is_none() {
             self.errand.iter().for_each(|errand| errand.signal(number));
@@ -306,7 +325,8 @@ impl Run {
             let text = format!("an output could not be kept: {failure}");
             (Outcome::Internal, text)
         });
-        let (report, failure) = match self.heard {
+        let has_exceeded = self.has_exceeded;
+        let (mut report, failure) = match self.heard {
             Some(Heard::Done(_, results)) => match serde_json::from_str(&results.report) {
                 Ok(report) => (Some(report), None),
                 Err(error) => (
@@ -317,6 +337,9 @@ impl Run {
             Some(Heard::Failed(reason)) => (None, Some((Outcome::Refused, reason))),
             Some(Heard::Lost) | None => (None, Some((Outcome::Internal, lost().to_string()))),
         };
+        if let Some(report) = report.as_mut().filter(|_| has_exceeded) {
+            become_output_limit(report);
+        }
         let internal = report.as_ref().and_then(|report: &Value| {
             let is_internal = report["verdict"] == "internal_error";
             let message = || report["message"].as_str().unwrap_or_default().to_owned();
@@ -328,5 +351,47 @@ impl Run {
             stderr: self.stderr.and_then(Sink::into_content),
             failure: failure.or(internal).or(unkept),
         }
+    }
+}
+
+/// A limit that was exceeded counts even if the program ended before it was killed. Limits that its
+/// own end came by count more: they are told.
+fn become_output_limit(report: &mut Value) {
+    let ended_by_itself = matches!(
+        report["verdict"].as_str(),
+        Some("ok" | "exit_code" | "signal")
+    );
+    if !ended_by_itself {
+        return;
+    }
+    report["verdict"] = "output_limit".into();
+    report["status"] = "SG".into();
+    report["message"] = format!("Caught fatal signal {TOO_MUCH}").into();
+    if let Some(report) = report.as_object_mut() {
+        report.remove("exit_code");
+        report.remove("signal");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn who_has_written_too_much_is_not_told_as_well_however_it_ended() {
+        for verdict in ["ok", "exit_code", "signal"] {
+            let mut report = json!({"verdict": verdict, "exit_code": 1, "signal": null});
+            become_output_limit(&mut report);
+            let found = [&report["verdict"], &report["status"]];
+            assert_eq!(found, [&json!("output_limit"), &json!("SG")]);
+            for gone in ["exit_code", "signal"] {
+                assert!(report.get(gone).is_none());
+            }
+        }
+        let mut report = json!({"verdict": "memory_limit"});
+        become_output_limit(&mut report);
+        assert_eq!(report, json!({"verdict": "memory_limit"}));
     }
 }

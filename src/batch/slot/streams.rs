@@ -11,7 +11,7 @@ use nix::unistd::{pipe2, read};
 
 use crate::batch::job::words::Output;
 use crate::batch::result::Content;
-use crate::caller::create_file;
+use crate::caller::create_regular;
 
 /// The bound of an output in the result, where nothing names one, in bytes.
 pub(super) const MOST_INLINE: u64 = 1 << 20;
@@ -59,7 +59,7 @@ impl Sink {
                 (Kept::Bytes(Vec::new()), max, inline.cut, MOST_INLINE)
             }
             Some(Output::Path(file)) => {
-                let kept = Kept::File(create_file(Path::new(&file.name))?);
+                let kept = Kept::File(create_regular(Path::new(&file.name))?);
                 (kept, file.max.as_ref(), false, MOST_IN_FILE)
             }
             Some(Output::File(_) | Output::Pipe(_) | Output::Stdout {}) | None => {

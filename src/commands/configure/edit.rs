@@ -27,7 +27,6 @@ const HEAD: &str = "# This counts over isolate.toml and over drop-ins with earli
 /// Lets the user edit the main file, or the drop-in of this name.
 pub(super) fn edit(source: &ConfigSource, drop_in: Option<&str>) -> Result<Answer, Failure> {
     let path = source.own_file(drop_in);
-    refuse_unless_writable(&path)?;
     // A configuration that cannot be used is what somebody may want to mend.
     let trouble = match load(source, None) {
         Ok(now) => {
@@ -36,6 +35,7 @@ pub(super) fn edit(source: &ConfigSource, drop_in: Option<&str>) -> Result<Answe
         }
         Err(error) => Some(error),
     };
+    refuse_unless_writable(&path)?;
     let before = config::text(&path)?;
     let begin = match (&before, drop_in) {
         (Some(text), _) => text,

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +12,7 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use crate::config;
 use crate::failure::Failure;
+use crate::sys::file::{IfLocked, lock_exclusively};
 
 /// The mode of a file that was not there before.
 const MODE: u32 = 0o644;
@@ -25,8 +27,10 @@ pub(super) fn replace(path: &Path, before: Option<&str>, text: &str) -> Result<(
         .mode(0o755)
         .create(directory)
         .map_err(|error| refused(directory, error))?;
-    let new = directory.join(format!(".{name}.{}.new", std::process::id()));
-    let written = write(path, &new, text).and_then(|()| {
+    let new = directory.join(format!(".{name}.new"));
+    // Held until it has its name, or none: whoever waits for it compares after that.
+    let file = alone(&new).map_err(|error| refused(path, error))?;
+    let written = write(path, &file, text).and_then(|()| {
         let is_same = config::text(path).is_ok_and(|now| now.as_deref() == before);
         if !is_same {
             return Err(io::Error::other(
@@ -77,18 +81,36 @@ fn parts(path: &Path) -> Result<(&Path, &str), Failure> {
         .ok_or_else(|| Failure::new(format!("{} is no name of a file", path.display())))
 }
 
-fn write(path: &Path, new: &Path, text: &str) -> io::Result<()> {
-    let mut file = File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(new)?;
+/// The file that will be the new one, empty and locked. Its mode keeps others from locking it.
+fn alone(new: &Path) -> io::Result<File> {
+    loop {
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(new)?;
+        if file.metadata()?.uid() != nix::unistd::geteuid().as_raw() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        lock_exclusively(file.as_fd(), IfLocked::Wait)?;
+        // While this one waited, the other one may have renamed or removed it.
+        let own = file.metadata()?.ino();
+        if fs::symlink_metadata(new).is_ok_and(|there| there.ino() == own) {
+            file.set_len(0)?;
+            return Ok(file);
+        }
+    }
+}
+
+fn write(path: &Path, mut file: &File, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     let old = fs::metadata(path).ok();
     if let Some(old) = &old {
         let own = file.metadata()?;
         if (old.uid(), old.gid()) != (own.uid(), own.gid()) {
-            fchown(&file, Some(old.uid()), Some(old.gid()))?;
+            fchown(file, Some(old.uid()), Some(old.gid()))?;
         }
     }
     let mode = old.map_or(MODE, |old| old.mode() & 0o777);
