@@ -26,7 +26,7 @@ fn items<'v>(
     match &at.value {
         Value::List(items) => Ok(items),
         other => {
-            let text = format_args!("{} is no list; {allowed}", other.shown());
+            let text = format!("{} is no list; {allowed}", other.shown());
             Err(at.place.key_error(key, text))
         }
     }
@@ -83,7 +83,7 @@ pub(super) fn silenced(
 ) -> Result<BTreeMap<CheckName, String>, ConfigError> {
     let allowed = "a table such as { smt = \"each box has a core of its own\" } is allowed";
     let Value::Table(entries) = &at.value else {
-        let text = format_args!("{} is no table; {allowed}", at.value.shown());
+        let text = format!("{} is no table; {allowed}", at.value.shown());
         return Err(at.place.key_error(key, text));
     };
     let mut silenced = BTreeMap::new();

@@ -133,7 +133,7 @@ pub(super) fn quota(
             Err(above(option, asked, most, key))
         }
         Some(asked) if asked.inodes > inodes => {
-            let asked = format_args!("{} files", asked.inodes);
+            let asked = format!("{} files", asked.inodes);
             Err(above(option, asked, inodes, key))
         }
         Some(asked) if asked.inodes == 0 => Ok(Some(DiskQuota { inodes, ..asked })),

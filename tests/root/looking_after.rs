@@ -71,7 +71,7 @@ fn boxes_that_nobody_used_for_long_are_removed_and_others_stay() {
     let id = test_box.id();
     let make = |id: u32| {
         let id = format!("--box-id={id}");
-        test_box.isolate(&[&id, "--init"]).assert_success();
+        test_box.isolate(&[id.as_str(), "--init"]).assert_success();
     };
     for id in [id, id + 1, id + 2] {
         make(id);
@@ -104,7 +104,7 @@ fn boxes_that_nobody_used_for_long_are_removed_and_others_stay() {
     // One with a run is used, however long ago that began.
     let other = format!("--box-id={}", id + 2);
     let mut command =
-        test_box.isolate_command(&[&other, "-p", "--run", "--", "/bin/sleep", "1000"]);
+        test_box.isolate_command(&[other.as_str(), "-p", "--run", "--", "/bin/sleep", "1000"]);
     let mut run = command.spawn().unwrap();
     crate::support::wait_until("it runs", || !test_box.processes().is_empty());
     make_old(&lock(id + 2), 30);
@@ -115,7 +115,7 @@ fn boxes_that_nobody_used_for_long_are_removed_and_others_stay() {
         .assert_success();
     run.wait().unwrap();
     test_box
-        .isolate(&[&other, "--cleanup"])
+        .isolate(&[other.as_str(), "--cleanup"])
         .assert_silent_success();
     test_box.assert_gone();
 }

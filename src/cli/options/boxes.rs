@@ -22,7 +22,7 @@ pub(in crate::cli) struct BoxOptions {
     pub(in crate::cli) box_id: Option<BoxChoice>,
     /// Wait for a busy box instead of refusing
     ///
-    /// Where runs lease CPUs ([cpus] in isolate.toml), also for those.
+    /// Where runs lease CPUs (cpus.lease in isolate.toml), also for those.
     #[arg(long, hide_short_help = true)]
     pub(in crate::cli) wait: bool,
     /// What the box may hold on disk: KiB, number of files
