@@ -15,6 +15,11 @@ pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, candidate)| candidate)
 }
 
+/// A question after it, to go before what else is said; empty where nothing was meant.
+pub(crate) fn did_you_mean(name: &str, known: &[&str]) -> String {
+    nearest(name, known).map_or(String::new(), |meant| format!("did you mean {meant}? "))
+}
+
 /// How many letters must be put in, left out or changed to get from one word to the other
 /// (Levenshtein). Both are short.
 fn distance(from: &[u8], to: &[u8]) -> usize {

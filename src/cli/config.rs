@@ -12,7 +12,7 @@ use super::suggest::listed;
 use super::value;
 use super::verb::{Mistake, Verb};
 use super::{page, read};
-use crate::guess::nearest;
+use crate::guess::did_you_mean;
 use crate::request::{ConfigRequest, ConfigTask, ImportSource, KeyChange};
 
 /// The words after the verb, in the order in which help tells of them.
@@ -179,8 +179,7 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
 
 fn unknown(command: &str) -> String {
     let names = COMMANDS.map(|word| word.name);
-    let guess = nearest(command, &names).map(|name| format!("did you mean {name}? "));
-    let guess = guess.unwrap_or_default();
+    let guess = did_you_mean(command, &names);
     format!(
         "config: '{command}' is not a command; {guess}there are {}",
         listed(&names)

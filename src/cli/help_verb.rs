@@ -11,7 +11,7 @@ use super::page::{Chapter, Page};
 use super::read;
 use super::suggest::listed;
 use super::verb::{Mistake, Verb};
-use crate::guess::nearest;
+use crate::guess::did_you_mean;
 
 /// The verb. Unlike `--help` in isolate's spelling, it exits with 0.
 pub(super) const VERB: Verb = Verb {
@@ -54,8 +54,7 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
             found.ok_or_else(|| {
                 let names: Vec<_> = super::verbs().map(|verb| verb.name).collect();
                 let word = word.to_string_lossy();
-                let guess = nearest(&word, &names).map(|name| format!("did you mean {name}? "));
-                let guess = guess.unwrap_or_default();
+                let guess = did_you_mean(&word, &names);
                 format!(
                     "help: '{word}' is not a verb; {guess}verbs are {}",
                     listed(&names)

@@ -2,7 +2,7 @@
 
 use super::error::{ConfigError, Place};
 use super::value::excerpt;
-use crate::guess::nearest;
+use crate::guess::did_you_mean;
 
 /// The error for a key that a table does not have.
 pub(super) fn unknown_key(
@@ -11,7 +11,7 @@ pub(super) fn unknown_key(
     known: &[&'static str],
     place: &Place,
 ) -> ConfigError {
-    let guess = nearest(name, known).map_or(String::new(), |key| format!("did you mean {key}? "));
+    let guess = did_you_mean(name, known);
     place.key_error(
         format_args!("{table}.{}", shown_key(name)),
         format_args!("unknown key; {guess}known here are {}", known.join(", ")),
