@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::is_idle;
+use super::{Digest, is_idle};
 use crate::quantity::Bytes;
 
 /// An entry, as it is found.
@@ -19,7 +19,7 @@ struct Found {
 /// Removes what nobody uses: what others left half, and of the entries as many as are needed.
 pub(super) fn make(dir: &Path, most: Option<Bytes>) {
     for path in entries(&dir.join("new")) {
-        if is_called(&path, is_half) {
+        if name_of(&path).is_some_and(is_half) {
             remove_if_idle(&path);
         }
     }
@@ -27,9 +27,8 @@ pub(super) fn make(dir: &Path, most: Option<Bytes>) {
         return;
     };
     // Whatever else is there is somebody else's: the directory is theirs to choose.
-    let parts = entries(&dir.join("sha256")).filter(|part| is_called(part, |name| is_hex(name, 2)));
-    let all = parts.flat_map(|part| entries(&part));
-    let all = all.filter(|path| is_called(path, |name| is_hex(name, 62)));
+    let all = entries(&dir.join("sha256")).flat_map(|part| entries(&part));
+    let all = all.filter(|path| is_entry(path));
     let mut all: Vec<Found> = all.filter_map(|path| look(path).ok()).collect();
     let mut sum: u64 = all.iter().map(|found| found.size).sum();
     all.sort_by_key(|found| found.used);
@@ -48,11 +47,18 @@ fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     entries.filter_map(|entry| Some(entry.ok()?.path()))
 }
 
-/// Whether the last name of a path is one of these.
-fn is_called(path: &Path, is: impl Fn(&str) -> bool) -> bool {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(is)
+/// The last name of a path.
+fn name_of(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
+}
+
+/// Whether this is where the cache has an entry: the names are the parts of a digest.
+fn is_entry(path: &Path) -> bool {
+    let parts = path.parent().and_then(name_of).zip(name_of(path));
+    parts.is_some_and(|(first, rest)| {
+        let digest = Digest::parse(&format!("{first}{rest}"));
+        digest.is_some_and(|digest| digest.parts() == (first, rest))
+    })
 }
 
 /// The name of a file that is being added: two numbers.
@@ -60,12 +66,6 @@ fn is_half(name: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     name.split_once('-')
         .is_some_and(|(pid, number)| is_number(pid) && is_number(number))
-}
-
-/// A part of a digest of so many digits.
-fn is_hex(name: &str, digits: usize) -> bool {
-    let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    name.len() == digits && name.bytes().all(is_digit)
 }
 
 fn look(path: PathBuf) -> io::Result<Found> {

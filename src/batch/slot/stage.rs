@@ -21,6 +21,7 @@ use crate::batch::result::{Content, Outcome};
 use crate::broker::client::errand::{Errand, Heard};
 use crate::clock::Moment;
 use crate::failure::Failure;
+use crate::report::Verdict;
 use crate::sys::poll::{self, Until, readable, writable};
 
 /// How long outputs are read after the end of a run: nobody has them open then.
@@ -364,9 +365,10 @@ fn become_output_limit(report: &mut Value) {
     if !ended_by_itself {
         return;
     }
-    report["verdict"] = "output_limit".into();
-    report["status"] = "SG".into();
-    report["message"] = format!("Caught fatal signal {TOO_MUCH}").into();
+    let verdict = Verdict::Output;
+    report["verdict"] = verdict.name().into();
+    report["status"] = verdict.status().into();
+    report["message"] = verdict.message().into();
     if let Some(report) = report.as_object_mut() {
         report.remove("exit_code");
         report.remove("signal");
