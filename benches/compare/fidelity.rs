@@ -85,9 +85,9 @@ impl Bench {
             let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
             fs::set_permissions(&self.work, open).unwrap();
         }
-        let dir = format!("--dir=work={}", work.parent().unwrap().display());
+        let dir = format!("--dir=programs={}", work.parent().unwrap().display());
         let option = format!("--meta={}", meta.display());
-        kind.run(BOX, &[&dir, &option], &["/work/work"]).must();
+        kind.run(BOX, &[&dir, &option], &["/programs/work"]).must();
         let text = fs::read_to_string(&meta).unwrap();
         let figure = |key: &str| {
             let value = text.lines().find_map(|line| line.strip_prefix(key));

@@ -150,11 +150,10 @@ fn wait_for_one(slots: &Slots, all: &[Choice], waits: bool) -> Result<Option<Tak
         }
         let news: &Inotify = match &mut news {
             Some(news) => news,
-            news if waits => {
-                log::info!("all CPUs are leased to other runs; waiting");
-                news.insert(watch(slots.path()).map_err(|errno| failed("watch")(errno.into()))?)
-            }
             news => {
+                if waits {
+                    log::info!("all CPUs are leased to other runs; waiting");
+                }
                 news.insert(watch(slots.path()).map_err(|errno| failed("watch")(errno.into()))?)
             }
         };

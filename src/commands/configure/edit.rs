@@ -62,10 +62,13 @@ pub(super) fn edit(source: &ConfigSource, drop_in: Option<&str>) -> Result<Answe
             path: path.clone(),
             text,
         };
-        let Err(error) = load(source, Some(&draft)) else {
+        let take_over = || {
             replace(&path, before.as_deref(), &draft.text)
-                .map_err(|failure| copy.kept(&failure))?;
-            copy.remove();
+                .map(|()| copy.remove())
+                .map_err(|failure| copy.kept(&failure))
+        };
+        let Err(error) = load(source, Some(&draft)) else {
+            take_over()?;
             let note = "runs that begin from now on have it";
             return Ok(Answer::tell(format!(
                 "{} is changed; {note}.\n",
@@ -73,9 +76,7 @@ pub(super) fn edit(source: &ConfigSource, drop_in: Option<&str>) -> Result<Answe
             )));
         };
         if is_elsewhere(&error, trouble.as_ref(), &path) {
-            replace(&path, before.as_deref(), &draft.text)
-                .map_err(|failure| copy.kept(&failure))?;
-            copy.remove();
+            take_over()?;
             let text = told(&error);
             let note = format!(
                 "{} is changed, but nothing runs until this is mended, too:",
