@@ -177,7 +177,7 @@ fn a_users_run_lives_through_a_restart_and_an_upgrade() {
         let mut command = Command::new("setpriv");
         let user = format!("--reuid={ALICE}");
         command.args([&user, &format!("--regid={ALICE}"), "--init-groups", "--"]);
-        command.args(["/usr/bin/isolate-run", "--cg", "--box-id=9"]);
+        command.args(["/usr/bin/isolate-run", "--box-id=9"]);
         command.args(args);
         command
     };

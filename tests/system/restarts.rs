@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::kept::kept;
 use crate::support::systemd::{
-    alone, assert_nothing_left, cg_box, let_go, main_pid, members, must, only_scope, property,
+    alone, assert_nothing_left, let_go, main_pid, members, must, only_scope, property, scope_box,
     start,
 };
 use crate::support::{finish, slow};
@@ -14,7 +14,7 @@ use crate::support::{finish, slow};
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn systemd_may_be_reloaded_and_reexecuted_while_programs_run() {
     let _alone = alone();
-    let test_box = cg_box();
+    let test_box = scope_box();
     let running = start(&test_box);
     let (scope, unit) = only_scope(&test_box);
     must("systemctl", &["daemon-reload"]);
@@ -30,7 +30,7 @@ fn systemd_may_be_reloaded_and_reexecuted_while_programs_run() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_run_may_begin_while_systemd_is_reexecuted() {
     let _alone = alone();
-    let test_box = cg_box();
+    let test_box = scope_box();
     test_box.init();
     let reexec = std::thread::spawn(|| {
         for _ in 0..2 {
@@ -51,8 +51,8 @@ fn a_run_may_begin_while_systemd_is_reexecuted() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_run_neither_ends_nor_fails_while_dbus_is_restarted() {
     let _alone = alone();
-    let test_box = cg_box();
-    let other = cg_box();
+    let test_box = scope_box();
+    let other = scope_box();
     other.init();
     let running = start(&test_box);
     let restart = std::thread::spawn(|| {
@@ -76,7 +76,7 @@ fn a_run_neither_ends_nor_fails_while_dbus_is_restarted() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_run_does_not_wait_for_a_bus_that_hangs() {
     let _alone = alone();
-    let test_box = cg_box();
+    let test_box = scope_box();
     test_box.init();
     let pid = main_pid("dbus.service").to_string();
     must("kill", &["-STOP", &pid]);
@@ -91,7 +91,7 @@ fn a_run_does_not_wait_for_a_bus_that_hangs() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_scope_is_kept_ready_while_the_bus_hangs() {
     let _alone = alone();
-    let test_box = cg_box().config("keep_ready = 60\n");
+    let test_box = scope_box().config("keep_ready = 60\n");
     let pid = main_pid("dbus.service").to_string();
     must("kill", &["-STOP", &pid]);
     let made = std::panic::catch_unwind(|| {
@@ -109,7 +109,7 @@ fn a_scope_is_kept_ready_while_the_bus_hangs() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_run_needs_no_bus() {
     let _alone = alone();
-    let test_box = cg_box();
+    let test_box = scope_box();
     must("systemctl", &["stop", "dbus.socket", "dbus.service"]);
     test_box.init();
     let run = test_box.command(&["/bin/true"]).run();
@@ -123,7 +123,7 @@ fn a_run_needs_no_bus() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn runs_begin_in_a_storm_of_reexecutions() {
     let _alone = alone();
-    let test_box = cg_box();
+    let test_box = scope_box();
     test_box.init();
     let rounds = if slow() { 3 } else { 20 };
     let reexec = std::thread::spawn(move || {

@@ -33,6 +33,11 @@ pub(crate) fn cg_box() -> TestBox {
     TestBox::with_manager("systemd").options(&["--cg"])
 }
 
+/// A box of root's whose runs live in a scope; without control-group mode, which needs controllers.
+pub(crate) fn scope_box() -> TestBox {
+    TestBox::with_manager("systemd")
+}
+
 /// A box of a user who is not root, used by the broker; without control-group mode.
 pub(crate) fn user_box() -> TestBox {
     TestBox::with_manager("systemd").called_by(ALICE)
