@@ -77,20 +77,22 @@ impl Subtree {
     }
 
     /// Does the part of [`Self::in_scope`] that needs no knowledge of the run. The scope has these
-    /// controllers, and this is its only process.
+    /// controllers, and this is its only process. Returns where that is then.
     pub(crate) fn arrange_scope(
         scope: &Path,
         controllers: &[String],
         process: i32,
-    ) -> Result<(), CgroupError> {
+    ) -> Result<PathBuf, CgroupError> {
         if controllers.is_empty() {
-            return Ok(());
+            return Ok(scope.to_owned());
         }
         let top = Cgroup::open(scope)?;
         let present = top.controllers()?;
-        top.create(INIT)?.adopt(process)?;
+        let init = top.create(INIT)?;
+        init.adopt(process)?;
         let to_enable = controllers.iter().filter(|name| present.contains(name));
-        top.enable(&to_enable.map(String::as_str).collect::<Vec<_>>())
+        top.enable(&to_enable.map(String::as_str).collect::<Vec<_>>())?;
+        Ok(init.path)
     }
 
     /// Makes the cgroups of a run below a delegated cgroup; init is cloned straight into its own.
@@ -152,9 +154,17 @@ impl Subtree {
         self.made.is_none().then(|| name.to_owned())
     }
 
-    /// Leaves a scope to the next run when init is gone: nothing of this one is left in it.
-    pub(crate) fn vacate(self) -> Result<(), CgroupError> {
-        Leaf::remove(&Cgroup::open(&self.path)?)
+    /// Leaves a scope to the next run when init is gone: nothing of this one is left in it beside
+    /// the process that keeps it. If anything is, all that is in the scope is killed.
+    pub(crate) fn vacate(self, keeps_it: i32) -> Result<(), CgroupError> {
+        let top = Cgroup::open(&self.path)?;
+        let vacated = Leaf::remove(&top).and_then(|()| is_alone_in(&self.init, keeps_it));
+        vacated.inspect_err(|_| drop(top.kill()))
+    }
+
+    /// Kills all that is in a scope which is of no use to anybody.
+    pub(crate) fn end_scope(scope: &Path) -> Result<(), CgroupError> {
+        Cgroup::open(scope)?.kill()
     }
 
     /// Gives the cgroups back when init is gone. Those of a scope are left to systemd: it learns
@@ -175,6 +185,17 @@ impl Drop for Subtree {
             log::warn!("{error}; the next command on this box removes it");
         }
     }
+}
+
+/// Fails unless this process is the only one in the cgroup.
+fn is_alone_in(cgroup: &Cgroup, process: i32) -> Result<(), CgroupError> {
+    let there = cgroup.processes()?;
+    if there == [process] {
+        return Ok(());
+    }
+    let what = format!("{} cannot be used again", cgroup.path().display());
+    let others = format!("it holds the processes {there:?} and should hold {process} alone");
+    Err(CgroupError::new(what, io::Error::other(others)))
 }
 
 /// Moves the processes to a cgroup, except those that are there. Even a move to the same place may

@@ -22,7 +22,8 @@ pub(super) fn enter(
             "there is no box{id}: exec --keep or --init makes one and says its number"
         ))
     })?;
-    let finished = made.run(context, RunKind::Exec, program, ahead)?;
+    let mut finished = made.run(context, RunKind::Exec, program, ahead)?;
+    finished.leave_ready(&made.lock);
     let line = summary::line(&finished.report, &finished.circumstances);
     let code = summary::exit_code(&finished.report);
     Ok(finished.tell(context, line, code))

@@ -6,10 +6,12 @@ use super::boxes::{claim, create, may_init, mounts_before, remove, remove_traces
 use super::enter::enter;
 use super::free_box::{is_made, take_box};
 use super::lease::lease_cpus;
+use super::next_scope::keep_ready;
 use super::one_run::{BoxRun, plan_run};
 use super::{Ahead, Context, Done, take_over_signals};
 use crate::box_dir::{Mounts, Record};
 use crate::failure::Failure;
+use crate::home::Left;
 use crate::plan::{BoxPlan, check_of_exec};
 use crate::report::summary;
 use crate::request::{BoxChoice, ProgramRequest, RunKind};
@@ -51,6 +53,10 @@ pub(super) fn exec(
     if fate == Fate::GivenBack {
         check_of_exec(program, &plan.directories)?;
     }
+    let left = match has_number(context) {
+        true => NOBODY,
+        false => Left::Anywhere,
+    };
     let before = lock.record()?;
     let mounts = mounts_before(before.as_ref(), context);
     // Not marked as ready: if we are killed, the next exec sees that nobody will come back for it.
@@ -80,7 +86,11 @@ pub(super) fn exec(
             lease: lease.as_ref(),
             record,
             signals: &signals,
-            keep_ready: 0,
+            left,
+            keep_ready: match (fate, left) {
+                (Fate::GivenBack, NOBODY) => 0,
+                _ => keep_ready(context),
+            },
         };
         run.run(plan, ahead)
     });
@@ -89,7 +99,12 @@ pub(super) fn exec(
     }
     let stays = fate == Fate::Kept && finished.is_ok();
     let removed = match stays {
-        true => Ok(()),
+        true => {
+            if let Ok(finished) = &mut finished {
+                finished.leave_ready(&lock);
+            }
+            Ok(())
+        }
         // Nobody comes back for what was mounted in there, either.
         false => remove(&box_plan, &lock, Some(ids), Some(&place), Mounts::Detach),
     };
@@ -97,6 +112,7 @@ pub(super) fn exec(
     if let Err(failure) = removed {
         finished.fail(&failure);
     }
+    finished.leave_without_box();
     let mut line = summary::line(&finished.report, &finished.circumstances);
     if stays {
         line = format!(
@@ -106,6 +122,15 @@ pub(super) fn exec(
     }
     let code = summary::exit_code(&finished.report);
     Ok(finished.tell(context, line, code))
+}
+
+/// No scope is left for a run in this box, and none is kept.
+const NOBODY: Left = Left::Noted(None);
+
+/// Whether a number was asked for. One that nobody chose is the next call's as well, with what this
+/// one leaves; others would be as many as there are numbers.
+fn has_number(context: Context<'_>) -> bool {
+    matches!(context.common().box_id, Some(BoxChoice::Number(_)))
 }
 
 /// Whether the box that was asked for was made before.

@@ -39,6 +39,13 @@ impl Finished {
         }
     }
 
+    /// The same where the box goes: the next run in one with this number finds what is left.
+    pub(super) fn leave_without_box(&mut self) {
+        if let Some(successor) = self.successor.take() {
+            successor.stay_without_box();
+        }
+    }
+
     /// Says how it ended: a line for people, and to programs what they asked for.
     pub(super) fn tell(self, context: Context<'_>, line: String, code: u8) -> Done {
         let Self {

@@ -57,8 +57,8 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
             (plan, lock, before)
         }
     };
-    let of_batch = before.filter(|before| stays_in_batch(before, context));
-    let kept = of_batch.and_then(|_| lock.kept());
+    let as_before = before.filter(|before| stays(before, context));
+    let kept = as_before.and_then(|_| home::still_kept(&lock));
     if kept.is_none() {
         home::dismiss(&lock);
     }
@@ -68,7 +68,8 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     let next = next.filter(|_| seconds > 0 && kept.is_none());
     let next = next.filter(|_| has_let_go(context));
     let successor = next.and_then(|next| Successor::make(&next, seconds, &lock));
-    let renewed = of_batch.map_or(Ok(None), |before| lock.renew(plan.pool, before));
+    let renewed = as_before.filter(|_| context.asked.of_batch);
+    let renewed = renewed.map_or(Ok(None), |before| lock.renew(plan.pool, before));
     let claimed = match renewed {
         Ok(Some(record)) => Ok(record),
         Ok(None) => claim(context, &plan, &lock, before, cg, &place),
@@ -105,14 +106,11 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     })
 }
 
-/// Whether a batch makes a box of its own anew, for the next job: whoever keeps a scope for its
-/// runs goes on.
-fn stays_in_batch(before: &Record, context: Context<'_>) -> bool {
-    let Asked {
-        of_batch, caller, ..
-    } = context.asked;
+/// Whether a box is made anew as it was: whoever keeps a scope for its runs goes on.
+fn stays(before: &Record, context: Context<'_>) -> bool {
+    let Asked { caller, .. } = context.asked;
     let is_same = before.owner.uid == caller.uid && before.cg == context.common().cg;
-    *of_batch && is_same && before.ready && !before.running
+    is_same && before.ready && !before.running
 }
 
 /// What is wrong with a box in which no program can be executed, though all else works.

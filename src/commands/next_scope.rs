@@ -2,18 +2,11 @@
 
 use super::Context;
 use crate::box_dir::{Kept, Lock};
-use crate::config::settings::ScopeLife;
 use crate::home::dismiss_kept;
-
-/// How many seconds a scope for several runs lives at least.
-const LEAST_OF_SLOT: u32 = 60;
 
 /// For how many seconds the scope of a box's next run is kept ready; 0: there is none.
 pub(super) fn keep_ready(context: Context<'_>) -> u32 {
-    let settings = &context.asked.settings;
-    let outlasts = context.asked.of_batch && settings.batch.scope == ScopeLife::Slot;
-    let least = if outlasts { LEAST_OF_SLOT } else { 0 };
-    settings.cgroup.keep_ready.max(least)
+    context.asked.settings.keep_ready(context.asked.of_batch)
 }
 
 /// Notes who keeps a scope in the box, whose record was just written. Without that, the next run

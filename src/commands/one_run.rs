@@ -17,7 +17,7 @@ use crate::caller::lift_open_files;
 use crate::cgroup::Place;
 use crate::cpus::Lease;
 use crate::failure::Failure;
-use crate::home::{Home, Successor, dismiss_kept};
+use crate::home::{Home, Left, Successor, dismiss_kept};
 use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
 use crate::launch::{Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
@@ -74,6 +74,8 @@ pub(super) struct BoxRun<'a> {
     /// What is known of the box: whose the files in it are, between runs and during one.
     pub(super) record: Record,
     pub(super) signals: &'a Signals<'a>,
+    /// Where an earlier run may have left a scope.
+    pub(super) left: Left,
     /// For how many seconds the scope of the box's next run is kept ready; 0: there is none.
     pub(super) keep_ready: u32,
 }
@@ -90,10 +92,9 @@ impl BoxRun<'_> {
         ))?;
         // The handshake goes on while the sandbox is laid out.
         let Ahead { bus, namespaces } = std::mem::take(ahead);
-        let kept = self.lock.kept();
-        let home = Home::find(&plan, self.box_plan.id, bus, kept)?;
+        let home = Home::find(&plan, self.box_plan.id, bus, self.left)?;
         let outlasts = plan.scope.as_ref().is_some_and(|spec| spec.outlasts_runs);
-        let kept = kept.filter(|_| outlasts);
+        let kept = home.holder().filter(|_| outlasts);
         let (setup, handover) = self.prepare(&plan, namespaces)?;
         let outcome = self.launch_and_supervise(&plan, setup, handover, home, kept);
         // Whatever happened: the caller gets the files back.

@@ -8,6 +8,7 @@ use super::one_run::{BoxRun, plan_run};
 use super::{Ahead, Context, Done, take_over_signals};
 use crate::box_dir::{Absent, BoxDir, Handover, Lock, Record, SpecialFiles};
 use crate::failure::Failure;
+use crate::home::Left;
 use crate::plan::BoxPlan;
 use crate::report::status_line;
 use crate::request::{ProgramRequest, RunKind};
@@ -103,10 +104,8 @@ impl Made {
             lease: lease.as_ref(),
             record,
             signals: &signals,
-            keep_ready: match kind {
-                RunKind::Run => keep_ready(context),
-                RunKind::Exec => 0,
-            },
+            left: Left::Noted(lock.kept()),
+            keep_ready: keep_ready(context),
         }
         .run(plan, ahead)?;
         finished.end_lease(lease);

@@ -36,7 +36,7 @@ pub(super) enum Field<'s> {
     /// Which runs are told.
     LoggedRuns(&'s mut LoggedRuns),
     /// How long a scope lives.
-    ScopeLife(&'s mut ScopeLife),
+    ScopeLife(&'s mut ScopeLife, fn(ScopeLife) -> &'static str),
     /// What of the CPUs a run leases.
     LeaseUnit(&'s mut LeaseUnit),
     /// What becomes of the other CPUs of a core.
@@ -81,8 +81,8 @@ impl Field<'_> {
             Self::LoggedRuns(field) => {
                 one_of(value, &LoggedRuns::ALL, LoggedRuns::name).map(|read| *field = read)
             }
-            Self::ScopeLife(field) => {
-                one_of(value, &ScopeLife::ALL, ScopeLife::name).map(|read| *field = read)
+            Self::ScopeLife(field, name) => {
+                one_of(value, &ScopeLife::ALL, name).map(|read| *field = read)
             }
             Self::LeaseUnit(field) => {
                 one_of(value, &LeaseUnit::ALL, LeaseUnit::name).map(|read| *field = read)
@@ -121,7 +121,7 @@ impl Field<'_> {
             Self::SubidUser(field) => field.as_deref()?.into(),
             Self::Manager(field) => field.name().into(),
             Self::LoggedRuns(field) => field.name().into(),
-            Self::ScopeLife(field) => field.name().into(),
+            Self::ScopeLife(field, name) => name(*field).into(),
             Self::LeaseUnit(field) => field.name().into(),
             Self::Smt(field) => field.name().into(),
             Self::Cpus(field) => field.as_ref()?.as_str().into(),
@@ -154,7 +154,7 @@ impl Field<'_> {
             Self::SubidUser(field) => from_ref(field).cast(),
             Self::Manager(field) => from_ref(field).cast(),
             Self::LoggedRuns(field) => from_ref(field).cast(),
-            Self::ScopeLife(field) => from_ref(field).cast(),
+            Self::ScopeLife(field, _) => from_ref(field).cast(),
             Self::LeaseUnit(field) => from_ref(field).cast(),
             Self::Smt(field) => from_ref(field).cast(),
             Self::Cpus(field) => from_ref(field).cast(),

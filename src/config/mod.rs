@@ -37,6 +37,7 @@ mod pins;
 mod print;
 mod resolve;
 mod schema;
+mod scope_life;
 pub(crate) mod settings;
 pub(crate) mod shipped;
 mod sources;

@@ -86,7 +86,7 @@ fn of_field(field: &Field<'_>) -> Value {
         ]),
         Field::Manager(_) => one_of(&Manager::ALL.map(Manager::name)),
         Field::LoggedRuns(_) => one_of(&LoggedRuns::ALL.map(LoggedRuns::name)),
-        Field::ScopeLife(_) => one_of(&ScopeLife::ALL.map(ScopeLife::name)),
+        Field::ScopeLife(_, name) => one_of(&ScopeLife::ALL.map(name)),
         Field::LeaseUnit(_) => one_of(&LeaseUnit::ALL.map(LeaseUnit::name)),
         Field::Smt(_) => one_of(&Smt::ALL.map(Smt::name)),
         Field::Cpus(_) => cpu_list(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::box_set::BoxSet;
 use super::ceilings::Ceilings;
 pub(crate) use super::cpu_settings::{CpuSettings, LeaseUnit, Smt};
+pub(crate) use super::scope_life::ScopeLife;
 use crate::check_name::CheckName;
 use crate::dir_rule::{DirRequest, DirRule};
 use crate::quantity::{BoxId, Bytes, CpuList};
@@ -78,6 +79,8 @@ pub(crate) struct CgroupSettings {
     pub(crate) slice: String,
     /// For how many seconds the scope of a box's next run is kept ready; with 0 none is made.
     pub(crate) keep_ready: u32,
+    /// What a scope is for. With `keep_ready` 0 it is always for one run.
+    pub(crate) scope: ScopeLife,
 }
 
 /// Who makes the cgroup of a run.
@@ -202,29 +205,6 @@ impl Default for BatchSettings {
     }
 }
 
-/// How long a scope of systemd's lives.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum ScopeLife {
-    /// For one run.
-    #[default]
-    Run,
-    /// For the runs that follow each other in a box, each of which has a leaf of its own in it.
-    Slot,
-}
-
-impl ScopeLife {
-    /// Every choice.
-    pub(crate) const ALL: [Self; 2] = [Self::Run, Self::Slot];
-
-    /// The name in `[batch] scope`.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Run => "run",
-            Self::Slot => "slot",
-        }
-    }
-}
-
 /// The CPUs and memory nodes that some boxes are bound to; at least one of the two is set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pin {
@@ -302,6 +282,7 @@ impl Default for CgroupSettings {
             root: None,
             slice: "isolate.slice".into(),
             keep_ready: 30,
+            scope: ScopeLife::Box,
         }
     }
 }

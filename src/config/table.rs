@@ -12,7 +12,8 @@ use super::ceilings::Ceilings;
 use super::error::{ConfigError, Place};
 use super::field::Field;
 use super::settings::{
-    BatchSettings, BoxSettings, CgroupSettings, CpuSettings, Limits, LogSettings, Settings,
+    BatchSettings, BoxSettings, CgroupSettings, CpuSettings, Limits, LogSettings, ScopeLife,
+    Settings,
 };
 use super::spelling::shown_key;
 use super::value::COUNT_MAX;
@@ -47,12 +48,15 @@ const BOXES: [Row<BoxSettings>; 7] = [
 ];
 
 /// `[cgroup]`.
-const CGROUP: [Row<CgroupSettings>; 4] = [
+const CGROUP: [Row<CgroupSettings>; 5] = [
     row("manager", |cgroup| Field::Manager(&mut cgroup.manager)),
     row("root", |cgroup| Field::NoPath(&mut cgroup.root)),
     row("slice", |cgroup| Field::Slice(&mut cgroup.slice)),
     row("keep_ready", |cgroup| {
         Field::Whole(&mut cgroup.keep_ready, 0..=KEEP_READY_MAX)
+    }),
+    row("scope", |cgroup| {
+        Field::ScopeLife(&mut cgroup.scope, ScopeLife::name)
     }),
 ];
 
@@ -123,7 +127,9 @@ const LOG: [Row<LogSettings>; 3] = [
 
 /// `[batch]`.
 const BATCH: [Row<BatchSettings>; 3] = [
-    row("scope", |batch| Field::ScopeLife(&mut batch.scope)),
+    row("scope", |batch| {
+        Field::ScopeLife(&mut batch.scope, ScopeLife::name_of_batch)
+    }),
     row("cache_dir", |batch| Field::Path(&mut batch.cache_dir)),
     row("cache_max", |batch| Field::Size(&mut batch.cache_max)),
 ];

@@ -1,15 +1,29 @@
 //! A process that keeps a scope for the next run of a box, as that run sees it. systemd makes no
 //! scope without a process.
 
+use std::ffi::{CStr, OsStr};
+use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+
 use crate::box_dir::Kept;
 use crate::cgroup::{INIT, hierarchy};
+use crate::quantity::BoxId;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::process;
 use crate::systemd::{ScopeSpec, slice_path};
+
+/// The name of the process.
+pub(super) const NAME: &CStr = c"isolate-holder";
+
+/// Tells it to end.
+pub(super) const DISMISSAL: Signal = Signal::SIGTERM;
+/// Tells it that its scope was of use: its time begins anew.
+pub(super) const REST: Signal = Signal::SIGHUP;
 
 /// How long a holder may take to end when it was killed.
 const END_PATIENCE: Duration = Duration::from_secs(1);
@@ -42,6 +56,38 @@ impl Holder {
         (is_it && !holder.has_ended()).then_some(holder)
     }
 
+    /// A process that waits in a scope which fits, in a box that notes nobody, since it is made
+    /// for one run at a time. The box is locked, so no run goes on in it.
+    pub(super) fn find(spec: &ScopeSpec) -> Option<Self> {
+        let slice = spec.mount_point.join(slice_path(&spec.slice));
+        let scopes = fs::read_dir(slice).ok()?.filter_map(Result::ok);
+        let of_box = scopes.filter(|entry| is_of_box(&entry.file_name(), spec.box_id));
+        let mut found = of_box.filter_map(|scope| Self::resting_in(&scope.path(), spec));
+        let first = found.next();
+        // One is enough.
+        found.for_each(|another| another.dismiss());
+        first
+    }
+
+    fn resting_in(scope: &Path, spec: &ScopeSpec) -> Option<Self> {
+        let place = match spec.controllers.is_empty() {
+            true => scope.to_owned(),
+            false => scope.join(INIT),
+        };
+        let pid = fs::read_to_string(place.join("cgroup.procs")).ok()?;
+        let pid: i32 = pid.trim_end().parse().ok()?;
+        let holder = Self {
+            pidfd: process::pidfd_of(pid).ok()?,
+            kept: Kept {
+                pid,
+                start: process::start_time(pid).ok()?,
+            },
+        };
+        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
+        let is_it = name.trim_ascii_end() == NAME.to_bytes() && !holder.has_ended();
+        (is_it && holder.keeps(spec) == Keeps::Scope(scope.to_owned())).then_some(holder)
+    }
+
     /// How the box notes it.
     pub(super) fn kept(&self) -> Kept {
         self.kept
@@ -68,7 +114,12 @@ impl Holder {
 
     /// Tells it to end. One that systemd is about to move ends after that.
     pub(super) fn dismiss(&self) {
-        process::send_signal(self.pidfd(), libc::SIGTERM).ok();
+        process::send_signal(self.pidfd(), DISMISSAL as i32).ok();
+    }
+
+    /// Its scope was of use: the time for which it stays begins anew.
+    pub(super) fn rest(&self) {
+        process::send_signal(self.pidfd(), REST as i32).ok();
     }
 
     /// There is an init in the scope. A holder ends then, unless the scope is also for the runs
@@ -90,11 +141,17 @@ impl Holder {
     }
 }
 
+/// Whether a unit is a scope of this box.
+fn is_of_box(unit: &OsStr, id: BoxId) -> bool {
+    let of_box = format!("isolate-{id}-");
+    unit.as_bytes().starts_with(of_box.as_bytes())
+}
+
 /// What a process keeps that is in this cgroup. Pure.
 fn what_is_kept(mut path: PathBuf, spec: &ScopeSpec) -> Keeps {
     let is_of_box = |path: &Path| {
-        let unit = path.file_name().and_then(|unit| unit.to_str());
-        unit.is_some_and(|unit| unit.starts_with(&format!("isolate-{}-", spec.box_id)))
+        let unit = path.file_name();
+        unit.is_some_and(|unit| is_of_box(unit, spec.box_id))
     };
     if is_of_box(&path) {
         if !spec.controllers.is_empty() {
@@ -114,7 +171,6 @@ fn what_is_kept(mut path: PathBuf, spec: &ScopeSpec) -> Keeps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantity::BoxId;
 
     #[test]
     fn a_scope_of_this_box_in_this_slice_fits_as_soon_as_it_is_arranged() {

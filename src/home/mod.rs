@@ -21,7 +21,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 pub(crate) use find::{cgroup_of_runs, find_place};
-pub(crate) use successor::{Successor, dismiss, dismiss_kept};
+pub(crate) use successor::{Successor, dismiss, dismiss_kept, still_kept};
 
 use awaited::{Awaited, Seen};
 use holder::Holder;
@@ -52,6 +52,15 @@ pub(crate) enum Home {
     Standing(Subtree, Option<Holder>),
 }
 
+/// Where a run looks for a scope that an earlier one has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// This process keeps it, if anybody does: the box says so.
+    Noted(Option<Kept>),
+    /// Among all of its slice: the box is for this run alone.
+    Anywhere,
+}
+
 impl Home {
     /// Finds the home of a run in this box, as far as possible before there is an init: below a
     /// delegated cgroup, in the scope that a process left behind has kept ready (`kept`), or in a
@@ -60,9 +69,12 @@ impl Home {
         plan: &RunPlan,
         id: BoxId,
         bus: Option<Bus>,
-        kept: Option<Kept>,
+        kept: Left,
     ) -> Result<Self, Failure> {
-        let left_behind = kept.and_then(Holder::left_behind);
+        let left_behind = match kept {
+            Left::Noted(kept) => kept.and_then(Holder::left_behind),
+            Left::Anywhere => plan.scope.as_ref().and_then(Holder::find),
+        };
         let Some(spec) = &plan.scope else {
             left_behind.iter().for_each(Holder::dismiss);
             return Ok(match &plan.place {
@@ -85,7 +97,7 @@ impl Home {
         };
         let subtree = match awaited.look()? {
             Seen::NotYet => return Ok(Self::Awaited(awaited)),
-            Seen::Scope(scope) => Subtree::in_scope(&scope, &plan.leaf, &[]).ok(),
+            Seen::Scope(scope) => settle(&scope, &plan.leaf, &[]),
             Seen::Never => None,
         };
         Ok(match subtree {
@@ -104,13 +116,18 @@ impl Home {
         log::debug!("everything is laid out; cloning init");
         self = self.if_there(plan)?;
         let mut spawned = self.spawn(setup);
-        if let (Err(failure), Self::Standing(_, Some(_)), Some(spec)) =
-            (&spawned, &self, &plan.scope)
-        {
-            // Somebody has just stopped it.
-            log::info!("{failure}; asking for another scope");
-            self = Self::Wanted(spec.clone(), connect());
-            spawned = self.spawn(setup);
+        if let (Err(failure), Some(spec)) = (&spawned, &plan.scope) {
+            self = match self {
+                // Somebody has just stopped it.
+                Self::Standing(_, Some(holder)) => {
+                    log::info!("{failure}; asking for another scope");
+                    holder.end();
+                    let another = Self::Wanted(spec.clone(), connect());
+                    spawned = another.spawn(setup);
+                    another
+                }
+                home => home,
+            };
         }
         let init = spawned?;
         let home = match self {
@@ -182,23 +199,21 @@ impl Home {
         if self.is_ready() {
             return Ok(false);
         }
-        // systemd has just moved a process, so a move does not wait for a grace period.
-        let settle = |scope: &Path| Subtree::in_scope(scope, limits, &[init.pid]);
         let home = match std::mem::replace(self, Self::Nowhere) {
             Self::Awaited(mut awaited) => match awaited.look()? {
                 Seen::NotYet => Self::Awaited(awaited),
-                Seen::Scope(scope) => match settle(&scope) {
-                    Ok(subtree) => Self::Standing(subtree, awaited.relieve()),
-                    Err(error) => {
-                        log::info!("{error}; asking for another scope");
-                        Self::ask(awaited.give_up(), connect(), init)?
-                    }
+                Seen::Scope(scope) => match settle(&scope, limits, &[init.pid]) {
+                    Some(subtree) => Self::Standing(subtree, awaited.relieve()),
+                    None => Self::ask(awaited.give_up(), connect(), init)?,
                 },
                 Seen::Never => Self::ask(awaited.give_up(), connect(), init)?,
             },
             Self::Coming(mut request) => match request.proceed()? {
                 None => Self::Coming(request),
-                Some(scope) => Self::Standing(settle(&scope)?, None),
+                // systemd has just moved it, so a move does not wait for a grace period.
+                Some(scope) => {
+                    Self::Standing(Subtree::in_scope(&scope, limits, &[init.pid])?, None)
+                }
             },
             home => home,
         };
@@ -220,6 +235,15 @@ impl Home {
             Self::Standing(_, holder) => holder.is_some(),
             Self::Awaited(_) => spec.outlasts_runs,
             Self::Nowhere | Self::Wanted(..) | Self::Coming(_) => false,
+        }
+    }
+
+    /// Who keeps the scope, or will.
+    pub(crate) fn holder(&self) -> Option<Kept> {
+        match self {
+            Self::Standing(_, holder) => holder.as_ref().map(Holder::kept),
+            Self::Awaited(awaited) => Some(awaited.holder.kept()),
+            Self::Nowhere | Self::Wanted(..) | Self::Coming(_) => None,
         }
     }
 
@@ -255,8 +279,11 @@ impl Home {
     /// follows, if it stays.
     pub(crate) fn finish(self) -> Result<Option<Kept>, Failure> {
         match self {
-            Self::Standing(subtree, Some(holder)) => Ok(match subtree.vacate() {
-                Ok(()) => Some(holder.kept()),
+            Self::Standing(subtree, Some(holder)) => Ok(match subtree.vacate(holder.kept().pid) {
+                Ok(()) => {
+                    holder.rest();
+                    Some(holder.kept())
+                }
                 Err(error) => {
                     log::info!("{error}; the next run has another scope");
                     holder.end();
@@ -265,6 +292,22 @@ impl Home {
             }),
             Self::Standing(subtree, None) => Ok(subtree.finish().map(|()| None)?),
             Self::Nowhere | Self::Wanted(..) | Self::Awaited(_) | Self::Coming(_) => Ok(None),
+        }
+    }
+}
+
+/// Sets up a scope that somebody has kept. One in which that is not possible is of no use: perhaps
+/// a keeper was killed, and has left a leaf there.
+fn settle(scope: &Path, limits: &LeafLimits, residents: &[i32]) -> Option<Subtree> {
+    match Subtree::in_scope(scope, limits, residents) {
+        Ok(subtree) => Some(subtree),
+        Err(error) => {
+            log::info!("{error}; asking for another scope");
+            // systemd still has to find init alive, which may be in there by now.
+            if residents.is_empty() {
+                drop(Subtree::end_scope(scope));
+            }
+            None
         }
     }
 }

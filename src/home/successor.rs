@@ -1,21 +1,22 @@
 //! The process that stays behind when a command ends, and asks systemd for the scope of the box's
 //! next run. It belongs to nobody; the next run knows it as a [holder](super::holder).
 
-use std::ffi::CStr;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use log::LevelFilter;
 use nix::fcntl::{OFlag, open};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, pthread_sigmask};
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::Mode;
 use nix::unistd::close;
 
 use super::connect;
-use super::holder::Holder;
+use super::holder::{DISMISSAL, Holder, NAME, REST};
 use crate::box_dir::{Kept, Lock};
 use crate::cgroup::{Subtree, Whereabouts};
 use crate::launch::become_ordinary;
@@ -26,9 +27,6 @@ use crate::sys::process::{self, Cloned};
 use crate::sys::signals;
 use crate::sys::socket;
 use crate::systemd::{Held, ScopeRequest, ScopeSpec};
-
-/// The name of the process.
-const NAME: &CStr = c"isolate-holder";
 
 /// How long the process may take to drop everything that it has from its maker.
 const LET_GO_PATIENCE: Duration = Duration::from_secs(5);
@@ -83,13 +81,23 @@ impl Successor {
 
     /// Notes the process in the box, whose record was just written, and lets it go on by itself.
     pub(crate) fn stay(self, lock: &Lock) {
+        self.stay_noted(Some(lock));
+    }
+
+    /// Lets the process go on by itself, where the box goes: whoever has one with this number next
+    /// looks for it.
+    pub(crate) fn stay_without_box(self) {
+        self.stay_noted(None);
+    }
+
+    fn stay_noted(self, lock: Option<&Lock>) {
         match self.let_go(lock) {
             Ok(()) => log::debug!("the scope of the next run is being made"),
             Err(error) => log::info!("no scope is made for the next run: {error}"),
         }
     }
 
-    fn let_go(self, lock: &Lock) -> io::Result<()> {
+    fn let_go(self, lock: Option<&Lock>) -> io::Result<()> {
         // The first word says that it has dropped everything, also the lock of the box.
         let said = [((), readable(self.socket.as_fd()))];
         if poll::first(said, Until::within(LET_GO_PATIENCE))?.is_none() {
@@ -99,9 +107,16 @@ impl Successor {
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        lock.note(self.kept)?;
+        lock.map_or(Ok(()), |lock| lock.note(self.kept))?;
         socket::send(self.socket.as_fd(), &[0], None)
     }
+}
+
+/// The process that was left behind in a box, if it still is there: its time begins anew.
+pub(crate) fn still_kept(lock: &Lock) -> Option<Kept> {
+    let holder = Holder::left_behind(lock.kept()?)?;
+    holder.rest();
+    Some(holder.kept())
 }
 
 /// Ends the process that was left behind in a box whose next run does not come.
@@ -118,7 +133,7 @@ pub(crate) fn dismiss_kept(kept: Kept) {
 
 /// What the process does, from its first step to its last.
 fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
-    let dismissal = detach(maker.as_fd())?;
+    let orders = detach(maker.as_fd())?;
     become_ordinary()?;
     let before = Whereabouts::beside(std::process::id())?;
     socket::send(maker.as_fd(), &[0], None)?;
@@ -128,31 +143,57 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
     }
     drop(maker);
     // After an error systemd may still move this process, and must find it alive.
-    if !have_scope(spec, &dismissal).unwrap_or(false) {
+    let Ok(Some(own)) = have_scope(spec, &orders) else {
         before.wait_for_another(MOVE_PATIENCE);
         return Ok(());
-    }
+    };
     drop(before);
     credentials::drop_bounding_set()?;
     credentials::drop_capabilities()?;
-    process::close_all_but(&[], dismissal.as_fd())?;
-    poll::first(
-        [((), readable(dismissal.as_fd()))],
-        Until::within(Duration::from_secs(seconds.into())),
-    )?;
-    Ok(())
+    process::close_all_but(&[], orders.as_fd())?;
+    rest(&own, Duration::from_secs(seconds.into()), &orders)
+}
+
+/// Stays in the scope, in this cgroup of it, until nobody has used it for so long.
+fn rest(own: &Path, time: Duration, orders: &SignalFd) -> io::Result<()> {
+    loop {
+        let heard = poll::first([((), readable(orders.as_fd()))], Until::within(time))?;
+        let is_over = match heard {
+            Some(()) => is_dismissed(orders)?,
+            // A run may take longer than that.
+            None => {
+                fs::read_to_string(own.join("cgroup.procs"))?
+                    .lines()
+                    .count()
+                    <= 1
+            }
+        };
+        if is_over {
+            return Ok(());
+        }
+    }
+}
+
+/// Whether the process was told to end.
+fn is_dismissed(orders: &SignalFd) -> io::Result<bool> {
+    while let Some(order) = orders.read_signal()? {
+        if order.ssi_signo == DISMISSAL as u32 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Drops everything that was the maker's, except for the connection to it. Returns a descriptor
-/// that is readable when the process is to end.
+/// that is readable when the process is told something.
 fn detach(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
     // Log lines would go to the user of the maker.
     log::set_max_level(LevelFilter::Off);
     prctl::set_name(NAME)?;
     signals::reset_signal_dispositions();
-    let dismissal = SigSet::from(Signal::SIGTERM);
-    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&dismissal), None)?;
-    let dismissal = SignalFd::with_flags(&dismissal, SfdFlags::SFD_CLOEXEC)?;
+    let orders = SigSet::from_iter([DISMISSAL, REST]);
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&orders), None)?;
+    let orders = SignalFd::with_flags(&orders, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     nix::unistd::setsid()?;
     nix::unistd::chdir("/")?;
     credentials::leave_session_keyring()?;
@@ -160,13 +201,14 @@ fn detach(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
     put_on_streams(null.as_fd())?;
     process::forget_words()?;
     // This closes the lock of the box as well.
-    let kept = [dismissal.as_fd().as_raw_fd(), null.as_raw_fd()];
+    let kept = [orders.as_fd().as_raw_fd(), null.as_raw_fd()];
     process::close_all_but(&kept, maker)?;
-    Ok(dismissal)
+    Ok(orders)
 }
 
-/// Asks systemd for the scope around this process. Returns whether it is there, and still needed.
-fn have_scope(spec: &ScopeSpec, dismissal: &SignalFd) -> io::Result<bool> {
+/// Asks systemd for the scope around this process. Returns the cgroup in it where this process is
+/// then, or `None` if the scope is not needed any more.
+fn have_scope(spec: &ScopeSpec, orders: &SignalFd) -> io::Result<Option<PathBuf>> {
     let pid = nix::unistd::getpid().as_raw();
     let own = process::pidfd_of(pid)?;
     let held = Held {
@@ -187,13 +229,17 @@ fn have_scope(spec: &ScopeSpec, dismissal: &SignalFd) -> io::Result<bool> {
         let sources = [
             (true, readable(ready.next())),
             (true, readable(ready.next())),
-            (false, readable(dismissal.as_fd())),
+            (false, readable(orders.as_fd())),
         ];
-        if poll::first(sources, until)? != Some(true) {
-            return Ok(false);
+        let is_over = match poll::first(sources, until)? {
+            Some(true) => false,
+            Some(false) => is_dismissed(orders)?,
+            None => true,
+        };
+        if is_over {
+            return Ok(None);
         }
     };
     let arranged = Subtree::arrange_scope(&scope, &spec.controllers, pid);
-    arranged.map_err(io::Error::other)?;
-    Ok(true)
+    arranged.map(Some).map_err(io::Error::other)
 }

@@ -14,7 +14,7 @@ use super::scope::{leaf_of, scope};
 use super::{Refusal, require_cg, require_memory};
 use crate::box_dir::SpecialFiles;
 use crate::cgroup::{LeafLimits, Place};
-use crate::config::settings::{ScopeLife, Settings};
+use crate::config::settings::Settings;
 use crate::dir_rule::DirRule;
 use crate::quantity::{BoxId, CpuList, DiskQuota, Ids};
 use crate::request::{ProgramRequest, RunKind, StderrRequest};
@@ -161,7 +161,7 @@ pub(crate) fn resolve(inputs: RunInputs<'_>) -> Result<RunPlan, Refusal> {
     let deadlines = Deadlines::of(limits);
     let scope = scope(settings, &place, box_id, uid, &leaf).map(|scope| ScopeSpec {
         runtime_max: deadlines.scope(),
-        outlasts_runs: of_batch && settings.batch.scope == ScopeLife::Slot,
+        outlasts_runs: settings.scope_outlasts_runs(of_batch),
         ..scope
     });
     let directories = directories(kind, request, settings, &leaf, &place)?;

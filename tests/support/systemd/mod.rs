@@ -109,7 +109,8 @@ pub(crate) fn scopes(test_box: &TestBox) -> Vec<PathBuf> {
     scopes_of(test_box.id())
 }
 
-fn scopes_of(id: u32) -> Vec<PathBuf> {
+/// The same of the box with this number, whoever's it is.
+pub(crate) fn scopes_of(id: u32) -> Vec<PathBuf> {
     let all = Path::new(CGROUPS).join("isolate.slice");
     let is_users = |path: &PathBuf| path.extension() == Some(OsStr::new("slice"));
     let mut found = scopes_in(&all, id);
