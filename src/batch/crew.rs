@@ -90,13 +90,15 @@ impl Crew {
         Ok(())
     }
 
-    fn make(&self) -> io::Result<Slot> {
+    fn make(&mut self) -> io::Result<Slot> {
+        self.house.call_broker();
         let (ours, theirs) = UnixStream::pair()?;
         match process::clone(0, None)? {
             Cloned::Child => {
                 // The channels of its fellows are not its business, nor where jobs come from and
                 // results go.
-                let ready = process::close_all_but(&[0, 1, 2], theirs.as_fd()).and_then(|()| {
+                let kept = Vec::from_iter(self.house.shared());
+                let ready = process::close_all_but(&kept, theirs.as_fd()).and_then(|()| {
                     let null = File::options().read(true).write(true).open("/dev/null")?;
                     Ok(put_on_input_and_output(null.as_fd())?)
                 });
@@ -162,7 +164,8 @@ impl Crew {
         if !self.orphans.is_empty() {
             let orphans = numbers(std::mem::take(&mut self.orphans));
             if self.slots.is_empty() {
-                self.slots.extend(self.make());
+                let slot = self.make();
+                self.slots.extend(slot);
             }
             if let Some(slot) = self.slots.first_mut() {
                 slot.channel.send(Kind::Remove, &orphans).ok();

@@ -4,10 +4,12 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::cache::Cache;
+use crate::broker::client::Put;
 use crate::broker::client::errand::{Errand, Heard};
-use crate::broker::client::{Put, connect_to_broker};
+use crate::broker::client::series::Series;
 use crate::broker::server::own::Own;
 use crate::caller::{Caller, OpenedDirs};
 use crate::cgroup::Place;
@@ -35,6 +37,8 @@ pub(crate) struct House {
     leases: Option<usize>,
     /// What root's own calls need.
     own: Option<(Settings, Place)>,
+    /// The connection to the broker of those who are not root, for all calls.
+    series: Option<Rc<Series>>,
     /// How much an output may be where its job does not say it.
     max_output: Option<Bytes>,
     /// Files by their digests, if the caller has a place for them.
@@ -98,9 +102,23 @@ impl House {
             no_cg,
             leases,
             own,
+            series: None,
             max_output: None,
             cache,
         })
+    }
+
+    /// Connects to the broker, if calls go there, so that processes that are cloned later share the
+    /// connection. Without one each connects itself, and says what does not work.
+    pub(super) fn call_broker(&mut self) {
+        if self.own.is_none() && self.series.is_none() {
+            self.series = Series::open().ok().map(Rc::new);
+        }
+    }
+
+    /// The number of the descriptor that such a process needs.
+    pub(super) fn shared(&self) -> Option<i32> {
+        self.series.as_ref().map(|series| series.number())
     }
 
     /// The same with a bound for outputs whose jobs have none.
@@ -255,7 +273,7 @@ impl Office {
 
     fn connect(&mut self, about: About) -> Result<OwnedFd, Failure> {
         let Some(pool) = &mut self.pool else {
-            return connect_to_broker();
+            return self.call_over_series();
         };
         let (ours, theirs) =
             socket::pair().map_err(Failure::at("cannot make a pair of sockets"))?;
@@ -269,6 +287,30 @@ impl Office {
         let served = served.transpose();
         served.map_err(Failure::at("cannot make a process for the run"))?;
         Ok(ours)
+    }
+
+    /// A channel for a call to the broker. A series may have ended meanwhile: its broker was
+    /// restarted, the process that opened it is gone, or nothing was asked for a while.
+    fn call_over_series(&mut self) -> Result<OwnedFd, Failure> {
+        for _ in 0..2 {
+            let series = match self.house.series.take() {
+                Some(series) => series,
+                None => Rc::new(Series::open()?),
+            };
+            if let Some(channel) = series.another()? {
+                self.house.series = Some(series);
+                return Ok(channel);
+            }
+        }
+        Err(Failure::new(
+            "the broker ends connections at once: see journalctl -u isolate.service",
+        ))
+    }
+
+    /// Opens a connection of its own for what comes: the process that has opened this one may be
+    /// gone, and nobody speaks for it then.
+    pub(super) fn speak_for_itself(&mut self) {
+        self.house.series = None;
     }
 
     /// What is readable when [`Self::hear`] has something to do.

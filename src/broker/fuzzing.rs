@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use super::protocol::{ANNOUNCEMENT, Announcement, Called};
+use super::opening::{ANNOUNCEMENT, Opening};
+use super::protocol::Called;
 use super::reply::Reply;
 use super::server;
 use crate::caller::Inheritance;
@@ -13,13 +14,13 @@ static OWN: LazyLock<Inheritance> =
 /// Reads what comes from a caller: an announcement, and after it the request that it announces.
 pub fn request(bytes: &[u8]) {
     let (first, rest) = bytes.split_at(bytes.len().min(ANNOUNCEMENT));
-    let Ok(announced) = Announcement::from_bytes(first) else {
+    let Ok(opening) = Opening::from_bytes(first) else {
         return;
     };
-    assert_eq!(
-        announced.to_bytes().as_ref().map(|same| &same[..]),
-        Ok(first)
-    );
+    assert_eq!(opening.to_bytes().as_ref().map(|same| &same[..]), Ok(first));
+    let Opening::Request(announced) = opening else {
+        return;
+    };
     let Ok(called) = Called::from_bytes(rest, announced.descriptors) else {
         return;
     };

@@ -27,6 +27,7 @@ mod bounded;
 pub(crate) mod client;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
+mod opening;
 mod protocol;
 mod reply;
 pub(crate) mod server;

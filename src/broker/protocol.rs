@@ -16,9 +16,21 @@
 //!                                                   comes as Reply::Part, until an empty one
 //! ```
 //!
-//! Numbers are in the byte order of this machine, which both sides run on. The request and the
-//! replies ([`super::reply`]) are in the format of the crate postcard. Any change here makes
-//! another [`VERSION`].
+//! Whoever has many requests opens a series instead: its announcement has neither length nor
+//! descriptors. Each request then gets a channel of its own, which is used as a connection is:
+//!
+//! ```text
+//! caller ──▶ broker   the announcement of a series
+//! caller ──▶ broker   ANOTHER, any number of times, with one end of a pair of the caller's
+//! broker ──▶ caller   over that pair: ANOTHER with the channel
+//! ```
+//!
+//! The broker makes the channels: nobody else has its ends of them. Who calls, for all requests of
+//! a series, is who connected.
+//!
+//! The first messages are in `opening.rs`. Numbers are in the byte order of this machine, which
+//! both sides run on. The request and the replies ([`super::reply`]) are in the format of the crate
+//! postcard. Any change here makes another [`VERSION`].
 
 use std::ffi::OsString;
 use std::fmt;
@@ -32,7 +44,7 @@ use crate::failure::Explained;
 
 /// The version of the protocol. A service that was upgraded but not restarted speaks another one
 /// than its callers.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 /// The longest packet in bytes. A socket with the kernel's default buffer takes somewhat more at
 /// once (socket(7), wmem_default).
 pub(crate) const LONGEST_PACKET: usize = 128 << 10;
@@ -46,8 +58,6 @@ pub(crate) const MOST_DESCRIPTORS_AT_ONCE: usize = 253;
 pub(crate) const STANDARD: usize = 3;
 /// The largest number that a descriptor may have to be inherited.
 pub(crate) const HIGHEST_DESCRIPTOR: i32 = 65_535;
-
-const MAGIC: u32 = u32::from_ne_bytes(*b"isol");
 
 /// What is wrong with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,71 +97,6 @@ impl fmt::Display for ProtocolError {
 impl std::error::Error for ProtocolError {}
 
 impl Explained for ProtocolError {}
-
-/// The first message: how much follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Announcement {
-    /// How many bytes the request has.
-    pub(crate) length: usize,
-    /// How many descriptors come with it.
-    pub(crate) descriptors: usize,
-}
-
-/// The size of an announcement.
-pub(crate) const ANNOUNCEMENT: usize = 16;
-
-impl Announcement {
-    /// Its bytes; an error when it announces more than is allowed.
-    pub(crate) fn to_bytes(self) -> Result<[u8; ANNOUNCEMENT], ProtocolError> {
-        self.check()?;
-        let number = |value: usize| u32::try_from(value).map_err(|_| ProtocolError::TooLong);
-        let words = [
-            MAGIC,
-            VERSION,
-            number(self.length)?,
-            number(self.descriptors)?,
-        ];
-        let mut bytes = [0; ANNOUNCEMENT];
-        for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
-            place.copy_from_slice(&word.to_ne_bytes());
-        }
-        Ok(bytes)
-    }
-
-    /// Reads an announcement.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, ProtocolError> {
-        let bytes: &[u8; ANNOUNCEMENT] = bytes
-            .try_into()
-            .map_err(|_| ProtocolError::Unintelligible)?;
-        let words = bytes
-            .chunks_exact(4)
-            .filter_map(|word| word.try_into().ok());
-        let words: Vec<u32> = words.map(u32::from_ne_bytes).collect();
-        let &[MAGIC, version, length, descriptors] = &words[..] else {
-            return Err(ProtocolError::Unintelligible);
-        };
-        if version != VERSION {
-            return Err(ProtocolError::Version(version));
-        }
-        let number = |value: u32| usize::try_from(value).map_err(|_| ProtocolError::TooLong);
-        let announced = Self {
-            length: number(length)?,
-            descriptors: number(descriptors)?,
-        };
-        announced.check()?;
-        Ok(announced)
-    }
-
-    fn check(self) -> Result<(), ProtocolError> {
-        if self.length > LONGEST_REQUEST || self.descriptors > MOST_DESCRIPTORS {
-            return Err(ProtocolError::TooLong);
-        }
-        if self.length == 0 || self.descriptors < STANDARD {
-            return Err(ProtocolError::Descriptors);
-        }
-        Ok(())
-    }
-}
 
 /// The request: the command line, which the broker reads as the caller's process did, and
 /// everything else that counts.
@@ -307,41 +252,6 @@ mod tests {
         };
         assert_eq!(with_words(bounded::MOST), Ok(bounded::MOST));
         assert_eq!(with_words(bounded::MOST + 1), Err(ProtocolError::TooLong));
-    }
-
-    #[test]
-    fn an_announcement_is_read_within_its_bounds() {
-        let announced = |length, descriptors| Announcement {
-            length,
-            descriptors,
-        };
-        let good = announced(LONGEST_REQUEST, MOST_DESCRIPTORS);
-        let bytes = good.to_bytes().unwrap();
-        assert_eq!(Announcement::from_bytes(&bytes), Ok(good));
-        for (length, descriptors) in [
-            (LONGEST_REQUEST + 1, 3),
-            (1, MOST_DESCRIPTORS + 1),
-            (usize::MAX, 3),
-            (0, 3),
-            (1, 2),
-        ] {
-            assert!(announced(length, descriptors).to_bytes().is_err());
-        }
-        let mut other = bytes;
-        other[4..8].copy_from_slice(&9_u32.to_ne_bytes());
-        assert_eq!(
-            Announcement::from_bytes(&other),
-            Err(ProtocolError::Version(9))
-        );
-        for length in [0, 3, 15] {
-            let cut = Announcement::from_bytes(&bytes[..length]);
-            assert_eq!(cut, Err(ProtocolError::Unintelligible));
-        }
-        let longer = [&bytes[..], &[0]].concat();
-        assert!(Announcement::from_bytes(&longer).is_err());
-        let mut huge = bytes;
-        huge[8..12].fill(0xff);
-        assert_eq!(Announcement::from_bytes(&huge), Err(ProtocolError::TooLong));
     }
 
     #[test]

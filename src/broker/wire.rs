@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use nix::sys::socket::MsgFlags;
 
-use super::protocol::{
-    ANNOUNCEMENT, Announcement, LONGEST_PACKET, MOST_DESCRIPTORS_AT_ONCE, ProtocolError,
-};
+use super::opening::{ANNOUNCEMENT, Announcement, Opening};
+use super::protocol::{LONGEST_PACKET, MOST_DESCRIPTORS_AT_ONCE, ProtocolError};
 use super::reply::{LONGEST_REPLY, Reply};
 use crate::failure::Explained;
 use crate::sys::poll::{self, Until, readable};
@@ -83,7 +82,8 @@ pub(crate) fn send_request(
         length: request.len(),
         descriptors: descriptors.len(),
     };
-    send_packet(socket, &announcement.to_bytes()?, &[], MsgFlags::empty())?;
+    let opening = Opening::Request(announcement);
+    send_packet(socket, &opening.to_bytes()?, &[], MsgFlags::empty())?;
     let mut descriptors = descriptors.chunks(MOST_DESCRIPTORS_AT_ONCE);
     // The last descriptors need a byte that they can go beside.
     let packets = descriptors.len().max(1);
@@ -98,13 +98,16 @@ pub(crate) fn send_request(
     }
 }
 
-/// Receives a request with its descriptors, all of it within `patience`. `let_in` decides whether
-/// one of this length, in bytes, may come.
+/// A request with its descriptors.
+pub(crate) type Request = (Vec<u8>, Vec<OwnedFd>);
+
+/// Receives a request with its descriptors, all of it within `patience`; `None`: a series begins.
+/// `let_in` decides whether one of this length, in bytes, may come.
 pub(crate) fn receive_request<E: fmt::Display>(
     socket: BorrowedFd<'_>,
     patience: Duration,
     let_in: impl FnOnce(usize) -> Result<(), E>,
-) -> Result<(Vec<u8>, Vec<OwnedFd>), WireError> {
+) -> Result<Option<Request>, WireError> {
     let end = Until::within(patience);
     let receive = |buffer: &mut [u8], most: usize| -> Result<_, WireError> {
         if poll::first([((), readable(socket))], end)?.is_none() {
@@ -118,7 +121,9 @@ pub(crate) fn receive_request<E: fmt::Display>(
     };
     let mut first = [0; ANNOUNCEMENT];
     let packet = receive(&mut first, 0)?;
-    let announced = Announcement::from_bytes(&first[..packet.length])?;
+    let Opening::Request(announced) = Opening::from_bytes(&first[..packet.length])? else {
+        return Ok(None);
+    };
     let_in(announced.length).map_err(|refusal| WireError::Refused(refusal.to_string()))?;
     let mut buffer = vec![0; announced.length.min(LONGEST_PACKET)];
     let mut request = Vec::new();
@@ -134,7 +139,7 @@ pub(crate) fn receive_request<E: fmt::Display>(
     if descriptors.len() != announced.descriptors {
         return Err(ProtocolError::Descriptors.into());
     }
-    Ok((request, descriptors))
+    Ok(Some((request, descriptors)))
 }
 
 /// Sends a reply. A reply that may be lost does not wait when nobody reads.
@@ -192,7 +197,9 @@ mod tests {
             let beside = vec![file.as_fd(); descriptors];
             send_request(ours.as_fd(), &vec![7; length], &beside).unwrap();
         });
-        let (request, descriptors) = receive_request(theirs.as_fd(), PATIENCE, all).unwrap();
+        let (request, descriptors) = receive_request(theirs.as_fd(), PATIENCE, all)
+            .unwrap()
+            .unwrap();
         sender.join().unwrap();
         assert!(request.iter().all(|byte| *byte == 7));
         (request.len(), descriptors.len())
@@ -212,7 +219,7 @@ mod tests {
                 length,
                 descriptors,
             };
-            announcement.to_bytes().unwrap()
+            Opening::Request(announcement).to_bytes().unwrap()
         };
         let null = File::open("/dev/null").unwrap();
         // There are too many bytes, too many descriptors, too few, and some beside the
@@ -256,7 +263,7 @@ mod tests {
             length: 1 << 20,
             descriptors: 3,
         };
-        let bytes = announcement.to_bytes().unwrap();
+        let bytes = Opening::Request(announcement).to_bytes().unwrap();
         send_packet(ours.as_fd(), &bytes, &[], MsgFlags::empty()).unwrap();
         let refused = receive_request(theirs.as_fd(), PATIENCE, |length| {
             assert_eq!(length, 1 << 20);

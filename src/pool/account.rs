@@ -1,5 +1,6 @@
-//! What a keeper tells the pool's own process: how long its request is, what its user asks for, and
-//! that this is authorised. The pool answers the first two.
+//! What a keeper tells the pool's own process: how long its request is, what its user asks for,
+//! that this is authorised, and that its user has another request, which it hands over. The pool
+//! answers the first two.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,7 +21,7 @@ const LONGEST: usize = 4096;
 pub(super) const SHORT: usize = 64 << 10;
 
 /// What a keeper says. Each kind comes at most once and in this order, except that the second may
-/// come after the third.
+/// come after the third, and that of whoever hands requests over the last one comes often.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Told {
     /// Whether a request of this length may be received.
@@ -29,7 +30,12 @@ pub(super) enum Told {
     Authorised,
     /// Whether this may be taken.
     Question(Box<Question>),
+    /// Another request of its user's; its descriptors come beside this.
+    Another,
 }
+
+/// How many descriptors come beside [`Told::Another`].
+const OF_ANOTHER: usize = 2;
 
 /// What a request takes, and the ceilings as they are configured now.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,10 +56,14 @@ pub(super) fn begin(account: BorrowedFd<'_>) -> io::Result<()> {
 }
 
 impl Told {
-    /// At the pool: what was said; `None` when the keeper has ended, or sent what cannot be
-    /// understood.
-    pub(super) fn receive(account: BorrowedFd<'_>) -> Option<Self> {
-        receive(account, MsgFlags::MSG_DONTWAIT).ok()?
+    /// At the pool: what was said, with the descriptors of a request; `None` when the keeper has
+    /// ended, or sent what cannot be understood.
+    pub(super) fn receive(account: BorrowedFd<'_>) -> Option<(Self, Vec<OwnedFd>)> {
+        let mut buffer = [0; LONGEST];
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let packet = receive_packet(account, &mut buffer, OF_ANOTHER, flags).ok()?;
+        let told = read(&buffer[..packet.length]).ok()??;
+        Some((told, packet.descriptors))
     }
 
     /// At the pool: whether the keeper has said something other than how long its request is.
@@ -86,6 +96,23 @@ impl Account {
     /// The channel, to be moved to another number.
     pub(crate) fn channel(&mut self) -> &mut OwnedFd {
         &mut self.0
+    }
+
+    /// Readable when the pool is gone: it says nothing that was not asked for.
+    pub(crate) fn gone(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Hands over another request of the same user: what its keeper is handed, and what comes
+    /// beside that.
+    pub(crate) fn hand_over(
+        &self,
+        channel: BorrowedFd<'_>,
+        beside: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        let bytes = postcard::to_stdvec(&Told::Another).map_err(io::Error::other)?;
+        let flags = MsgFlags::empty();
+        send_packet(self.0.as_fd(), &bytes, &[channel, beside], flags)
     }
 
     /// Asks whether a request of this length may be received, and waits for the answer.
@@ -131,11 +158,17 @@ fn send(socket: BorrowedFd<'_>, message: &impl Serialize) -> io::Result<()> {
 fn receive<T: DeserializeOwned>(socket: BorrowedFd<'_>, flags: MsgFlags) -> io::Result<Option<T>> {
     let mut buffer = [0; LONGEST];
     let packet = receive_packet(socket, &mut buffer, 0, flags)?;
-    if packet.length == 0 {
-        return Ok(None);
+    read(&buffer[..packet.length])
+}
+
+/// Reads a message; `None` when the other side is gone.
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<Option<T>> {
+    match bytes {
+        [] => Ok(None),
+        bytes => postcard::from_bytes(bytes)
+            .map(Some)
+            .map_err(io::Error::other),
     }
-    let message = postcard::from_bytes(&buffer[..packet.length]).map_err(io::Error::other)?;
-    Ok(Some(message))
 }
 
 #[cfg(test)]
@@ -156,10 +189,21 @@ mod tests {
         let account = Account(ours);
         account.ask(Amounts::default(), ceilings.clone()).unwrap();
         assert!(Told::lies_ready(theirs.as_fd()));
-        let Some(Told::Question(question)) = Told::receive(theirs.as_fd()) else {
+        let Some((Told::Question(question), _)) = Told::receive(theirs.as_fd()) else {
             panic!("no question");
         };
         assert_eq!(question.ceilings.user, ceilings.user);
         assert!(!Told::lies_ready(theirs.as_fd()));
+    }
+
+    #[test]
+    fn another_request_arrives_with_its_descriptors() {
+        let (ours, theirs) = pair().unwrap();
+        let (channel, beside) = pair().unwrap();
+        let account = Account(ours);
+        account.hand_over(channel.as_fd(), beside.as_fd()).unwrap();
+        let (told, descriptors) = Told::receive(theirs.as_fd()).unwrap();
+        assert!(matches!(told, Told::Another));
+        assert_eq!(descriptors.len(), OF_ANOTHER);
     }
 }

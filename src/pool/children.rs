@@ -14,6 +14,7 @@ use super::account::{Answer, Question, Told, begin};
 use super::crowd::{Guest, Regulars, who_makes_room};
 use super::ledger::Ledger;
 use super::owners::Owners;
+use super::spare::Handed;
 use crate::failure::Failure;
 use crate::plan::ceilings::Amounts;
 use crate::sys::process;
@@ -51,6 +52,8 @@ struct Child {
     long: usize,
     /// It was killed, and its end has not been seen yet.
     is_leaving: bool,
+    /// It has no request of its own, and hands over those of its user.
+    is_steward: bool,
 }
 
 /// A request without a keeper.
@@ -63,7 +66,7 @@ pub(super) struct Waiting {
     /// Requests are numbered as they come.
     serial: u64,
     /// What a keeper is handed.
-    pub(super) channel: OwnedFd,
+    pub(super) handed: Handed,
 }
 
 /// A request that no keeper gets, and why.
@@ -91,13 +94,13 @@ impl Children {
 
     /// Lets a request wait for a keeper. When there are too many, this returns the one that is
     /// refused: this one, or another that waited. A keeper may be killed instead.
-    pub(super) fn enqueue(&mut self, uid: u32, channel: OwnedFd) -> Option<Refused> {
+    pub(super) fn enqueue(&mut self, uid: u32, handed: Handed) -> Option<Refused> {
         self.serial += 1;
         let waiting = Waiting {
             uid,
             owner: self.owners.of(uid),
             serial: self.serial,
-            channel,
+            handed,
         };
         let keepers = self.staying().map(|child| child.owner);
         let theirs = keepers
@@ -107,15 +110,15 @@ impl Children {
         if theirs >= MOST_OF_A_USER {
             let whose = format!("user {} has", waiting.owner);
             let refusal = refusal(&whose, theirs, MOST_OF_A_USER);
-            return Some((refusal, waiting.channel));
+            return Some((refusal, waiting.handed.0));
         }
         let all = self.staying().count() + self.waiting.len();
         let refused = if all >= MOST {
             let refusal = refusal("all users together have", all, MOST);
             match self.make_room(&waiting) {
-                Room::None => return Some((refusal, waiting.channel)),
+                Room::None => return Some((refusal, waiting.handed.0)),
                 Room::OfKeeper => None,
-                Room::Of(other) => Some((refusal, other.channel)),
+                Room::Of(other) => Some((refusal, other.handed.0)),
             }
         } else {
             None
@@ -192,7 +195,8 @@ impl Children {
     /// Takes the first request whose user may have another keeper.
     pub(super) fn next(&mut self) -> Option<Waiting> {
         let mut arriving: HashMap<u32, usize> = HashMap::new();
-        for child in self.staying().filter(|child| child.given.is_none()) {
+        let is_arriving = |child: &&Child| child.given.is_none() && !child.is_steward;
+        for child in self.staying().filter(is_arriving) {
             *arriving.entry(child.owner).or_default() += 1;
         }
         let may_have_another = |waiting: &Waiting| {
@@ -208,9 +212,9 @@ impl Children {
             uid,
             owner,
             serial,
-            channel,
+            handed,
         } = waiting;
-        drop(channel);
+        drop(handed);
         // If the keeper is gone, the loop will notice its end.
         begin(account.as_fd()).ok();
         self.keepers.push(Child {
@@ -223,6 +227,7 @@ impl Children {
             is_authorised: false,
             long: 0,
             is_leaving: false,
+            is_steward: false,
         });
     }
 
@@ -242,9 +247,10 @@ impl Children {
     }
 
     /// Hears the children at these places, in rising order. Returns whether a keeper has ended that
-    /// had carried out a request.
-    pub(super) fn hear(&mut self, places: &[usize]) -> bool {
+    /// had carried out a request, and the requests that are refused.
+    pub(super) fn hear(&mut self, places: &[usize]) -> (bool, Vec<Refused>) {
         let mut have_ended = false;
+        let mut refused = Vec::new();
         for place in places.iter().rev() {
             if let Some(usher) = place.checked_sub(self.keepers.len()) {
                 take_leave(self.ushers.swap_remove(usher).as_fd());
@@ -252,7 +258,14 @@ impl Children {
             }
             if let Some(account) = self.keepers[*place].account.take() {
                 let told = Told::receive(account.as_fd());
-                let goes_on = told.is_some_and(|told| self.listen(*place, told, account.as_fd()));
+                let goes_on = match told {
+                    None => false,
+                    Some((Told::Another, descriptors)) => {
+                        refused.extend(self.take_over(*place, descriptors));
+                        true
+                    }
+                    Some((told, _)) => self.listen(*place, told, account.as_fd()),
+                };
                 self.keepers[*place].account = Some(account).filter(|_| goes_on);
                 continue;
             }
@@ -264,7 +277,17 @@ impl Children {
             self.ledger.release(child.uid, given);
             take_leave(child.pidfd.as_fd());
         }
-        have_ended
+        (have_ended, refused)
+    }
+
+    /// Takes another request of the user of this keeper.
+    fn take_over(&mut self, place: usize, descriptors: Vec<OwnedFd>) -> Option<Refused> {
+        let child = &mut self.keepers[place];
+        child.is_steward = true;
+        let uid = child.uid;
+        let mut descriptors = descriptors.into_iter();
+        let channel = descriptors.next()?;
+        self.enqueue(uid, (channel, descriptors.next()))
     }
 
     /// Notes what a keeper says, and answers. Returns whether it may say more.
@@ -282,6 +305,8 @@ impl Children {
                 child.given = Some(given);
                 answer.map_err(|refusal| refusal.to_string())
             }
+            // It was taken over.
+            Told::Another => return true,
             Told::Authorised => {
                 let child = &mut self.keepers[place];
                 child.is_authorised = true;

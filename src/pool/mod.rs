@@ -26,7 +26,7 @@ use crate::sys::socket;
 pub(crate) use account::Account;
 use children::{Children, Refused};
 pub(crate) use spare::{Beginning, Prepared};
-use spare::{Meanwhile, Spare};
+use spare::{Handed, Meanwhile, Spare};
 
 /// Where requests come from, and how they are carried out.
 pub(crate) trait Front {
@@ -93,7 +93,9 @@ impl<F: Front> Pool<F> {
 
     /// Hears the children at these places, which rise.
     pub(crate) fn hear(&mut self, places: &[usize]) {
-        self.has_ended = self.children.hear(places);
+        let (has_ended, refused) = self.children.hear(places);
+        self.has_ended = has_ended;
+        self.refused.extend(refused);
     }
 
     /// Reads again which user answers for which uid. To be called before requests are taken.
@@ -103,7 +105,7 @@ impl<F: Front> Pool<F> {
 
     /// Takes a request of this user, which waits for [`Self::serve`] or for [`Self::turn_away`].
     pub(crate) fn take(&mut self, uid: u32, channel: OwnedFd) {
-        let refused = self.children.enqueue(uid, channel);
+        let refused = self.children.enqueue(uid, (channel, None));
         self.refused.extend(refused);
     }
 
@@ -111,7 +113,7 @@ impl<F: Front> Pool<F> {
     /// request may have one now. After an error the request keeps its place.
     pub(crate) fn serve(&mut self) -> Option<io::Result<()>> {
         let waiting = self.children.next()?;
-        Some(match self.keeper_for(waiting.channel.as_fd()) {
+        Some(match self.keeper_for(&waiting.handed) {
             Ok(Spare { pidfd, account }) => {
                 self.children.add(waiting, pidfd, account);
                 Ok(())
@@ -132,11 +134,11 @@ impl<F: Front> Pool<F> {
         served
     }
 
-    fn keeper_for(&mut self, channel: BorrowedFd<'_>) -> io::Result<Spare> {
+    fn keeper_for(&mut self, handed: &Handed) -> io::Result<Spare> {
         let handed_over = self
             .spare
             .take()
-            .and_then(|spare| match spare.hand_over(channel) {
+            .and_then(|spare| match spare.hand_over(handed) {
                 Ok(()) => Some(spare),
                 Err(_) => {
                     // The spare has died.
@@ -148,7 +150,7 @@ impl<F: Front> Pool<F> {
             Some(spare) => Ok(spare),
             None => {
                 let spare = make_spare(&self.front, Meanwhile::Nothing)?;
-                spare.hand_over(channel)?;
+                spare.hand_over(handed)?;
                 Ok(spare)
             }
         }

@@ -51,6 +51,8 @@ pub(crate) struct Beginning<P> {
     pub(crate) account: OwnedFd,
     /// The descriptor that it was handed: its request, or the connection over which that comes.
     pub(crate) channel: OwnedFd,
+    /// What came beside that, if another keeper has handed the request over.
+    pub(crate) beside: Option<OwnedFd>,
     /// What it made while it stood by.
     pub(crate) prepared: P,
 }
@@ -77,9 +79,10 @@ impl Spare {
                 // fellows' accounts.
                 let closed = process::close_all_but(&[], theirs.as_fd());
                 match closed.and_then(|()| stand_by(front, &theirs, meanwhile)) {
-                    Ok(Some((channel, prepared))) => Ok(Err(Beginning {
+                    Ok(Some(((channel, beside), prepared))) => Ok(Err(Beginning {
                         account: theirs,
                         channel,
+                        beside,
                         prepared,
                     })),
                     Ok(None) | Err(_) => process::exit_now(0),
@@ -89,18 +92,23 @@ impl Spare {
     }
 
     /// Hands a request over.
-    pub(super) fn hand_over(&self, channel: BorrowedFd<'_>) -> io::Result<()> {
+    pub(super) fn hand_over(&self, (channel, beside): &Handed) -> io::Result<()> {
         let flags = MsgFlags::MSG_DONTWAIT;
-        send_packet(self.account.as_fd(), &[0], &[channel], flags)
+        let all = [Some(channel), beside.as_ref()];
+        let all: Vec<_> = all.into_iter().flatten().map(AsFd::as_fd).collect();
+        send_packet(self.account.as_fd(), &[0], &all, flags)
     }
 }
+
+/// What a keeper is handed, and what may come beside it.
+pub(super) type Handed = (OwnedFd, Option<OwnedFd>);
 
 /// Waits for a request; `None` when there will be none.
 fn stand_by<F: Front>(
     front: &F,
     account: &OwnedFd,
     meanwhile: Meanwhile,
-) -> io::Result<Option<(OwnedFd, F::Prepared)>> {
+) -> io::Result<Option<(Handed, F::Prepared)>> {
     // So that whoever looks at the service sees which process serves nobody (prctl(2),
     // PR_SET_NAME).
     prctl::set_name(NAME_IN_WAITING)?;
@@ -111,10 +119,11 @@ fn stand_by<F: Front>(
     while !wait(account.as_fd(), &prepared)? {
         prepared.go_on();
     }
-    let mut packet = receive_packet(account.as_fd(), &mut [0; 1], 1, MsgFlags::empty())?;
-    let channel = packet.descriptors.pop();
+    let packet = receive_packet(account.as_fd(), &mut [0; 1], 2, MsgFlags::empty())?;
+    let mut descriptors = packet.descriptors.into_iter();
+    let channel = descriptors.next();
     prctl::set_name(NAME)?;
-    Ok(channel.map(|channel| (channel, prepared)))
+    Ok(channel.map(|channel| ((channel, descriptors.next()), prepared)))
 }
 
 /// Waits: whether somebody has called on the account. Otherwise there is something to go on with.

@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 import disturbed  # noqa: E402, F401
 import foreign  # noqa: E402, F401
 import nonsense  # noqa: E402, F401
+import series  # noqa: E402, F401
 import stalling  # noqa: E402, F401
 from common import FEWER, KINDS, chance, kind  # noqa: E402
 
@@ -25,7 +26,7 @@ from common import FEWER, KINDS, chance, kind  # noqa: E402
 def anything():
     """All kinds in any order until standard input ends; for a soak."""
     names = ["malformed", "descriptors", "floods", "foreign", "command_lines", "signals", "deaths", "shutdowns"]
-    names += ["stalls", "crowd", "deaf", "lingerers", "stopped"]
+    names += ["stalls", "crowd", "deaf", "lingerers", "stopped", "series", "channels"]
     out = os.open("/dev/null", os.O_WRONLY)
     os.dup2(out, 1)
     while not select.select([0], [], [], 0)[0]:

@@ -5,8 +5,9 @@ import socket
 import struct
 import time
 
-VERSION = 3
+VERSION = 4
 MAGIC = b"isol"
+ANOTHER = b"\x01"
 STANDARD = 3
 LIMITS = 15
 NO_LIMIT = (1 << 64) - 1
@@ -89,6 +90,14 @@ class Broker:
                 # So many are waiting to be accepted.
                 time.sleep(0.01)
 
+    @classmethod
+    def over(cls, channel):
+        """The same over the channel of a series."""
+        new = cls.__new__(cls)
+        new.socket = channel
+        new.socket.settimeout(900 if "ISOLATE_TEST_SLOW" in os.environ else 60)
+        return new
+
     def send(self, packet, descriptors=()):
         """Sends one packet; whether it went."""
         try:
@@ -138,6 +147,28 @@ class Broker:
     def close(self):
         """Hangs up."""
         self.socket.close()
+
+
+class Series(Broker):
+    """A connection for many requests."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        self.send(announcement(0, 0))
+
+    def another(self):
+        """The channel of another request; `None` where there is none."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sent = self.send(ANOTHER, [theirs.fileno()])
+        theirs.close()
+        if not sent:
+            return None
+        ours.settimeout(self.socket.gettimeout())
+        packet, descriptors, _, _ = socket.recv_fds(ours, 1, 1)
+        ours.close()
+        if packet != ANOTHER or not descriptors:
+            return None
+        return Broker.over(socket.socket(fileno=descriptors[0]))
 
 
 def understand(reply):

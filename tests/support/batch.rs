@@ -1,7 +1,7 @@
 //! Batches: jobs as lines, results as lines, each as its schema says.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -107,6 +107,19 @@ impl Batch {
         line.push('\n');
         let stdin = self.stdin.as_mut().unwrap();
         stdin.write_all(line.as_bytes()).unwrap();
+    }
+
+    /// The next result.
+    pub(crate) fn next_result(&mut self) -> Value {
+        // Nothing of what comes after it may be read here.
+        let stdout = self.process.stdout.as_mut().unwrap();
+        let mut line = Vec::new();
+        while line.last() != Some(&b'\n') {
+            let mut byte = [0];
+            stdout.read_exact(&mut byte).unwrap();
+            line.push(byte[0]);
+        }
+        result_of(std::str::from_utf8(&line).unwrap())
     }
 
     /// Closes the input, and waits for the end: the exit code, what was told, and stderr.

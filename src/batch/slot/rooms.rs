@@ -123,7 +123,12 @@ fn init(office: &mut Office, id: &str) -> Result<Room, (Outcome, Failure)> {
 
 /// Removes a box, and what may still run in it.
 pub(super) fn remove(office: &mut Office, id: BoxId) {
-    if let Err(failure) = office.ask(&["--cleanup", "--wait", &format!("--box-id={id}")]) {
+    let words = ["--cleanup", "--wait", &format!("--box-id={id}")];
+    let removed = office.ask(&words).or_else(|_| {
+        office.speak_for_itself();
+        office.ask(&words)
+    });
+    if let Err(failure) = removed {
         log::warn!("box {id} cannot be removed: {failure}");
     }
 }

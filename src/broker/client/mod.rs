@@ -3,6 +3,7 @@
 
 pub(crate) mod errand;
 mod relay;
+pub(crate) mod series;
 mod terminal;
 
 use std::ffi::OsString;

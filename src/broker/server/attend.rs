@@ -4,21 +4,17 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
-
-use nix::sys::signal::SigSet;
-use nix::sys::socket::{setsockopt, sockopt::SendTimeout};
-use nix::sys::time::TimeVal;
 
 use super::adopt::adopt;
+use super::arrival::{Arrived, Request, arrive};
 use super::authorise;
 use super::groups;
 use super::peer::Peer;
 use super::prepared::Prepared;
 use super::read::read;
-use crate::broker::protocol::Called;
+use super::steward;
 use crate::broker::reply::Reply;
-use crate::broker::wire::{receive_request, send_reply};
+use crate::broker::wire::send_reply;
 use crate::caller::{Caller, Inheritance, Line, OpenedDirs};
 use crate::cgroup::Place;
 use crate::chronicle::{Memory, Told};
@@ -29,7 +25,6 @@ use crate::config::settings::Settings;
 use crate::config::{self, ConfigSource};
 use crate::failure::Failure;
 use crate::home::find_place;
-use crate::keeper::Signals;
 use crate::logging;
 use crate::plan::grant;
 use crate::polkit::{Authority, Dialog};
@@ -38,22 +33,28 @@ use crate::request::BoxCommand;
 use crate::sys::socket::{die_when_heard, live_on};
 use crate::systemd::{ensure_cpu_quota, slice_of_user, slice_path};
 
-/// How long a request may take to arrive. An honest client sends all of it at once.
-pub(super) const REQUEST_PATIENCE: Duration = Duration::from_secs(5);
 /// The longest message of a failure, in characters. It fits into a packet at 4 bytes for each.
 const LONGEST_MESSAGE: usize = 16 << 10;
-/// How long the caller's process may take to read the last word.
-const REPLY_PATIENCE: i64 = 10;
-
-/// Serves one connection.
+/// Serves one connection, or the channel of one request.
 pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
     let Beginning {
         account,
         channel: mut connection,
+        beside,
         prepared,
     } = beginning;
     let mut memory = Memory::new(true);
-    let admitted = admit(&mut connection, account, prepared, config, &mut memory);
+    let arrived = arrive(&mut connection, account, beside, &mut memory);
+    let admitted = match arrived {
+        Ok(Arrived::Series(account, peer)) => {
+            drop(prepared);
+            return steward::serve(&connection, account, peer);
+        }
+        Ok(Arrived::Request(request)) => {
+            admit(&mut connection, *request, prepared, config, &mut memory)
+        }
+        Err(failure) => Err(failure),
+    };
     answer(&connection, admitted, &memory);
 }
 
@@ -105,42 +106,35 @@ pub(super) fn refuse(connection: BorrowedFd<'_>, refusal: &Failure) {
     send_reply(connection, &Reply::Failed(refusal.to_string())).ok();
 }
 
-/// Receives a request, and has it allowed, up to the point where it can be carried out.
+/// Has a request allowed, up to the point where it can be carried out.
 fn admit(
     connection: &mut OwnedFd,
-    account: OwnedFd,
+    request: Request,
     mut prepared: Prepared,
     config: Option<&Path>,
     memory: &mut Memory,
 ) -> Result<Admitted, Failure> {
-    let mut account =
-        Account::new(account).map_err(Failure::at("cannot hear the broker's own process"))?;
-    // The broker's own mask and handlers are not for its keepers.
-    let own_signals = SigSet::empty().thread_set_mask();
-    own_signals
-        .and_then(|()| Signals::hold_back_write_errors())
-        .map_err(Failure::at("cannot set which signals are blocked"))?;
-    setsockopt(connection, SendTimeout, &TimeVal::new(REPLY_PATIENCE, 0)).map_err(Failure::at(
-        "cannot bound the time for the answer on the caller's connection",
-    ))?;
+    let Request {
+        mut account,
+        peer,
+        mut allowed,
+        called,
+        descriptors,
+    } = request;
     let Peer {
         ids,
         mut subject,
         groups,
-    } = Peer::of(connection.as_fd())?;
-    memory.uid = Some(ids.uid);
-    let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE, |length| {
-        account.ask_length(length)
-    })?;
-    let called = Called::from_bytes(&bytes, descriptors.len())?;
-    drop(bytes);
+    } = peer;
     let call = read(&called)?;
     memory.ask(&call);
     if !called.inherited.is_empty() {
         // What was prepared may have one of the numbers to be inherited.
         prepared = Prepared::default();
     }
-    let own = &mut [&mut *connection, account.channel(), &mut subject.pidfd];
+    let mut own = vec![&mut *connection, account.channel(), &mut subject.pidfd];
+    own.extend(allowed.line());
+    let own = &mut own[..];
     let cannot_adopt = Failure::at("cannot take over the caller's descriptors");
     let rest = adopt(descriptors, &called.inherited, own).map_err(cannot_adopt)?;
     let directories = OpenedDirs::from_parts(call.command.dirs(), &called.directories, rest)
@@ -161,12 +155,14 @@ fn admit(
         false => Dialog::Impossible,
     };
     let mut authority = Authority::new(subject, dialog, polkit);
-    for action in authorise::needed(&call) {
-        authority.ask(action, &details);
-    }
     let authorised = account.authorised();
-    authority
-        .when_allowed(authorised.map_err(Failure::at("cannot tell the broker's own process"))?);
+    let authorised = authorised.map_err(Failure::at("cannot tell the broker's own process"))?;
+    allowed.ask(
+        &mut authority,
+        &authorise::needed(&call),
+        &details,
+        authorised,
+    )?;
     let own = Inheritance::of_process();
     let own = own.map_err(Failure::at(
         "cannot find out the limits of the broker's process",
@@ -252,36 +248,4 @@ pub(super) fn log_to(connection: BorrowedFd<'_>, verbosity: u8) -> io::Result<()
         });
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sys::socket::{pair, send};
-
-    #[test]
-    fn what_fails_before_there_is_a_request_is_named() {
-        let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
-        let refused = |account, mut connection| {
-            let admitted = admit(
-                &mut connection,
-                account,
-                Prepared::default(),
-                None,
-                &mut Memory::new(true),
-            );
-            admitted.err().unwrap().to_string()
-        };
-        assert_eq!(
-            refused(null(), null()),
-            "cannot hear the broker's own process: Socket operation on non-socket"
-        );
-        let (ours, theirs) = pair().unwrap();
-        // The keeper may begin.
-        send(theirs.as_fd(), &[0], None).unwrap();
-        assert_eq!(
-            refused(ours, null()),
-            "cannot bound the time for the answer on the caller's connection: Socket operation on non-socket"
-        );
-    }
 }

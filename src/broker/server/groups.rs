@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 /// The most bytes of names: others use the bus to polkit, too.
 const MOST: usize = 16 << 10;
+/// How many groups may be named: each takes a letter and a space.
+pub(super) const MOST_NAMED: usize = MOST / 2 + 1;
 
 /// The names of groups by the text of `/etc/group` (group(5)), separated by spaces. A group that is
 /// not in there has its number, and names that exceed the limit are left out.

@@ -5,15 +5,20 @@
 //! their keepers report. The keepers are a [`Pool`], and this is its front.
 
 mod adopt;
+mod allowed;
+mod answers;
+mod arrival;
 mod attend;
 mod authorise;
 mod groups;
+mod introduction;
 mod listener;
 pub(crate) mod own;
 mod peer;
 mod prepared;
 mod read;
 mod rehearsal;
+mod steward;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

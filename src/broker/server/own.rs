@@ -7,10 +7,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sys::signal::SigSet;
 
 use super::adopt::adopt;
-use super::attend::{Admitted, REQUEST_PATIENCE, answer, log_to, refuse};
+use super::arrival::REQUEST_PATIENCE;
+use super::attend::{Admitted, answer, log_to, refuse};
 use super::prepared::Prepared;
 use super::read::read;
-use crate::broker::protocol::Called;
+use crate::broker::protocol::{Called, ProtocolError};
 use crate::broker::wire::receive_request;
 use crate::caller::{Caller, Line, OpenedDirs};
 use crate::cgroup::Place;
@@ -47,6 +48,7 @@ impl Front for Own {
             account,
             channel: mut connection,
             prepared,
+            ..
         } = beginning;
         let mut memory = Memory::new(false);
         let admitted = self.admit(&mut connection, account, prepared, &mut memory);
@@ -74,7 +76,8 @@ impl Own {
             .and_then(|()| Signals::hold_back_write_errors())
             .map_err(Failure::at("cannot set which signals are blocked"))?;
         let all = |_| Ok::<_, Failure>(());
-        let (bytes, descriptors) = receive_request(connection.as_fd(), REQUEST_PATIENCE, all)?;
+        let received = receive_request(connection.as_fd(), REQUEST_PATIENCE, all)?;
+        let (bytes, descriptors) = received.ok_or(ProtocolError::Unintelligible)?;
         let called = Called::from_bytes(&bytes, descriptors.len())?;
         drop(bytes);
         let call = read(&called)?;
