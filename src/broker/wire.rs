@@ -11,8 +11,8 @@ use super::opening::{ANNOUNCEMENT, Announcement, Opening};
 use super::protocol::{LONGEST_PACKET, MOST_DESCRIPTORS_AT_ONCE, ProtocolError};
 use super::reply::{LONGEST_REPLY, Reply};
 use crate::failure::Explained;
+use crate::sys::packet::{receive_packet, send_packet};
 use crate::sys::poll::{self, Until, readable};
-use crate::sys::socket::{receive_packet, send_packet};
 
 /// Why a message was not sent or received.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{MsgFlags, recvmsg};
 
-use crate::sys::socket::send_packet;
+use crate::sys::packet::send_packet;
 
 /// The signals that end the run with the verdict "Interrupted".
 pub(crate) const INTERRUPT: [Signal; 4] = [

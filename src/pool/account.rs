@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::ceilings::Ceilings;
 use crate::failure::{Failure, Kind};
 use crate::plan::ceilings::Amounts;
-use crate::sys::socket::{receive_packet, send_packet};
+use crate::sys::packet::{receive_packet, send_packet};
 
 /// The longest message.
 const LONGEST: usize = 4096;

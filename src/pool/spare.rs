@@ -9,9 +9,10 @@ use nix::sys::prctl;
 use nix::sys::socket::MsgFlags;
 
 use super::Front;
+use crate::sys::packet::{receive_packet, send_packet};
 use crate::sys::poll::{self, Until};
 use crate::sys::process::{self, Cloned};
-use crate::sys::socket::{self, receive_packet, send_packet};
+use crate::sys::socket;
 
 /// The name of a keeper.
 const NAME: &CStr = c"isolate-run";

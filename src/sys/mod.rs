@@ -12,6 +12,7 @@ pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod namespace;
 pub(crate) mod network;
+pub(crate) mod packet;
 pub(crate) mod poll;
 pub(crate) mod priority;
 pub(crate) mod process;
