@@ -203,6 +203,10 @@ fn carry_out(call: Call, kept: &mut Kept) -> Answer {
         }
         Call::Config(request) => commands::configure::configure(&request),
         Call::Calibrate(asked) => calibrate::calibrate(&asked),
+        Call::ContainerInit(asked) => {
+            code = commands::container_init::EXIT_NOT_READY;
+            commands::container_init::container_init(asked)
+        }
         Call::Doctor(asked) => doctor::visit(&asked),
         Call::Serve(options) => broker::server::run(&options).map(|()| Answer::default()),
         Call::Box(call) => {

@@ -75,6 +75,12 @@ pub(crate) enum Remedy {
     AllowIds,
     /// Owners may not be changed.
     AllowOwners,
+    /// Modes of others' files may not be changed.
+    AllowModes,
+    /// Others' files may not be opened.
+    AllowFiles,
+    /// Others' processes may not be killed.
+    AllowKill,
     /// This user namespace does not have the ids.
     MapIds,
     /// /proc is not there.
@@ -98,11 +104,15 @@ impl Remedy {
         }
     }
 
-    /// The remedy for files that cannot be given to the user of a box for this reason.
-    pub(crate) fn for_owners(errno: Errno) -> Option<Self> {
+    /// The remedy for a step on a file of a box, as in "change the owner of", that cannot be done
+    /// for this reason.
+    pub(crate) fn for_files(step: &str, errno: Errno) -> Option<Self> {
+        let gives = step.contains("owner") || step.contains("group");
         match errno {
-            Errno::EPERM => Some(Self::AllowOwners),
-            Errno::EINVAL | Errno::EOVERFLOW => Some(Self::MapIds),
+            Errno::EPERM if gives => Some(Self::AllowOwners),
+            Errno::EINVAL | Errno::EOVERFLOW if gives => Some(Self::MapIds),
+            Errno::EPERM if step.contains("mode") => Some(Self::AllowModes),
+            Errno::EACCES => Some(Self::AllowFiles),
             _ => None,
         }
     }
@@ -135,12 +145,14 @@ impl Remedy {
             }
             Self::OtherManager => "set it to auto, delegated or none",
             Self::GiveCgroup => {
-                "name one in [cgroup] root, or mount /sys/fs/cgroup read-write in this container"
+                "name one in [cgroup] root; a container gets its own read-write from podman by \
+                 --security-opt unmask=/sys/fs/cgroup, from Docker 28 by --security-opt \
+                 writable-cgroups=true, see docs/containers.md"
             }
-            Self::ManagerAuto => "set it to auto, or run without --cg",
+            Self::ManagerAuto => "set it to auto",
             Self::BootSystemd => {
-                "boot with systemd, or name a delegated cgroup in [cgroup] root, or run without \
-                 --cg"
+                "boot with systemd, or name a delegated cgroup in [cgroup] root; in a container, \
+                 make /sys/fs/cgroup writable (docs/containers.md)"
             }
             Self::JoinGroup => {
                 "an administrator lets a user in by: usermod -aG isolate USER (and a new login), \
@@ -208,6 +220,9 @@ impl Remedy {
             Self::AllowCapabilities => "this container or service lacks CAP_SETPCAP",
             Self::AllowIds => "this container or service lacks CAP_SETUID or CAP_SETGID",
             Self::AllowOwners => "this container or service lacks CAP_CHOWN",
+            Self::AllowModes => "this container or service lacks CAP_FOWNER",
+            Self::AllowFiles => "this container or service lacks CAP_DAC_OVERRIDE",
+            Self::AllowKill => "this container or service lacks CAP_KILL",
             Self::MapIds => {
                 "the ids of the box are not mapped in this user namespace, see /proc/self/uid_map \
                  and gid_map: map them, or choose others by [boxes] first_uid and first_gid"

@@ -86,6 +86,17 @@ pub(crate) enum DoctorTask {
     Undo,
 }
 
+/// What `container-init` is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ContainerInit {
+    /// The program and its arguments, at least one word.
+    pub(crate) command: Vec<OsString>,
+    /// `--config`.
+    pub(crate) config: Option<PathBuf>,
+    /// How often `-v` was given.
+    pub(crate) verbosity: u8,
+}
+
 /// What `calibrate` is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Calibration {

@@ -84,10 +84,7 @@ impl fmt::Display for BoxDirError {
         match self {
             Self::Os { step, path, errno } => {
                 write!(f, "cannot {step} '{}': {}", Shown(path), errno.desc())?;
-                match Remedy::for_owners(*errno).filter(|_| {
-                    // "change the owner of", "change the group of".
-                    step.contains("owner") || step.contains("group")
-                }) {
+                match Remedy::for_files(step, *errno) {
                     Some(remedy) => write!(f, " ({remedy})"),
                     None => Ok(()),
                 }
@@ -203,7 +200,7 @@ mod tests {
         let path = Path::new("/boxes/7/box/x");
         assert_eq!(
             BoxDirError::at("open", path)(Errno::EACCES).to_string(),
-            "cannot open '/boxes/7/box/x': Permission denied"
+            "cannot open '/boxes/7/box/x': Permission denied (this container or service lacks CAP_DAC_OVERRIDE)"
         );
         assert_eq!(
             BoxDirError::at("open", path)(Errno::ENOTDIR).to_string(),
@@ -217,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_capability_that_owners_and_groups_need_is_named() {
+    fn a_capability_that_a_step_needs_is_named() {
         for step in ["change the owner of", "change the group of"] {
             let error = BoxDirError::at(step, Path::new("/boxes/7"))(Errno::EPERM);
             let text = error.to_string();
@@ -226,6 +223,8 @@ mod tests {
                 "{text}"
             );
         }
+        let mode = BoxDirError::at("change the mode of", Path::new("/boxes/7"))(Errno::EPERM);
+        assert!(mode.to_string().contains("CAP_FOWNER"), "{mode}");
         let other = BoxDirError::at("open", Path::new("/boxes/7"))(Errno::EPERM);
         assert!(!other.to_string().contains("CAP_"), "{other}");
     }

@@ -5,6 +5,7 @@
 //! A [`Cgroup`] reaches everything below its descriptor by name, and nothing above. Facts about the
 //! files are from the kernel's Documentation/admin-guide/cgroup-v2.rst.
 
+mod delegated;
 pub(crate) mod hierarchy;
 mod leaf;
 mod pin;
@@ -13,6 +14,7 @@ mod reading;
 mod subtree;
 mod whereabouts;
 
+pub(crate) use delegated::{delegated_to, make_ready};
 pub(crate) use leaf::{CpuTime, Leaf, LeafLimits, LeafUsage};
 pub(crate) use place::Place;
 pub(crate) use reading::Reading;
@@ -25,11 +27,13 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::failure::Explained;
+use crate::remedy::Remedy;
 
 /// What could not be done, to which cgroup, and why.
 #[derive(Debug)]
@@ -43,6 +47,18 @@ impl CgroupError {
         Self {
             what: what.into(),
             source: source.into(),
+        }
+    }
+
+    /// A change that failed, with the remedy if it is forbidden.
+    fn of_change(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        let error = Self::new(what, source);
+        match error.source.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::EROFS | Errno::EACCES | Errno::EPERM) => Self {
+                source: Remedy::beside(Some(Remedy::GiveCgroup), error.source),
+                ..error
+            },
+            _ => error,
         }
     }
 }
@@ -92,7 +108,7 @@ impl Cgroup {
     pub(crate) fn create(&self, name: &str) -> Result<Self, CgroupError> {
         let path = self.path.join(name);
         let error = |errno| {
-            CgroupError::new(
+            CgroupError::of_change(
                 format!("cannot make the cgroup '{}'", path.display()),
                 errno,
             )
@@ -189,8 +205,8 @@ impl Cgroup {
 
     /// Writes a file of the cgroup.
     pub(crate) fn write(&self, name: &str, value: &str) -> Result<(), CgroupError> {
-        let error = |error| {
-            CgroupError::new(
+        let error = |error: io::Error| {
+            CgroupError::of_change(
                 format!("cannot set {name} of {} to {value}", self.path.display()),
                 error,
             )

@@ -39,6 +39,14 @@ impl Place {
         }
     }
 
+    /// Why there is no cgroup, where there is none.
+    pub(crate) fn why_none(&self) -> Option<&str> {
+        match self {
+            Self::Nowhere { reason } => Some(reason),
+            Self::Systemd { .. } | Self::Delegated { .. } => None,
+        }
+    }
+
     /// Refuses `--cg` where it cannot be kept, with what to do instead.
     pub(crate) fn require_memory(&self) -> Result<(), String> {
         let (cgroup, has_memory) = match self {
@@ -47,7 +55,7 @@ impl Place {
                 has_memory,
             } => (mount_point, has_memory),
             Self::Delegated { root, has_memory } => (root, has_memory),
-            Self::Nowhere { reason } => return Err(reason.clone()),
+            Self::Nowhere { reason } => return Err(format!("{reason}; or run without --cg")),
         };
         if *has_memory {
             return Ok(());
@@ -82,7 +90,7 @@ mod tests {
                 reason: "why".into()
             }
             .require_memory(),
-            Err("why".into())
+            Err("why; or run without --cg".into())
         );
     }
 }

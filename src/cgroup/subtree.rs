@@ -9,7 +9,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Cgroup, CgroupError, Leaf, LeafLimits};
+use super::{Cgroup, CgroupError, Leaf, LeafLimits, delegated};
 use crate::quantity::BoxId;
 
 /// The name of init's cgroup below the run's.
@@ -106,7 +106,7 @@ impl Subtree {
         let name = name_of(id);
         remove_stale(&root, &name)?;
         let needed: Vec<_> = available(&root, limits)?;
-        enable_in_delegated(&root, &needed)?;
+        delegated::enable(&root, &needed)?;
         let made = Made::create(root, name)?;
         let cgroups = made
             .top
@@ -237,35 +237,6 @@ fn available(cgroup: &Cgroup, limits: &LeafLimits) -> Result<Vec<&'static str>, 
             )),
         )),
     }
-}
-
-/// Enables controllers in a cgroup that was given to us but may hold processes, such as the shell
-/// in a container. They move to a child, since the kernel allows processes only in the leaves.
-fn enable_in_delegated(root: &Cgroup, controllers: &[&str]) -> Result<(), CgroupError> {
-    let busy = match root.enable(controllers) {
-        Err(error) if error.source.raw_os_error() == Some(libc::EBUSY) => error,
-        other => return other,
-    };
-    let rest = root.child_or_create("isolate-rest")?;
-    // A process that forks meanwhile leaves a child behind, therefore there is more than one round.
-    for _ in 0..10 {
-        for pid in root.processes()? {
-            // 0 stands for a process outside of our PID namespace, and one that is gone need not
-            // move.
-            if pid != 0 {
-                match rest.adopt(pid) {
-                    Err(error) if error.source.raw_os_error() != Some(libc::ESRCH) => {
-                        return Err(error);
-                    }
-                    _ => {}
-                }
-            }
-        }
-        if root.enable(controllers).is_ok() {
-            return Ok(());
-        }
-    }
-    Err(busy)
 }
 
 fn remove_stale(root: &Cgroup, name: &str) -> Result<(), CgroupError> {

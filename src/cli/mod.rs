@@ -14,8 +14,8 @@ use clap::error::{ContextKind, ContextValue};
 
 use crate::failure::Explained;
 use crate::request::{
-    BatchOptions, BoxCall, BoxCommand, BrokerOptions, Calibration, Common, ConfigRequest, Doctor,
-    PairOptions, Session, Tell, TestOptions,
+    BatchOptions, BoxCall, BoxCommand, BrokerOptions, Calibration, Common, ConfigRequest,
+    ContainerInit, Doctor, PairOptions, Session, Tell, TestOptions,
 };
 pub(crate) use complete::{Known, complete};
 use getopt::{Operands, Words};
@@ -31,6 +31,7 @@ mod calibrate;
 mod complete;
 mod complete_verb;
 mod config;
+mod container_init;
 mod doctor;
 mod entry;
 mod exec;
@@ -61,7 +62,7 @@ mod verb;
 
 /// The verbs, in the order in which help lists them. A line that begins with none of them is
 /// isolate's.
-static VERBS: [Verb; 16] = [
+static VERBS: [Verb; 17] = [
     exec::VERB,
     shell::VERB,
     batch::VERB,
@@ -74,6 +75,7 @@ static VERBS: [Verb; 16] = [
     doctor::VERB,
     calibrate::VERB,
     config::VERB,
+    container_init::VERB,
     help_verb::VERB,
     broker::VERB,
     complete_verb::COMPLETE,
@@ -105,6 +107,8 @@ pub(crate) enum Call {
     Calibrate(Calibration),
     /// `doctor`: examine the machine.
     Doctor(Doctor),
+    /// `container-init`: be the first process of a container.
+    ContainerInit(ContainerInit),
     /// `broker`: serve those who are not root.
     Serve(BrokerOptions),
 }

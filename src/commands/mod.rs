@@ -4,6 +4,7 @@
 mod boxes;
 mod cleanup;
 pub(crate) mod configure;
+pub(crate) mod container_init;
 mod enter;
 mod exec;
 mod finished;

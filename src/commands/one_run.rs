@@ -145,6 +145,7 @@ impl BoxRun<'_> {
                 ids,
                 handover,
                 manager: place.manager(),
+                why_no_cgroup: place.why_none().map(str::to_owned),
                 unit,
                 cgroup,
                 leaf,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cgroup::{Cgroup, Place, hierarchy};
+use crate::cgroup::{Cgroup, Place, delegated_to, hierarchy};
 use crate::config::settings::{CgroupSettings, Manager};
 use crate::error::chain;
 use crate::failure::Explained;
@@ -32,8 +32,8 @@ struct Surroundings {
     has_systemd: bool,
     /// The mount point of cgroup2, and whether it offers the memory controller.
     mount: Option<(PathBuf, bool)>,
-    /// The cgroup that this process is in, if it can make children there.
-    own: Option<OwnCgroup>,
+    /// The cgroup that this process is in, if it can make children there; or why it cannot.
+    own: Result<OwnCgroup, String>,
     /// Whether a cgroup offers the memory controller.
     offers_memory: fn(&Path) -> bool,
 }
@@ -86,7 +86,7 @@ fn look_around(manager: Manager) -> io::Result<Surroundings> {
     let matters = manager == Manager::Delegated || !has_systemd;
     let own = match &mount {
         Some((mount_point, _)) if matters => own_cgroup(mount_point)?,
-        _ => None,
+        _ => Err("cgroup v2 is not mounted".to_owned()),
     };
     Ok(Surroundings {
         has_systemd,
@@ -96,19 +96,27 @@ fn look_around(manager: Manager) -> io::Result<Surroundings> {
     })
 }
 
-fn own_cgroup(mount_point: &Path) -> io::Result<Option<OwnCgroup>> {
-    let Some(below) = hierarchy::cgroup_of("self")? else {
-        return Ok(None);
+fn own_cgroup(mount_point: &Path) -> io::Result<Result<OwnCgroup, String>> {
+    let Some(own) = hierarchy::cgroup_of("self")? else {
+        return Ok(Err("this process is in no cgroup v2 directory".to_owned()));
     };
-    let path = mount_point.join(&below);
-    let writable = nix::unistd::access(&path, nix::unistd::AccessFlags::W_OK).is_ok();
-    if !writable {
-        return Ok(None);
+    let below = delegated_to(&own);
+    // The root has no name, and the path of it no slash at its end.
+    let is_root = below.as_os_str().is_empty();
+    let path = match is_root {
+        true => mount_point.to_owned(),
+        false => mount_point.join(below),
+    };
+    if let Err(errno) = nix::unistd::access(&path, nix::unistd::AccessFlags::W_OK) {
+        let (path, why) = (path.display(), errno.desc());
+        return Ok(Err(format!(
+            "the cgroup {path} of this process cannot be written ({why})"
+        )));
     }
     let has_memory = offers_memory(&path);
-    Ok(Some(OwnCgroup {
+    Ok(Ok(OwnCgroup {
         path,
-        is_root: below.as_os_str().is_empty(),
+        is_root,
         has_memory,
     }))
 }
@@ -142,10 +150,9 @@ fn choose(settings: &CgroupSettings, here: &Surroundings) -> Result<Place, Place
         }),
         Manager::Delegated => match (&settings.root, &here.own) {
             (Some(root), _) => Ok(delegated(root)),
-            (None, Some(own)) => Ok(delegated(&own.path)),
-            (None, None) => Err(PlaceError(format!(
-                "[cgroup] manager is delegated, but this process is in no cgroup v2 directory \
-                 that it can write; {}",
+            (None, Ok(own)) => Ok(delegated(&own.path)),
+            (None, Err(why)) => Err(PlaceError(format!(
+                "[cgroup] manager is delegated, but {why}; {}",
                 Remedy::GiveCgroup
             ))),
         },
@@ -157,15 +164,30 @@ fn choose(settings: &CgroupSettings, here: &Surroundings) -> Result<Place, Place
             (None, Some(root), _) => delegated(root),
             // A cgroup among others belongs to its owner; only one that is all we see is plainly
             // ours to use.
-            (None, None, Some(own)) if own.is_root && own.has_memory => delegated(&own.path),
-            (None, None, _) => Place::Nowhere {
+            (None, None, Ok(own)) if own.is_root && own.has_memory => delegated(&own.path),
+            (None, None, own) => Place::Nowhere {
                 reason: format!(
-                    "systemd does not run here, and there is no cgroup v2 directory \
-                     with the memory controller that this process may use; {}",
+                    "systemd does not run here, and {}; {}",
+                    why_not(own.as_ref()),
                     Remedy::BootSystemd
                 ),
             },
         }),
+    }
+}
+
+/// Why `auto` does not make cgroups below the one of this process.
+fn why_not(own: Result<&OwnCgroup, &String>) -> String {
+    match own {
+        Err(why) => why.clone(),
+        Ok(own) if own.has_memory => format!(
+            "the cgroup {} of this process is one among others, which nobody has given away",
+            own.path.display()
+        ),
+        Ok(own) => format!(
+            "the cgroup {} of this process has no memory controller",
+            own.path.display()
+        ),
     }
 }
 
@@ -181,15 +203,19 @@ mod tests {
         }
     }
 
-    fn own(is_root: bool, has_memory: bool) -> Option<OwnCgroup> {
-        Some(OwnCgroup {
+    fn none() -> Result<OwnCgroup, String> {
+        Err("it is read-only".to_owned())
+    }
+
+    fn own(is_root: bool, has_memory: bool) -> Result<OwnCgroup, String> {
+        Ok(OwnCgroup {
             path: "/cg/own".into(),
             is_root,
             has_memory,
         })
     }
 
-    fn here(has_systemd: bool, own: Option<OwnCgroup>) -> Surroundings {
+    fn here(has_systemd: bool, own: Result<OwnCgroup, String>) -> Surroundings {
         Surroundings {
             has_systemd,
             mount: Some(("/cg".into(), true)),
@@ -205,7 +231,7 @@ mod tests {
             mount_point: "/cg".into(),
             has_memory: true,
         };
-        assert_eq!(choose(&auto, &here(true, None)), Ok(systemd.clone()));
+        assert_eq!(choose(&auto, &here(true, none())), Ok(systemd.clone()));
         assert_eq!(
             choose(&auto, &here(false, own(true, true))),
             Ok(Place::Delegated {
@@ -214,9 +240,9 @@ mod tests {
             })
         );
         let rooted = settings(Manager::Auto, Some("/cg/given"));
-        assert_eq!(choose(&rooted, &here(true, None)), Ok(systemd));
+        assert_eq!(choose(&rooted, &here(true, none())), Ok(systemd));
         assert_eq!(
-            choose(&rooted, &here(false, None)),
+            choose(&rooted, &here(false, none())),
             Ok(Place::Delegated {
                 root: "/cg/given".into(),
                 has_memory: true
@@ -226,9 +252,13 @@ mod tests {
 
     #[test]
     fn auto_leaves_cgroups_alone_that_are_not_plainly_ours() {
-        for own in [None, own(true, false), own(false, true)] {
+        for (own, why) in [
+            (none(), "and it is read-only; "),
+            (own(true, false), "has no memory controller; "),
+            (own(false, true), "is one among others, "),
+        ] {
             let place = choose(&settings(Manager::Auto, None), &here(false, own)).unwrap();
-            assert!(matches!(place, Place::Nowhere { reason } if reason.contains("without --cg")));
+            assert!(matches!(&place, Place::Nowhere { reason } if reason.contains(why)));
         }
     }
 
@@ -241,7 +271,7 @@ mod tests {
             )
             .is_err()
         );
-        assert!(choose(&settings(Manager::Delegated, None), &here(false, None)).is_err());
+        assert!(choose(&settings(Manager::Delegated, None), &here(false, none())).is_err());
         let delegated = choose(
             &settings(Manager::Delegated, None),
             &here(true, own(false, false)),

@@ -71,6 +71,7 @@ fn remedy(failure: &StepFailure, plan: &RunPlan) -> Option<Remedy> {
         (Step::CgroupNamespace, libc::ENOSPC) => Some(Remedy::RaiseCgroupNamespaces),
         (Step::Loopback, libc::EPERM) => Some(Remedy::AllowNetwork),
         (Step::BoundingSet, libc::EPERM) => Some(Remedy::AllowCapabilities),
+        (Step::RestrictInit, libc::EPERM) => Some(Remedy::AllowKill),
         (Step::GroupIds | Step::UserIds, libc::EPERM) => Some(Remedy::AllowIds),
         (Step::GroupIds | Step::UserIds, libc::EINVAL) => Some(Remedy::MapIds),
         (Step::Mount | Step::NewFileSystem | Step::RootFileSystem, errno @ libc::ENOSPC)

@@ -331,7 +331,10 @@ pub(crate) mod tests {
         let refusal = plan(&["--cg", "--run", "--", "a"], nowhere())
             .unwrap_err()
             .to_string();
-        assert_eq!(refusal, "--cg is not possible: no cgroup");
+        assert_eq!(
+            refusal,
+            "--cg is not possible: no cgroup; or run without --cg"
+        );
         assert!(plan(&["exec", "--cg-mem=64M", "--", "a"], nowhere()).is_err());
         assert!(plan(&["exec", "--", "a"], given()).unwrap().leaf.controlled);
         assert!(

@@ -25,6 +25,8 @@ pub(crate) struct Circumstances {
     pub(crate) handover: Handover,
     /// Who made the cgroup.
     pub(crate) manager: Manager,
+    /// Why nobody did, and what to do about it.
+    pub(crate) why_no_cgroup: Option<String>,
     /// The unit of the scope.
     pub(crate) unit: Option<String>,
     /// The cgroup of the run, which holds those of init and the program.
@@ -76,7 +78,10 @@ impl Circumstances {
         match (&self.unit, &self.cgroup) {
             (Some(unit), _) => format!("the systemd scope {unit}"),
             (None, Some(path)) => format!("the cgroup {}", path.display()),
-            (None, None) => "namespaces and rlimits, no cgroup".to_owned(),
+            (None, None) => match &self.why_no_cgroup {
+                Some(why) => format!("namespaces and rlimits, no cgroup: {why}"),
+                None => "namespaces and rlimits, no cgroup".to_owned(),
+            },
         }
     }
 }
@@ -92,6 +97,7 @@ pub(super) mod tests {
             ids: Ids { uid: 1, gid: 1 },
             handover: Handover::Given,
             manager: Manager::None,
+            why_no_cgroup: None,
             unit: None,
             cgroup: None,
             leaf: LeafLimits::default(),

@@ -13,6 +13,7 @@ mod clients_boxes;
 mod clients_dialogs;
 mod clients_services;
 mod config;
+mod container_init;
 mod directories;
 mod exec;
 mod isolation;

@@ -189,11 +189,12 @@ fn processes_in_a_stale_group_are_killed() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_service_that_systemd_delegates_to_needs_no_root_in_the_configuration() {
     let test_box = TestBox::with_manager("delegated").options(&["--cg"]);
-    // --init works where --run will.
+    // --init works where --run will, and the second run where the first was.
     let script = format!(
         "{program} --config={config} --box-id={id} --cg --init && \
          {program} --config={config} --box-id={id} --cg --cg-mem=32M --run -- /bin/cat /proc/self/cgroup && \
-         cat /proc/self/cgroup; ls -d /sys/fs/cgroup$(dirname $(sed s/0::// /proc/self/cgroup))/isolate-*; \
+         {program} --config={config} --box-id={id} --cg --cg-mem=32M --run -- /bin/cat /proc/self/cgroup && \
+         {program} --config={config} --print-cg-root && cat /proc/self/cgroup; ls -d /sys/fs/cgroup$(dirname $(sed s/0::// /proc/self/cgroup))/isolate-*; \
          {program} --config={config} --box-id={id} --cg --cleanup",
         program = binary().display(),
         config = test_box.config_file().display(),
@@ -213,17 +214,67 @@ fn a_service_that_systemd_delegates_to_needs_no_root_in_the_configuration() {
         &[&options[..], &["/bin/sh", "-c", &script]].concat(),
     );
     let lines: Vec<_> = said.lines().collect();
-    let [path, inside, shell, groups @ ..] = &lines[..] else {
+    let [path, first, second, root, shell, groups @ ..] = &lines[..] else {
         panic!("{said}");
     };
     assert_eq!(Path::new(path), test_box.path());
-    assert_eq!(*inside, "0::/");
+    assert_eq!((*first, *second), ("0::/", "0::/"));
+    // A process that was moved out of the way is not the owner of where it is.
+    assert!(root.ends_with(".service"), "{said}");
     // The shell was in the way of controllers for the groups beside it.
     assert!(shell.ends_with(".service/isolate-rest"), "{said}");
     let [rest] = groups else {
         panic!("groups are left: {said}");
     };
     assert!(rest.ends_with("/isolate-rest"), "{said}");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn the_first_process_of_a_container_makes_its_group_ready_once() {
+    let test_box = TestBox::with_manager("delegated").options(&["--cg"]);
+    let run = format!(
+        "{program} --config={config} --box-id={id} --cg",
+        program = binary().display(),
+        config = test_box.config_file().display(),
+        id = test_box.id(),
+    );
+    // In a cgroup namespace of its own, as in a container.
+    let script = format!(
+        "cat /proc/self/cgroup /sys/fs/cgroup/cgroup.subtree_control; {run} --init && \
+         {run} -v --run -- /bin/true; {run} --cleanup; ls -d /sys/fs/cgroup/isolate-*; exit 7"
+    );
+    let inside = format!(
+        "mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec {} container-init --config={} -- /bin/sh -c '{script}'",
+        binary().display(),
+        test_box.config_file().display(),
+    );
+    let mut command = Command::new("systemd-run");
+    command.args([
+        "--quiet",
+        "--wait",
+        "--pipe",
+        "--collect",
+        "--property=Delegate=yes",
+    ]);
+    command.args(["unshare", "--cgroup", "--mount"]);
+    command.args(["/bin/sh", "-c", &inside]);
+    let output = finish(command);
+    assert_eq!(output.code, 7, "{output:?}");
+    let mut lines = output.stdout.lines();
+    assert_eq!(lines.next(), Some("0::/isolate-rest"), "{output:?}");
+    let enabled = lines.next().unwrap();
+    for controller in ["cpu", "memory", "pids"] {
+        assert!(enabled.contains(controller), "{enabled}");
+    }
+    assert_eq!(lines.next().map(Path::new), Some(test_box.path().as_path()));
+    assert_eq!(lines.next(), Some("/sys/fs/cgroup/isolate-rest"));
+    assert_eq!(lines.next(), None);
+    let held = format!(
+        "held by the cgroup /sys/fs/cgroup/isolate-{}",
+        test_box.id()
+    );
+    assert!(output.stderr.contains(&held), "{output:?}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ pub(super) fn names() -> Vec<String> {
     let verbs = super::verbs().map(|verb| format!("isolate-run-{}.1", verb.name));
     let others = [
         "isolate-run-broker.8",
+        "isolate-run-container-init.8",
         "isolate-run-meta.5",
         "isolate.toml.5",
     ];
@@ -38,7 +39,10 @@ pub(super) fn page(name: &str) -> Option<String> {
             super::VERBS.iter().find(|known| known.name == verb)?
         }
     };
-    let expected = if verb.name == "broker" { "8" } else { "1" };
+    let expected = match verb.name {
+        "broker" | "container-init" => "8",
+        _ => "1",
+    };
     (section == expected).then(|| of_verb(verb, name, section))
 }
 

@@ -77,6 +77,8 @@ pub(super) struct CgroupFacts {
     pub(super) manager: &'static str,
     pub(super) control_group_mode: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) unit: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) path: Option<String>,

@@ -98,6 +98,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
         ids,
         handover,
         manager,
+        why_no_cgroup,
         unit,
         cgroup,
         leaf,
@@ -123,6 +124,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
         cgroup: CgroupFacts {
             manager: manager.name(),
             control_group_mode: leaf.controlled,
+            reason: why_no_cgroup.clone(),
             unit: unit.clone(),
             path: cgroup.as_ref().map(|path| path.display().to_string()),
         },
@@ -196,6 +198,7 @@ pub(super) mod tests {
             },
             handover: Handover::IdMapped,
             manager: Manager::Systemd,
+            why_no_cgroup: None,
             unit: Some("isolate-3-0.scope".into()),
             cgroup: Some("/sys/fs/cgroup/isolate.slice/isolate-3-0.scope".into()),
             leaf: LeafLimits {
