@@ -30,6 +30,7 @@ mod clients_dialogs;
 mod clients_judges;
 mod clients_schools;
 mod clients_services;
+mod containers;
 mod delegated;
 mod doctor;
 mod documents;

@@ -20,6 +20,9 @@ pub(crate) const GUEST_MEMORY: u32 = 1024;
 /// A test that guests have in a short form, for one release more.
 const AT_LENGTH: &str = "system::judge_day";
 
+/// What has an image of its own, which `tests/guest/richer` builds, and a list.
+const RICHER: [&str; 2] = ["languages", "engines"];
+
 /// Runs that are made of the guests' tests.
 #[derive(Debug, Clone, Copy)]
 struct Part<'a> {
@@ -49,6 +52,8 @@ const WITHOUT_KVM: [Part<'_>; 2] = [
             "containers",
             "-x",
             "languages",
+            "-x",
+            "engines",
         ],
     },
     Part {
@@ -66,7 +71,7 @@ const WITH_KVM: [Part<'_>; 2] = [
         kind: "kvm",
         cpus: 1,
         seconds: 1800,
-        lists: &["-x", "two_cpus", "-x", "languages"],
+        lists: &["-x", "two_cpus", "-x", "languages", "-x", "engines"],
     },
     Part {
         name: "two CPUs",
@@ -92,7 +97,7 @@ const EMULATED: Part<'_> = Part {
     kind: "emulated",
     cpus: 2,
     seconds: 2700,
-    lists: &["-x", "native", "-x", "languages"],
+    lists: &["-x", "native", "-x", "languages", "-x", "engines"],
 };
 
 impl Run {
@@ -114,25 +119,46 @@ impl Run {
         let mut command = Command::new("timeout");
         command.args(["--foreground", "-k", "10", "1800"]);
         command.args(self.suite_words(limits, true, payload.join("suite"), &out));
-        command.arg("-x").arg(self.top.join("tests/languages.txt"));
+        for list in RICHER {
+            let list = self.top.join("tests").join(format!("{list}.txt"));
+            command.arg("-x").arg(list);
+        }
         self.suite("here", "here", &out, command.args(["root", "system"]));
     }
 
-    /// What the documentation shows of compilers and runtimes, in a guest that has them.
-    pub(crate) fn languages(&self, payload: &Path, kind: &Answer) {
+    /// What needs more than the tests' image has, in a guest with it: one of [`RICHER`].
+    pub(crate) fn richer(&self, name: &str, payload: &Path, kind: &Answer) {
         match &***kind {
             Ok(kind) => {
                 let part = Part {
-                    name: "languages",
+                    name,
                     kind,
                     cpus: 1,
                     seconds: 1800,
-                    lists: &["-i", "languages"],
+                    lists: &["-i", name],
                 };
-                self.guest(&part, "languages", payload);
+                self.guest(&part, name, payload);
             }
-            Err(said) => self.failure("languages", "-", &format!("no guest: {said}")),
+            Err(said) => self.failure(name, "-", &format!("no guest: {said}")),
         }
+    }
+
+    /// What the broker decides, and what a user sees of it, in a container whose bus is dbus-broker, as that of Fedora,
+    /// Arch and openSUSE is.
+    pub(crate) fn dbus_broker(&self, payload: &Path) {
+        let out = self.work.join("dbus-broker");
+        let mut command = Command::new(self.script("container"));
+        command.args(["-r", "engines", "-t", "1800", "-o"]);
+        command.arg(&out).arg("-p").arg(payload).arg("--");
+        // Who is connected to the old bus loses it: they start anew. Nothing else is to be there than the new one.
+        let other = "systemctl stop polkit systemd-logind dbus.service; systemctl mask --runtime dbus.service; \
+                     ln -sf /usr/lib/systemd/system/dbus-broker.service /run/systemd/system/dbus.service; \
+                     systemctl daemon-reload; systemctl start dbus-broker && systemctl restart polkit systemd-logind && \
+                     [ \"$(systemctl is-active dbus-broker)\" = active ] && exec \"$@\"";
+        command.args(["bash", "-c", other, "bash"]);
+        command.args(self.suite_words([1, 900, 10], true, "./suite", "/out"));
+        command.args(["-i", "source/tests/containers.txt", "system"]);
+        self.suite("dbus-broker", "trixie", &out, &mut command);
     }
 
     /// Many runs, and what needs no guest, at the speed of this machine, in containers of both releases at the same time.
@@ -211,7 +237,9 @@ impl Run {
         // Those are for --soak, and nobody may have asked for it.
         let mut native = [read("native.txt"), read("containers.txt")].concat();
         native.retain(|_| !self.orders.soak);
-        native.extend(read("languages.txt"));
+        for list in RICHER {
+            native.extend(read(&format!("{list}.txt")));
+        }
         self.all_ran(built, &self.orders.guests, &not_in_uml, &native);
     }
 
@@ -225,9 +253,9 @@ impl Run {
             cpus: if two { 2 } else { 1 },
             seconds: 1800,
             lists: if kind == "uml" {
-                &["-x", "not_in_uml", "-x", "languages"]
+                &["-x", "not_in_uml", "-x", "languages", "-x", "engines"]
             } else {
-                &["-x", "languages"]
+                &["-x", "languages", "-x", "engines"]
             },
         }
     }

@@ -146,7 +146,8 @@ fn check_machine(run: &Run) -> io::Result<()> {
             return Err(io::Error::other(problem));
         }
     }
-    if orders.compiler || orders.soak || orders.languages || !orders.guests.is_empty() {
+    if orders.compiler || orders.soak || orders.needs_a_richer_image() || !orders.guests.is_empty()
+    {
         shell(run, "need_guest_tools; mkdir -p \"$(cache_dir)\"")?;
     }
     let work = run.work.display();
@@ -187,7 +188,7 @@ fn go(run: &Run) -> io::Result<()> {
     if orders.emulated {
         options.extend(["-k".into(), "emulated".into()]);
     }
-    let has_guests = orders.languages || !orders.guests.is_empty();
+    let has_guests = orders.languages || orders.engines || !orders.guests.is_empty();
     let kind = has_guests.then(|| answer(run.script("boot"), options));
 
     let built = build(run)?;
@@ -256,8 +257,16 @@ fn go(run: &Run) -> io::Result<()> {
                 run_ref.here(payload_ref);
             }
         });
-        if let Some(kind) = kind.as_ref().filter(|_| orders.languages) {
-            run.languages(&payload, kind);
+        for (name, _) in [("languages", orders.languages), ("engines", orders.engines)]
+            .iter()
+            .filter(|(_, wanted)| *wanted)
+        {
+            if let Some(kind) = &kind {
+                run.richer(name, &payload, kind);
+            }
+        }
+        if orders.dbus_broker {
+            run.dbus_broker(&payload);
         }
         if let Some(kind) = kind.as_ref().filter(|_| !orders.guests.is_empty()) {
             let checked = later(move || {

@@ -13,6 +13,10 @@ pub(crate) struct Orders {
     pub(crate) here: bool,
     /// What the documentation shows of compilers and runtimes, in a guest that has them.
     pub(crate) languages: bool,
+    /// What is run in containers of podman, in a guest that has it.
+    pub(crate) engines: bool,
+    /// What users see of the broker where another program is the bus, in a container.
+    pub(crate) dbus_broker: bool,
     /// Guests with these releases.
     pub(crate) guests: Vec<&'static str>,
     /// Guests are emulated machines, whatever works here.
@@ -45,6 +49,8 @@ impl Orders {
                 "--soak" => orders.soak = true,
                 "--here" => orders.here = true,
                 "--languages" => orders.languages = true,
+                "--engines" => orders.engines = true,
+                "--dbus-broker" => orders.dbus_broker = true,
                 "--emulated" => orders.emulated = true,
                 "--keep" => orders.keep = true,
                 "--guest" => {
@@ -68,7 +74,7 @@ impl Orders {
             orders.guests = RELEASES.into();
         }
         orders.weakened = orders.here || orders.soak || !orders.guests.is_empty();
-        if orders.languages && !orders.names_another_part() {
+        if orders.needs_a_richer_image() && !orders.names_another_part() {
             orders.binaries = Some(vec!["system"]);
         }
         if !orders.names_a_part() {
@@ -90,11 +96,16 @@ impl Orders {
     }
 
     fn names_a_part(&self) -> bool {
-        self.languages || self.names_another_part()
+        self.needs_a_richer_image() || self.names_another_part()
     }
 
     fn names_another_part(&self) -> bool {
         self.unit || self.compiler || self.root || self.soak || self.here || !self.guests.is_empty()
+    }
+
+    /// Whether a part needs more in its image: those are no parts of all.
+    pub(crate) fn needs_a_richer_image(&self) -> bool {
+        self.languages || self.engines || self.dbus_broker
     }
 
     /// Whether a part needs root.
@@ -104,7 +115,7 @@ impl Orders {
 
     /// Whether tests run as they are built for a systemd: with the package.
     pub(crate) fn need_package(&self) -> bool {
-        self.soak || self.here || self.languages || !self.guests.is_empty()
+        self.soak || self.here || self.needs_a_richer_image() || !self.guests.is_empty()
     }
 }
 
@@ -140,11 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn languages_are_no_part_of_everything_and_need_one_binary() {
-        assert!(!parse("").unwrap_or_default().languages);
-        let alone = parse("--languages").unwrap_or_default();
-        assert!(alone.need_package() && !alone.unit && alone.guests.is_empty());
-        assert_eq!(alone.binaries, Some(vec!["system"]));
+    fn richer_images_are_no_part_of_everything_and_need_one_binary() {
+        assert!(!parse("").unwrap_or_default().needs_a_richer_image());
+        for option in ["--languages", "--engines", "--dbus-broker"] {
+            let alone = parse(option).unwrap_or_default();
+            assert!(alone.need_package() && !alone.unit && alone.guests.is_empty());
+            assert_eq!(alone.binaries, Some(vec!["system"]));
+        }
         let both = parse("--languages --root").unwrap_or_default();
         assert!(both.root && both.binaries.is_none());
     }
