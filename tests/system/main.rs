@@ -44,6 +44,7 @@ mod looking;
 mod memory;
 mod package;
 mod pins;
+mod python;
 mod quota;
 mod restarts;
 mod scope;
