@@ -22,8 +22,9 @@
 //! ```
 //!
 //! A call about a box is carried out in this process for root, and by the `broker` for everybody
-//! else, in the same way (`commands`). A new command is a variant of `cli::Call`, a file in `cli/`
-//! that reads it, and a file in `commands/` that does it.
+//! else, in the same way (`commands`). Where there is no broker, the process of a user becomes root
+//! of a user namespace (`rootless`), and goes root's way. A new command is a variant of
+//! `cli::Call`, a file in `cli/` that reads it, and a file in `commands/` that does it.
 //!
 //! # The layers
 //!
@@ -50,9 +51,11 @@
 //! cgroup, cpus      the cgroups of a run: limits, figures, ends; CPUs that are leased
 //! config, polkit    isolate.toml and the file of isolate; whether a user may do something
 //! box_dir, bus      boxes on disk with their locks and ids; D-Bus without an event loop
+//! rootless          a user namespace for a user where nobody acts for them as root
 //! request           what the caller wants
 //! clock, failure, output, remedy
-//! answer, barrier, check_name, dir_rule, error, guess, logging, quantity, screen, sys, syscall_set
+//! answer, barrier, check_name, dir_rule, error, guess, logging, quantity, screen, sys,
+//! syscall_set, way
 //! ```
 //!
 //! `plan`, `report`, `keeper::phase` and everything they use are pure; only `sys` is unsafe.
@@ -94,12 +97,14 @@ mod quantity;
 mod remedy;
 mod report;
 mod request;
+mod rootless;
 mod screen;
 mod session;
 mod status;
 mod sys;
 mod syscall_set;
 mod systemd;
+mod way;
 
 use std::process::ExitCode;
 
@@ -255,13 +260,14 @@ fn forget_old_results() {
 /// Looks at the boxes, here or by the broker, and tells what is seen.
 fn status(call: BoxCall, request: StatusRequest) -> Result<Answer, Failure> {
     logging::start(call.common.verbosity);
+    let acts_itself = broker::acts_itself(call.common.rootless)?;
     let caller = Caller::of_process(None)?;
     let source = ConfigSource::new(call.common.config.as_deref());
     let config = call.common.config.clone();
     let examine = || doctor::glance(config.as_deref());
     let look = || {
         let at = Moment::now().map_err(Failure::at("cannot read the clock (CLOCK_MONOTONIC)"))?;
-        let (_, results) = match nix::unistd::geteuid().is_root() {
+        let (_, results) = match acts_itself {
             true => as_root(
                 call.clone(),
                 caller,
@@ -281,11 +287,13 @@ fn status(call: BoxCall, request: StatusRequest) -> Result<Answer, Failure> {
 /// a failure.
 fn about_box(call: BoxCall, code: u8, kept: &mut Kept) -> Result<Answer, Failure> {
     logging::start(call.common.verbosity);
+    // A failure is told when there are files to write it to.
+    let acts_itself = broker::acts_itself(call.common.rootless);
     let caller = Caller::of_process(call.common.acts_for)?;
     let asked = Moment::now().map_err(Failure::at("cannot read the clock (CLOCK_MONOTONIC)"))?;
     // Root needs no broker. The broker reads a configuration of its own; here it only says where
     // boxes are, if anything is to be written that may lie in one.
-    let is_root = nix::unistd::geteuid().is_root();
+    let is_root = matches!(acts_itself, Ok(true));
     let lifted = match is_root {
         true => lift_limits().map_err(Failure::at("cannot raise the limits of this process"))?,
         false => None,
@@ -304,9 +312,10 @@ fn about_box(call: BoxCall, code: u8, kept: &mut Kept) -> Result<Answer, Failure
         .filter(|(_, program)| is_root || !program.tty_hack)
         .map(|_| Terminals::remember());
     let coloring = call.common.coloring;
-    let done = match loaded {
-        Some(loaded) if is_root => as_root(call, caller, lifted, asked, loaded, kept),
-        _ => broker::client::ask(&call, caller, asked),
+    let done = match (acts_itself, loaded) {
+        (Err(failure), _) => Err(failure),
+        (Ok(true), Some(loaded)) => as_root(call, caller, lifted, asked, loaded, kept),
+        (Ok(_), _) => broker::client::ask(&call, caller, asked),
     };
     if let Some(terminals) = terminals {
         terminals.restore();

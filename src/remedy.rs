@@ -13,6 +13,8 @@ use crate::error::chain;
 pub(crate) enum Remedy {
     /// cgroup v2 has no memory controller.
     EnableMemory,
+    /// A cgroup does not have a controller.
+    EnableController,
     /// systemd is to be asked, but cannot be.
     OtherManager,
     /// No delegated cgroup is there.
@@ -91,6 +93,22 @@ pub(crate) enum Remedy {
     NameInside,
     /// The user of the box has no rights to a file.
     LetBoxUser,
+    /// A user has no systemd of their own at the moment.
+    StartUsersManager,
+    /// A user has no subordinate ids.
+    AddSubIds,
+    /// The programs that map subordinate ids are missing.
+    InstallUidmap,
+    /// They are there and do not do it.
+    RepairUidmap,
+    /// There are too many user namespaces.
+    RaiseUserNamespaces,
+    /// User namespaces may not be made or used.
+    AllowUserNamespaces,
+    /// A user's systemd does not have a controller.
+    DelegateToUser,
+    /// Something that takes root.
+    AskRoot,
 }
 
 impl Remedy {
@@ -142,6 +160,9 @@ impl Remedy {
                 "boot with cgroup v2 alone (systemd.unified_cgroup_hierarchy=1 and no \
                  cgroup_disable=memory on the kernel's command line) or enable it in \
                  cgroup.subtree_control of the cgroups above, or run without --cg"
+            }
+            Self::EnableController => {
+                "enable it in cgroup.subtree_control of the cgroups above, or run without --cg"
             }
             Self::OtherManager => "set it to auto, delegated or none",
             Self::GiveCgroup => {
@@ -240,6 +261,32 @@ impl Remedy {
                 "it is opened as the user of the box: let that user in by chmod or setfacl, or \
                  name a file in /box"
             }
+            Self::StartUsersManager => {
+                "log in as this user, or have an administrator keep it running: loginctl enable-linger USER"
+            }
+            Self::AddSubIds => {
+                "an administrator gives some: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"
+            }
+            Self::InstallUidmap => "an administrator installs it: apt install uidmap",
+            Self::RepairUidmap => {
+                "it must be set-user-ID (or have capabilities) and the user's ids must be in /etc/subuid and \
+                 /etc/subgid: apt install --reinstall uidmap"
+            }
+            Self::RaiseUserNamespaces => {
+                "a limit of namespaces is reached: sysctl user.max_user_namespaces=10000"
+            }
+            Self::AllowUserNamespaces => {
+                "this machine does not let ordinary users have user namespaces: sysctl \
+                 kernel.apparmor_restrict_unprivileged_userns=0 where AppArmor restricts them (or a profile with \
+                 'userns,'), sysctl kernel.unprivileged_userns_clone=1 where Debian's kernel does; a container must \
+                 allow them"
+            }
+            Self::DelegateToUser => {
+                "the user's systemd was not given it: an administrator writes the two lines '[Service]' and \
+                 'Delegate=cpu cpuset io memory pids' to /etc/systemd/system/user@.service.d/delegate.conf and \
+                 restarts user@UID.service; or do without it"
+            }
+            Self::AskRoot => "it takes root, or a broker that acts for users (docs/broker.md)",
             Self::AllowQuotas => {
                 "CAP_SYS_ADMIN is needed, and in a container that its filter of system calls lets \
                  quotactl_fd pass"

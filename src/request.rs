@@ -307,6 +307,8 @@ pub(crate) struct Common {
     pub(crate) report: Option<OutputTarget>,
     /// `--config`: this file instead of the installed configuration and its drop-ins.
     pub(crate) config: Option<PathBuf>,
+    /// `--rootless`: not by the broker.
+    pub(crate) rootless: bool,
 }
 
 /// The further options of `--init`.

@@ -52,7 +52,7 @@ const EXIT_SOME_FAILED: u8 = 1;
 /// Carries out all jobs.
 pub(crate) fn run(options: BatchOptions) -> Result<Answer, Failure> {
     logging::start(options.verbosity);
-    let house = House::of_caller(options.config.as_deref())?;
+    let house = House::of_caller(options.config.as_deref(), options.rootless)?;
     let house = house.with_max_output(options.max_output);
     let done = match &options.resume {
         Some(file) => resume::done(file)?,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::cache::Cache;
+use crate::broker::acts_itself;
 use crate::broker::client::Put;
 use crate::broker::client::errand::{Errand, Heard};
 use crate::broker::client::series::Series;
@@ -25,6 +26,7 @@ use crate::quantity::Bytes;
 use crate::request::{BoxCall, LimitRequest};
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::socket;
+use crate::way;
 
 /// What all calls of a batch have in common.
 #[derive(Debug, Clone)]
@@ -47,7 +49,8 @@ pub(crate) struct House {
 
 impl House {
     /// That of the user who calls, with their configuration or, for root, another one.
-    pub(crate) fn of_caller(config: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn of_caller(config: Option<&Path>, rootless: bool) -> Result<Self, Failure> {
+        let acts_itself = acts_itself(rootless)?;
         let caller = Caller::of_process(None)?;
         if config.is_some() && !caller.called_by_root {
             return Err(Failure::new(
@@ -55,7 +58,7 @@ impl House {
             ));
         }
         let settings = config::load(&ConfigSource::new(config))?.settings;
-        Self::new(caller, settings)
+        Self::new(caller, settings, acts_itself)
     }
 
     /// How many jobs at a time there are CPUs for: those that this process may use or, where runs
@@ -77,14 +80,13 @@ impl House {
     }
 
     /// Finds it out.
-    fn new(caller: Caller, settings: Settings) -> Result<Self, Failure> {
-        let is_root = nix::unistd::geteuid().is_root();
+    fn new(caller: Caller, settings: Settings, acts_itself: bool) -> Result<Self, Failure> {
         let place = find_place(&settings.cgroup);
         let no_cg = match &place {
             Ok(place) => place.require_memory().err().map(|error| error.to_string()),
             Err(error) => Some(error.to_string()),
         };
-        let dir = match is_root {
+        let dir = match acts_itself && way::rootless().is_none() {
             true => Some(settings.batch.cache_dir.clone()),
             false => cache_of_user(),
         };
@@ -93,7 +95,7 @@ impl House {
             (_, LeaseUnit::None) | (Err(_), _) => None,
             (Ok(place), _) => Some(count_leases(place, &settings)?),
         };
-        let own = match is_root {
+        let own = match acts_itself {
             true => Some((settings, place?)),
             false => None,
         };

@@ -20,10 +20,13 @@
 //! working directory, umask, limits, signals or terminal: the parts of these that count come as
 //! data or as descriptors.
 
+pub(crate) use choice::acts_itself;
+
 use crate::failure::Failure;
 use crate::request::Common;
 
 mod bounded;
+mod choice;
 pub(crate) mod client;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;

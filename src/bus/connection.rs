@@ -14,6 +14,7 @@ use super::inbox::Inbox;
 use super::message::Incoming;
 use super::{BusError, Carries, call_of_the_bus};
 use crate::sys::socket::{Bytes, receive_bytes, send};
+use crate::way;
 
 /// A connection.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Connection {
         let stream = connect_without_waiting(path).map_err(BusError::Connect)?;
         // EXTERNAL takes the user id in decimal, each digit in hexadecimal. The rest of the
         // handshake need not wait for the answer.
-        let digits = nix::unistd::geteuid().to_string();
+        let digits = way::outside(nix::unistd::geteuid().as_raw()).to_string();
         let id: String = digits.bytes().map(|digit| format!("{digit:x}")).collect();
         let negotiation = match carries {
             Carries::Descriptors => "NEGOTIATE_UNIX_FD\r\n",

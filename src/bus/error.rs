@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 
-use super::{Incoming, SOCKET};
+use super::{Incoming, address};
+use crate::way;
 
 /// Why a conversation with the bus ended.
 #[derive(Debug)]
@@ -39,7 +40,12 @@ impl fmt::Display for BusError {
         match self {
             Self::Connect(_) => write!(
                 f,
-                "cannot connect to the system bus at {SOCKET} (is dbus running?)"
+                "cannot connect to {} bus at {} (is dbus running?)",
+                match way::rootless() {
+                    Some(_) => "the user's",
+                    None => "the system",
+                },
+                address().display()
             ),
             Self::Rejected(answer) => {
                 write!(f, "the system bus does not let this process in ({answer})")

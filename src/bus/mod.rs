@@ -10,7 +10,7 @@
 //! [`Inbox`](inbox::Inbox) about long ones, [`Carries`] about descriptors, and [`Bus::receive`]
 //! about how much is read at once.
 //!
-//! The address of the bus is fixed: an environment variable could name somebody else's bus.
+//! The address of the system bus is fixed: an environment variable could name somebody else's bus.
 
 mod connection;
 mod error;
@@ -33,8 +33,15 @@ pub(crate) use error::BusError;
 pub(crate) use message::{Incoming, Kind};
 pub(crate) use pending::Pending;
 
+use crate::way;
+
 /// Where the system bus is.
-pub(crate) const SOCKET: &str = "/run/dbus/system_bus_socket";
+const SYSTEM: &str = "/run/dbus/system_bus_socket";
+
+/// Where the bus is: the system's, or that of the user where they have everything by themselves.
+pub(crate) fn address() -> &'static Path {
+    way::rootless().map_or(Path::new(SYSTEM), |rootless| &rootless.bus)
+}
 
 /// What messages on a connection may have beside them. With descriptors, anybody on the machine can
 /// send us one: it is never received and ends the connection, whose task is then done without
@@ -82,12 +89,12 @@ const READS: usize = 16;
 impl Bus {
     /// Whether there is a system bus.
     pub(crate) fn is_there() -> bool {
-        Path::new(SOCKET).exists()
+        address().exists()
     }
 
     /// Connects and begins the handshake.
     pub(crate) fn connect(carries: Carries) -> Result<Self, BusError> {
-        Self::connect_to(Path::new(SOCKET), carries)
+        Self::connect_to(address(), carries)
     }
 
     /// Connects to a bus elsewhere, for tests.

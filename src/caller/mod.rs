@@ -27,6 +27,7 @@ use crate::barrier::Barrier;
 use crate::failure::Explained;
 use crate::quantity::Ids;
 use crate::sys::credentials;
+use crate::way;
 
 /// The user who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +63,8 @@ impl Caller {
             gid: nix::unistd::getgid().as_raw(),
         };
         let called_by_root = own.uid == 0;
-        if !called_by_root && acts_for.is_some() {
+        let may_choose = called_by_root && way::rootless().is_none();
+        if acts_for.is_some() && !may_choose {
             return Err(CallerError("Only root may use --as-uid and --as-gid"));
         }
         let Ids { uid, gid } = acts_for.unwrap_or(own);

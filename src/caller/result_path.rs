@@ -16,6 +16,7 @@ use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use nix::unistd::getuid;
 
 use super::below::open_below;
+use crate::way;
 
 /// As many links as the kernel follows on one path (path_resolution(7)).
 const MOST_LINKS: usize = 40;
@@ -104,7 +105,7 @@ fn create_over_links(path: &Path, uid: u32, writing: OFlag) -> io::Result<File> 
             )?;
             continue;
         }
-        if stat.st_uid != uid && stat.st_uid != 0 {
+        if ![uid, 0].contains(&stat.st_uid) && !is_of_host(stat.st_uid) {
             return Err(io::Error::other(format!(
                 "'{}' is a symbolic link of another user's ({})",
                 passed.display(),
@@ -126,6 +127,13 @@ fn create_over_links(path: &Path, uid: u32, writing: OFlag) -> io::Result<File> 
         }
     }
     Err(Errno::EISDIR.into())
+}
+
+/// Whether a user namespace shows this owner for root and all others of the host
+/// (user_namespaces(7), "Unmapped user and group IDs"). The user may follow their links as ever,
+/// and no program in a box is one of them.
+fn is_of_host(uid: u32) -> bool {
+    way::rootless().is_some() && uid == way::UNMAPPED
 }
 
 /// Whether the kernel has made the link, to an open file and not to a path: `/dev/stdout` leads to

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::settings::Manager;
 use crate::remedy::Remedy;
+use crate::way;
 
 /// Where the cgroup of a run comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +60,10 @@ impl Place {
         };
         if *has_memory {
             return Ok(());
+        }
+        if way::rootless().is_some() {
+            let text = format!("there is no memory controller; {}", Remedy::DelegateToUser);
+            return Err(text);
         }
         Err(format!(
             "the cgroup {} has no memory controller; {}",

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::{Cgroup, CgroupError, Leaf, LeafLimits, delegated};
 use crate::quantity::BoxId;
+use crate::remedy::Remedy;
+use crate::way;
 
 /// The name of init's cgroup below the run's.
 pub(crate) const INIT: &str = "init";
@@ -232,8 +234,11 @@ fn available(cgroup: &Cgroup, limits: &LeafLimits) -> Result<Vec<&'static str>, 
         Some(missing) => Err(CgroupError::new(
             format!("cannot limit the run in {}", cgroup.path().display()),
             io::Error::other(format!(
-                "the {missing} controller is not available there; enable it in cgroup.subtree_control of the cgroups \
-                 above, or run without --cg"
+                "the {missing} controller is not available there; {}",
+                match way::rootless() {
+                    Some(_) => Remedy::DelegateToUser,
+                    None => Remedy::EnableController,
+                }
             )),
         )),
     }

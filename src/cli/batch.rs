@@ -75,6 +75,12 @@ pub(super) struct BatchLine {
     /// Leave out the jobs whose results are in FILE
     #[arg(long, value_name = "FILE", value_parser = value::word(value::path))]
     pub(super) resume: Option<PathBuf>,
+    /// Do without root and without the broker: by the user's own systemd and a user namespace
+    ///
+    /// The same happens by itself where no broker is installed. It takes the package uidmap, and
+    /// subordinate ids in /etc/subuid.
+    #[arg(long)]
+    pub(super) rootless: bool,
     /// Read this configuration instead of the installed one; root only
     #[arg(long, value_name = "FILE", value_parser = value::word(value::path))]
     pub(super) config: Option<PathBuf>,
@@ -100,6 +106,7 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
         max_output: line.max_output,
         resume: line.resume,
         config: line.config,
+        rootless: line.rootless,
         verbosity: line.verbose,
     }))
 }

@@ -14,6 +14,12 @@ use crate::request::Common;
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct LookOptions {
+    /// Do without root and without the broker: by the user's own systemd and a user namespace
+    ///
+    /// The same happens by itself where no broker is installed. It takes the package uidmap, and
+    /// subordinate ids in /etc/subuid.
+    #[arg(long)]
+    rootless: bool,
     /// Read this file instead of the installed configuration
     #[arg(long, value_name = "FILE", value_parser = value::word(value::path))]
     config: Option<PathBuf>,
@@ -27,6 +33,7 @@ impl LookOptions {
     pub(super) fn common(self) -> Common {
         Common {
             config: self.config,
+            rootless: self.rootless,
             verbosity: self.verbose,
             ..Common::default()
         }

@@ -6,6 +6,7 @@ use super::settings::BoxSettings;
 use super::subid::SubIds;
 use super::table::{Key, Table};
 use super::value::COUNT_MAX;
+use crate::way::{self, Rootless};
 
 const ROOT: Key = Key::of(Table::Boxes, "root");
 const LOCKS: Key = Key::of(Table::Boxes, "locks");
@@ -17,6 +18,44 @@ const SUBID_USER: Key = Key::of(Table::Boxes, "subid_user");
 /// All ids are below this: 2^32-1 means "leave it" to chown(2) and setresuid(2), and one id is kept
 /// in between.
 const ID_END: u64 = u32::MAX as u64 - 1;
+
+impl Default for BoxSettings {
+    fn default() -> Self {
+        match way::rootless() {
+            None => Self::of_root(),
+            Some(rootless) => Self::of_user(rootless),
+        }
+    }
+}
+
+impl BoxSettings {
+    fn of_root() -> Self {
+        Self {
+            root: "/var/local/lib/isolate".into(),
+            locks: "/run/isolate/locks".into(),
+            count: 1000,
+            first_uid: 60_000,
+            first_gid: 60_000,
+            subid_user: None,
+            only_root_inits: false,
+        }
+    }
+
+    /// The same as root's as far as the user's ids go, otherwise their last ones.
+    fn of_user(rootless: &Rootless) -> Self {
+        let same = Self::of_root();
+        let count = same.count.min(rootless.ids);
+        let first = same.first_uid.min(rootless.ids - count + 1);
+        Self {
+            root: rootless.boxes.clone(),
+            locks: rootless.locks.clone(),
+            count,
+            first_uid: first,
+            first_gid: first,
+            ..same
+        }
+    }
+}
 
 /// Takes the ids of the subid user, if there is one. `look_up` finds them.
 pub(super) fn take_subids(

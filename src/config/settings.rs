@@ -15,6 +15,7 @@ use crate::check_name::CheckName;
 use crate::dir_rule::{DirRequest, DirRule};
 use crate::quantity::{BoxId, Bytes, CpuList};
 use crate::syscall_set::SyscallSet;
+use crate::way;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -261,27 +262,17 @@ impl Default for Settings {
     }
 }
 
-impl Default for BoxSettings {
-    fn default() -> Self {
-        Self {
-            root: "/var/local/lib/isolate".into(),
-            locks: "/run/isolate/locks".into(),
-            count: 1000,
-            first_uid: 60_000,
-            first_gid: 60_000,
-            subid_user: None,
-            only_root_inits: false,
-        }
-    }
-}
-
 impl Default for CgroupSettings {
     fn default() -> Self {
         Self {
             manager: Manager::Auto,
             root: None,
             slice: "isolate.slice".into(),
-            keep_ready: 30,
+            // Elsewhere the kernel lets no process be cloned into a scope that is there already.
+            keep_ready: match way::rootless() {
+                Some(rootless) if !rootless.is_in_manager => 0,
+                _ => 30,
+            },
             scope: ScopeLife::Box,
         }
     }

@@ -8,6 +8,7 @@ use super::error::{ConfigError, Place};
 use super::files::{self, DropIn};
 use super::fragment::{self, Fragment};
 use super::isolate;
+use crate::way::{self, Rootless};
 
 /// The files that a configuration is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,15 +65,31 @@ impl ConfigSource {
         Self {
             files: match config {
                 Some(file) => ConfigFiles::Only(file.to_owned()),
-                None => ConfigFiles::Installed {
-                    main: "/etc/isolate/isolate.toml".into(),
-                    drop_ins: ["/etc", "/run", "/usr/lib"]
-                        .map(|top| PathBuf::from(top).join("isolate/isolate.toml.d")),
-                    old: Self::old().into(),
-                },
+                None => Self::installed(),
             },
             subuid: "/etc/subuid".into(),
             subgid: "/etc/subgid".into(),
+        }
+    }
+
+    /// The machine's or the user's configuration.
+    fn installed() -> ConfigFiles {
+        match way::rootless() {
+            None => ConfigFiles::Installed {
+                main: "/etc/isolate/isolate.toml".into(),
+                drop_ins: ["/etc", "/run", "/usr/lib"]
+                    .map(|top| PathBuf::from(top).join("isolate/isolate.toml.d")),
+                old: Self::old().into(),
+            },
+            Some(Rootless { config, locks, .. }) => ConfigFiles::Installed {
+                main: config.join("isolate.toml"),
+                drop_ins: [
+                    config.join("isolate.toml.d"),
+                    locks.join("isolate.toml.d"),
+                    "/etc/isolate/rootless.toml.d".into(),
+                ],
+                old: Vec::new(),
+            },
         }
     }
 

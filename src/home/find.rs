@@ -66,7 +66,8 @@ pub(crate) fn cgroup_of_runs(
 ) -> Result<PathBuf, PlaceError> {
     match place {
         Place::Systemd { mount_point, .. } => {
-            Ok(mount_point.join(systemd::slice_path(&settings.slice)))
+            let manager = mount_point.join(systemd::manager_path());
+            Ok(manager.join(systemd::slice_path(&settings.slice)))
         }
         Place::Delegated { root, .. } => Ok(root.clone()),
         Place::Nowhere { reason } => Err(PlaceError(format!(
@@ -79,7 +80,7 @@ fn look_around(manager: Manager) -> io::Result<Surroundings> {
     // This is sd_booted(3).
     let has_systemd = Path::new("/run/systemd/system").is_dir() && systemd::is_there();
     let mount = hierarchy::mount_point()?.map(|path| {
-        let has_memory = offers_memory(&path);
+        let has_memory = offers_memory(&path.join(systemd::manager_path()));
         (path, has_memory)
     });
     // This is left out where it does not matter, since it happens before every run.

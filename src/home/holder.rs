@@ -15,7 +15,7 @@ use crate::cgroup::{INIT, hierarchy};
 use crate::quantity::BoxId;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::process;
-use crate::systemd::{ScopeSpec, slice_path};
+use crate::systemd::{ScopeSpec, manager_path, slice_path};
 
 /// The name of the process.
 pub(super) const NAME: &CStr = c"isolate-holder";
@@ -161,7 +161,7 @@ fn what_is_kept(mut path: PathBuf, spec: &ScopeSpec) -> Keeps {
     } else if !path.ends_with(INIT) || !path.pop() || !is_of_box(&path) {
         return Keeps::Nothing;
     }
-    if path.parent() == Some(&slice_path(&spec.slice)) {
+    if path.parent() == Some(&manager_path().join(slice_path(&spec.slice))) {
         Keeps::Scope(spec.mount_point.join(path))
     } else {
         Keeps::Another

@@ -33,7 +33,7 @@ const EXIT_NOT_PASSED: u8 = 1;
 pub(crate) fn test(options: TestOptions) -> Result<Answer, Failure> {
     let solution = &options.solution;
     logging::start(solution.verbosity);
-    let house = House::of_caller(solution.config.as_deref())?;
+    let house = House::of_caller(solution.config.as_deref(), solution.rootless)?;
     house.require(&solution.limits)?;
     let tests = set::find(&options.inputs, &options.answers)?;
     let jobs = options

@@ -63,7 +63,7 @@ pub(crate) fn pair(options: PairOptions) -> Result<Answer, Failure> {
         json,
     } = options;
     logging::start(solution.verbosity);
-    let house = House::of_caller(solution.config.as_deref())?;
+    let house = House::of_caller(solution.config.as_deref(), solution.rootless)?;
     house.require(&solution.limits)?;
     let mut of_each = solution.limits.clone();
     of_each.wall_time.get_or_insert(WALL_TIME);

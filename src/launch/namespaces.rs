@@ -11,6 +11,7 @@ use super::message::StepFailure;
 use super::step::Step;
 use crate::barrier::Barrier;
 use crate::sys::network::bring_loopback_up;
+use crate::way;
 
 /// The name of the host inside: the same on every machine, and one that every `/etc/hosts` knows,
 /// also that of the machine, which a rule may show.
@@ -42,7 +43,12 @@ impl Namespaces {
     /// Makes new namespaces and returns to the old ones; `None` where none can be made, which init
     /// will report. The process must have one thread, and must end after an error: nobody knows
     /// which namespaces it is in then.
+    ///
+    /// A process that is root of a user namespace alone would have no way back.
     pub(crate) fn ahead() -> io::Result<Option<Self>> {
+        if way::rootless().is_some() {
+            return Ok(None);
+        }
         let Ok(before) = Self::of_this_process() else {
             return Ok(None);
         };

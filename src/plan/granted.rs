@@ -4,9 +4,11 @@
 use super::Refusal;
 use super::ceilings::{self, Amounts, Ceiling};
 use crate::config::ceilings::Ceilings;
-use crate::config::settings::{Limits, Settings};
+use crate::config::settings::{LeaseUnit, Limits, Settings};
 use crate::quantity::DiskQuota;
+use crate::remedy::Remedy;
 use crate::request::{BoxCall, BoxCommand, RunKind};
+use crate::way;
 
 /// What a call is granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,7 @@ pub(crate) fn grant(
     ceilings: Option<&Ceilings>,
 ) -> Result<Granted, Refusal> {
     let BoxCall { common, command } = call;
+    refuse_what_takes_root(command, settings)?;
     let disk = ceilings.and_then(|ceilings| ceilings.disk);
     let quota = match disk {
         Some(most) => {
@@ -97,6 +100,26 @@ pub(crate) fn grant(
         quota,
         amounts,
     })
+}
+
+/// Refuses what a process cannot have that is root of a user namespace alone.
+fn refuse_what_takes_root(command: &BoxCommand, settings: &Settings) -> Result<(), Refusal> {
+    if way::rootless().is_none() {
+        return Ok(());
+    }
+    let refusal = |what: &str| {
+        let remedy = Remedy::AskRoot;
+        Refusal(format!("{what} cannot be had without root: {remedy}"))
+    };
+    if command.quota().is_some() {
+        return Err(refusal(
+            "a disk quota (--quota), in whose place a tmpfs has a size (--dir=work=tmpfs:fs:size=SIZE),",
+        ));
+    }
+    if settings.cpus.lease != LeaseUnit::None {
+        return Err(refusal("a lease of CPUs ([cpus] lease)"));
+    }
+    Ok(())
 }
 
 /// What was asked for, otherwise what is configured. Zero is no limit, as in isolate.

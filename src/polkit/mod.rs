@@ -110,7 +110,7 @@ impl Authority {
         Self {
             subject,
             dialog,
-            bus: bus::SOCKET.into(),
+            bus: bus::address().into(),
             carries: Carries::Descriptors,
             patience: match dialog {
                 Dialog::Possible => PATIENCE_WITH_PEOPLE,

@@ -20,6 +20,8 @@ pub(crate) struct BatchOptions {
     pub(crate) resume: Option<PathBuf>,
     /// `--config`.
     pub(crate) config: Option<PathBuf>,
+    /// `--rootless`: not by the broker.
+    pub(crate) rootless: bool,
     /// How often `-v` was given.
     pub(crate) verbosity: u8,
 }
@@ -37,6 +39,8 @@ pub(crate) struct Solution {
     pub(crate) env: Vec<(String, String)>,
     /// `--config`.
     pub(crate) config: Option<PathBuf>,
+    /// `--rootless`: not by the broker.
+    pub(crate) rootless: bool,
     /// How often `-v` was given.
     pub(crate) verbosity: u8,
 }

@@ -153,7 +153,10 @@ impl Visit<'_> {
     /// The options of every call about a box.
     fn options_of_all(&self) -> impl Iterator<Item = OsString> + '_ {
         let of_all = |option: &&OsString| {
-            begins(option, "--config=") || *option == "--verbose" || *option == "--wait"
+            begins(option, "--config=")
+                || ["--verbose", "--wait", "--rootless"]
+                    .iter()
+                    .any(|known| option == known)
         };
         self.session.options.iter().filter(of_all).cloned()
     }

@@ -10,6 +10,7 @@ use crate::box_dir::{BoxDir, BoxDirError, Sight, Stray, sights, strays, tally};
 use crate::clock::since_epoch;
 use crate::config::settings::BoxSettings;
 use crate::quantity::BoxId;
+use crate::way;
 
 /// Looks at the boxes of this user, or of all. What they hold on disk is added up for so long at
 /// most.
@@ -111,6 +112,7 @@ impl View<'_> {
     }
 
     fn user(&self, uid: u32) -> User {
+        let uid = way::outside(uid);
         User {
             uid,
             name: self.names.of(uid),

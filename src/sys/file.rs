@@ -77,6 +77,11 @@ pub(crate) fn lock_shared(file: BorrowedFd<'_>) -> io::Result<()> {
     lock(file, libc::LOCK_SH)
 }
 
+/// Gives a flock(2) of `file` back, for all copies of the descriptor.
+pub(crate) fn unlock(file: BorrowedFd<'_>) -> io::Result<()> {
+    lock(file, libc::LOCK_UN)
+}
+
 fn lock(file: BorrowedFd<'_>, operation: libc::c_int) -> io::Result<()> {
     loop {
         // SAFETY: flock takes two integers and touches no memory of this process.

@@ -23,7 +23,7 @@ use attempt::{Attempt, Line};
 pub(crate) use cpu_quota::ensure as ensure_cpu_quota;
 pub(crate) use error::ScopeError;
 pub(crate) use line::{connect, is_there};
-pub(crate) use slice::{slice_of_user, slice_path};
+pub(crate) use slice::{manager_path, slice_of_user, slice_path};
 pub(crate) use state::StateRequest;
 pub(crate) use survey::Survey;
 #[cfg(test)]
@@ -36,6 +36,7 @@ use crate::clock::Timer;
 use crate::error::chain;
 use crate::quantity::BoxId;
 use crate::sys::poll::{self, Until, readable};
+use crate::way;
 
 /// The scope that systemd is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +72,7 @@ impl ScopeSpec {
         format!(
             "isolate-run: a program in box {} for uid {} (keeper is PID {})",
             self.box_id,
-            self.uid,
+            way::outside(self.uid),
             std::process::id()
         )
     }

@@ -2,7 +2,18 @@
 
 use std::path::PathBuf;
 
-/// The cgroup of a slice: `a-b.slice` is in `a.slice` (systemd.slice(5)).
+use crate::way::{self, Rootless};
+
+/// The cgroup of the systemd that is asked, below the mount point: a user's one is a service of the
+/// machine's (user@.service(5)).
+pub(crate) fn manager_path() -> PathBuf {
+    way::rootless().map_or_else(PathBuf::new, |Rootless { uid, .. }| {
+        format!("user.slice/user-{uid}.slice/user@{uid}.service").into()
+    })
+}
+
+/// The cgroup of a slice, below that of its systemd: `a-b.slice` is in `a.slice`
+/// (systemd.slice(5)).
 pub(crate) fn slice_path(slice: &str) -> PathBuf {
     let stem = slice.strip_suffix(".slice").unwrap_or(slice);
     stem.match_indices('-')

@@ -38,6 +38,7 @@ mod job;
 mod output;
 pub(crate) mod pages;
 mod process;
+pub(crate) mod rootless;
 pub(crate) mod schemas;
 pub(crate) mod systemd;
 mod terminal;

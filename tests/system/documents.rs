@@ -88,6 +88,7 @@ fn dismiss_holders() {
 }
 
 fn assert_true(is_asked_for: impl Fn(&str) -> bool, at_least: usize) {
+    crate::support::rootless::start_manager();
     let mut count = 0;
     let mut found = Vec::new();
     for page in pages() {

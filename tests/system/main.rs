@@ -47,6 +47,7 @@ mod pins;
 mod python;
 mod quota;
 mod restarts;
+mod rootless;
 mod scope;
 mod security;
 mod soak;

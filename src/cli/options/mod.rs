@@ -80,6 +80,7 @@ impl Options {
             meta: output.meta,
             report: output.report,
             config: box_options.config,
+            rootless: box_options.rootless,
         };
         let program = ProgramRequest {
             argv,

@@ -38,6 +38,12 @@ pub(in crate::cli) struct SolutionFiles {
     /// VAR=VALUE: a variable for the program
     #[arg(short = 'E', long, value_name = "RULE")]
     pub(in crate::cli) env: Vec<String>,
+    /// Do without root and without the broker: by the user's own systemd and a user namespace
+    ///
+    /// The same happens by itself where no broker is installed. It takes the package uidmap, and
+    /// subordinate ids in /etc/subuid.
+    #[arg(long, hide_short_help = true)]
+    pub(in crate::cli) rootless: bool,
     /// Read this configuration instead of the installed one; root only
     #[arg(long, value_name = "FILE", hide_short_help = true, value_parser = value::word(value::path))]
     pub(in crate::cli) config: Option<PathBuf>,
@@ -88,6 +94,7 @@ impl SolutionOptions {
             dirs: files.dirs,
             env: env.collect::<Result<_, _>>()?,
             config: files.config,
+            rootless: files.rootless,
             verbosity: files.verbose,
         })
     }

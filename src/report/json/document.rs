@@ -31,6 +31,7 @@ pub(super) struct Document {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) struct Held {
+    pub(super) way: &'static str,
     #[serde(rename = "box")]
     pub(super) box_: BoxFacts,
     pub(super) cgroup: CgroupFacts,

@@ -14,6 +14,7 @@ use nix::sys::resource::Resource;
 
 use super::{Circumstances, Ending, Report, Usage, Verdict, limit_of};
 use crate::clock::Moment;
+use crate::way;
 
 /// The number of this form of the report. It grows when readers have to change.
 const FORMAT: u32 = 1;
@@ -115,6 +116,7 @@ fn held(report: &Report, circumstances: &Circumstances) -> Held {
     let since = |moment: Option<Moment>| moment.map(|moment| micros(moment.since(*asked)));
     let deadlines = &report.deadlines;
     Held {
+        way: way::name(),
         box_: BoxFacts {
             id: box_id.0,
             uid: ids.uid,

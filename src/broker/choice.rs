@@ -1,0 +1,36 @@
+//! Who carries a caller's call out: the caller's own process, or the broker.
+
+use std::path::Path;
+
+use super::{SOCKET, SOCKET_VARIABLE};
+use crate::failure::Failure;
+use crate::rootless;
+use crate::way;
+
+/// Whether this process carries calls out itself: that of root does, and so does that of another
+/// user who wants it (`--rootless`) or has no broker here. The latter is root of a user namespace
+/// when this returns; see [`rootless`].
+pub(crate) fn acts_itself(wants_rootless: bool) -> Result<bool, Failure> {
+    let is_root = nix::unistd::geteuid().is_root();
+    match (is_root, wants_rootless) {
+        _ if way::rootless().is_some() => Ok(true),
+        (true, true) => Err(Failure::new(
+            "--rootless is for users who are not root, who needs no other way",
+        )),
+        (true, false) => Ok(true),
+        (false, true) => rootless::enter().map(|()| true),
+        (false, false) if is_installed() => Ok(false),
+        (false, false) => rootless::enter().map(|()| true).map_err(|failure| {
+            Failure::new(format!(
+                "Must be started as root, or have the broker running: cannot connect to {SOCKET}, which is not there: \
+                 install isolate-run as a service, and start it by: systemctl enable --now isolate.socket; without it: \
+                 {failure}"
+            ))
+        }),
+    }
+}
+
+/// Whether there is a broker, which may be stopped: then that is what has to be mended.
+fn is_installed() -> bool {
+    std::env::var_os(SOCKET_VARIABLE).is_some() || Path::new(SOCKET).exists()
+}
