@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -15,6 +16,10 @@ use super::{ALICE, Output, binary, entries, finish, wait_until};
 
 /// The first and the last id that alice has in /etc/subuid, as everybody outside sees them.
 pub(crate) const SUBORDINATE: std::ops::Range<u32> = 100_000..165_536;
+
+/// The ids that one of them has for boxes, and the first that the next gets.
+const IDS: u32 = 100;
+static FIRST_ID: AtomicU32 = AtomicU32::new(10_000);
 
 /// alice, in a session of her own systemd.
 #[derive(Debug)]
@@ -48,7 +53,12 @@ impl Rootless {
             fs::create_dir(new.path(name)).unwrap();
             new.own(name, mode);
         }
-        let text = format!("[cgroup]\nslice = '{}'\n{lines}", new.slice);
+        // All that is alice's is in sight of all of them: ids that another test uses would be in use.
+        let first = FIRST_ID.fetch_add(IDS, Ordering::Relaxed);
+        let text = format!(
+            "[cgroup]\nslice = '{}'\n[boxes]\ncount = {IDS}\nfirst_uid = {first}\nfirst_gid = {first}\n{lines}",
+            new.slice
+        );
         let file = "config/isolate-run/isolate.toml";
         fs::write(new.path(file), text).unwrap();
         new.own(file, 0o600);
