@@ -9,8 +9,9 @@ use crate::broker::opening::{ANOTHER, Opening};
 use crate::broker::reply::Reply;
 use crate::broker::wire::receive_reply;
 use crate::failure::Failure;
+use crate::sys::packet::{receive_packet, send_packet};
 use crate::sys::poll::{self, readable};
-use crate::sys::socket::{pair, receive_packet, send_packet};
+use crate::sys::socket::pair;
 
 /// The connection. Processes that this one has cloned may use it at the same time.
 #[derive(Debug)]

@@ -13,8 +13,9 @@ use super::peer::Peer;
 use crate::broker::protocol::LONGEST_PACKET;
 use crate::failure::Failure;
 use crate::polkit::Subject;
+use crate::sys::packet::{receive_packet, send_packet};
 use crate::sys::process::has_ended;
-use crate::sys::socket::{PeerIds, receive_packet, send_packet};
+use crate::sys::socket::PeerIds;
 
 /// Who calls, but for the descriptor of their process, which comes beside this.
 #[derive(Debug, Serialize, Deserialize)]

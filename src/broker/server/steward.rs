@@ -26,9 +26,10 @@ use crate::broker::opening::ANOTHER;
 use crate::clock::Moment;
 use crate::failure::Failure;
 use crate::pool::Account;
+use crate::sys::packet::{receive_packet, send_packet};
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::process::has_ended;
-use crate::sys::socket::{pair, peer_ids, receive_packet, send_packet};
+use crate::sys::socket::{pair, peer_ids};
 
 /// How long a series stays without a request.
 const IDLE: Duration = Duration::from_secs(60);
