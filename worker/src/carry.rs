@@ -1,0 +1,219 @@
+//! The way of one job through this machine: it comes, its files come, it is run, its result is kept
+//! on the disk, published, and only then the queue forgets the job.
+
+use std::sync::Arc;
+
+use async_nats::jetstream::AckKind;
+use async_nats::jetstream::message::{Acker, Message};
+use isolate_run_client::{BatchResult, FleetJob, FleetOutcome, Times};
+use tokio::sync::mpsc;
+
+use crate::conclude::{bury, finish, last};
+use crate::decide::{After, Arrival, Before, Errors, after, before};
+use crate::fail;
+use crate::failure::Failure;
+use crate::files::{self, Missing};
+use crate::lease::Lease;
+use crate::names::{error_subject, queue_of, result_subject};
+use crate::station::{Station, lock, now};
+use crate::validate::{self, Rules, Unreadable};
+
+/// Who a job is, for its result and for the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Name {
+    pub(crate) id: String,
+    pub(crate) attempt: u32,
+    pub(crate) queue: String,
+    pub(crate) trace: Option<String>,
+    pub(crate) delivery: u64,
+    pub(crate) subject: String,
+}
+
+/// Who is to blame for a job that did not work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Blame {
+    Job,
+    Machine,
+    /// A job that must work on a machine that works says.
+    Unknown,
+}
+
+/// How the way ends.
+pub(crate) enum End {
+    /// With this result.
+    Result(FleetOutcome, Option<String>, Option<Box<BatchResult>>),
+    /// Somebody else has to try.
+    Retry { reason: String, blame: Blame },
+    /// There is a result already.
+    Known,
+    /// It is under way here, by an earlier delivery.
+    UnderWay,
+}
+
+/// Carries a job out, from its message to the end.
+pub(crate) async fn carry_out(station: Arc<Station>, message: Message) {
+    let mut times = Times {
+        received: now(),
+        ..Times::default()
+    };
+    let delivery = message
+        .info()
+        .map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1));
+    let (message, acker) = message.split();
+    let lease = Lease::hold(Arc::clone(&station), acker);
+    if delivery > 1 {
+        station.metrics.redeliveries.inc();
+    }
+    fail::point("received");
+    let sent_as = message
+        .headers
+        .as_ref()
+        .and_then(|headers| headers.get("Nats-Msg-Id"));
+    let subject = message.subject.to_string();
+    let mut name = Name {
+        id: String::new(),
+        attempt: 1,
+        queue: queue_of(&subject).to_owned(),
+        trace: None,
+        delivery,
+        subject,
+    };
+    let mut running = None;
+    let end = match validate::read(&message.payload, sent_as.map(|id| id.as_str())) {
+        Ok(job) => {
+            times.submitted = job.submitted;
+            (name.id, name.attempt, name.trace) = (job.id.clone(), job.attempt, job.trace.clone());
+            let way = go(&station, &job, &name, &mut times, &mut running).await;
+            way.unwrap_or_else(|failure| End::Retry {
+                reason: failure.to_string(),
+                blame: Blame::Job,
+            })
+        }
+        Err(Unreadable {
+            id: Some(id),
+            reason,
+        }) => {
+            name.id = id;
+            End::Result(FleetOutcome::Refused, Some(reason), None)
+        }
+        Err(Unreadable { id: None, reason }) => {
+            return bury(&station, &lease, &name, message.payload, &reason).await;
+        }
+    };
+    times.ended = now();
+    fail::point("ended");
+    finish(&station, lease, name, times, end, &message.payload).await;
+}
+
+/// From a job to how it ends.
+async fn go<'a>(
+    station: &'a Station,
+    job: &FleetJob,
+    name: &Name,
+    times: &mut Times,
+    running: &mut Option<Running<'a>>,
+) -> Result<End, Failure> {
+    let rules = Rules {
+        pool: &station.settings.machine.pool,
+        allow: &station.settings.allow,
+    };
+    if let Err(reason) = validate::check(job, &name.queue, &rules) {
+        return Ok(End::Result(FleetOutcome::Refused, Some(reason), None));
+    }
+    let mut errors = Errors::default();
+    if name.delivery > 1 || name.attempt > 1 {
+        let subject = result_subject(&name.queue, &name.id);
+        if last(&station.fleet.results, subject).await?.is_some() {
+            return Ok(End::Known);
+        }
+        let subject = error_subject(&name.queue, &name.id);
+        if let Some(payload) = last(&station.fleet.dead, subject).await? {
+            errors = serde_json::from_slice(&payload).unwrap_or_default();
+        }
+    }
+    let arrival = Arrival {
+        delivery: name.delivery,
+        now: station.now_of_fleet(),
+        not_after: job.not_after,
+        is_cancelled: lock(&station.cancelled).contains(&job.id),
+        errors: &errors,
+        max_deliveries: station.settings.jobs.max_deliveries,
+    };
+    // Until there is a result: what comes twice is not run twice here.
+    *running = Running::begin(station, &job.id);
+    let Some(running) = running else {
+        return Ok(End::UnderWay);
+    };
+    if let Before::Result(outcome, reason) = before(arrival) {
+        return Ok(End::Result(outcome, Some(reason), None));
+    }
+    let job = job.job();
+    let _in_use = match files::fetch(station, &job).await {
+        Ok(entries) => entries,
+        Err(Missing::TooLarge(reason)) => {
+            return Ok(End::Result(FleetOutcome::Refused, Some(reason), None));
+        }
+        Err(Missing::NotInStore(reason)) => {
+            return Ok(End::Retry {
+                reason,
+                blame: Blame::Job,
+            });
+        }
+        Err(Missing::Disk(reason)) => {
+            station.drain.begin(&reason);
+            return Ok(End::Retry {
+                reason,
+                blame: Blame::Machine,
+            });
+        }
+    };
+    times.files_ready = Some(now());
+    fail::point("files");
+    times.begun = Some(now());
+    let ended = station.batches.run(&job, &mut running.orders).await;
+    Ok(match after(ended.answer, ended.cancelled_for) {
+        After::Result(outcome, reason, result) => End::Result(outcome, reason, result),
+        After::Retry(reason) => End::Retry {
+            reason,
+            blame: Blame::Unknown,
+        },
+    })
+}
+
+/// A job that is under way here, for as long as this is there.
+struct Running<'a> {
+    station: &'a Station,
+    id: String,
+    /// Why it is to end.
+    orders: mpsc::UnboundedReceiver<&'static str>,
+}
+
+impl<'a> Running<'a> {
+    /// None if it is under way already.
+    fn begin(station: &'a Station, id: &str) -> Option<Self> {
+        let mut running = lock(&station.running);
+        if running.contains_key(id) {
+            return None;
+        }
+        let (to, orders) = mpsc::unbounded_channel();
+        running.insert(id.to_owned(), to);
+        let id = id.to_owned();
+        Some(Self {
+            station,
+            id,
+            orders,
+        })
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        lock(&self.station.running).remove(&self.id);
+    }
+}
+
+/// Gives a job back that was not begun.
+pub(crate) async fn leave(acker: &Acker) {
+    // If that is not heard, the lease ends by itself.
+    acker.ack_with(AckKind::Nak(None)).await.ok();
+}

@@ -1,0 +1,207 @@
+//! How the way of a job ends: with a result that is kept, published and only then acknowledged, or
+//! with the job in another machine's hands.
+
+use async_nats::jetstream::AckKind;
+use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
+use isolate_run_client::{FORMAT, FleetOutcome, FleetResult, Times};
+
+use crate::carry::{Blame, End, Name};
+use crate::decide::Errors;
+use crate::failure::Failure;
+use crate::lease::Lease;
+use crate::names::{self, error_subject};
+use crate::spool::Letter;
+use crate::station::{Station, lock, now};
+use crate::{courier, fail};
+
+/// Does what the end asks for.
+pub(crate) async fn finish(
+    station: &Station,
+    lease: Lease,
+    name: Name,
+    times: Times,
+    end: End,
+    payload: &[u8],
+) {
+    match end {
+        // The earlier delivery holds the lease, which is the same one.
+        End::UnderWay => log::info!("job {} is under way here already", name.id),
+        End::Known => {
+            log::info!("job {} has a result already", name.id);
+            forget(&lease, &name.id).await;
+        }
+        End::Retry { reason, blame } => {
+            give_back(station, &lease, &name, &reason, blame).await;
+        }
+        End::Result(outcome, reason, result) => {
+            if outcome == FleetOutcome::Done {
+                lock(&station.streak).worked();
+            }
+            let result = FleetResult {
+                format: FORMAT,
+                id: name.id.clone(),
+                attempt: name.attempt,
+                delivery: name.delivery,
+                outcome,
+                reason,
+                trace: name.trace.clone(),
+                result: result.map(|result| *result),
+                stored: None,
+                machine: station.machine.clone(),
+                times,
+            };
+            deliver(station, &lease, &name, result, payload).await;
+        }
+    }
+}
+
+/// Keeps a result, publishes it, and has the queue forget its job.
+async fn deliver(
+    station: &Station,
+    lease: &Lease,
+    name: &Name,
+    result: FleetResult,
+    payload: &[u8],
+) {
+    let (outcome, times) = (result.outcome, result.times.clone());
+    let reason = result.reason.clone();
+    let letter = Letter {
+        queue: name.queue.clone(),
+        result,
+    };
+    let spool = station.spool.clone();
+    let kept = tokio::task::spawn_blocking({
+        let letter = letter.clone();
+        move || spool.put(&letter)
+    });
+    let kept = kept
+        .await
+        .unwrap_or_else(|error| Err(Failure::new(error.to_string())));
+    if let Err(failure) = kept {
+        // What cannot be kept is not said either: another machine can do both.
+        station.drain.begin(&failure.to_string());
+        return give_back(station, lease, name, &failure.to_string(), Blame::Machine).await;
+    }
+    fail::point("spooled");
+    if outcome == FleetOutcome::Poison {
+        let subject = names::poison_subject(&name.queue, &name.id);
+        remember(station, subject, payload.to_vec()).await;
+    }
+    let arrived = courier::send(&station.fleet, &letter).await;
+    fail::point("published");
+    forget(lease, &name.id).await;
+    fail::point("acknowledged");
+    station.spool.remove(&name.id);
+    station.metrics.count(&name.subject, outcome, &times);
+    log::info!(
+        "job {} attempt {} delivery {} queue {} trace {}: {}{}; files {} ms, run {} ms{}",
+        name.id,
+        name.attempt,
+        name.delivery,
+        name.queue,
+        name.trace.as_deref().unwrap_or("-"),
+        outcome.name(),
+        reason
+            .map(|reason| format!(" ({reason})"))
+            .unwrap_or_default(),
+        times.begun.unwrap_or(times.ended) - times.received,
+        times.begun.map_or(0, |begun| times.ended - begun),
+        if arrived == courier::Arrived::AlreadyThere {
+            "; it had a result already"
+        } else {
+            ""
+        },
+    );
+}
+
+/// Gives a job back, so that another machine tries.
+async fn give_back(station: &Station, lease: &Lease, name: &Name, reason: &str, blame: Blame) {
+    let (id, delivery) = (&name.id, name.delivery);
+    log::error!("job {id} delivery {delivery} did not work: {reason}");
+    let delay = station.settings.jobs.retry_after.0;
+    let is_ours = match blame {
+        Blame::Job => false,
+        Blame::Machine => true,
+        Blame::Unknown => !station.batches.probe().await,
+    };
+    if blame == Blame::Unknown {
+        station.metrics.internal_errors.inc();
+        let failed = lock(&station.streak).failed(id);
+        if is_ours {
+            let why = format!("nothing works here, not even /bin/true; the first job: {reason}");
+            station.drain.begin(&why);
+        } else if failed >= station.settings.jobs.drain_after {
+            let why = format!("{failed} different jobs in a row did not work, the last: {reason}");
+            station.drain.begin(&why);
+        }
+    }
+    // A machine on which nothing works says nothing about a job.
+    if !is_ours {
+        let subject = error_subject(&name.queue, id);
+        let before = last(&station.fleet.dead, subject.clone()).await;
+        let before = before.ok().flatten();
+        let before = before.and_then(|payload| serde_json::from_slice::<Errors>(&payload).ok());
+        let mut errors = before.unwrap_or_default();
+        let machine = station.machine.id.clone();
+        errors.machines.insert(machine, reason.to_owned());
+        if let Ok(payload) = serde_json::to_vec(&errors) {
+            remember(station, subject, payload).await;
+        }
+    }
+    let until = now() + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) + 2000;
+    lock(&station.avoid).push((name.subject.clone(), until));
+    lease.end(AckKind::Nak(Some(delay))).await;
+}
+
+/// Writes something down for the administrators.
+async fn remember(station: &Station, subject: String, payload: Vec<u8>) {
+    let published = station
+        .fleet
+        .jetstream
+        .publish(subject, payload.into())
+        .await;
+    let known = match published {
+        Ok(acknowledged) => acknowledged.await.map(drop),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = known {
+        log::warn!("cannot write down what became of a job: {error}");
+    }
+}
+
+/// Has the queue forget a job. If that is not heard, the job comes again and has a result.
+async fn forget(lease: &Lease, id: &str) {
+    if let Err(error) = lease.finish().await {
+        log::warn!(
+            "the queue did not hear that job {id} is done ({error}); it will come again, and has a result"
+        );
+    }
+}
+
+/// What has no id can have no result.
+pub(crate) async fn bury(
+    station: &Station,
+    lease: &Lease,
+    name: &Name,
+    payload: bytes::Bytes,
+    reason: &str,
+) {
+    log::error!("a message of {} is no job: {reason}", name.subject);
+    let subject = format!("iso.dead.nonsense.{}", name.queue);
+    remember(station, subject, payload.to_vec()).await;
+    lease.end(AckKind::Term).await;
+}
+
+/// The last message of a subject.
+pub(crate) async fn last(
+    stream: &Stream,
+    subject: String,
+) -> Result<Option<bytes::Bytes>, Failure> {
+    match stream.direct_get_last_for_subject(subject.clone()).await {
+        Ok(message) => Ok(Some(message.payload)),
+        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::at(format!("cannot ask the server for {subject}"))(
+            error,
+        )),
+    }
+}

@@ -1,0 +1,244 @@
+//! What is done with a job when it comes, and when it was carried out. Pure: whoever acts is in
+//! `job`.
+
+use std::collections::BTreeMap;
+
+use isolate_run_client::{Answer, BatchResult, FleetOutcome, Outcome};
+use serde::{Deserialize, Serialize};
+
+/// On which machines a job ended with an internal error, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Errors {
+    /// The last reason of each machine.
+    pub(crate) machines: BTreeMap<String, String>,
+}
+
+/// A job as it comes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival<'a> {
+    /// Which delivery this is, from 1.
+    pub(crate) delivery: u64,
+    /// Now, and when nobody wants it any more; in milliseconds since 1970.
+    pub(crate) now: u64,
+    pub(crate) not_after: Option<u64>,
+    /// Somebody wants it to end.
+    pub(crate) is_cancelled: bool,
+    /// What went wrong before.
+    pub(crate) errors: &'a Errors,
+    /// How often a job is begun.
+    pub(crate) max_deliveries: u64,
+}
+
+/// What is done with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// It is carried out.
+    Run,
+    /// It has this result, without a run.
+    Result(FleetOutcome, String),
+}
+
+/// What is done with what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum After {
+    /// It has this result.
+    Result(FleetOutcome, Option<String>, Option<Box<BatchResult>>),
+    /// Nothing is known about it: another machine has to try.
+    Retry(String),
+}
+
+/// On so many machines a job does not work before it is the job that is to blame.
+const MACHINES: usize = 2;
+
+/// Decides about a job that has just come, that is valid and has no result.
+pub(crate) fn before(arrival: Arrival<'_>) -> Before {
+    if arrival.is_cancelled {
+        let reason = "it was cancelled before it began";
+        return Before::Result(FleetOutcome::Cancelled, reason.into());
+    }
+    if arrival.not_after.is_some_and(|end| end < arrival.now) {
+        let reason = "it came to a machine after its not_after";
+        return Before::Result(FleetOutcome::Expired, reason.into());
+    }
+    let errors = &arrival.errors.machines;
+    let said: Vec<String> = errors
+        .iter()
+        .map(|(machine, why)| format!("{machine}: {why}"))
+        .collect();
+    if errors.len() >= MACHINES {
+        let reason = format!(
+            "it ended with an internal error on {} machines: {}",
+            errors.len(),
+            said.join("; ")
+        );
+        return Before::Result(FleetOutcome::Poison, reason);
+    }
+    if arrival.delivery > arrival.max_deliveries {
+        let mut reason = format!(
+            "it was begun {} times and never ended",
+            arrival.delivery - 1
+        );
+        if !said.is_empty() {
+            reason = format!("{reason} but with an internal error; {}", said.join("; "));
+        }
+        return Before::Result(FleetOutcome::Poison, reason);
+    }
+    Before::Run
+}
+
+/// Decides about what the batch answered. It also tells of a job as cancelled when it was ended by
+/// a signal, or by whoever stops a service: that is no verdict unless it was wanted.
+pub(crate) fn after(answer: Answer, cancelled_for: Option<&str>) -> After {
+    let result = match answer {
+        Answer::Result(result) => result,
+        Answer::Lost(why) => return After::Retry(why),
+    };
+    let reason = result.reason.clone();
+    match result.outcome {
+        Outcome::Done => After::Result(FleetOutcome::Done, None, Some(result)),
+        Outcome::Refused => After::Result(FleetOutcome::Refused, reason, Some(result)),
+        Outcome::Internal => {
+            After::Retry(reason.unwrap_or_else(|| "the sandbox did not work".into()))
+        }
+        Outcome::Cancelled => match cancelled_for {
+            Some(why) => After::Result(FleetOutcome::Cancelled, Some(why.into()), Some(result)),
+            None => After::Retry("the batch was ended from outside".into()),
+        },
+    }
+}
+
+/// Jobs that ended with an internal error, one after the other: a machine with many different ones
+/// is to blame itself.
+#[derive(Debug, Default)]
+pub(crate) struct Streak {
+    jobs: Vec<String>,
+}
+
+impl Streak {
+    /// A job came to an end by itself.
+    pub(crate) fn worked(&mut self) {
+        self.jobs.clear();
+    }
+
+    /// A job did not work; the number of different ones since the last that did.
+    pub(crate) fn failed(&mut self, id: &str) -> usize {
+        if !self.jobs.iter().any(|job| job == id) {
+            self.jobs.push(id.to_owned());
+        }
+        self.jobs.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(errors: &Errors) -> Arrival<'_> {
+        Arrival {
+            delivery: 1,
+            now: 1000,
+            not_after: None,
+            is_cancelled: false,
+            errors,
+            max_deliveries: 3,
+        }
+    }
+
+    fn errors(machines: &[&str]) -> Errors {
+        let pairs = machines
+            .iter()
+            .map(|name| ((*name).to_owned(), "no cgroup".to_owned()));
+        Errors {
+            machines: pairs.collect(),
+        }
+    }
+
+    fn outcome(arrival: Arrival<'_>) -> Option<FleetOutcome> {
+        match before(arrival) {
+            Before::Run => None,
+            Before::Result(outcome, _) => Some(outcome),
+        }
+    }
+
+    #[test]
+    fn a_job_is_begun_three_times_and_no_more() {
+        let none = Errors::default();
+        for (delivery, expected) in [(1, None), (3, None), (4, Some(FleetOutcome::Poison))] {
+            let arrival = Arrival {
+                delivery,
+                ..arrival(&none)
+            };
+            assert_eq!(outcome(arrival), expected, "delivery {delivery}");
+        }
+    }
+
+    #[test]
+    fn internal_errors_on_one_machine_are_the_machine_and_on_two_the_job() {
+        assert_eq!(outcome(arrival(&errors(&["a"]))), None);
+        let both = errors(&["a", "b"]);
+        assert_eq!(outcome(arrival(&both)), Some(FleetOutcome::Poison));
+        let Before::Result(_, reason) = before(arrival(&both)) else {
+            panic!()
+        };
+        assert!(reason.contains("a: no cgroup; b: no cgroup"), "{reason}");
+    }
+
+    #[test]
+    fn too_late_and_cancelled_jobs_do_not_begin() {
+        let none = Errors::default();
+        for (not_after, expected) in [
+            (999, Some(FleetOutcome::Expired)),
+            (1000, None),
+            (2000, None),
+        ] {
+            let arrival = Arrival {
+                not_after: Some(not_after),
+                ..arrival(&none)
+            };
+            assert_eq!(outcome(arrival), expected, "{not_after}");
+        }
+        let arrival = Arrival {
+            is_cancelled: true,
+            delivery: 9,
+            ..arrival(&none)
+        };
+        assert_eq!(outcome(arrival), Some(FleetOutcome::Cancelled));
+    }
+
+    fn answer(outcome: &str) -> Answer {
+        let text = format!(r#"{{"format":1,"id":"a","outcome":"{outcome}","reason":"why"}}"#);
+        Answer::Result(serde_json::from_str(&text).unwrap())
+    }
+
+    #[test]
+    fn only_what_the_batch_knows_is_a_result() {
+        let is = |after: &After, wanted| matches!(after, After::Result(outcome, ..) if *outcome == wanted);
+        assert!(is(&after(answer("done"), None), FleetOutcome::Done));
+        assert!(is(&after(answer("refused"), None), FleetOutcome::Refused));
+        assert_eq!(after(answer("internal"), None), After::Retry("why".into()));
+        assert_eq!(
+            after(answer("internal"), Some("asked")),
+            After::Retry("why".into())
+        );
+        assert_eq!(
+            after(Answer::Lost("gone".into()), Some("asked")),
+            After::Retry("gone".into())
+        );
+        assert!(matches!(after(answer("cancelled"), None), After::Retry(_)));
+        assert!(is(
+            &after(answer("cancelled"), Some("asked")),
+            FleetOutcome::Cancelled
+        ));
+    }
+
+    #[test]
+    fn one_job_that_fails_often_does_not_stop_a_machine() {
+        let mut streak = Streak::default();
+        assert_eq!(
+            (streak.failed("a"), streak.failed("a"), streak.failed("b")),
+            (1, 1, 2)
+        );
+        streak.worked();
+        assert_eq!(streak.failed("a"), 1);
+    }
+}

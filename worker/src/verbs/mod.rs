@@ -1,0 +1,35 @@
+//! What people do with a fleet: a file for each command.
+
+pub(crate) mod dead;
+pub(crate) mod drift;
+pub(crate) mod orders;
+pub(crate) mod setup;
+pub(crate) mod status;
+pub(crate) mod submit;
+mod wait;
+
+use crate::connection::{Fleet, connect};
+use crate::failure::Failure;
+use crate::machine::Seen;
+use crate::settings::Settings;
+
+/// A connection for one command.
+async fn open(settings: &Settings) -> Result<Fleet, Failure> {
+    let (client, jetstream) = connect(&settings.nats, "isolate-run-worker", false).await?;
+    Fleet::open(client, jetstream).await
+}
+
+/// The machines that are there.
+async fn machines(fleet: &Fleet) -> Result<Vec<Seen>, Failure> {
+    use futures_util::TryStreamExt;
+    let what = "cannot list the machines";
+    let keys = fleet.machines.keys().await.map_err(Failure::at(what))?;
+    let mut keys: Vec<String> = keys.try_collect().await.map_err(Failure::at(what))?;
+    keys.sort();
+    let mut found = Vec::new();
+    for key in keys {
+        let value = fleet.machines.get(&key).await.map_err(Failure::at(what))?;
+        found.extend(value.and_then(|value| serde_json::from_slice(&value).ok()));
+    }
+    Ok(found)
+}

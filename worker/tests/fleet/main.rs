@@ -1,0 +1,14 @@
+//! Workers, servers and submitters as they are: real nats-servers of Debian 13 on the loopback, the
+//! worker's own program, and a program in the place of `isolate-run` that does as the id of a job
+//! says. What is promised of each job is looked for in the streams themselves.
+
+#![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
+
+mod chaos;
+mod deaths;
+mod fake;
+mod local;
+mod schemas;
+mod servers;
+mod verdicts;
+mod world;

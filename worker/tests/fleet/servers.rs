@@ -1,0 +1,127 @@
+//! nats-servers: one, or a cluster of three.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// The program, which a script gets out of Debian's archive, once.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/guest/nats");
+        let output = Command::new(&script)
+            .stderr(Stdio::inherit())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{} did not get nats-server",
+            script.display()
+        );
+        String::from_utf8(output.stdout).unwrap().trim().into()
+    })
+}
+
+/// Them, with their folders.
+#[derive(Debug)]
+pub struct Servers {
+    dir: PathBuf,
+    ports: Vec<u16>,
+    routes: Vec<u16>,
+    running: Vec<Option<Child>>,
+}
+
+/// Ports that nobody has, all different.
+fn ports(count: usize) -> Vec<u16> {
+    let listeners: Vec<_> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap().port())
+        .collect()
+}
+
+impl Servers {
+    /// So many.
+    pub fn start(dir: &Path, count: usize) -> Self {
+        let all = ports(2 * count);
+        let mut servers = Self {
+            dir: dir.to_owned(),
+            ports: all[..count].to_vec(),
+            routes: all[count..].to_vec(),
+            running: (0..count).map(|_| None).collect(),
+        };
+        for index in 0..count {
+            servers.begin(index);
+            // Started at once, some versions do not place streams for more than a minute.
+            if count > 1 {
+                sleep(Duration::from_secs(1));
+            }
+        }
+        servers
+    }
+
+    /// Starts one, again with what it had.
+    pub fn begin(&mut self, index: usize) {
+        let store = self.dir.join(format!("nats-{index}"));
+        let (port, route, place) = (self.ports[index], self.routes[index], store.display());
+        let mut config = format!(
+            "listen: \"127.0.0.1:{port}\"\nserver_name: n{index}\nlog_file: \"{place}.log\"\n\
+             jetstream {{ store_dir: \"{place}\", sync_interval: always, max_file_store: 40GB }}\n"
+        );
+        if self.ports.len() > 1 {
+            let routes: Vec<String> = self
+                .routes
+                .iter()
+                .map(|port| format!("nats://127.0.0.1:{port}"))
+                .collect();
+            config += &format!(
+                "cluster {{ name: c, listen: \"127.0.0.1:{route}\", routes: {routes:?} }}\n"
+            );
+        }
+        let file = self.dir.join(format!("nats-{index}.conf"));
+        fs::write(&file, config).unwrap();
+        let mut command = Command::new(program());
+        let child = command
+            .arg("-c")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        self.running[index] = Some(child.unwrap());
+    }
+
+    /// As if its machine lost power.
+    pub fn kill(&mut self, index: usize) {
+        if let Some(mut child) = self.running[index].take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// How clients reach them.
+    pub fn urls(&self) -> Vec<String> {
+        self.ports
+            .iter()
+            .map(|port| format!("nats://127.0.0.1:{port}"))
+            .collect()
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for index in 0..self.running.len() {
+            self.kill(index);
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A fleet for a test: servers, workers, and what is found in the streams.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use async_nats::jetstream::{self, stream::DirectGetErrorKind};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::fake;
+use crate::schemas::{mistake_in_job, mistake_in_result};
+use crate::servers::Servers;
+
+const WORKER: &str = env!("CARGO_BIN_EXE_isolate-run-worker");
+/// How long something may take on a machine that does a lot at the same time.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// All of it, in a folder that goes with it.
+#[derive(Debug)]
+pub struct World {
+    pub servers: Servers,
+    pub dir: tempfile::TempDir,
+    pub workers: BTreeMap<String, Child>,
+    runtime: Runtime,
+}
+
+/// What a worker's configuration says besides.
+#[derive(Debug, Clone, Default)]
+pub struct Extra<'a> {
+    pub pool: &'a str,
+    pub program: &'a str,
+    /// What else is in `[jobs]`.
+    pub jobs: &'a str,
+    pub env: &'a [(&'a str, &'a str)],
+}
+
+impl World {
+    /// With so many servers, and queues for these pools.
+    pub fn new(servers: usize, pools: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fake::program(dir.path());
+        let servers = Servers::start(dir.path(), servers);
+        let runtime = Runtime::new().unwrap();
+        let world = Self {
+            servers,
+            dir,
+            workers: BTreeMap::new(),
+            runtime,
+        };
+        let end = Instant::now() + PATIENCE;
+        for pool in pools {
+            let config = world.config(
+                "setup",
+                &Extra {
+                    pool,
+                    ..Extra::default()
+                },
+            );
+            // A cluster needs a while until it has chosen who decides.
+            loop {
+                let output = world.call(&config, &["setup"]);
+                if output.status.success() {
+                    break;
+                }
+                assert!(
+                    Instant::now() < end,
+                    "{}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
+                std::thread::sleep(Duration::from_millis(300));
+            }
+        }
+        world
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Writes the configuration of a machine.
+    pub fn config(&self, id: &str, extra: &Extra<'_>) -> PathBuf {
+        let replicas = if self.servers.count() == 1 { 1 } else { 3 };
+        let (place, urls) = (self.dir.path().display(), self.servers.urls());
+        let pool = if extra.pool.is_empty() {
+            "default"
+        } else {
+            extra.pool
+        };
+        let program = if extra.program.is_empty() {
+            "isolate-run"
+        } else {
+            extra.program
+        };
+        let text = format!(
+            "[machine]\nid = \"{id}\"\npool = \"{pool}\"\nprogram = \"{place}/{program}\"\nstate_dir = \"{place}/state-{id}\"\n\
+             [nats]\nurls = {urls:?}\n[files]\ncache_dir = \"{place}/cache-{id}\"\nmin_free = \"1M\"\n\
+             [streams]\nreplicas = {replicas}\njobs_max = \"256M\"\nfiles_max = \"256M\"\n\
+             [slots]\ncount = 2\n[jobs]\nlease = \"2s\"\nretry_after = \"200ms\"\n{}\n",
+            extra.jobs
+        );
+        let file = self.path(&format!("{id}.toml"));
+        fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// Starts a machine, or starts it again.
+    pub fn start(&mut self, id: &str, extra: &Extra<'_>) {
+        let config = self.config(id, extra);
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path(&format!("{id}.log")))
+            .unwrap();
+        let mut command = Command::new(WORKER);
+        command
+            .arg("--config")
+            .arg(config)
+            .envs(extra.env.iter().copied());
+        command
+            .env("FAKE_RAN", self.path("ran"))
+            .env_remove("JOURNAL_STREAM");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.workers.insert(id.to_owned(), child);
+    }
+
+    /// As if its machine lost power.
+    pub fn kill(&mut self, id: &str) {
+        if let Some(mut child) = self.workers.remove(id) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    pub fn log(&self, id: &str) -> String {
+        fs::read_to_string(self.path(&format!("{id}.log"))).unwrap_or_default()
+    }
+
+    /// Waits until a machine has said this.
+    pub fn wait_for_log(&self, id: &str, text: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.log(id).contains(text) {
+            assert!(
+                Instant::now() < end,
+                "{id} never said {text}: {}",
+                self.log(id)
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Calls a command of the worker.
+    pub fn call(&self, config: &Path, words: &[&str]) -> Output {
+        let mut command = Command::new(WORKER);
+        command
+            .arg("--config")
+            .arg(config)
+            .args(words)
+            .stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// Calls one that has to work; what it says.
+    pub fn told(&self, config: &Path, words: &[&str]) -> String {
+        let output = self.call(config, words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A file with these jobs.
+    pub fn jobs(&self, name: &str, ids: impl IntoIterator<Item = String>) -> PathBuf {
+        let line =
+            |id: String| format!("{{\"id\":\"{id}\",\"steps\":[{{\"argv\":[\"/bin/true\"]}}]}}\n");
+        let text: String = ids.into_iter().map(line).collect();
+        let file = self.path(name);
+        fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// Submits jobs of a pool.
+    pub fn submit(&self, pool: &str, ids: &[&str]) {
+        let config = self.config(
+            "submitter",
+            &Extra {
+                pool,
+                ..Extra::default()
+            },
+        );
+        let file = self.jobs("submitted.jsonl", ids.iter().map(|id| (*id).to_owned()));
+        self.told(&config, &["submit", file.to_str().unwrap()]);
+    }
+
+    /// Publishes as a stranger would.
+    pub fn publish(&self, subject: &str, payload: &str) {
+        let (subject, payload) = (subject.to_owned(), payload.to_owned());
+        self.runtime.block_on(async {
+            let jetstream = self.jetstream().await;
+            jetstream
+                .publish(subject, payload.into())
+                .await
+                .unwrap()
+                .await
+                .unwrap();
+        });
+    }
+
+    async fn jetstream(&self) -> jetstream::Context {
+        let client = async_nats::connect(self.servers.urls()).await.unwrap();
+        jetstream::new(client)
+    }
+
+    /// All results, in the order in which they came.
+    pub fn results(&self) -> Vec<Value> {
+        self.runtime.block_on(async {
+            let stream = self
+                .jetstream()
+                .await
+                .get_stream("ISO_RESULTS")
+                .await
+                .unwrap();
+            let (mut found, mut position) = (Vec::new(), 1);
+            loop {
+                match stream
+                    .direct_get_next_for_subject("iso.result.>", Some(position))
+                    .await
+                {
+                    Ok(message) => {
+                        position = message.sequence + 1;
+                        let result = serde_json::from_slice(&message.payload).unwrap();
+                        assert_eq!(mistake_in_result(&result), None);
+                        found.push(result);
+                    }
+                    Err(error) if error.kind() == DirectGetErrorKind::NotFound => return found,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        })
+    }
+
+    /// The job that is the first in its queue.
+    pub fn first_job(&self) -> Value {
+        self.runtime.block_on(async {
+            let stream = self.jetstream().await.get_stream("ISO_JOBS").await.unwrap();
+            let first = stream
+                .direct_get_first_for_subject("iso.job.>")
+                .await
+                .unwrap();
+            let job = serde_json::from_slice(&first.payload).unwrap();
+            assert_eq!(mistake_in_job(&job), None);
+            job
+        })
+    }
+
+    /// Waits for the result of a job.
+    pub fn result(&self, id: &str) -> Value {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(result) = self.results().into_iter().find(|result| result["id"] == id) {
+                return result;
+            }
+            let logs: Vec<String> = self.workers.keys().map(|id| self.log(id)).collect();
+            assert!(
+                Instant::now() < end,
+                "{id} has no result: {}",
+                logs.join("\n")
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// How many messages a stream has.
+    pub fn messages(&self, stream: &str) -> u64 {
+        self.runtime.block_on(async {
+            let stream = self.jetstream().await.get_stream(stream).await.unwrap();
+            stream.cached_info().state.messages
+        })
+    }
+
+    /// Waits until no job is left.
+    pub fn wait_until_empty(&self) {
+        let end = Instant::now() + PATIENCE;
+        while self.messages("ISO_JOBS") > 0 {
+            assert!(
+                Instant::now() < end,
+                "{} jobs are left",
+                self.messages("ISO_JOBS")
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// How often each job was begun.
+    pub fn ran(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for id in fs::read_to_string(self.path("ran"))
+            .unwrap_or_default()
+            .lines()
+        {
+            *counts.entry(id.to_owned()).or_default() += 1;
+        }
+        counts
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let ids: Vec<String> = self.workers.keys().cloned().collect();
+        for id in ids {
+            self.kill(&id);
+        }
+    }
+}
