@@ -32,6 +32,7 @@ mod clients_schools;
 mod clients_services;
 mod containers;
 mod delegated;
+mod distributions;
 mod doctor;
 mod documents;
 mod filesystems;

@@ -55,6 +55,7 @@ fn installed(prefix: &str) -> Vec<PathBuf> {
         "lib/tmpfiles.d/isolate-run.conf",
         "share/bash-completion/completions/isolate-run",
         "share/fish/vendor_completions.d/isolate-run.fish",
+        "share/isolate-run/apparmor",
         "share/isolate-run/isolate.toml.schema.json",
         match prefix {
             "usr" => "share/zsh/vendor-completions/_isolate-run",
@@ -113,6 +114,24 @@ fn what_is_installed_works_and_is_removed_but_for_the_configuration() {
     install(root.path(), &["--remove"]).assert_success();
     assert_eq!(files(root.path()), paths(&["etc/isolate/isolate.toml"]));
     install(root.path(), &["--remove"]).assert_success();
+}
+
+#[test]
+fn the_profile_of_apparmor_is_for_parsers_that_know_user_namespaces() {
+    let root = tempfile::tempdir().unwrap();
+    let abi = root.path().join("etc/apparmor.d/abi");
+    fs::create_dir_all(&abi).unwrap();
+    let profile = root.path().join("etc/apparmor.d/isolate-run");
+    fs::write(abi.join("3.0"), "").unwrap();
+    install(root.path(), &[]).assert_success();
+    assert!(!profile.exists());
+    fs::write(abi.join("4.0"), "").unwrap();
+    install(root.path(), &[]).assert_success();
+    let text = fs::read_to_string(&profile).unwrap();
+    assert!(text.contains("\n  userns,\n"), "{text}");
+    assert_eq!(mode(&profile), 0o644);
+    install(root.path(), &["--remove"]).assert_success();
+    assert!(!profile.exists());
 }
 
 #[test]
