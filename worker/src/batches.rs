@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use isolate_run_client::{Answer, Batch, Job, Outcome, Step};
+use isolate_run_client::{Answer, Batch, Job, JobFile, Outcome, Step};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::station::lock;
@@ -112,7 +112,12 @@ impl Batches {
         let job = Job {
             format: None,
             id: format!("probe-{}-{number}", std::process::id()),
-            files: Vec::new(),
+            // With a file: where boxes cannot be written to, programs without files still run.
+            files: vec![JobFile {
+                name: "probe".into(),
+                text: Some(String::new()),
+                ..JobFile::default()
+            }],
             steps: vec![Step {
                 argv: vec!["/bin/true".into()],
                 ..Step::default()

@@ -43,8 +43,8 @@ fn each_job_has_one_result_while_machines_and_servers_are_killed() {
     let mut submitter = command.stdout(out).stdin(Stdio::null()).spawn().unwrap();
     let start = Instant::now();
     let limit = PATIENCE + Duration::from_millis(200 * count as u64);
-    // A short run is over before a long one has begun to be interesting. A server that is back needs
-    // a while until it has what it missed: two of three must not be away.
+    // A short run is over before a long one has begun to be interesting. A server that is back
+    // needs a while until it has what it missed: two of three must not be away.
     let (pause, server_pause) = match count {
         ..=1000 => (Duration::from_millis(500), Duration::from_secs(12)),
         _ => (Duration::from_secs(2), Duration::from_secs(20)),
