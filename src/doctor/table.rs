@@ -53,7 +53,7 @@ pub(super) const TABLE: [Check; 37] = [
     row(Is::Features, Never, base::features, "files of control groups that newer kernels have",
         "The peak of memory and the kill of a whole group are read and written there."),
     row(Is::Broker, Always, services::broker, "isolate.socket and isolate.service",
-        "Users who are not root run programs by the broker."),
+        "Users who are not root run programs by the broker, or without it by their own systemd (--rootless)."),
     row(Is::Polkit, Never, services::polkit, "polkit, and whether it knows isolate-run's actions",
         "polkit says which user may do what."),
     row(Is::Group, Never, groups::group, "the group isolate",

@@ -13,7 +13,7 @@ use crate::support::{Run, TestBox, processes_of, slow, wait_until};
 /// Fails with all that came out otherwise, if anything did.
 #[track_caller]
 #[expect(clippy::print_stdout, reason = "a test that fails shows each by name")]
-fn compare(who: &str, attacks: &[Attack], mut found: impl FnMut(&Attack) -> String) {
+pub(crate) fn compare(who: &str, attacks: &[Attack], mut found: impl FnMut(&Attack) -> String) {
     let mut wrong = String::new();
     for attack in attacks {
         let found = found(attack);

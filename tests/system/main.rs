@@ -49,6 +49,7 @@ mod python;
 mod quota;
 mod restarts;
 mod rootless;
+mod rootless_attacks;
 mod scope;
 mod security;
 mod soak;

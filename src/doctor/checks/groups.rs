@@ -12,7 +12,7 @@ pub(in super::super) fn group(machine: &Machine) -> Finding {
     let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let Some(fields) = lines.find(|fields| fields.first() == Some(&GROUP)) else {
         return Finding::note(format!(
-            "there is no group {GROUP}: only root can use boxes"
+            "there is no group {GROUP}: nobody but root comes by the broker"
         ))
         .advise("install it by ./install");
     };

@@ -47,8 +47,10 @@ pub(in super::super) fn broker(machine: &Machine) -> Finding {
     let (socket, service) = (state("isolate.socket"), state("isolate.service"));
     let log = "journalctl -u isolate.service -u isolate.socket";
     match (socket, service) {
-        (("not-found", _), _) => Finding::note("not installed: only root can use boxes")
-            .advise("install it by ./install"),
+        (("not-found", _), _) => {
+            Finding::note("not installed: users other than root do without it (--rootless)")
+                .advise("install it by ./install")
+        }
         (_, (_, "failed")) | ((_, "failed"), _) => Finding::error("isolate.service has failed")
             .advise("its log says why")
             .command(log),
