@@ -4,6 +4,7 @@
 use super::{Memory, Told, text};
 use crate::failure::{Failure, Kind};
 use crate::report::{Circumstances, Report, Verdict, seconds};
+use crate::way;
 
 /// How much an administrator has to care (syslog(3)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,10 @@ pub(super) fn entry(memory: &Memory, told: &Told) -> Option<Vec<(&'static str, S
     ]);
     let box_id = memory.box_id.map(|id| id.to_string());
     let own = [
-        ("ISOLATE_USER", memory.uid.map(|uid| uid.to_string())),
+        (
+            "ISOLATE_USER",
+            memory.uid.map(|uid| way::outside(uid).to_string()),
+        ),
         ("ISOLATE_COMMAND", memory.command.map(str::to_owned)),
         ("ISOLATE_PROGRAM", memory.program.clone()),
         ("ISOLATE_ARGUMENTS", memory.arguments.clone()),
@@ -176,7 +180,7 @@ fn failed(memory: &Memory, failure: &Failure) -> Parts {
 
 fn who(memory: &Memory) -> String {
     match memory.uid {
-        Some(uid) => format!("user {uid}"),
+        Some(uid) => format!("user {}", way::outside(uid)),
         None => "somebody".to_owned(),
     }
 }

@@ -14,6 +14,7 @@ use crate::plan::BoxPlan;
 use crate::polkit::Action;
 use crate::quantity::BoxId;
 use crate::request::GcRequest;
+use crate::way;
 
 /// A box that goes, or would.
 struct Old {
@@ -38,6 +39,7 @@ pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failu
             false => remove_if_old(context, &plan, request, &old, place.as_ref()),
         };
         let Old { id, uid, days, .. } = old;
+        let uid = way::outside(uid);
         match done {
             Ok(false) => continue,
             Ok(true) => {

@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::polkit::Action;
 use crate::quantity::BoxId;
 use crate::request::{BoxChoice, LogsRequest};
+use crate::way;
 
 /// The program that reads the journal: its files have no other stable interface without systemd's
 /// own library, which a statically linked program cannot load.
@@ -81,7 +82,7 @@ fn arguments(id: Option<BoxId>, user: Option<u32>, request: &LogsRequest) -> Vec
     );
     words.extend([
         "SYSLOG_IDENTIFIER=isolate-run".to_owned(),
-        "_UID=0".to_owned(),
+        format!("_UID={}", way::outside(0)),
     ]);
     words.extend(id.map(|id| format!("ISOLATE_BOX={id}")));
     words.extend(user.map(|uid| format!("ISOLATE_USER={uid}")));
