@@ -364,6 +364,7 @@ fn as_root(
             inheritance,
             at,
             of_batch: false,
+            renews: false,
         };
         commands::carry_out(asked, None, &mut Ahead::default())
     };

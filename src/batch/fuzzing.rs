@@ -14,7 +14,7 @@ pub fn job(bytes: &[u8]) {
             assert_eq!(Line::read(&again), Ok(Line::Job(job.clone())));
             assert!(Course::of(&job).is_ok());
             for step in &job.steps {
-                let words = argv(step, BoxId(7), true, []);
+                let words = argv(step, BoxId(7), true, true, []);
                 assert_eq!(words[1], "--run");
                 // A step may ask for what no command line may: that is refused then.
                 drop(cli::parse(words));

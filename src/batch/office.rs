@@ -166,6 +166,8 @@ pub(super) struct Wanted<'a> {
     pub(super) standard: [Option<BorrowedFd<'a>>; 3],
     /// Further ones, with their numbers, which rise.
     pub(super) inherited: &'a [(i32, OwnedFd)],
+    /// Whether the box is made anew after the run, for the next job.
+    pub(super) renews: bool,
 }
 
 impl Office {
@@ -228,6 +230,7 @@ impl Office {
                 opened: &opened,
                 interactive: false,
                 of_batch: true,
+                renews: wanted.renews,
             },
         )
     }
@@ -252,6 +255,7 @@ impl Office {
             asked,
             standard: [None; 3],
             inherited: &[],
+            renews: false,
         })?;
         match self.wait(&errand)? {
             Heard::Done(answer, _) => Ok(answer.stdout),

@@ -44,7 +44,7 @@ use crate::failure::Explained;
 
 /// The version of the protocol. A service that was upgraded but not restarted speaks another one
 /// than its callers.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 /// The longest packet in bytes. A socket with the kernel's default buffer takes somewhat more at
 /// once (socket(7), wmem_default).
 pub(crate) const LONGEST_PACKET: usize = 128 << 10;
@@ -122,6 +122,8 @@ pub(crate) struct Called {
     pub(crate) interactive: bool,
     /// Whether the call is one of a batch's, which makes many with one box.
     pub(crate) of_batch: bool,
+    /// Whether a box of a batch's is made anew after the run: it is the last one of a job.
+    pub(crate) renews: bool,
 }
 
 /// Words as they travel.
@@ -199,6 +201,7 @@ mod tests {
             inheritance: Inheritance::of_process().unwrap(),
             interactive: true,
             of_batch: true,
+            renews: false,
         }
     }
 

@@ -17,6 +17,7 @@ mod logs;
 mod next_scope;
 pub(crate) mod offers;
 mod one_run;
+mod renew;
 mod rights;
 mod run;
 pub(crate) mod show;
@@ -65,6 +66,8 @@ pub(crate) struct Asked {
     pub(crate) inheritance: Option<Inheritance>,
     /// Whether it is one of many that a batch makes with one box.
     pub(crate) of_batch: bool,
+    /// Whether the box is made anew after the run.
+    pub(crate) renews: bool,
 }
 
 /// What else there is when the caller is another process, which sends its calls over a connection.

@@ -5,6 +5,7 @@ use super::finished::Finished;
 use super::lease::lease_cpus;
 use super::next_scope::keep_ready;
 use super::one_run::{BoxRun, plan_run};
+use super::renew::renew;
 use super::{Ahead, Context, Done, take_over_signals};
 use crate::box_dir::{Absent, BoxDir, Handover, Lock, Record, SpecialFiles};
 use crate::failure::Failure;
@@ -26,10 +27,15 @@ pub(super) fn run(
         ));
     }
     let mut finished = made.run(context, RunKind::Run, program, ahead)?;
+    let renewed = renew(context, &made, &finished);
     finished.leave_ready(&made.lock);
     let report = &finished.report;
     let (line, code) = (status_line(report), report.verdict().exit_code());
-    Ok(finished.tell(context, line, code))
+    let mut done = finished.tell(context, line, code);
+    // As --init does.
+    let path = renewed.map(|box_dir| format!("{}\n", box_dir.path().display()));
+    done.answer.stdout.extend(path);
+    Ok(done)
 }
 
 /// What isolate says when there is no such box.
@@ -43,7 +49,7 @@ fn not_found(context: Context<'_>) -> impl Fn() -> Failure {
 pub(super) struct Made {
     pub(super) box_plan: BoxPlan,
     pub(super) lock: Lock,
-    record: Record,
+    pub(super) record: Record,
 }
 
 impl Made {

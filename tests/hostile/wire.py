@@ -5,7 +5,7 @@ import socket
 import struct
 import time
 
-VERSION = 4
+VERSION = 5
 MAGIC = b"isol"
 ANOTHER = b"\x01"
 STANDARD = 3
@@ -51,6 +51,7 @@ def request(
     nice=0,
     interactive=0,
     of_batch=0,
+    renews=0,
 ):
     """A request; `argv` without the program's own name."""
     asked = time.monotonic_ns() if asked is None else asked
@@ -66,7 +67,7 @@ def request(
             sequence(number(soft) + number(hard) for soft, hard in limits),
             sequence(map(number, cpus)),
             signed(nice),
-            bytes([interactive, of_batch]),
+            bytes([interactive, of_batch, renews]),
         ]
     )
 

@@ -1,6 +1,7 @@
 //! A slot: a process that takes one job after the other and carries it out, alone with its boxes.
 //! It ends when the main process has no more for it, or is gone; then nothing of it is left.
 
+mod exceeded;
 mod files;
 mod given;
 mod relay;
@@ -157,7 +158,8 @@ struct Work<'a> {
 impl Work<'_> {
     fn carry_out(mut self, result: &mut JobResult) -> Result<(), (Outcome, Failure)> {
         let mut is_ok = true;
-        for group in &self.course.groups {
+        let last = self.course.groups.len().saturating_sub(1);
+        for (at, group) in self.course.groups.iter().enumerate() {
             let mut steps = group.steps().map(|at| &self.job.steps[at]);
             if !is_ok && !steps.any(|step| step.on == On::Always) {
                 result.steps.extend(group.steps().map(|at| StepResult {
@@ -169,8 +171,9 @@ impl Work<'_> {
             }
             let repeat = self.job.steps[group.first].repeat;
             for repetition in 1..=repeat.unwrap_or(1) {
+                let is_last = at == last && repetition == repeat.unwrap_or(1);
                 let repetition = repeat.map(|_| repetition);
-                is_ok &= self.perform(group, repetition, result)?;
+                is_ok &= self.perform(group, repetition, is_last, result)?;
                 if self.telephone.is_cancelled {
                     return Err((Outcome::Cancelled, Failure::new("the job was to end")));
                 }
@@ -184,6 +187,7 @@ impl Work<'_> {
         &mut self,
         group: &Group,
         repetition: Option<u32>,
+        is_last: bool,
         result: &mut JobResult,
     ) -> Result<bool, (Outcome, Failure)> {
         let mut rooms: Vec<Room> = Vec::new();
@@ -195,7 +199,14 @@ impl Work<'_> {
             self.telephone.channel.send(Kind::Boxes, &ids).ok();
             rooms.push(room?);
         }
-        let ended = stage::perform(self.office, &mut self.telephone, self.job, group, &rooms)?;
+        let ended = stage::perform(
+            self.office,
+            &mut self.telephone,
+            self.job,
+            group,
+            &rooms,
+            is_last,
+        )?;
         if group.count > 1 {
             result
                 .together
@@ -210,7 +221,9 @@ impl Work<'_> {
                 stdout,
                 stderr,
                 failure,
+                renewed,
             } = ended;
+            self.rooms.note_renewed(room.id, renewed);
             is_ok &= report
                 .as_ref()
                 .is_some_and(|report| report["verdict"] == "ok");

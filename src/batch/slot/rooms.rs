@@ -1,7 +1,7 @@
 //! The boxes of a slot. It keeps them from job to job, and each is made anew before a job uses it.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::files::{self, NotPut};
@@ -28,6 +28,8 @@ pub(super) struct Room {
 pub(super) struct Rooms {
     /// The boxes that no step of the present job has.
     free: Vec<BoxId>,
+    /// Where those are that were made anew already.
+    renewed: Vec<(BoxId, PathBuf)>,
     used: Vec<(String, Room)>,
 }
 
@@ -73,6 +75,11 @@ impl Rooms {
     /// Makes a box anew that is free, or another one.
     fn make(&mut self, office: &mut Office) -> Result<Room, (Outcome, Failure)> {
         if let Some(id) = self.free.pop() {
+            let renewed = self.renewed.iter().position(|(known, _)| *known == id);
+            let path = renewed.map(|at| self.renewed.swap_remove(at).1);
+            if let Some(Ok(room)) = path.map(|path| open(&path)) {
+                return Ok(room);
+            }
             match init(office, &id.to_string()) {
                 Ok(room) => return Ok(room),
                 Err((_, failure)) => {
@@ -82,6 +89,11 @@ impl Rooms {
             }
         }
         init(office, "auto")
+    }
+
+    /// The last run of a job has left this box as new, if it tells where it is.
+    pub(super) fn note_renewed(&mut self, id: BoxId, path: Option<PathBuf>) {
+        self.renewed.extend(path.map(|path| (id, path)));
     }
 
     /// The job is over: its boxes are for the next.
@@ -106,14 +118,16 @@ fn init(office: &mut Office, id: &str) -> Result<Room, (Outcome, Failure)> {
     let path = office
         .ask(words)
         .map_err(|failure| (Outcome::Refused, failure))?;
-    let path = Path::new(path.trim_end());
-    let internal = |failure| (Outcome::Internal, failure);
+    open(Path::new(path.trim_end())).map_err(|failure| (Outcome::Internal, failure))
+}
+
+/// Opens a new box, by the path that --init prints.
+fn open(path: &Path) -> Result<Room, Failure> {
     let number = path
         .file_name()
         .and_then(|name| name.to_str()?.parse().ok());
-    let number =
-        number.ok_or_else(|| internal(Failure::new("--init has told no path of a box")))?;
-    let dir = files::open_box(&path.join("box")).map_err(internal)?;
+    let number = number.ok_or_else(|| Failure::new("--init has told no path of a box"))?;
+    let dir = files::open_box(&path.join("box"))?;
     Ok(Room {
         id: BoxId(number),
         dir: Rc::new(dir),

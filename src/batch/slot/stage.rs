@@ -3,11 +3,13 @@
 
 use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::exceeded::become_output_limit;
 use super::given::absent;
 use super::relay::{Noted, Relay, Transcript, join};
 use super::streams::{Found, Sink};
@@ -21,7 +23,6 @@ use crate::batch::result::{Content, Outcome};
 use crate::broker::client::errand::{Errand, Heard};
 use crate::clock::Moment;
 use crate::failure::Failure;
-use crate::report::Verdict;
 use crate::sys::poll::{self, Until, readable, writable};
 
 /// How long outputs are read after the end of a run: nobody has them open then.
@@ -39,6 +40,8 @@ pub(super) struct Ended {
     pub(super) stderr: Option<Content>,
     /// Why this is no verdict.
     pub(super) failure: Option<(Outcome, String)>,
+    /// Where the box is that was made anew.
+    pub(super) renewed: Option<PathBuf>,
 }
 
 /// A run under way.
@@ -88,15 +91,16 @@ fn refused(what: &str) -> impl Fn(std::io::Error) -> (Outcome, Failure) + use<> 
     move |error| (Outcome::Refused, Failure::at(&what)(error))
 }
 
-/// Runs the steps of a group, each in its room.
+/// Runs the steps of a group, each in its room; after the last one of a job its box is made anew.
 pub(super) fn perform(
     office: &mut Office,
     telephone: &mut Telephone<'_>,
     job: &Job,
     group: &Group,
     rooms: &[Room],
+    is_last: bool,
 ) -> Result<Vec<Ended>, (Outcome, Failure)> {
-    let mut stage = begin(office, job, group, rooms)?;
+    let mut stage = begin(office, job, group, rooms, is_last)?;
     let internal = |failure| (Outcome::Internal, failure);
     while !stage.is_over() {
         stage.go_on(office, telephone).map_err(internal)?;
@@ -109,6 +113,7 @@ fn begin(
     job: &Job,
     group: &Group,
     rooms: &[Room],
+    is_last: bool,
 ) -> Result<Stage, (Outcome, Failure)> {
     let asked = Moment::now()
         .map_err(Failure::at("cannot read the clock"))
@@ -190,6 +195,7 @@ fn begin(
             standard: [&ends.stdin, &ends.stdout, &ends.stderr]
                 .map(|end| end.as_ref().map(AsFd::as_fd)),
             inherited: &ends.further,
+            renews: is_last && group.count == 1 && step.collect.is_empty(),
         });
         let (errand, heard) = match errand {
             Ok(errand) => (Some(errand), None),
@@ -327,6 +333,12 @@ impl Run {
             (Outcome::Internal, text)
         });
         let has_exceeded = self.has_exceeded;
+        let renewed = match &self.heard {
+            // Only then the call prints something itself.
+            Some(Heard::Done(answer, _)) => Some(answer.stdout.trim_end()),
+            _ => None,
+        };
+        let renewed = renewed.filter(|path| !path.is_empty()).map(PathBuf::from);
         let (mut report, failure) = match self.heard {
             Some(Heard::Done(_, results)) => match serde_json::from_str(&results.report) {
                 Ok(report) => (Some(report), None),
@@ -351,49 +363,7 @@ impl Run {
             stdout: self.stdout.and_then(Sink::into_content),
             stderr: self.stderr.and_then(Sink::into_content),
             failure: failure.or(internal).or(unkept),
+            renewed,
         }
-    }
-}
-
-/// A limit that was exceeded counts even if the program ended before it was killed. Limits that its
-/// own end came by count more: they are told.
-fn become_output_limit(report: &mut Value) {
-    let ended_by_itself = matches!(
-        report["verdict"].as_str(),
-        Some("ok" | "exit_code" | "signal")
-    );
-    if !ended_by_itself {
-        return;
-    }
-    let verdict = Verdict::Output;
-    report["verdict"] = verdict.name().into();
-    report["status"] = verdict.status().into();
-    report["message"] = verdict.message().into();
-    if let Some(report) = report.as_object_mut() {
-        report.remove("exit_code");
-        report.remove("signal");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn who_has_written_too_much_is_not_told_as_well_however_it_ended() {
-        for verdict in ["ok", "exit_code", "signal"] {
-            let mut report = json!({"verdict": verdict, "exit_code": 1, "signal": null});
-            become_output_limit(&mut report);
-            let found = [&report["verdict"], &report["status"]];
-            assert_eq!(found, [&json!("output_limit"), &json!("SG")]);
-            for gone in ["exit_code", "signal"] {
-                assert!(report.get(gone).is_none());
-            }
-        }
-        let mut report = json!({"verdict": "memory_limit"});
-        become_output_limit(&mut report);
-        assert_eq!(report, json!({"verdict": "memory_limit"}));
     }
 }

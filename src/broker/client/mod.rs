@@ -69,6 +69,7 @@ pub(crate) fn ask(
         opened: &opened,
         interactive: somebody_is_there(),
         of_batch: false,
+        renews: false,
     };
     put.over(connection.as_fd())?;
     drop((opened, inherited));
@@ -97,6 +98,8 @@ pub(crate) struct Put<'a> {
     pub(crate) interactive: bool,
     /// Whether it is one of a batch's.
     pub(crate) of_batch: bool,
+    /// Whether its box is made anew after the run.
+    pub(crate) renews: bool,
 }
 
 impl Put<'_> {
@@ -113,6 +116,7 @@ impl Put<'_> {
                 .map_err(Failure::at("cannot find out this process's limits"))?,
             interactive: self.interactive,
             of_batch: self.of_batch,
+            renews: self.renews,
         };
         let inherited = self.inherited.iter();
         let all: Vec<BorrowedFd<'_>> = self

@@ -205,6 +205,7 @@ fn admit(
             environment: called.environment(),
             directories,
             of_batch: called.of_batch,
+            renews: called.of_batch && called.renews,
             inheritance: Some(inheritance),
         },
         brokered: Brokered {

@@ -113,6 +113,7 @@ impl Own {
                 environment: called.environment(),
                 directories,
                 of_batch: called.of_batch,
+                renews: called.of_batch && called.renews,
                 inheritance: Some(called.inheritance),
             },
             brokered: Brokered {

@@ -51,6 +51,7 @@ mod tests {
             inheritance: Inheritance::of_process().unwrap(),
             interactive: false,
             of_batch: false,
+            renews: false,
         }
     }
 

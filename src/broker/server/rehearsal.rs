@@ -42,6 +42,7 @@ fn made_up(inheritance: Inheritance) -> Called {
         inheritance,
         interactive: false,
         of_batch: false,
+        renews: false,
     }
 }
 
