@@ -5,12 +5,18 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use super::frames::{Channel, Kind, numbers, read_numbers};
 use super::office::House;
 use super::slot;
+use crate::output::write_all;
 use crate::sys::descriptors::put_on_input_and_output;
+use crate::sys::poll::{self, Until, readable};
 use crate::sys::process::{self, Cloned};
+
+/// How long slots may take to remove their boxes at the end.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// One slot.
 #[derive(Debug)]
@@ -171,9 +177,70 @@ impl Crew {
                 slot.channel.send(Kind::Remove, &orphans).ok();
             }
         }
-        let pidfds: Vec<_> = self.slots.drain(..).map(|slot| slot.pidfd).collect();
-        for pidfd in pidfds {
-            process::wait_for(pidfd.as_fd()).ok();
+        let until = Until::within(PATIENCE);
+        let slots: Vec<_> = self.slots.drain(..).collect();
+        let slots = slots.into_iter().map(|slot| (slot.pidfd, slot.boxes));
+        // The end of its channel is what tells each that there is no more.
+        for (pidfd, boxes) in slots.collect::<Vec<_>>() {
+            if !has_left(pidfd.as_fd(), until) {
+                let text = stuck(&boxes);
+                // A message that cannot be written cannot be reported either.
+                write_all(io::stderr(), text.as_bytes()).ok();
+            }
         }
+    }
+}
+
+/// Waits for the end of a slot; one that does not end is killed, and this is false.
+fn has_left(pidfd: BorrowedFd<'_>, until: Until) -> bool {
+    let ended = poll::first([((), readable(pidfd))], until);
+    if matches!(ended, Ok(None)) {
+        process::send_signal(pidfd, libc::SIGKILL).ok();
+        return false;
+    }
+    process::wait_for(pidfd).ok();
+    true
+}
+
+/// What is said of it.
+fn stuck(boxes: &[u32]) -> String {
+    let boxes: Vec<_> = boxes.iter().map(u32::to_string).collect();
+    let boxes = match &boxes[..] {
+        [] => String::new(),
+        boxes => format!(
+            ", and these boxes may be left: {} (isolate-run gc)",
+            boxes.join(", ")
+        ),
+    };
+    format!(
+        "isolate-run: a process of the batch did not end within {} s: it was killed{boxes}\n",
+        PATIENCE.as_secs()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_slot_that_does_not_end_is_killed_and_told() {
+        let begin = |seconds| {
+            let child = Command::new("sleep").arg(seconds).spawn().unwrap();
+            let pid = i32::try_from(child.id()).unwrap();
+            (child, process::pidfd_of(pid).unwrap())
+        };
+        let (_child, pidfd) = begin("0");
+        assert!(has_left(pidfd.as_fd(), Until::Forever));
+        let (mut child, pidfd) = begin("1000");
+        let soon = Until::within(Duration::from_millis(20));
+        assert!(!has_left(pidfd.as_fd(), soon));
+        assert!(!child.wait().unwrap().success());
+        let text = stuck(&[7, 8]);
+        assert!(
+            text.ends_with("may be left: 7, 8 (isolate-run gc)\n"),
+            "{text}"
+        );
     }
 }

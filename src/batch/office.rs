@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::cache::Cache;
+use super::result::Outcome;
 use crate::broker::acts_itself;
 use crate::broker::client::Put;
 use crate::broker::client::errand::{Errand, Heard};
@@ -206,19 +207,22 @@ impl Office {
         self.house.leases.is_some()
     }
 
-    /// Puts a call.
-    pub(super) fn put(&mut self, wanted: Wanted<'_>) -> Result<Errand, Failure> {
+    /// Puts a call. That nobody is there to carry it out says nothing about it.
+    pub(super) fn put(&mut self, wanted: Wanted<'_>) -> Result<Errand, (Outcome, Failure)> {
+        let internal = |failure| (Outcome::Internal, failure);
+        let refused = |failure| (Outcome::Refused, failure);
         // Who carries it out reads it, too; here only what it names is of interest.
         let (directories, opened) = match wanted.about {
             About::Run {
                 names_directories: true,
-            } => self.open_directories(&wanted.argv)?,
+            } => self.open_directories(&wanted.argv).map_err(refused)?,
             About::Box | About::Run { .. } => (Vec::new(), Vec::new()),
         };
         let null = self.null.try_clone();
-        let null = null.map_err(Failure::at("cannot copy the descriptor of /dev/null"))?;
-        let connection = self.connect(wanted.about)?;
-        Errand::begin(
+        let null = null.map_err(Failure::at("cannot copy the descriptor of /dev/null"));
+        let null = null.map_err(internal)?;
+        let connection = self.connect(wanted.about).map_err(internal)?;
+        let begun = Errand::begin(
             connection,
             Put {
                 argv: wanted.argv,
@@ -232,7 +236,8 @@ impl Office {
                 of_batch: true,
                 renews: wanted.renews,
             },
-        )
+        );
+        begun.map_err(refused)
     }
 
     /// Opens the directories that a command line names: for each 0 or why it was not opened, and
@@ -246,9 +251,11 @@ impl Office {
     }
 
     /// Puts a call about a box and waits for its end.
-    pub(super) fn ask(&mut self, argv: &[&str]) -> Result<String, Failure> {
+    pub(super) fn ask(&mut self, argv: &[&str]) -> Result<String, (Outcome, Failure)> {
+        let internal = |failure| (Outcome::Internal, failure);
         let argv = ["isolate-run"].iter().chain(argv).map(OsString::from);
-        let asked = Moment::now().map_err(Failure::at("cannot read the clock"))?;
+        let asked = Moment::now().map_err(Failure::at("cannot read the clock"));
+        let asked = asked.map_err(internal)?;
         let errand = self.put(Wanted {
             about: About::Box,
             argv: argv.collect(),
@@ -257,10 +264,10 @@ impl Office {
             inherited: &[],
             renews: false,
         })?;
-        match self.wait(&errand)? {
+        match self.wait(&errand).map_err(internal)? {
             Heard::Done(answer, _) => Ok(answer.stdout),
-            Heard::Failed(reason) => Err(Failure::new(reason)),
-            Heard::Lost => Err(lost()),
+            Heard::Failed(reason) => Err((Outcome::Refused, Failure::new(reason))),
+            Heard::Lost => Err(internal(lost())),
         }
     }
 

@@ -17,6 +17,10 @@ use crate::sys::packet::{receive_packet, send_packet};
 /// The longest message.
 const LONGEST: usize = 4096;
 
+/// What a caller is told whose request has no pool any more: it is worth another try.
+pub(crate) const RESTARTING: &str =
+    "isolate.service is being restarted: give the command again in a moment";
+
 /// How many bytes a request may have that is received without asking.
 pub(super) const SHORT: usize = 64 << 10;
 
@@ -147,7 +151,7 @@ impl Account {
 }
 
 fn gone() -> Failure {
-    Failure::new("isolate.service is being restarted: give the command again in a moment")
+    Failure::new(RESTARTING)
 }
 
 fn send(socket: BorrowedFd<'_>, message: &impl Serialize) -> io::Result<()> {

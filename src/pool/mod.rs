@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::failure::Failure;
 use crate::sys::process::{self, Cloned};
 use crate::sys::socket;
-pub(crate) use account::Account;
+pub(crate) use account::{Account, RESTARTING};
 use children::{Children, Refused};
 pub(crate) use spare::{Beginning, Prepared};
 use spare::{Handed, Meanwhile, Spare};

@@ -7,6 +7,7 @@ mod support;
 mod attacks;
 mod barriers;
 mod batch;
+mod batch_kills;
 mod batch_series;
 mod broker_ceilings;
 mod broker_directories;

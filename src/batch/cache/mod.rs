@@ -4,13 +4,15 @@
 //! ```text
 //! DIR/sha256/ab/cd…   an entry; whoever uses it has it locked (flock(2), shared)
 //! DIR/new/…           one that is being added; whoever does that has it locked
+//! DIR/size            how much there is ([`tally`])
 //! ```
 //!
 //! An entry that is used gets the time of that. When there is too much, those go that were not used
-//! for longest, but none that is locked.
+//! for longest, but none that is locked. So it is where the disk is full.
 
 mod digest;
 mod room;
+mod tally;
 
 use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
@@ -108,9 +110,23 @@ impl Cache {
     pub(crate) fn add(&self, digest: &Digest, source: impl Read) -> Result<Entry, NotAdded> {
         let what = format!("cannot add a file to the cache {}", self.dir.display());
         let failed = |error: io::Error| NotAdded::Failed(Failure::at(&what)(error));
-        self.prepare(digest).map_err(failed)?;
-        let (place, mut new) = self.new_file().map_err(failed)?;
-        let added = copy(source, &mut new).map_err(failed).and_then(|found| {
+        let make_room = || room::make_on_disk(&self.dir);
+        let or_full = |done: &dyn Fn() -> io::Result<()>| loop {
+            match done() {
+                Err(error) if is_full(&error) && make_room() => {}
+                done => break done,
+            }
+        };
+        or_full(&|| self.prepare(digest)).map_err(failed)?;
+        let (place, mut new) = loop {
+            match self.new_file() {
+                Err(error) if is_full(&error) && make_room() => {}
+                made => break made.map_err(failed)?,
+            }
+        };
+        let mut size = 0;
+        let copied = copy(source, &mut new, &mut size, &make_room);
+        let added = copied.map_err(failed).and_then(|found| {
             if found != *digest {
                 let text = format!("its SHA-256 is {found}, and not {digest}");
                 return Err(NotAdded::Another(Failure::new(text)));
@@ -124,12 +140,12 @@ impl Cache {
                     linked => linked,
                 }
             };
-            finished().map_err(failed)
+            or_full(&finished).map_err(failed)
         });
         fs::remove_file(&place).ok();
         added?;
         let entry = self.find(digest).map_err(NotAdded::Failed)?;
-        room::make(&self.dir, self.most);
+        room::make(&self.dir, self.most, size);
         entry.ok_or_else(|| failed(io::Error::other("it was removed at once")))
     }
 
@@ -180,8 +196,36 @@ impl Cache {
     }
 }
 
-/// Copies everything; its digest.
-fn copy(mut source: impl Read, target: &mut File) -> io::Result<Digest> {
+/// Whether there is no room on the disk, or no more for this user.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
+}
+
+/// Writes everything. Where the disk is full, `make_room` says whether to try again.
+fn write_all(
+    mut target: impl Write,
+    mut bytes: &[u8],
+    make_room: &impl Fn() -> bool,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match target.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => bytes = &bytes[length..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_full(&error) && make_room() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Copies everything, and adds up how much that is; its digest.
+fn copy(
+    mut source: impl Read,
+    target: &mut File,
+    size: &mut u64,
+    make_room: &impl Fn() -> bool,
+) -> io::Result<Digest> {
     let mut hasher = Sha256::new();
     let mut chunk = vec![0; CHUNK];
     loop {
@@ -189,7 +233,8 @@ fn copy(mut source: impl Read, target: &mut File) -> io::Result<Digest> {
             Ok(0) => break,
             Ok(length) => {
                 hasher.update(&chunk[..length]);
-                target.write_all(&chunk[..length])?;
+                write_all(&mut *target, &chunk[..length], make_room)?;
+                *size += length as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -260,6 +305,57 @@ mod tests {
         let large = add(b"a large file");
         assert!(large.open().is_ok());
         assert!(cache.find(&digest(b"33")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_full_disk_gets_room_from_what_nobody_uses() {
+        struct Disk(std::cell::Cell<u64>);
+        impl Write for &Disk {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let length = bytes.len().min(self.0.get() as usize);
+                self.0.set(self.0.get() - length as u64);
+                match length {
+                    0 => Err(io::Error::from_raw_os_error(libc::ENOSPC)),
+                    length => Ok(length),
+                }
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (_dir, cache) = cache(1000);
+        let (used, idle) = (&b"in use"[..], &b"idle"[..]);
+        let entry = cache.add(&digest(used), used).unwrap();
+        drop(cache.add(&digest(idle), idle).unwrap());
+        let disk = Disk(2.into());
+        let make_room = || {
+            let made = room::make_on_disk(&cache.dir);
+            disk.0.set(disk.0.get() + if made { 4 } else { 0 });
+            made
+        };
+        write_all(&disk, b"six...", &make_room).unwrap();
+        assert!(cache.find(&digest(idle)).unwrap().is_none());
+        assert!(entry.open().is_ok());
+        // There is nothing more to be had.
+        let full = write_all(&disk, b"more", &make_room).unwrap_err();
+        assert!(is_full(&full));
+    }
+
+    #[test]
+    fn entries_are_looked_at_only_when_there_may_be_too_much() {
+        let (_dir, cache) = cache(100);
+        let add = |text: &[u8]| drop(cache.add(&digest(text), text).unwrap());
+        add(b"first");
+        let known = || fs::read_to_string(cache.dir.join("size")).unwrap();
+        assert_eq!(known(), "5 0\n");
+        add(b"second");
+        assert_eq!(known(), "11 1\n");
+        // A number that is too small is found out when all is counted.
+        fs::remove_file(cache.dir.join("size")).unwrap();
+        add(b"third");
+        assert_eq!(known(), "16 0\n");
+        add(&[b'x'; 90]);
+        assert_eq!(known(), "95 0\n");
     }
 
     #[test]

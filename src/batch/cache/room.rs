@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::tally::Tally;
 use super::{Digest, is_idle};
 use crate::quantity::Bytes;
 
@@ -16,30 +17,71 @@ struct Found {
     path: PathBuf,
 }
 
-/// Removes what nobody uses: what others left half, and of the entries as many as are needed.
-pub(super) fn make(dir: &Path, most: Option<Bytes>) {
-    for path in entries(&dir.join("new")) {
-        if name_of(&path).is_some_and(is_half) {
-            remove_if_idle(&path);
-        }
-    }
+/// How much is removed at once where the disk is full, in bytes.
+const AT_ONCE: u64 = 16 << 20;
+
+/// Removes what nobody uses after an entry of this size was added: what others left half, and of
+/// the entries as many as are needed. They are looked at if there may be too much.
+pub(super) fn make(dir: &Path, most: Option<Bytes>, added: u64) {
+    remove_halves(dir);
     let Some(Bytes(most)) = most else {
         return;
     };
-    // Whatever else is there is somebody else's: the directory is theirs to choose.
-    let all = entries(&dir.join("sha256")).flat_map(|part| entries(&part));
-    let all = all.filter(|path| is_entry(path));
-    let mut all: Vec<Found> = all.filter_map(|path| look(path).ok()).collect();
-    let mut sum: u64 = all.iter().map(|found| found.size).sum();
-    all.sort_by_key(|found| found.used);
-    for Found { size, path, .. } in all {
+    let mut tally = Tally::open(dir);
+    let fits = tally.as_mut().map(|tally| tally.add(added, most));
+    if matches!(fits, Ok(Ok(true))) {
+        return;
+    }
+    let mut sum: u64 = 0;
+    let all = all(dir).inspect(|found| sum += found.size);
+    for Found { size, path, .. } in by_last_use(all) {
         if sum <= most {
-            return;
+            break;
         }
         if remove_if_idle(&path) {
             sum -= size;
         }
     }
+    // What is not known is counted the next time.
+    tally.and_then(|mut tally| tally.set(sum)).ok();
+}
+
+/// Removes what nobody uses on a disk that is full; whether that gives any room.
+pub(super) fn make_on_disk(dir: &Path) -> bool {
+    remove_halves(dir);
+    let mut freed = 0;
+    for Found { size, path, .. } in by_last_use(all(dir)) {
+        if freed >= AT_ONCE {
+            break;
+        }
+        if remove_if_idle(&path) {
+            // An empty one has an inode.
+            freed += size.max(1);
+        }
+    }
+    freed > 0
+}
+
+fn remove_halves(dir: &Path) {
+    for path in entries(&dir.join("new")) {
+        if name_of(&path).is_some_and(is_half) {
+            remove_if_idle(&path);
+        }
+    }
+}
+
+/// All entries. Whatever else is there is somebody else's: the directory is theirs to choose.
+fn all(dir: &Path) -> impl Iterator<Item = Found> + use<> {
+    let all = entries(&dir.join("sha256")).flat_map(|part| entries(&part));
+    all.filter(|path| is_entry(path))
+        .filter_map(|path| look(path).ok())
+}
+
+/// First what was not used for longest.
+fn by_last_use(all: impl Iterator<Item = Found>) -> Vec<Found> {
+    let mut all: Vec<Found> = all.collect();
+    all.sort_by_key(|found| found.used);
+    all
 }
 
 fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {

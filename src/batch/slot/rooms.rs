@@ -115,9 +115,7 @@ fn init(office: &mut Office, id: &str) -> Result<Room, (Outcome, Failure)> {
     let id = format!("--box-id={id}");
     let words = ["--init", "--wait", &id, "--cg"];
     let words = &words[..if office.cg() { 4 } else { 3 }];
-    let path = office
-        .ask(words)
-        .map_err(|failure| (Outcome::Refused, failure))?;
+    let path = office.ask(words)?;
     open(Path::new(path.trim_end())).map_err(|failure| (Outcome::Internal, failure))
 }
 
@@ -142,7 +140,7 @@ pub(super) fn remove(office: &mut Office, id: BoxId) {
         office.speak_for_itself();
         office.ask(&words)
     });
-    if let Err(failure) = removed {
+    if let Err((_, failure)) = removed {
         log::warn!("box {id} cannot be removed: {failure}");
     }
 }

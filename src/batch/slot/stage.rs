@@ -199,7 +199,11 @@ fn begin(
         });
         let (errand, heard) = match errand {
             Ok(errand) => (Some(errand), None),
-            Err(failure) => (None, Some(Heard::Failed(failure.to_string()))),
+            Err((Outcome::Refused, failure)) => (None, Some(Heard::Failed(failure.to_string()))),
+            Err((_, failure)) => {
+                log::info!("step '{name}': {failure}");
+                (None, Some(Heard::Lost))
+            }
         };
         runs.push(Run {
             has_exceeded: false,

@@ -10,6 +10,7 @@ use crate::broker::wire::receive_reply;
 use crate::caller::Line;
 use crate::failure::Failure;
 use crate::output::write_all;
+use crate::pool::RESTARTING;
 
 /// A call under way.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ impl Errand {
                 return None;
             }
             Ok(Some(Reply::Done(answer, results))) => Heard::Done(answer, results),
+            // It was not carried out, whatever it was.
+            Ok(Some(Reply::Failed(message))) if message == RESTARTING => Heard::Lost,
             Ok(Some(Reply::Failed(message))) => Heard::Failed(message),
             Ok(None | Some(Reply::Part(_))) | Err(_) => Heard::Lost,
         })

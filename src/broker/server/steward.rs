@@ -25,7 +25,7 @@ use super::peer::Peer;
 use crate::broker::opening::ANOTHER;
 use crate::clock::Moment;
 use crate::failure::Failure;
-use crate::pool::Account;
+use crate::pool::{Account, RESTARTING};
 use crate::sys::packet::{receive_packet, send_packet};
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::process::has_ended;
@@ -142,7 +142,7 @@ impl Steward<'_> {
         }
         match self.account.hand_over(ours.as_fd(), keepers_line.as_fd()) {
             Ok(()) => self.lines.push(line),
-            Err(_) => refuse(ours.as_fd(), &restarting()),
+            Err(_) => refuse(ours.as_fd(), &Failure::new(RESTARTING)),
         }
         Ok(true)
     }
@@ -153,8 +153,4 @@ impl Steward<'_> {
         getsockopt(&way, sockopt::SockType).is_ok_and(|kind| kind == SockType::SeqPacket)
             && peer_ids(way).is_ok_and(|ids| ids.uid == self.peer.ids.uid)
     }
-}
-
-fn restarting() -> Failure {
-    Failure::new("isolate.service is being restarted: give the command again in a moment")
 }
