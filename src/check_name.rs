@@ -20,6 +20,7 @@ pub(crate) enum CheckName {
     Homed,
     Pins,
     Leases,
+    Boxes,
     Space,
     Quota,
     IdMaps,
@@ -46,7 +47,7 @@ pub(crate) enum CheckName {
 
 impl CheckName {
     /// Every check, in the order in which doctor makes them.
-    pub(crate) const ALL: [Self; 37] = [
+    pub(crate) const ALL: [Self; 38] = [
         Self::Config,
         Self::Kernel,
         Self::Cgroup,
@@ -62,6 +63,7 @@ impl CheckName {
         Self::Homed,
         Self::Pins,
         Self::Leases,
+        Self::Boxes,
         Self::Space,
         Self::Quota,
         Self::IdMaps,
@@ -104,6 +106,7 @@ impl CheckName {
             Self::Homed => "homed",
             Self::Pins => "pins",
             Self::Leases => "leases",
+            Self::Boxes => "boxes",
             Self::Space => "space",
             Self::Quota => "quota",
             Self::IdMaps => "id-maps",

@@ -242,7 +242,11 @@ fn inside_path(bytes: &[u8]) -> Result<PathBuf, String> {
         }
     }
     if inside.as_os_str().is_empty() {
-        return Err("the path inside the sandbox is empty".into());
+        let here = match bytes.is_empty() {
+            true => "",
+            false => ": NAME=\"$PWD\" shows the directory that you are in as /NAME",
+        };
+        return Err(format!("the path inside the sandbox is empty{here}"));
     }
     Ok(inside)
 }
@@ -269,7 +273,13 @@ fn outside(bytes: &[u8]) -> Result<Source, String> {
         };
         Ok(Source::BoxDir(below.to_owned()))
     } else {
-        Err("the path after '=' must begin with '/' or './'".into())
+        let here = match bytes {
+            b"." => ": \"$PWD\" is the directory that you are in",
+            _ => "",
+        };
+        Err(format!(
+            "the path after '=' must begin with '/' or './'{here}"
+        ))
     }
 }
 

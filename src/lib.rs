@@ -312,6 +312,7 @@ fn about_box(call: BoxCall, code: u8, kept: &mut Kept) -> Result<Answer, Failure
         .filter(|(_, program)| is_root || !program.tty_hack)
         .map(|_| Terminals::remember());
     let coloring = call.common.coloring;
+    let forgotten = session::Forgotten::of(&call.command, &call.common);
     let done = match (acts_itself, loaded) {
         (Err(failure), _) => Err(failure),
         (Ok(true), Some(loaded)) => as_root(call, caller, lifted, asked, loaded, kept),
@@ -322,6 +323,9 @@ fn about_box(call: BoxCall, code: u8, kept: &mut Kept) -> Result<Answer, Failure
     }
     match done {
         Ok((mut answer, results)) => {
+            if let Some(forgotten) = forgotten {
+                forgotten.remind(&mut answer);
+            }
             if let Some(text) = answer.stderr.as_mut().filter(|text| text.contains('\x1b')) {
                 *text = Screen::of(&std::io::stderr(), coloring).fitting(text);
             }

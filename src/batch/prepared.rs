@@ -43,6 +43,13 @@ impl Prepared {
                 true => format!("./{}", prepared.copy(Path::new(&word))?),
                 false => word,
             };
+            let is_program = |file: &GivenFile| file.mode.as_deref() == Some("755");
+            if at == 0 && is_mine && !prepared.files.iter().all(is_program) {
+                let name = &program[0];
+                return Err(Failure::new(format!(
+                    "'{name}' is not executable: chmod a+x, or name its interpreter before it, as in python3 {name}"
+                )));
+            }
             prepared.argv.push(word);
         }
         for path in more {
@@ -112,6 +119,9 @@ pub(crate) fn limits(asked: &LimitRequest) -> Limits {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -119,6 +129,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("solution");
         std::fs::write(&path, "").unwrap();
+        let refused = Prepared::new(&[path.to_str().unwrap().to_owned()], &[]);
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("is not executable"), "{refused}");
+        set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
         let word = path.to_str().unwrap().to_owned();
         let prepared =
             Prepared::new(&[word.clone(), "/etc/passwd".into(), "7".into()], &[]).unwrap();

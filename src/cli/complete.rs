@@ -6,6 +6,7 @@
 use super::entry::{Entry, entries};
 use super::getopt::Operands;
 use super::verb::Verb;
+use crate::check_name::CheckName;
 
 /// What the engine does not know by itself.
 #[derive(Debug, Clone, Default)]
@@ -209,6 +210,12 @@ impl Offer {
             "KIND" => each(&["minimal", "host", "none"]),
             "WHEN" => each(&["auto", "always", "never"]),
             "RULE" if entry.names[0] == "dir" => self.rule(current, before),
+            "CHECK,..." => {
+                let done = current.rfind(',').map_or("", |comma| &current[..=comma]);
+                for check in CheckName::ALL {
+                    self.add(&whole, format!("{before}{done}{check}"), "");
+                }
+            }
             "DIR" => self.also = Some(Also::Directories),
             "FILE" => self.also = Some(Also::Files),
             _ => {}
@@ -260,14 +267,18 @@ impl Offer {
             }
             return;
         }
-        if takes("BOX") && operands.is_empty() {
+        let takes_box = takes("BOX") && operands.is_empty();
+        if takes_box {
             for id in &known.boxes {
                 self.add(current, id.clone(), "a box of yours");
             }
         }
-        self.also = match takes("PROGRAM") {
-            true => Some(Also::Programs),
-            false => Some(Also::Files),
+        self.also = match (takes_box, takes("PROGRAM")) {
+            // Beside hundreds of programs nobody sees them.
+            (true, true) if current.is_empty() && !self.words.is_empty() => None,
+            (_, true) => Some(Also::Programs),
+            (true, false) => None,
+            (false, false) => Some(Also::Files),
         };
     }
 }
@@ -302,6 +313,10 @@ mod tests {
             ("shell 1", &["17"]),
             ("config im", &["import"]),
             ("help she", &["shell"]),
+            ("shell ", &["3", "17"]),
+            ("kill ", &["3", "17"]),
+            ("doctor --only hu", &["huge-pages"]),
+            ("doctor --skip=swap,hu", &["--skip=swap,huge-pages"]),
             (
                 "exec -d src=/home:n",
                 &["src=/home:noexec", "src=/home:norec"],
@@ -320,6 +335,9 @@ mod tests {
         assert_eq!(also("exec "), Some(Also::Programs));
         assert_eq!(also("exec -t 1 so"), Some(Also::Programs));
         assert_eq!(also("exec -- so"), Some(Also::Programs));
+        assert_eq!(also("shell l"), Some(Also::Programs));
+        assert_eq!(also("shell "), None);
+        assert_eq!(also("kill "), None);
         assert_eq!(also("exec sort -"), Some(Also::Files));
         assert_eq!(also("shell 3 l"), Some(Also::Programs));
         assert_eq!(also("exec -d /ho"), Some(Also::Directories));

@@ -179,7 +179,11 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
 
 fn unknown(command: &str) -> String {
     let names = COMMANDS.map(|word| word.name);
-    let guess = did_you_mean(command, &names);
+    let guess = match command {
+        "check" | "validate" | "verify" => "did you mean show? It says what is wrong; ".to_owned(),
+        "list" => "did you mean show? ".to_owned(),
+        _ => did_you_mean(command, &names),
+    };
     format!(
         "config: '{command}' is not a command; {guess}there are {}",
         listed(&names)

@@ -163,6 +163,11 @@ fn checks(word: &OsStr) -> Result<Checks, String> {
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
     let (line, words) = read::<DoctorLine>(argv, VERB.operands)?;
+    let check = words.first().and_then(|word| word.to_str());
+    if let Some(check) = check.filter(|word| CheckName::named(word).is_some()) {
+        let message = format!("doctor: a check is named by an option: doctor --only={check}");
+        return Err(message.into());
+    }
     VERB.refuse_operands(&words)?;
     let task = match (line.fix, line.undo) {
         (true, true) => return Err("--fix and --undo exclude each other".to_owned().into()),

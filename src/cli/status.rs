@@ -78,6 +78,13 @@ const SHORTEST: Duration = Duration::from_millis(100);
 
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
     let (line, words) = read::<StatusLine>(argv, VERB.operands)?;
+    if let (Some(_), [word]) = (line.watch, &words[..]) {
+        let word = word.to_string_lossy();
+        if quantity::parse_time(&word).is_ok() {
+            let message = format!("status: the time of --watch is written to it: --watch={word}");
+            return Err(message.into());
+        }
+    }
     VERB.refuse_operands(&words)?;
     let whose = match (line.all, line.mine) {
         (true, _) => Whose::All,

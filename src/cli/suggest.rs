@@ -5,15 +5,21 @@ use std::ffi::OsString;
 use crate::guess::nearest;
 
 /// What other programs call an option, and what it is called here.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 20] = [
+    ("ans", "--out"),
+    ("answer", "--out"),
+    ("answers", "--out"),
     ("bind", "--dir"),
     ("cpu-limit", "--time"),
     ("cpu-time", "--time"),
     ("cwd", "--chdir"),
     ("format", "--json"),
+    ("input", "--in"),
+    ("inputs", "--in"),
     ("memory-limit", "--memory"),
     ("mount", "--dir"),
     ("net", "--network"),
+    ("output", "--out"),
     ("pids-limit", "--processes"),
     ("setenv", "--env"),
     ("time-limit", "--time"),
@@ -38,6 +44,9 @@ const VERBS_ELSEWHERE: [(&str, &str); 13] = [
     ("stop", "kill"),
     ("top", "status"),
 ];
+
+/// Commands of isolate's own, which begin with dashes.
+const COMMANDS: [&str; 4] = ["init", "cleanup", "version", "print-cg-root"];
 
 /// The option that was probably meant by `name`, which is without dashes; `known` are.
 pub(super) fn option(name: &str, known: &[&str]) -> Option<String> {
@@ -83,15 +92,20 @@ pub(super) fn no_command(word: &OsString, is_first: bool) -> String {
              in a box made by --init"
         );
     }
+    if COMMANDS.contains(&&*word) {
+        return format!("'{word}' is not a verb; did you mean --{word}?");
+    }
     let mut elsewhere = VERBS_ELSEWHERE.iter();
     let ours = elsewhere.find(|(theirs, _)| *theirs == word);
     let ours = ours
         .map(|(_, ours)| *ours)
         .or_else(|| nearest(&word, &names));
-    let guess = ours.map(|name| format!("; did you mean {name}?"));
+    let guess = match ours {
+        Some(name) => format!("; did you mean {name}?"),
+        None => format!("; to run a program of that name: isolate-run exec -- {word} …"),
+    };
     format!(
-        "'{word}' is not a verb{} (verbs are {}; isolate's commands begin with --, as in --run)",
-        guess.unwrap_or_default(),
+        "'{word}' is not a verb{guess} (verbs are {}; isolate's commands begin with --, as in --run)",
         listed(&names)
     )
 }
@@ -162,6 +176,10 @@ mod tests {
         }
         let said = no_command(&"list".into(), true);
         assert!(said.contains("did you mean status?"), "{said}");
+        let said = no_command(&"init".into(), true);
+        assert!(said.contains("did you mean --init?"), "{said}");
+        let said = no_command(&"echo".into(), true);
+        assert!(said.contains("isolate-run exec -- echo"), "{said}");
     }
 
     #[test]

@@ -100,13 +100,13 @@ pub(super) struct TestLine {
     /// Write the verdicts to FILE as JSON
     ///
     /// - is standard output, in the place of the table.
-    #[arg(long, value_name = "FILE", value_parser = value::word(value::output))]
+    #[arg(long, value_name = "FILE", value_parser = value::word(value::export))]
     pub(super) json: Option<OutputTarget>,
     /// The same as CSV
-    #[arg(long, value_name = "FILE", hide_short_help = true, value_parser = value::word(value::output))]
+    #[arg(long, value_name = "FILE", hide_short_help = true, value_parser = value::word(value::export))]
     pub(super) csv: Option<OutputTarget>,
     /// The same as JUnit's XML
-    #[arg(long, value_name = "FILE", hide_short_help = true, value_parser = value::word(value::output))]
+    #[arg(long, value_name = "FILE", hide_short_help = true, value_parser = value::word(value::export))]
     pub(super) junit: Option<OutputTarget>,
     /// Print the table to standard error where standard output has something else
     #[arg(long, hide_short_help = true)]
@@ -124,9 +124,12 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
     let missing = || usage("test: --in is missing: where are the inputs?");
     let inputs = line.inputs.ok_or_else(missing)?;
     if line.answers.is_none() && line.checker.is_none() {
-        return Err(usage(
-            "test: --out is missing: where are the answers? Or give a --checker",
-        ));
+        // The shell has made several words of the pattern, the second of which ends the options.
+        let is_spread = !inputs.contains('*') && std::path::Path::new(&program[0]).is_file();
+        return Err(usage(match is_spread {
+            true => "test: --in wants a pattern, in quotes: --in 'tests/*.in'",
+            false => "test: --out is missing: where are the answers? Or give a --checker",
+        }));
     }
     if line.jobs == Some(0) {
         return Err(usage("--jobs: at least one test at a time is needed"));

@@ -61,6 +61,15 @@ pub(super) fn output(word: &OsStr) -> Result<OutputTarget, &'static str> {
     path(word).map(OutputTarget::File)
 }
 
+/// The same for an option that takes its file as a word of its own: one that was forgotten is not
+/// the `--` before the program.
+pub(super) fn export(word: &OsStr) -> Result<OutputTarget, &'static str> {
+    match word == "--" {
+        true => Err("it wants the name of a file, or - for standard output, before the --"),
+        false => output(word),
+    }
+}
+
 /// One `--env`.
 pub(super) fn env_rule(word: &OsStr) -> Result<EnvRule, &'static str> {
     let bytes = word.as_bytes();

@@ -1,7 +1,7 @@
 //! `gc`: removes boxes that nobody has used for a time.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::boxes::{mounts_of, remove, settle};
 use super::{Context, Done};
@@ -20,7 +20,7 @@ use crate::way;
 struct Old {
     id: BoxId,
     uid: u32,
-    days: u64,
+    unused: Duration,
     /// Whether it has no record.
     is_stray: bool,
 }
@@ -38,7 +38,9 @@ pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failu
             true => Ok(true),
             false => remove_if_old(context, &plan, request, &old, place.as_ref()),
         };
-        let Old { id, uid, days, .. } = old;
+        let Old {
+            id, uid, unused, ..
+        } = old;
         let uid = way::outside(uid);
         match done {
             Ok(false) => continue,
@@ -49,8 +51,9 @@ pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failu
                 } else {
                     "removed"
                 };
+                let unused = in_words(unused);
                 text.push_str(&format!(
-                    "{what} box {id} of user {uid}, unused for {days} days\n"
+                    "{what} box {id} of user {uid}, unused for {unused}\n"
                 ));
             }
             Err(failure) => failures.push(format!("box {id} cannot be removed: {failure}")),
@@ -61,6 +64,10 @@ pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failu
         (false, 1) => Told::Did("removed a box that was not used".to_owned()),
         (false, _) => Told::Did(format!("removed {removed} boxes that were not used")),
     };
+    if request.dry_run && removed == 0 && failures.is_empty() {
+        let unused = in_words(request.older_than);
+        text = format!("nothing to remove: no box is unused for {unused}\n");
+    }
     let answer = Answer {
         stdout: text,
         code: if failures.is_empty() { 0 } else { 2 },
@@ -93,22 +100,22 @@ fn find(context: Context<'_>, request: GcRequest, of_all: bool) -> Result<Vec<Ol
     for sight in &sights {
         let uid = sight.record.owner.uid;
         let age = sight.changed.and_then(|changed| age(request, changed));
-        if let (true, None, Some(days)) = (of_all || uid == own, sight.locked_by, age) {
+        if let (true, None, Some(unused)) = (of_all || uid == own, sight.locked_by, age) {
             all.push(Old {
                 id: sight.id,
                 uid,
-                days,
+                unused,
                 is_stray: false,
             });
         }
     }
     for stray in strays(&boxes.root, &known)? {
         let age = stray.changed.and_then(|changed| age(request, changed));
-        if let (true, Some(days)) = (of_all || stray.uid == own, age) {
+        if let (true, Some(unused)) = (of_all || stray.uid == own, age) {
             all.push(Old {
                 id: stray.id,
                 uid: stray.uid,
-                days,
+                unused,
                 is_stray: true,
             });
         }
@@ -117,10 +124,23 @@ fn find(context: Context<'_>, request: GcRequest, of_all: bool) -> Result<Vec<Ol
     Ok(all)
 }
 
-/// For how many days something was not changed, if that is old enough.
-fn age(request: GcRequest, changed: SystemTime) -> Option<u64> {
+/// A time as people say it: in its largest unit.
+fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (count, unit) = match seconds {
+        0..120 => (seconds, "second"),
+        120..7_200 => (seconds / 60, "minute"),
+        7_200..172_800 => (seconds / 3_600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{s}")
+}
+
+/// For how long something was not changed, if that is long enough.
+fn age(request: GcRequest, changed: SystemTime) -> Option<Duration> {
     let age = SystemTime::now().duration_since(changed).ok()?;
-    (age >= request.older_than).then_some(age.as_secs() / 86_400)
+    (age >= request.older_than).then_some(age)
 }
 
 /// Removes a box, unless somebody has come before: then it is in use.
@@ -161,4 +181,23 @@ fn remove_if_old(
     let mounts = record.as_ref().map_or(Mounts::Refuse, mounts);
     remove(plan, &lock, record.map(|record| record.ids), place, mounts)?;
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_the_unit_that_fits() {
+        for (seconds, words) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (150, "2 minutes"),
+            (7_200, "2 hours"),
+            (86_400, "24 hours"),
+            (259_200, "3 days"),
+        ] {
+            assert_eq!(in_words(Duration::from_secs(seconds)), words);
+        }
+    }
 }

@@ -27,9 +27,10 @@ use crate::sys::time::is_synchronized;
 use crate::systemd::Survey;
 
 /// The units that checks ask about.
-const UNITS: [&str; 4] = [
+const UNITS: [&str; 5] = [
     "isolate.socket",
     "isolate.service",
+    "polkit.service",
     "systemd-homed.service",
     "systemd-oomd.service",
 ];

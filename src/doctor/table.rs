@@ -37,7 +37,7 @@ use Fixing::{Always, Named, Never};
 
 /// Every check, in the order of [`CheckName::ALL`].
 #[rustfmt::skip]
-pub(super) const TABLE: [Check; 37] = [
+pub(super) const TABLE: [Check; 38] = [
     row(Is::Config, Never, base::config, "the configuration",
         "With a mistake in it nothing runs."),
     row(Is::Kernel, Never, base::kernel, "the version of Linux",
@@ -68,6 +68,8 @@ pub(super) const TABLE: [Check; 37] = [
         "A run in a box that is bound to a CPU that is offline fails."),
     row(Is::Leases, Never, cpu::leases, "the CPUs that runs can lease ([cpus] lease)",
         "So many programs can run at a time; the others wait or are refused."),
+    row(Is::Boxes, Always, disk::boxes, "who may write into the directories of the boxes and of their locks",
+        "Where others could put something of their own in the place of a box, nothing runs."),
     row(Is::Space, Never, disk::space, "free space and files where the boxes are",
         "On a full disk a correct program fails, and the verdict blames it."),
     row(Is::Quota, Never, disk::quota, "disk quotas for users where the boxes are",

@@ -156,7 +156,9 @@ fn summary(visit: &Visit) -> String {
         [] => "none".to_owned(),
         parts => parts.join(", "),
     };
-    format!("\n{} checks: {parts}\n", visit.examined.len())
+    let count = visit.examined.len();
+    let s = if count == 1 { "" } else { "s" };
+    format!("\n{count} check{s}: {parts}\n")
 }
 
 fn first_letter_large(text: &str) -> String {

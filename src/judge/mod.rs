@@ -36,6 +36,10 @@ pub(crate) fn test(options: TestOptions) -> Result<Answer, Failure> {
     let house = House::of_caller(solution.config.as_deref(), solution.rootless)?;
     house.require(&solution.limits)?;
     let tests = set::find(&options.inputs, &options.answers)?;
+    if let Some(checker) = &options.checker {
+        let what = format!("--checker: cannot read {}", checker.display());
+        std::fs::File::open(checker).map_err(Failure::at(&what))?;
+    }
     let jobs = options
         .jobs
         .unwrap_or_else(|| house.jobs())

@@ -50,7 +50,7 @@ fn split<'a>(pattern: &'a str, option: &str) -> Result<(&'a Path, &'a str), Fail
     };
     if dir.contains('*') || name.matches('*').count() != 1 {
         return Err(Failure::new(format!(
-            "{option}: '{pattern}' has no single '*' in the name of the file: use DIR/*.in, for instance"
+            "{option}: '{pattern}' has no single '*' in the name of the file: use 'DIR/*.in', for instance, in quotes"
         )));
     }
     Ok((Path::new(dir), name))

@@ -78,9 +78,16 @@ fn figures(report: &Report, usage: &Usage, circumstances: &Circumstances) -> Str
         ),
         (None, None) => String::new(),
     };
-    let without = match (cpu, wall, memory_limit) {
-        (None, None, None) => "; no limits",
-        _ => "",
+    let without = match (cpu, wall, memory_limit, report.address_space) {
+        (None, None, None, None) => "; no limits".to_owned(),
+        // After a signal it is told with the reason.
+        (_, _, None, Some(limit)) if !matches!(report.verdict(), Verdict::Signal(_)) => {
+            format!(
+                ", addresses of each process up to {} (-m)",
+                mebibytes_of_limit(limit)
+            )
+        }
+        _ => String::new(),
     };
     format!(
         "; CPU {}{}, wall {}{}{memory}{without}",
@@ -193,6 +200,10 @@ mod tests {
         assert!(!super::line(&run, &of).contains("no limits"));
         let said = line(&run);
         let words = "ok; CPU 0.012 s, wall 0.345 s, memory 1.5 MiB; no limits";
+        assert!(said.ends_with(words), "{said}");
+        run.address_space = Some(Bytes(64 << 20));
+        let said = line(&run);
+        let words = "memory 1.5 MiB, addresses of each process up to 64 MiB (-m)";
         assert!(said.ends_with(words), "{said}");
     }
 

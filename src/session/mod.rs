@@ -7,6 +7,7 @@
 
 mod copy;
 mod crew;
+mod forgotten;
 mod series;
 
 use std::ffi::OsString;
@@ -20,6 +21,7 @@ use crate::failure::Failure;
 use crate::request::Session;
 use crate::screen::Screen;
 use crew::{Crew, Outcome, Reader};
+pub(crate) use forgotten::Forgotten;
 use series::Series;
 
 /// The exit code when the files of a program that was fine cannot be had.

@@ -295,3 +295,29 @@ fn a_damaged_box_is_passed_over() {
     fs::remove_file(garbage(last)).unwrap();
     fs::remove_dir(garbage(last - 1)).unwrap();
 }
+
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_file_that_the_program_could_not_see_is_told_and_how_it_gets_there() {
+    let test_box = TestBox::new();
+    let here = tempfile::tempdir().unwrap();
+    fs::write(here.path().join("notes"), "hello\n").unwrap();
+    let exec = |words: &[&str]| {
+        let mut command = test_box.exec_command(words);
+        command.current_dir(here.path());
+        finish(command)
+    };
+    let said = exec(&["cat", "notes"]).stderr;
+    assert!(said.contains("\n  the program does not see"), "{said}");
+    assert!(said.contains("--in=notes copies 'notes'"), "{said}");
+    for words in [
+        &["--in=notes", "cat", "notes"][..],
+        &["--silent", "cat", "notes"],
+        &["--json", "cat", "notes"],
+        &["cat", "other"],
+        &["echo", "notes"],
+    ] {
+        let said = exec(words).stderr;
+        assert!(!said.contains("does not see"), "{words:?}: {said}");
+    }
+}

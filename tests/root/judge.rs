@@ -186,6 +186,20 @@ fn what_is_missing_is_told_before_anything_runs() {
             "no file './no'",
         ),
         (&["test", "--in=tests/*.in", "cat"], "--out is missing"),
+        // The shell has spread the patterns.
+        (&["test", "--in", "tests/1.in", "tests/1.ans"], "in quotes"),
+        (
+            &["test", "--in=tests/1.in", "--out=tests/1.ans", "cat"],
+            "in quotes",
+        ),
+        (
+            &["test", "--in=tests/*.in", "--out=tests/*.ans", "tests/1.in"],
+            "'tests/1.in' is not executable",
+        ),
+        (
+            &["test", "--in=tests/*.in", "--checker=./no", "cat"],
+            "--checker: cannot read ./no",
+        ),
         (
             &[
                 "test",

@@ -199,6 +199,29 @@ fn a_users_run_lives_through_a_restart_and_an_upgrade() {
     finish(isolate(&["--cleanup"])).assert_silent_success();
 }
 
+/// What `systemctl status` shows as the state of the broker.
+fn state() -> String {
+    property("isolate.service", "StatusText")
+}
+
+/// The timer is enabled by hand, and so nobody but systemctl knows of its link.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_removal_takes_away_what_enabled_the_timer() {
+    let _alone = alone();
+    assert!(Path::new("/etc/isolate/isolate.toml.d").is_dir());
+    must(
+        "systemctl",
+        &["--quiet", "enable", "--now", "isolate-metrics.timer"],
+    );
+    let link = Path::new("/etc/systemd/system/timers.target.wants/isolate-metrics.timer");
+    assert!(link.is_symlink());
+    must("/var/lib/dpkg/info/isolate-run.prerm", &["remove"]);
+    assert!(!link.is_symlink());
+    package::install();
+    must("systemctl", &["is-active", "isolate.socket"]);
+}
+
 /// An administrator who is mistaken in the configuration still has a broker, which tells the callers so.
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
@@ -210,7 +233,10 @@ fn a_mistake_in_the_configuration_does_not_keep_the_broker_from_starting() {
         must("systemctl", &["restart", "isolate.service"]);
         must("systemctl", &["is-active", "isolate.service"]);
         assert!(!cgroup.exists());
+        wait_until("the state says so", || state().contains("Nothing runs: "));
+        assert!(state().contains("isolate.toml:"), "{}", state());
     }
     must("systemctl", &["restart", "isolate.service"]);
+    wait_until("the state is good again", || state() == "Serving callers");
     wait_until("the control group is named again", || cgroup.exists());
 }

@@ -268,7 +268,8 @@ fn mistakes_on_the_command_line_are_named() {
             "--only: 'nonsense' is no check; there are config, kernel",
         ),
         (&["--fix", "--undo"], "--fix and --undo exclude each other"),
-        (&["swap"], "doctor takes no operands"),
+        (&["swap"], "doctor --only=swap"),
+        (&["everything"], "doctor takes no operands"),
     ] {
         let mut command = isolate_command(&["doctor"]);
         command.args(options);

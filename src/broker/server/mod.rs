@@ -18,6 +18,7 @@ mod peer;
 mod prepared;
 mod read;
 mod rehearsal;
+mod state;
 mod steward;
 
 use std::io;
@@ -40,6 +41,7 @@ use listener::Listener;
 use prepared::Prepared;
 #[cfg(fuzzing)]
 pub(super) use rehearsal::examine;
+use state::State;
 
 /// The front of the pool: what a keeper does that serves a caller.
 #[derive(Debug)]
@@ -83,10 +85,13 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     let mut pool = Pool::new(Callers {
         config: options.config.as_deref(),
     });
+    let mut told = State::new(options.config.as_deref());
     loop {
         if let Err(error) = pool.stand_by() {
             complain("cannot stand by", &error);
         }
+        // When those who came were served.
+        told.tell();
         let Events {
             stop,
             connection,

@@ -16,6 +16,12 @@ const GOOD: [&str; 6] = [
     "timebase",
     "riscv_clocksource",
 ];
+/// Programs that timedatectl(1) can switch on.
+const KEEPERS_OF_TIME: [&str; 3] = [
+    "/usr/lib/systemd/systemd-timesyncd",
+    "/usr/sbin/chronyd",
+    "/usr/sbin/ntpd",
+];
 /// What a run may wait for its control group without a note.
 const SHORT: Duration = Duration::from_millis(3);
 /// Options of cgroup2, which a remount has to repeat, or they are gone.
@@ -51,9 +57,19 @@ pub(in super::super) fn clock_source(machine: &Machine) -> Finding {
 pub(in super::super) fn time_sync(machine: &Machine) -> Finding {
     match machine.facts.is_synchronized {
         Some(true) => Finding::ok("the clock is kept right"),
-        Some(false) => Finding::note("nobody keeps the clock right")
-            .advise("install chrony or systemd-timesyncd, on a virtual machine on its host as well")
-            .command("timedatectl set-ntp true"),
+        Some(false) => {
+            let finding = Finding::note("nobody keeps the clock right");
+            let is_installed = KEEPERS_OF_TIME.iter().any(|file| machine.tree.has(file));
+            match (is_installed, machine.tree.has("/usr/bin/apt")) {
+                (true, _) => finding.command("timedatectl set-ntp true"),
+                (false, true) => finding
+                    .advise("chrony will do as well; a virtual machine's host needs one, too")
+                    .command("apt install systemd-timesyncd"),
+                (false, false) => finding.advise(
+                    "install chrony or systemd-timesyncd, on a virtual machine on its host as well",
+                ),
+            }
+        }
         None => Finding::not_applicable("the kernel was not asked"),
     }
 }

@@ -1,7 +1,9 @@
 //! The file system that the boxes are on.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::doctor::change::Change;
 use crate::doctor::finding::{Finding, Verdict};
 use crate::doctor::machine::Machine;
 use crate::doctor::mounts;
@@ -18,6 +20,36 @@ const FEW_FILES: u64 = 50_000;
 const NO_FILES: u64 = 1000;
 /// What stands in the place of a figure that was not looked for.
 const UNKNOWN: &str = "not looked at below --root";
+
+pub(in super::super) fn boxes(machine: &Machine) -> Finding {
+    let boxes = &machine.settings.boxes;
+    let mut loose = Vec::new();
+    for directory in [&boxes.root, &boxes.locks] {
+        let Ok(stat) = std::fs::metadata(machine.tree.path(directory)) else {
+            // It is made when it is needed.
+            continue;
+        };
+        let shown = directory.to_string_lossy();
+        let of_others = stat.mode() & 0o002 != 0;
+        if of_others || (stat.mode() & 0o020 != 0 && stat.gid() != 0) {
+            let taken = if of_others { "o-w" } else { "g-w" };
+            loose.push((shown, taken));
+        }
+    }
+    let finding = match loose.as_slice() {
+        [] => return Finding::ok("only root may write there"),
+        [(one, _)] => Finding::error(format!("others may write into {one}")),
+        [(one, _), ..] => Finding::error(format!("others may write into {one} and others")),
+    };
+    loose.iter().fold(finding, |finding, (directory, taken)| {
+        let given = taken.replace('-', "+");
+        finding.change(Change::run(
+            &["chmod", taken, directory],
+            &["chmod", &given, directory],
+            true,
+        ))
+    })
+}
 
 pub(in super::super) fn space(machine: &Machine) -> Finding {
     let Some(volume) = machine.facts.volume else {
@@ -149,6 +181,23 @@ mod tests {
             });
             assert_eq!(space(&made_up).verdict, verdict, "{free} {files}");
         }
+    }
+
+    #[test]
+    fn a_directory_of_boxes_that_others_may_write_to_is_an_error() {
+        use std::os::unix::fs::PermissionsExt;
+        let made_up = with(&[("/var/local/lib/isolate/0/x", "")]);
+        let root = made_up.machine.tree.path("/var/local/lib/isolate");
+        let of = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&root, mode).unwrap();
+            boxes(&made_up)
+        };
+        assert_eq!(of(0o755).verdict, Verdict::Ok);
+        let found = of(0o1777);
+        assert_eq!(found.verdict, Verdict::Error);
+        let taken = ["chmod o-w /var/local/lib/isolate"];
+        assert_eq!(found.commands(), taken);
     }
 
     #[test]

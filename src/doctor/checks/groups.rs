@@ -11,10 +11,8 @@ pub(in super::super) fn group(machine: &Machine) -> Finding {
     let text = machine.tree.text("/etc/group").unwrap_or_default();
     let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let Some(fields) = lines.find(|fields| fields.first() == Some(&GROUP)) else {
-        return Finding::note(format!(
-            "there is no group {GROUP}: nobody but root comes by the broker"
-        ))
-        .advise("install it by ./install");
+        let value = format!("there is no group {GROUP}: nobody but root comes by the broker");
+        return Finding::note(value).command(format!("groupadd --system {GROUP}"));
     };
     let gid = fields.get(2).and_then(|gid| gid.parse().ok());
     let looker = &machine.facts.looker;

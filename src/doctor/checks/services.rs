@@ -32,6 +32,8 @@ const HEAVY: [&str; 22] = [
 ];
 /// Where the policy of our actions has to be.
 const POLICY: &str = "/usr/share/polkit-1/actions/io.github.isolate_run.policy";
+/// The link that enables the broker's socket.
+const ENABLED: &str = "/etc/systemd/system/sockets.target.wants/isolate.socket";
 const NOT_ASKED: &str = "systemd was not asked";
 
 pub(in super::super) fn broker(machine: &Machine) -> Finding {
@@ -49,7 +51,7 @@ pub(in super::super) fn broker(machine: &Machine) -> Finding {
     match (socket, service) {
         (("not-found", _), _) => {
             Finding::note("not installed: users other than root do without it (--rootless)")
-                .advise("install it by ./install")
+                .advise("install isolate-run as a service: its package, or ./install of its source")
         }
         (_, (_, "failed")) | ((_, "failed"), _) => Finding::error("isolate.service has failed")
             .advise("its log says why")
@@ -57,13 +59,16 @@ pub(in super::super) fn broker(machine: &Machine) -> Finding {
         ((_, "active"), _) => Finding::ok("it listens"),
         (("masked", _), _) => Finding::warning("isolate.socket is masked: only root can use boxes")
             .command("systemctl unmask isolate.socket"),
-        (_, _) => Finding::warning("isolate.socket is not active: only root can use boxes").change(
-            Change::run(
-                &["systemctl", "enable", "--now", "isolate.socket"],
-                &["systemctl", "disable", "--now", "isolate.socket"],
-                true,
-            ),
-        ),
+        (_, _) => {
+            let finding = Finding::warning("isolate.socket is not active: only root can use boxes");
+            // What was enabled and only stopped is not to be disabled by --undo.
+            let undo: &[&str] = match machine.tree.has(ENABLED) {
+                true => &["systemctl", "stop", "isolate.socket"],
+                false => &["systemctl", "disable", "--now", "isolate.socket"],
+            };
+            let command = ["systemctl", "enable", "--now", "isolate.socket"];
+            finding.change(Change::run(&command, undo, true))
+        }
     }
 }
 
@@ -78,7 +83,16 @@ pub(in super::super) fn polkit(machine: &Machine) -> Finding {
         true => Finding::error(value),
         false => Finding::note(value),
     };
-    if !survey.has_polkit {
+    let service = survey.unit("polkit.service");
+    let service = service.map_or(("", ""), |unit| (&*unit.load, &*unit.active));
+    if let ("masked", "inactive" | "failed") = service {
+        finding("polkit.service is masked: only root can use boxes")
+            .command("systemctl unmask --now polkit.service")
+    } else if service.1 == "failed" {
+        finding("polkit.service has failed: only root can use boxes")
+            .remedy(Remedy::ReadPolkitLog)
+            .command("systemctl restart polkit.service")
+    } else if !survey.has_polkit {
         finding("not on the bus: only root can use boxes").remedy(Remedy::InstallPolkit)
     } else if !machine.tree.has(POLICY) {
         finding("it does not know the actions of isolate-run").remedy(Remedy::InstallPolicy)
@@ -185,6 +199,12 @@ mod tests {
             stopped.commands(),
             ["systemctl enable --now isolate.socket"]
         );
+        let undone = stopped.changes[0].undo_command();
+        assert_eq!(undone, "systemctl disable --now isolate.socket");
+        let enabled = running(&[("isolate.socket", "loaded", "inactive")]);
+        enabled.machine.tree.replace(ENABLED, "").unwrap();
+        let undone = broker(&enabled).changes[0].undo_command();
+        assert_eq!(undone, "systemctl stop isolate.socket");
         assert_eq!(broker(&running(&[])).verdict, Verdict::Note);
         assert_eq!(broker(&with(&[])).verdict, Verdict::NotApplicable);
     }
@@ -197,6 +217,16 @@ mod tests {
         assert_eq!(polkit(&here).verdict, Verdict::Error);
         survey(&mut here).has_polkit = false;
         assert!(polkit(&here).advice.unwrap().contains("install polkit"));
+        let broker = ("isolate.socket", "loaded", "active");
+        let masked = running(&[broker, ("polkit.service", "masked", "inactive")]);
+        let found = polkit(&masked);
+        assert_eq!(found.verdict, Verdict::Error);
+        let unmask = ["systemctl unmask --now polkit.service"];
+        assert_eq!(found.commands(), unmask);
+        let failed = running(&[broker, ("polkit.service", "loaded", "failed")]);
+        assert_eq!(polkit(&failed).verdict, Verdict::Error);
+        let at_rest = running(&[broker, ("polkit.service", "loaded", "inactive")]);
+        assert_eq!(polkit(&at_rest).verdict, Verdict::Ok);
         let mut without = running(&[]);
         survey(&mut without).has_polkit = false;
         assert_eq!(polkit(&without).verdict, Verdict::Note);
