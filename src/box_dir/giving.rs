@@ -127,7 +127,7 @@ struct Giving {
     special: SpecialFiles,
     /// For each file with several names (the key has how many): how many of them the walk found,
     /// until it has found all.
-    names_seen: HashMap<(FileId, u64), u64>,
+    names_seen: HashMap<(FileId, libc::nlink_t), libc::nlink_t>,
 }
 
 impl Giving {

@@ -146,6 +146,17 @@ impl Run {
     /// What the broker decides, and what a user sees of it, in a container whose bus is dbus-broker, as that of Fedora,
     /// Arch and openSUSE is.
     pub(crate) fn dbus_broker(&self, payload: &Path) {
+        let tests = match self.list("containers.txt") {
+            Ok(tests) => tests,
+            Err(error) => return self.failure("dbus-broker", "-", &error.to_string()),
+        };
+        // Barriers have nothing to do with the bus, and need a program of their own. A stranger's descriptor that
+        // lingers holds a user's run up by this bus: docs/platforms.md says so.
+        let is_asked = |name: &String| {
+            let others = ["system::barriers", "system::bus_strangers"];
+            name.starts_with("system::") && !others.iter().any(|other| name.starts_with(other))
+        };
+        let tests = tests.into_iter().filter(is_asked);
         let out = self.work.join("dbus-broker");
         let mut command = Command::new(self.script("container"));
         command.args(["-r", "engines", "-t", "1800", "-o"]);
@@ -157,7 +168,10 @@ impl Run {
                      [ \"$(systemctl is-active dbus-broker)\" = active ] && exec \"$@\"";
         command.args(["bash", "-c", other, "bash"]);
         command.args(self.suite_words([1, 900, 10], true, "./suite", "/out"));
-        command.args(["-i", "source/tests/containers.txt", "system"]);
+        command.args(tests).args([
+            "system::bus_strangers::a_flood_of_signals_that_nobody_waits_for_is_skipped",
+            "system::bus_strangers::signals_of_many_mebibytes_are_skipped",
+        ]);
         self.suite("dbus-broker", "trixie", &out, &mut command);
     }
 
