@@ -88,7 +88,7 @@ impl Keeper<'_> {
     /// What a deadline that has passed means.
     pub(super) fn deadline_passed(&mut self, phase: &Phase) -> Option<Event> {
         match phase {
-            Phase::SettingUp { .. } | Phase::Starting => {
+            Phase::SettingUp | Phase::Starting => {
                 let what = if self.permission.is_some() {
                     "polkit did not say whether the caller may run it (is it hung? see systemctl status polkit)"
                 } else if !self.home.is_ready() {

@@ -163,10 +163,10 @@ pub(crate) fn supervise(
         .deadline
         .set_after(SETUP_PATIENCE)
         .map_err(cannot("set a timer"))?;
-    let mut phase = Phase::SettingUp {
-        root_built: false,
-        has_cgroup,
-    };
+    let mut phase = Phase::SettingUp;
+    if has_cgroup {
+        phase = keeper.step(phase, Event::CgroupReady);
+    }
     // It may have been given before.
     if let Some(event) = keeper.take_permission() {
         phase = keeper.step(phase, event);
@@ -309,7 +309,7 @@ impl Keeper<'_> {
         Ok(match message {
             ToKeeper::RootBuilt => {
                 self.stages.root_built = Moment::now().ok();
-                Some(Event::RootBuilt)
+                None
             }
             ToKeeper::Started => {
                 self.program = descriptor;

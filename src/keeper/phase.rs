@@ -7,13 +7,9 @@ use crate::sys::process::Exit;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Phase {
     /// init builds the sandbox while systemd makes the cgroup.
-    SettingUp {
-        /// init is ready.
-        root_built: bool,
-        /// The leaf is ready, or there is to be none.
-        has_cgroup: bool,
-    },
-    /// init was told to make the program's process, which has not become the program yet.
+    SettingUp,
+    /// The leaf is ready, or there is to be none: init was told to make the program's process when
+    /// it has built the sandbox. It has not become the program yet.
     Starting,
     /// The clock ticks.
     Running,
@@ -30,9 +26,7 @@ pub(super) enum Phase {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Event {
-    /// init has built the sandbox.
-    RootBuilt,
-    /// The leaf is ready.
+    /// The leaf is ready, or there is to be none.
     CgroupReady,
     /// The caller may run it.
     Permitted,
@@ -82,7 +76,7 @@ pub(super) enum Shortage {
 /// What to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Tell init to make the program's process.
+    /// Tell init to make the program's process, when it has built the sandbox.
     Go,
     /// Tell it that it may become the program.
     Permit,
@@ -168,39 +162,18 @@ pub(super) fn next(phase: Phase, event: Event) -> (Phase, Option<Action>) {
         }
         (_, Event::InitGone) => (Phase::Over(Ending::Failed(INIT_GONE.to_owned())), None),
 
-        (
-            Phase::SettingUp {
-                root_built,
-                has_cgroup,
-            },
-            event @ (Event::RootBuilt | Event::CgroupReady),
-        ) => {
-            let root_built = root_built || event == Event::RootBuilt;
-            let has_cgroup = has_cgroup || event == Event::CgroupReady;
-            if root_built && has_cgroup {
-                (Phase::Starting, Some(Go))
-            } else {
-                (
-                    Phase::SettingUp {
-                        root_built,
-                        has_cgroup,
-                    },
-                    None,
-                )
-            }
-        }
+        // init reads it when it has built the sandbox, and nobody waits for anybody then.
+        (Phase::SettingUp, Event::CgroupReady) => (Phase::Starting, Some(Go)),
         // The program's process waits for the permission, so it is passed on whenever it comes.
-        (phase @ (Phase::SettingUp { .. } | Phase::Starting), Event::Permitted) => {
-            (phase, Some(Permit))
-        }
+        (phase @ (Phase::SettingUp | Phase::Starting), Event::Permitted) => (phase, Some(Permit)),
         // A program begins again when its file could not be executed at first.
         (Phase::Starting | Phase::Running, Event::Begun) => (Phase::Running, Some(WatchLimits)),
 
         // Before the program runs there is only init to kill.
-        (Phase::SettingUp { .. } | Phase::Starting, Event::Kill(reason)) => {
+        (Phase::SettingUp | Phase::Starting, Event::Kill(reason)) => {
             (Phase::Over(Ending::Killed(reason)), Some(KillInit))
         }
-        (Phase::SettingUp { .. } | Phase::Starting, Event::Failed(message)) => {
+        (Phase::SettingUp | Phase::Starting, Event::Failed(message)) => {
             (Phase::Over(Ending::Failed(message)), Some(KillInit))
         }
 

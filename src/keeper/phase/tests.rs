@@ -1,10 +1,7 @@
 use super::*;
 
-fn play(has_cgroup: bool, events: &[Event]) -> (Phase, Vec<Action>) {
-    let mut phase = Phase::SettingUp {
-        root_built: false,
-        has_cgroup,
-    };
+fn play(events: &[Event]) -> (Phase, Vec<Action>) {
+    let mut phase = Phase::SettingUp;
     let mut actions = Vec::new();
     for event in events {
         let (after, action) = next(phase, event.clone());
@@ -16,8 +13,7 @@ fn play(has_cgroup: bool, events: &[Event]) -> (Phase, Vec<Action>) {
 
 use Action::{AskSystemd, Go, KillInit, KillProgram, Leave, LookForTraces, Permit, WatchLimits};
 use Event::{
-    Answered, Begun, CgroupReady, Empty, Ended, Exceeded, Failed, InitGone, Kill, Permitted,
-    RootBuilt, Traced,
+    Answered, Begun, CgroupReady, Empty, Ended, Exceeded, Failed, InitGone, Kill, Permitted, Traced,
 };
 
 const NOTHING: Traces = Traces {
@@ -29,10 +25,10 @@ const NOTHING: Traces = Traces {
 #[test]
 fn a_permission_is_passed_on_once_whenever_it_comes_and_a_denial_ends_the_run() {
     for (events, actions) in [
-        (vec![Permitted, RootBuilt], vec![Permit, Go]),
-        (vec![RootBuilt, Permitted], vec![Go, Permit]),
+        (vec![Permitted, CgroupReady], vec![Permit, Go]),
+        (vec![CgroupReady, Permitted], vec![Go, Permit]),
     ] {
-        let (phase, done) = play(true, &events);
+        let (phase, done) = play(&events);
         assert_eq!(phase, Phase::Starting);
         assert_eq!(done, actions);
         let denied: Vec<_> = events
@@ -42,7 +38,7 @@ fn a_permission_is_passed_on_once_whenever_it_comes_and_a_denial_ends_the_run() 
                 other => other,
             })
             .collect();
-        let (phase, done) = play(true, &denied);
+        let (phase, done) = play(&denied);
         assert_eq!(phase, Phase::Over(Ending::Failed("no".into())));
         assert_eq!(done.last(), Some(&KillInit));
         assert!(!done.contains(&Permit));
@@ -50,37 +46,30 @@ fn a_permission_is_passed_on_once_whenever_it_comes_and_a_denial_ends_the_run() 
 }
 
 #[test]
-fn a_run_without_incident_goes_through_all_phases_in_any_order_of_arrival() {
+fn a_run_without_incident_goes_through_all_phases() {
     let ok = Ending::Program(Exit::Code(0));
-    for (has_cgroup, start) in [
-        (true, vec![RootBuilt, Begun]),
-        (false, vec![RootBuilt, CgroupReady, Begun]),
-        (false, vec![CgroupReady, RootBuilt, Begun]),
-    ] {
-        let events = [&start[..], &[Ended(Exit::Code(0)), Empty, InitGone]].concat();
-        let (phase, actions) = play(has_cgroup, &events);
-        assert_eq!(phase, Phase::Over(ok.clone()));
-        assert_eq!(actions, [Go, WatchLimits, KillProgram, Leave]);
-    }
+    let events = [CgroupReady, Begun, Ended(Exit::Code(0)), Empty, InitGone];
+    let (phase, actions) = play(&events);
+    assert_eq!(phase, Phase::Over(ok));
+    assert_eq!(actions, [Go, WatchLimits, KillProgram, Leave]);
 }
 
 #[test]
-fn nothing_starts_before_both_the_sandbox_and_the_cgroup_are_ready() {
-    assert_eq!(play(false, &[RootBuilt]).1, []);
-    assert_eq!(play(false, &[CgroupReady]).1, []);
-    assert_eq!(play(true, &[RootBuilt]).1, [Go]);
+fn nothing_starts_before_the_cgroup_is_ready() {
+    assert_eq!(play(&[Permitted]).1, [Permit]);
+    assert_eq!(play(&[CgroupReady]).1, [Go]);
 }
 
 #[test]
 fn the_clock_starts_anew_when_the_program_begins_again() {
-    let (phase, actions) = play(true, &[RootBuilt, Begun, Begun]);
+    let (phase, actions) = play(&[CgroupReady, Begun, Begun]);
     assert_eq!(phase, Phase::Running);
     assert_eq!(actions, [Go, WatchLimits, WatchLimits]);
 }
 
 #[test]
 fn the_first_cause_stays_the_cause() {
-    let running = [RootBuilt, Begun];
+    let running = [CgroupReady, Begun];
     let time = Exceeded(KillReason::CpuTime, None);
     let wall = Exceeded(KillReason::WallTime, None);
     for (events, ending) in [
@@ -98,27 +87,23 @@ fn the_first_cause_stays_the_cause() {
         ),
     ] {
         let events = [&running[..], &events, &[Empty, InitGone]].concat();
-        assert_eq!(play(true, &events).0, Phase::Over(ending));
+        assert_eq!(play(&events).0, Phase::Over(ending));
     }
-    let killed = play(
-        true,
-        &[&running[..], &[time, Ended(Exit::Signal(9))]].concat(),
-    )
-    .1;
+    let killed = play(&[&running[..], &[time, Ended(Exit::Signal(9))]].concat()).1;
     assert_eq!(killed, [Go, WatchLimits, KillProgram]);
 }
 
 #[test]
 fn before_the_program_runs_init_is_killed_and_waited_for() {
-    for events in [vec![], vec![RootBuilt], vec![RootBuilt, CgroupReady]] {
+    for events in [vec![], vec![CgroupReady]] {
         let interrupted = [&events[..], &[Kill(KillReason::Interrupted(2))]].concat();
-        assert_eq!(play(false, &interrupted).1.last(), Some(&KillInit));
+        assert_eq!(play(&interrupted).1.last(), Some(&KillInit));
         let failed = [
             &events[..],
             &[Failed("x".into()), Ended(Exit::Code(2)), InitGone],
         ]
         .concat();
-        let (phase, actions) = play(false, &failed);
+        let (phase, actions) = play(&failed);
         assert_eq!(phase, Phase::Over(Ending::Failed("x".into())));
         assert_eq!(actions.last(), Some(&KillInit));
     }
@@ -127,8 +112,8 @@ fn before_the_program_runs_init_is_killed_and_waited_for() {
 #[test]
 fn a_process_that_ends_before_it_begins_was_killed_from_outside() {
     for traces in [vec![Traced(NOTHING), InitGone], vec![InitGone]] {
-        let events = [&[RootBuilt, Ended(Exit::Signal(9))], &traces[..]].concat();
-        let (phase, actions) = play(true, &events);
+        let events = [&[CgroupReady, Ended(Exit::Signal(9))], &traces[..]].concat();
+        let (phase, actions) = play(&events);
         assert_eq!(phase, Phase::Over(Ending::Failed(KILLED_EARLY.to_owned())));
         assert_eq!(actions[..2], [Go, LookForTraces]);
     }
@@ -141,13 +126,13 @@ fn a_process_that_had_too_little_memory_to_begin_was_killed_for_that() {
         ..NOTHING
     });
     let events = [
-        RootBuilt,
+        CgroupReady,
         Ended(Exit::Signal(9)),
         traced.clone(),
         Empty,
         traced,
     ];
-    let (phase, actions) = play(true, &events);
+    let (phase, actions) = play(&events);
     assert_eq!(phase, Phase::Over(KILLED));
     let done = [Go, LookForTraces, KillProgram, LookForTraces, Leave];
     assert_eq!(actions, done);
@@ -155,8 +140,8 @@ fn a_process_that_had_too_little_memory_to_begin_was_killed_for_that() {
 
 /// The ending of a program that died of SIGKILL, and what was done to find it.
 fn explained(events: &[Event]) -> (Ending, Vec<Action>) {
-    let death = [RootBuilt, Begun, Ended(Exit::Signal(9)), Empty];
-    match play(true, &[&death[..], events].concat()) {
+    let death = [CgroupReady, Begun, Ended(Exit::Signal(9)), Empty];
+    match play(&[&death[..], events].concat()) {
         (Phase::Over(ending), actions) => (ending, actions[3..].to_vec()),
         (phase, _) => panic!("{phase:?}"),
     }
@@ -218,8 +203,8 @@ fn a_program_that_the_kernel_killed_before_a_time_limit_passed_did_not_exceed_th
             shortage: Some(shortage),
             ..NOTHING
         });
-        let events = [RootBuilt, Begun, exceeded, Ended(Exit::Signal(9)), Empty];
-        let (phase, actions) = play(true, &[&events[..], &[traced]].concat());
+        let events = [CgroupReady, Begun, exceeded, Ended(Exit::Signal(9)), Empty];
+        let (phase, actions) = play(&[&events[..], &[traced]].concat());
         let ending = match shortage {
             Shortage::OfTheRun => KILLED,
             Shortage::OfOthers => Ending::Failed(OOM_OUTSIDE.to_owned()),
@@ -231,8 +216,8 @@ fn a_program_that_the_kernel_killed_before_a_time_limit_passed_did_not_exceed_th
 
 #[test]
 fn an_init_that_somebody_else_killed_is_not_blamed_on_the_program() {
-    for events in [vec![InitGone], vec![RootBuilt, Begun, InitGone]] {
-        let (phase, _) = play(true, &events);
+    for events in [vec![InitGone], vec![CgroupReady, Begun, InitGone]] {
+        let (phase, _) = play(&events);
         assert!(
             matches!(phase, Phase::Over(Ending::Failed(message)) if message.contains("from outside"))
         );
@@ -241,15 +226,15 @@ fn an_init_that_somebody_else_killed_is_not_blamed_on_the_program() {
 
 #[test]
 fn a_run_without_figures_has_no_verdict() {
-    let running = [RootBuilt, Begun];
+    let running = [CgroupReady, Begun];
     let lost = Failed("cannot read cpu.stat".into());
     for end in [Ended(Exit::Code(0)), Exceeded(KillReason::WallTime, None)] {
         let gone = [&running[..], &[end.clone(), InitGone]].concat();
         assert!(
-            matches!(play(true, &gone).0, Phase::Over(Ending::Failed(message)) if message.contains("from outside"))
+            matches!(play(&gone).0, Phase::Over(Ending::Failed(message)) if message.contains("from outside"))
         );
         let unread = [&running[..], &[end, lost.clone(), Empty, InitGone]].concat();
-        let (phase, actions) = play(true, &unread);
+        let (phase, actions) = play(&unread);
         assert_eq!(
             phase,
             Phase::Over(Ending::Failed("cannot read cpu.stat".into()))
