@@ -191,9 +191,15 @@ fn live(
     ToKeeper::Ended(exit, moment)
         .send(keeper, None)
         .map_err(StepFailure::at(Step::HearFromKeeper))?;
-    // What the program left running goes with it.
-    kill_all().map_err(StepFailure::at(Step::Wait))?;
-    while process::wait_any(Wait::Block).map_err(StepFailure::at(Step::Wait))? != Waited::NoChild {}
+    // What the program left running goes with it. All processes of the namespace are children of
+    // this one, or of a child; to look for others among all processes of the machine takes long.
+    let mut left = process::wait_any(Wait::Look).map_err(StepFailure::at(Step::Wait))?;
+    if left != Waited::NoChild {
+        kill_all().map_err(StepFailure::at(Step::Wait))?;
+    }
+    while left != Waited::NoChild {
+        left = process::wait_any(Wait::Block).map_err(StepFailure::at(Step::Wait))?;
+    }
     let usage = process::resource_usage(UsageOf::Children).map_err(StepFailure::at(Step::Wait))?;
     ToKeeper::Empty(usage)
         .send(keeper, None)
