@@ -156,6 +156,11 @@ impl Subtree {
         self.made.is_none().then(|| name.to_owned())
     }
 
+    /// Removes the leaf of a scope, in which nothing is left.
+    pub(crate) fn clear(&self) -> Result<(), CgroupError> {
+        Leaf::remove(&Cgroup::open(&self.path)?)
+    }
+
     /// Leaves a scope to the next run when init is gone: nothing of this one is left in it beside
     /// the process that keeps it. If anything is, all that is in the scope is killed.
     pub(crate) fn vacate(self, keeps_it: i32) -> Result<(), CgroupError> {

@@ -115,6 +115,7 @@ impl BoxRun<'_> {
             init,
             home,
         } = outcome;
+        home.clear();
         // It had time to end while the files were given back.
         drop(init);
         let (unit, cgroup) = (home.unit(), home.path().map(Path::to_owned));

@@ -275,6 +275,15 @@ impl Home {
         }
     }
 
+    /// Does what can be done of [`Self::finish`] while init ends: nothing but init is left of the
+    /// run.
+    pub(crate) fn clear(&self) {
+        if let Self::Standing(subtree, Some(_)) = self {
+            // It is tried again.
+            subtree.clear().ok();
+        }
+    }
+
     /// Gives the home back when init has ended. Returns who keeps the scope for the run that
     /// follows, if it stays.
     pub(crate) fn finish(self) -> Result<Option<Kept>, Failure> {
