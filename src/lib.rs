@@ -118,6 +118,7 @@ use config::settings::BoxSettings;
 use config::{ConfigError, ConfigSource, Loaded};
 use failure::Failure;
 use keeper::Signals;
+use launch::Coming;
 use nix::sys::stat::{Mode, umask};
 use request::{BoxCall, BoxCommand, RunKind, StatusRequest};
 use screen::{Coloring, Screen};
@@ -274,6 +275,7 @@ fn status(call: BoxCall, request: StatusRequest) -> Result<Answer, Failure> {
                 None,
                 at,
                 config::load(&source),
+                Ahead::default(),
                 &mut None,
             )?,
             false => broker::client::ask(&call, caller, at)?,
@@ -298,6 +300,11 @@ fn about_box(call: BoxCall, code: u8, kept: &mut Kept) -> Result<Answer, Failure
         true => lift_limits().map_err(Failure::at("cannot raise the limits of this process"))?,
         false => None,
     };
+    // They are made while all this is read.
+    let program = call.command.program();
+    let coming = program
+        .filter(|(_, program)| is_root && !program.share_net)
+        .and_then(|_| Coming::begin());
     let source = ConfigSource::new(call.common.config.as_deref());
     let loaded = (is_root || ResultFiles::are_wanted(&call.common)).then(|| config::load(&source));
     // The files for the results come first: whatever fails from here on is written there, too.
@@ -315,7 +322,13 @@ fn about_box(call: BoxCall, code: u8, kept: &mut Kept) -> Result<Answer, Failure
     let forgotten = session::Forgotten::of(&call.command, &call.common);
     let done = match (acts_itself, loaded) {
         (Err(failure), _) => Err(failure),
-        (Ok(true), Some(loaded)) => as_root(call, caller, lifted, asked, loaded, kept),
+        (Ok(true), Some(loaded)) => {
+            let ahead = Ahead {
+                coming,
+                ..Ahead::default()
+            };
+            as_root(call, caller, lifted, asked, loaded, ahead, kept)
+        }
         (Ok(_), _) => broker::client::ask(&call, caller, asked),
     };
     if let Some(terminals) = terminals {
@@ -350,6 +363,7 @@ fn as_root(
     inheritance: Option<Inheritance>,
     at: Moment,
     loaded: Result<Loaded, ConfigError>,
+    mut ahead: Ahead,
     kept: &mut Kept,
 ) -> Result<(Answer, Results), Failure> {
     let mut memory = Memory::new(false);
@@ -370,7 +384,7 @@ fn as_root(
             of_batch: false,
             renews: false,
         };
-        commands::carry_out(asked, None, &mut Ahead::default())
+        commands::carry_out(asked, None, &mut ahead)
     };
     let (done, told) = match carry_out() {
         Ok(done) => (Ok((done.answer, done.results)), done.told),

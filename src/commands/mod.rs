@@ -40,7 +40,7 @@ use crate::config::settings::Settings;
 use crate::failure::{Failure, Kind};
 use crate::home::find_place;
 use crate::keeper::Signals;
-use crate::launch::Namespaces;
+use crate::launch::{Coming, Namespaces};
 use crate::plan::Granted;
 use crate::report::Ending;
 use crate::request::{BoxCall, BoxCommand, Common};
@@ -88,6 +88,8 @@ pub(crate) struct Ahead {
     pub(crate) bus: Option<Bus>,
     /// Namespaces for a program.
     pub(crate) namespaces: Option<Namespaces>,
+    /// Such that another process is making.
+    pub(crate) coming: Option<Coming>,
 }
 
 /// A command that was carried out.

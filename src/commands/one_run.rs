@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::home::{Home, Left, Successor, dismiss_kept};
 use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
-use crate::launch::{Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
+use crate::launch::{Coming, Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
 use crate::plan::{BoxPlan, Decided, RunInputs, RunPlan, resolve};
 use crate::quantity::{BoxId, Bytes};
 use crate::report::{Circumstances, Ending, Report, Unstarted, limit_of};
@@ -91,7 +91,12 @@ impl BoxRun<'_> {
             "cannot raise the limit of open files (RLIMIT_NOFILE)",
         ))?;
         // The handshake goes on while the sandbox is laid out.
-        let Ahead { bus, namespaces } = std::mem::take(ahead);
+        let Ahead {
+            bus,
+            namespaces,
+            coming,
+        } = std::mem::take(ahead);
+        let namespaces = || namespaces.or_else(|| coming.and_then(Coming::wait));
         let home = Home::find(&plan, self.box_plan.id, bus, self.left)?;
         let outlasts = plan.scope.as_ref().is_some_and(|spec| spec.outlasts_runs);
         let kept = home.holder().filter(|_| outlasts);
@@ -177,7 +182,7 @@ impl BoxRun<'_> {
     fn prepare<'p>(
         &'p self,
         plan: &'p RunPlan,
-        namespaces: Option<Namespaces>,
+        namespaces: impl FnOnce() -> Option<Namespaces>,
     ) -> Result<(InitSetup<'p>, Handover), Failure> {
         let Record { ids, owner, .. } = self.record;
         let sources = Sources {
@@ -239,7 +244,7 @@ impl BoxRun<'_> {
                 Network::Own
             },
             awaits_permission: self.context.rights().is_some(),
-            namespaces,
+            namespaces: namespaces(),
             syscalls: plan.syscalls,
             patience: plan.deadlines.init(),
             lock: lock.map_err(Failure::at("cannot copy the lock"))?,

@@ -34,7 +34,7 @@ pub(crate) mod step;
 
 pub(crate) use affinity::online_cpus;
 pub(crate) use init::InitSetup;
-pub(crate) use namespaces::{Namespaces, Network};
+pub(crate) use namespaces::{Coming, Namespaces, Network};
 pub(crate) use ordinary::become_ordinary;
 pub(crate) use program_setup::{Foreground, ProgramSetup};
 

@@ -1,16 +1,24 @@
-//! The namespaces of a run besides its mount and PID namespaces. init makes them, or a keeper makes
-//! them ahead of its request: a network namespace takes as long as the rest of the sandbox.
+//! The namespaces of a run besides its mount and PID namespaces. A network namespace takes as long
+//! as the rest of the sandbox, so a keeper that stands by makes them ahead of its request, and
+//! another one has them made while it reads what is configured, if a CPU is idle. Otherwise init
+//! makes them.
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::socket::MsgFlags;
 use nix::unistd::sethostname;
 
+use super::affinity::online_cpus;
 use super::message::StepFailure;
 use super::step::Step;
 use crate::barrier::Barrier;
 use crate::sys::network::bring_loopback_up;
+use crate::sys::packet;
+use crate::sys::process::{self, Cloned};
+use crate::sys::socket;
 use crate::way;
 
 /// The name of the host inside: the same on every machine, and one that every `/etc/hosts` knows,
@@ -37,7 +45,92 @@ pub(crate) enum Network {
 
 /// Namespaces of each kind. They live as long as a process is in them or a descriptor is open.
 #[derive(Debug)]
-pub(crate) struct Namespaces([(CloneFlags, File); 3]);
+pub(crate) struct Namespaces {
+    each: [(CloneFlags, File); 3],
+    /// Who made them, if it is a child of this process: it has ended, or ends soon.
+    _maker: Option<Maker>,
+}
+
+/// Namespaces that are being made while the calling process does something else.
+#[derive(Debug)]
+pub(crate) struct Coming {
+    maker: Maker,
+    socket: OwnedFd,
+}
+
+/// The process that makes namespaces; dropping it waits for its end.
+#[derive(Debug)]
+struct Maker(OwnedFd);
+
+impl Drop for Maker {
+    fn drop(&mut self) {
+        process::wait_for(self.0.as_fd()).ok();
+    }
+}
+
+impl Coming {
+    /// Has namespaces made on another CPU for root, if one is idle: together it takes longer. The
+    /// calling process must have one thread.
+    pub(crate) fn begin() -> Option<Self> {
+        let is_worth_it = way::rootless().is_none() && is_any_cpu_idle();
+        let begun = is_worth_it.then(Self::clone_off)?;
+        begun
+            .inspect_err(|error| log::debug!("no namespaces are made ahead: {error}"))
+            .ok()
+    }
+
+    fn clone_off() -> io::Result<Self> {
+        let (ours, theirs) = socket::pair()?;
+        match process::clone(0, None)? {
+            Cloned::Child => {
+                drop(ours);
+                // Without them init makes others, and says why it cannot.
+                make_for(theirs.as_fd()).ok();
+                process::exit_now(0)
+            }
+            Cloned::Parent { pidfd, .. } => Ok(Self {
+                maker: Maker(pidfd),
+                socket: ours,
+            }),
+        }
+    }
+
+    /// Waits until they are made; `None` where they cannot be.
+    pub(crate) fn wait(self) -> Option<Namespaces> {
+        let kinds = OF_THIS_PROCESS.map(|(kind, _)| kind);
+        let socket = self.socket.as_fd();
+        let packet = packet::receive_packet(socket, &mut [0], kinds.len(), MsgFlags::empty());
+        let made: [OwnedFd; 3] = packet.ok()?.descriptors.try_into().ok()?;
+        let mut made = made.into_iter().map(File::from);
+        let mut next = |kind| made.next().map(|file| (kind, file));
+        let [ipc, uts, network] = kinds.map(&mut next);
+        Some(Namespaces {
+            each: [ipc?, uts?, network?],
+            _maker: Some(self.maker),
+        })
+    }
+}
+
+/// Makes namespaces, and hands them over.
+fn make_for(socket: BorrowedFd<'_>) -> io::Result<()> {
+    make(Network::Own).map_err(|_| io::ErrorKind::Other)?;
+    let Namespaces { each, .. } = Namespaces::of_this_process()?;
+    let files = each.each_ref().map(|(_, file)| file.as_fd());
+    packet::send_packet(socket, &[0], &files, MsgFlags::empty())
+}
+
+/// Whether fewer processes are ready to run than there are CPUs (proc_loadavg(5)); no when in
+/// doubt.
+fn is_any_cpu_idle() -> bool {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let ready = text.split_whitespace().nth(3).and_then(|word| {
+        let (ready, _) = word.split_once('/')?;
+        ready.parse::<usize>().ok()
+    });
+    ready
+        .zip(online_cpus().ok())
+        .is_some_and(|(ready, cpus)| ready < cpus)
+}
 
 impl Namespaces {
     /// Makes new namespaces and returns to the old ones; `None` where none can be made, which init
@@ -61,7 +154,10 @@ impl Namespaces {
     fn of_this_process() -> io::Result<Self> {
         let [ipc, uts, network] =
             OF_THIS_PROCESS.map(|(kind, path)| File::open(path).map(|file| (kind, file)));
-        Ok(Self([ipc?, uts?, network?]))
+        Ok(Self {
+            each: [ipc?, uts?, network?],
+            _maker: None,
+        })
     }
 
     /// Moves this process into them. It keeps its network unless it is to have its own.
@@ -71,7 +167,7 @@ impl Namespaces {
     }
 
     fn join(&self, kinds: CloneFlags) -> nix::Result<()> {
-        let mut chosen = self.0.iter().filter(|(kind, _)| kinds.contains(*kind));
+        let mut chosen = self.each.iter().filter(|(kind, _)| kinds.contains(*kind));
         chosen.try_for_each(|(kind, file)| setns(file, *kind))
     }
 }

@@ -30,7 +30,11 @@ impl Prepared {
         let namespaces = Namespaces::ahead()?;
         Ok(Self {
             polkit,
-            ahead: Ahead { bus, namespaces },
+            ahead: Ahead {
+                bus,
+                namespaces,
+                coming: None,
+            },
         })
     }
 
@@ -45,7 +49,11 @@ impl Prepared {
         let namespaces = Namespaces::ahead()?;
         Ok(Self {
             polkit: None,
-            ahead: Ahead { bus, namespaces },
+            ahead: Ahead {
+                bus,
+                namespaces,
+                coming: None,
+            },
         })
     }
 }
