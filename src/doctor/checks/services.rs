@@ -87,7 +87,7 @@ pub(in super::super) fn polkit(machine: &Machine) -> Finding {
     let service = service.map_or(("", ""), |unit| (&*unit.load, &*unit.active));
     if let ("masked", "inactive" | "failed") = service {
         finding("polkit.service is masked: only root can use boxes")
-            .command("systemctl unmask --now polkit.service")
+            .command("systemctl unmask polkit.service")
     } else if service.1 == "failed" {
         finding("polkit.service has failed: only root can use boxes")
             .remedy(Remedy::ReadPolkitLog)
@@ -221,7 +221,7 @@ mod tests {
         let masked = running(&[broker, ("polkit.service", "masked", "inactive")]);
         let found = polkit(&masked);
         assert_eq!(found.verdict, Verdict::Error);
-        let unmask = ["systemctl unmask --now polkit.service"];
+        let unmask = ["systemctl unmask polkit.service"];
         assert_eq!(found.commands(), unmask);
         let failed = running(&[broker, ("polkit.service", "loaded", "failed")]);
         assert_eq!(polkit(&failed).verdict, Verdict::Error);
