@@ -8,12 +8,16 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::job::Job;
 use crate::result::BatchResult;
+
+/// How often it is looked whether a batch has ended.
+const PAUSE: Duration = Duration::from_millis(2);
 
 /// What becomes of a job.
 #[derive(Debug)]
@@ -38,7 +42,8 @@ struct Pending {
 /// The process. It is killed when this is dropped.
 pub struct Batch {
     child: Child,
-    to: Sender<String>,
+    /// None when it is to end.
+    to: Option<Sender<String>>,
     pending: Arc<Mutex<Pending>>,
 }
 
@@ -74,7 +79,11 @@ impl Batch {
         thread::spawn(move || write_all(stdin, &lines));
         let answers = Arc::clone(&pending);
         thread::spawn(move || read_all(stdout, &answers));
-        Ok(Self { child, to, pending })
+        Ok(Self {
+            child,
+            to: Some(to),
+            pending,
+        })
     }
 
     /// Gives it a job. `done` is called once, from another thread, or here if the batch has ended.
@@ -97,12 +106,28 @@ impl Batch {
             }
         }
         // If the writer is gone, so is the batch, and its reader tells all who wait.
-        self.to.send(line).ok();
+        self.send(line);
     }
 
     /// Ends a job; its answer says that it was cancelled, unless it came first.
     pub fn cancel(&self, id: &str) {
-        self.to.send(json!({ "cancel": id }).to_string()).ok();
+        self.send(json!({ "cancel": id }).to_string());
+    }
+
+    fn send(&self, line: String) {
+        if let Some(to) = &self.to {
+            to.send(line).ok();
+        }
+    }
+
+    /// Has it end by itself, which leaves nothing to tidy up, once it has nothing more to do. One
+    /// that has not ended after `patience` is killed.
+    pub fn end(mut self, patience: Duration) {
+        self.to = None;
+        let end = Instant::now() + patience;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+            thread::sleep(PAUSE);
+        }
     }
 
     /// Whether answers can still come.
@@ -166,11 +191,9 @@ fn read_all(stdout: ChildStdout, pending: &Mutex<Pending>) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
-    use std::time::Duration;
-
     use super::*;
     use crate::result::Outcome;
+    use std::sync::mpsc::channel;
 
     fn job(id: &str) -> Job {
         let text = format!(r#"{{"id":"{id}","steps":[{{"argv":["/bin/true"]}}]}}"#);
@@ -211,6 +234,15 @@ mod tests {
         assert!(matches!(answer(&batch, "a"), Answer::Lost(_)));
         assert!(!batch.is_alive());
         assert!(matches!(answer(&batch, "b"), Answer::Lost(_)));
+    }
+
+    #[test]
+    fn one_that_is_to_end_ends_by_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ended");
+        let script = format!("while read a; do :; done; touch {}", file.display());
+        shell(&script).end(Duration::from_secs(30));
+        assert!(file.exists());
     }
 
     #[test]

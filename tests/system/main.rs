@@ -37,6 +37,7 @@ mod distributions;
 mod doctor;
 mod documents;
 mod filesystems;
+mod fleet;
 mod id_maps;
 mod judge_day;
 mod kept;

@@ -14,6 +14,9 @@ use crate::station::lock;
 /// How long a job that was cancelled may take to end before its batch is killed.
 const GRACE: Duration = Duration::from_secs(60);
 
+/// How long one that has nothing to do may take to end.
+const END: Duration = Duration::from_secs(10);
+
 /// Those that have nothing to do.
 #[derive(Debug)]
 pub(crate) struct Batches {
@@ -130,6 +133,8 @@ impl Batches {
 
     /// Ends those that have nothing to do.
     pub(crate) fn end(&self) {
-        lock(&self.idle).clear();
+        for batch in std::mem::take(&mut *lock(&self.idle)) {
+            batch.end(END);
+        }
     }
 }

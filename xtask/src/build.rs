@@ -17,6 +17,8 @@ pub(crate) struct Built {
     pub(crate) program: Option<PathBuf>,
     /// The same with a switch for its barriers, for the test of these.
     pub(crate) weakened: Option<PathBuf>,
+    /// The worker of a fleet, where a test needs it.
+    pub(crate) worker: Option<PathBuf>,
     /// Name and path of each test binary.
     pub(crate) tests: Vec<(String, PathBuf)>,
 }
@@ -87,6 +89,25 @@ pub(crate) fn weakened(
     built.weakened.ok_or_else(missing)
 }
 
+/// Builds the worker of a fleet, which a part of the tests does not bring along.
+///
+/// # Errors
+///
+/// As [`build`].
+pub(crate) fn worker(
+    screen: &Screen,
+    top: &Path,
+    work: &Path,
+    common: &[String],
+) -> io::Result<PathBuf> {
+    let mut command = cargo(top, &["build"], common);
+    command.args(["--quiet", "--message-format=json-render-diagnostics"]);
+    command.args(["-p", "isolate-run-worker"]);
+    let built = executables(screen, work, "worker", &mut command)?;
+    let missing = || io::Error::other("cargo built no isolate-run-worker");
+    built.worker.ok_or_else(missing)
+}
+
 /// What a cargo command builds that prints its messages.
 fn executables(
     screen: &Screen,
@@ -120,6 +141,8 @@ fn artifacts(messages: &str) -> Built {
             built.program = Some(path.into());
         } else if name == "isolate-run-weakened" {
             built.weakened = Some(path.into());
+        } else if name == "isolate-run-worker" {
+            built.worker = Some(path.into());
         }
     }
     built.tests.sort();

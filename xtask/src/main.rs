@@ -31,6 +31,8 @@ const HELP: &str = include_str!("help.txt");
 
 /// The tests that take barriers away.
 const BARRIERS: &str = "system::barriers";
+/// The tests with a fleet's worker.
+const FLEET: &str = "system::fleet";
 
 /// How much a run needs on the disk of its folder, in MiB.
 const WORK_DISK: u32 = 3072;
@@ -76,6 +78,7 @@ fn prepared(mut orders: Orders) -> io::Result<Run> {
             orders.guests = vec![RELEASES[0]];
         }
         orders.weakened = sources::has_test(&top, BARRIERS, word)?;
+        orders.fleet = sources::has_test(&top, FLEET, word)?;
         // Tests of both notice.
         if orders.weakened {
             binaries.extend(payload::SUITES);
@@ -299,6 +302,10 @@ fn build(run: &Run) -> io::Result<Built> {
     if run.orders.weakened {
         let weakened = build::weakened(&run.screen, &run.top, &run.work, &run.cargo)?;
         built.weakened = Some(weakened);
+    }
+    if run.orders.fleet {
+        let worker = build::worker(&run.screen, &run.top, &run.work, &run.cargo)?;
+        built.worker = Some(worker);
     }
     run.row("build", "here", (0, 0), start);
     Ok(built)

@@ -28,6 +28,8 @@ pub(crate) struct Orders {
     pub(crate) chosen_here: bool,
     /// A test takes barriers away, by a program of its own.
     pub(crate) weakened: bool,
+    /// A test has a fleet's worker take jobs. Where all is built, so is that.
+    pub(crate) fleet: bool,
     /// The only test binaries that have to be built.
     pub(crate) binaries: Option<Vec<&'static str>>,
 }

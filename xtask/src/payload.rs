@@ -35,6 +35,11 @@ pub(crate) fn pack(
     if let Some(weakened) = &built.weakened {
         strip(weakened, &folder.join("isolate-run-weakened"))?;
     }
+    if let Some(worker) = built.worker.as_ref().filter(|_| package) {
+        strip(worker, &folder.join("isolate-run-worker"))?;
+        let server = must(&mut Command::new(top.join("tests/guest/nats")))?;
+        fs::copy(server.trim_end(), folder.join("nats-server"))?;
+    }
     for name in SUITES {
         if let Some(binary) = built.test(name) {
             strip(binary, &folder.join("tests").join(name))?;
