@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::batches::Batches;
 use crate::cache::Cache;
@@ -22,6 +22,9 @@ use crate::{control, courier, machine};
 
 /// A dispatcher that is silent for so long is stuck.
 const STUCK: Duration = Duration::from_secs(120);
+
+/// How long a server may take to hear that this machine is gone.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Takes jobs until a signal says to stop.
 ///
@@ -70,14 +73,18 @@ pub(crate) async fn work(
     heartbeat.abort();
     watchdog.abort();
     station.batches.end();
-    // Whoever reads the list sees in half a minute that the machine is gone.
-    station
-        .fleet
-        .machines
-        .delete(&station.machine.id)
-        .await
-        .ok();
-    station.fleet.client.flush().await.ok();
+    // Whoever reads the list sees in half a minute that the machine is gone, and so it is where no
+    // server is there to hear it.
+    let farewell = async {
+        station
+            .fleet
+            .machines
+            .delete(&station.machine.id)
+            .await
+            .ok();
+        station.fleet.client.flush().await.ok();
+    };
+    timeout(FAREWELL, farewell).await.ok();
     log::info!("stopped");
     Ok(())
 }

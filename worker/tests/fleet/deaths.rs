@@ -115,4 +115,14 @@ fn a_machine_that_is_stopped_ends_what_it_has_begun() {
     assert_eq!(world.messages("ISO_JOBS"), 1);
     world.start("b", &Extra::default());
     assert_eq!(world.result("slow-3")["delivery"], 1);
+    world.wait_until_empty();
+    // Nor does it wait for servers that are away, once it has nothing to tell them.
+    world.servers.kill(0);
+    let mut child = world.workers.remove("b").unwrap();
+    kill(
+        Pid::from_raw(child.id().try_into().unwrap()),
+        Signal::SIGTERM,
+    )
+    .unwrap();
+    assert!(child.wait().unwrap().success(), "{}", world.log("b"));
 }
