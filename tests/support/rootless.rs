@@ -56,7 +56,7 @@ impl Rootless {
         // All that is alice's is in sight of all of them: ids that another test uses would be in use.
         let first = FIRST_ID.fetch_add(IDS, Ordering::Relaxed);
         let text = format!(
-            "[cgroup]\nslice = '{}'\n[boxes]\ncount = {IDS}\nfirst_uid = {first}\nfirst_gid = {first}\n{lines}",
+            "[cgroup]\nslice = '{}'\nkeep_ready = 1\n[boxes]\ncount = {IDS}\nfirst_uid = {first}\nfirst_gid = {first}\n{lines}",
             new.slice
         );
         let file = "config/isolate-run/isolate.toml";
