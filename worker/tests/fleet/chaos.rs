@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::world::{Extra, PATIENCE, World};
 
+const SUBMITTER: &str = "submitter";
 const WORKERS: [&str; 4] = ["w0", "w1", "w2", "w3"];
 
 /// How many jobs: more where somebody wants to know.
@@ -40,7 +41,9 @@ fn each_job_has_one_result_while_machines_and_servers_are_killed() {
         .args(["submit", "--wait"])
         .arg(file);
     let out = std::fs::File::create(world.path("waited.jsonl")).unwrap();
-    let mut submitter = command.stdout(out).stdin(Stdio::null()).spawn().unwrap();
+    let submitter = command.stdout(out).stdin(Stdio::null()).spawn().unwrap();
+    // Whatever fails here, it goes with the others.
+    world.workers.insert(SUBMITTER.to_owned(), submitter);
     let start = Instant::now();
     let limit = PATIENCE + Duration::from_millis(200 * count as u64);
     // A short run is over before a long one has begun to be interesting. A server that is back
@@ -53,6 +56,7 @@ fn each_job_has_one_result_while_machines_and_servers_are_killed() {
     let (mut next_kill, mut next_server) = (pause, Duration::from_secs(1));
     let mut down: Option<(usize, Duration)> = None;
     let status = loop {
+        let submitter = world.workers.get_mut(SUBMITTER).unwrap();
         if let Some(status) = submitter.try_wait().unwrap() {
             break status;
         }
