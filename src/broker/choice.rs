@@ -30,7 +30,19 @@ pub(crate) fn acts_itself(wants_rootless: bool) -> Result<bool, Failure> {
     }
 }
 
-/// Whether there is a broker, which may be stopped: then that is what has to be mended.
+/// The unit of its socket, wherever a package, `install` or an administrator puts it.
+const UNITS: [&str; 4] = [
+    "/etc/systemd/system/isolate.socket",
+    "/usr/local/lib/systemd/system/isolate.socket",
+    "/usr/lib/systemd/system/isolate.socket",
+    "/lib/systemd/system/isolate.socket",
+];
+
+/// Whether there is a broker. It may be stopped, and then that has to be mended: nobody who relies
+/// on it comes by another way unasked, which holds less.
 fn is_installed() -> bool {
-    std::env::var_os(SOCKET_VARIABLE).is_some() || Path::new(SOCKET).exists()
+    let is_there = |path: &&str| Path::new(path).exists();
+    std::env::var_os(SOCKET_VARIABLE).is_some()
+        || Path::new(SOCKET).exists()
+        || UNITS.iter().any(is_there)
 }

@@ -70,11 +70,15 @@ fn a_user_makes_uses_and_removes_boxes_by_themselves() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn where_there_is_no_broker_users_go_this_way_by_themselves() {
     let user = Rootless::new();
-    // Nobody else sees that its socket is hidden.
-    let script =
-        "mkdir -p /run/isolate && mount -t tmpfs tmpfs /run/isolate && exec setpriv \"$@\"";
-    let mut hidden = Command::new("unshare");
-    hidden.args(["--mount", "sh", "-c", script, "sh"]);
+    // Nobody else sees what is hidden.
+    let hiding = |folders: &[&str]| {
+        let hide = |folder: &&str| format!("mkdir -p {folder} && mount -t tmpfs tmpfs {folder}");
+        let mut script: Vec<_> = folders.iter().map(hide).collect();
+        script.push("exec setpriv \"$@\"".to_owned());
+        let mut hidden = Command::new("unshare");
+        hidden.args(["--mount", "sh", "-c", &script.join(" && "), "sh"]);
+        hidden
+    };
     let isolate = crate::support::binary();
     let argv = [
         isolate.to_str().unwrap(),
@@ -84,8 +88,19 @@ fn where_there_is_no_broker_users_go_this_way_by_themselves() {
         "/bin/echo",
         "hi",
     ];
-    let output = finish(user.behind(hidden, &argv));
+    let units = [
+        "/run/isolate",
+        "/usr/lib/systemd/system",
+        "/etc/systemd/system",
+        "/usr/local/lib/systemd",
+    ];
+    let output = finish(user.behind(hiding(&units), &argv));
     assert_eq!((output.code, &*output.stdout), (0, "hi\n"), "{output:?}");
+    // A broker that is stopped is no reason to go where less is held.
+    if Path::new("/usr/lib/systemd/system/isolate.socket").exists() {
+        let stopped = finish(user.behind(hiding(&["/run/isolate"]), &argv));
+        stopped.assert_refused(125, "have the broker running");
+    }
     user.assert_nothing_left();
 }
 
