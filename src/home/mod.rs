@@ -115,10 +115,12 @@ impl Home {
     ) -> Result<(Init, Self), Failure> {
         log::debug!("everything is laid out; cloning init");
         self = self.if_there(plan)?;
-        let mut spawned = self.spawn(setup);
+        let mut spawned = self
+            .spawn(setup)
+            .and_then(|init| self.stays().map(|()| init));
         if let (Err(failure), Some(spec)) = (&spawned, &plan.scope) {
             self = match self {
-                // Somebody has just stopped it.
+                // Somebody has just stopped it, or its time is over.
                 Self::Standing(_, Some(holder)) => {
                     log::info!("{failure}; asking for another scope");
                     holder.end();
@@ -140,6 +142,17 @@ impl Home {
             home => home,
         };
         Ok((init, home))
+    }
+
+    /// Fails if the scope has stood empty, now that init is in it: systemd removes one then, or
+    /// has just begun to.
+    fn stays(&self) -> Result<(), Failure> {
+        match self {
+            Self::Standing(_, Some(holder)) if holder.has_ended() => Err(Failure::new(
+                "the process that kept the scope has just ended",
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Asks for a scope around init.
@@ -203,8 +216,11 @@ impl Home {
             Self::Awaited(mut awaited) => match awaited.look()? {
                 Seen::NotYet => Self::Awaited(awaited),
                 Seen::Scope(scope) => match settle(&scope, limits, &[init.pid]) {
-                    Some(subtree) => Self::Standing(subtree, awaited.relieve()),
-                    None => Self::ask(awaited.give_up(), connect(), init)?,
+                    // Otherwise the scope has stood empty: see `stays`.
+                    Some(subtree) if !awaited.holder.has_ended() => {
+                        Self::Standing(subtree, awaited.relieve())
+                    }
+                    _ => Self::ask(awaited.give_up(), connect(), init)?,
                 },
                 Seen::Never => Self::ask(awaited.give_up(), connect(), init)?,
             },

@@ -16,7 +16,7 @@ use crate::support::systemd::{
 use crate::support::{BOXES, TestBox, wait_until};
 
 /// Boxes of root and of a user, with control-group mode and without it. Runs that follow each other in one share a scope.
-fn boxes() -> [TestBox; 3] {
+pub(crate) fn boxes() -> [TestBox; 3] {
     boxes_with("keep_ready = 60\n")
 }
 
@@ -182,7 +182,7 @@ fn keeper_of(scope: &Path) -> Pid {
     beside.filter_map(parent).next().unwrap()
 }
 
-fn is_there(process: Pid) -> bool {
+pub(crate) fn is_there(process: Pid) -> bool {
     Path::new(&format!("/proc/{process}")).exists()
 }
 

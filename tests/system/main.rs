@@ -41,6 +41,7 @@ mod fleet;
 mod id_maps;
 mod judge_day;
 mod kept;
+mod kept_ends;
 mod leases;
 mod limits;
 mod looking;
