@@ -127,6 +127,11 @@ impl Authority {
         }
     }
 
+    /// Whether somebody may be asked for a password.
+    pub(crate) fn dialog(&self) -> Dialog {
+        self.dialog
+    }
+
     /// Calls `then` as soon as everything that was asked is allowed.
     pub(crate) fn when_allowed(&mut self, then: impl FnOnce() + 'static) {
         self.when_allowed.set(then);

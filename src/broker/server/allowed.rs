@@ -51,10 +51,12 @@ impl Allowed {
                 asked.push(question);
             }
         }
+        let is_new = !asked.is_empty();
+        let answers = Answers::to(asked, now, authority.dialog());
         authority.when_allowed(move || {
             then();
-            if let Some(line) = self.line.filter(|_| !asked.is_empty()) {
-                tell(line.as_fd(), &Answers::to(asked, now));
+            if let Some(line) = self.line.filter(|_| is_new) {
+                tell(line.as_fd(), &answers);
             }
         });
         Ok(())

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock::Moment;
-use crate::polkit::Action;
+use crate::polkit::{Action, Dialog};
 
 /// How long a "yes" counts, from the time of asking.
 pub(super) const KEPT: Duration = Duration::from_secs(10);
@@ -42,8 +42,12 @@ impl Question {
 pub(super) struct Answers(Vec<(Question, u64)>);
 
 impl Answers {
-    /// Those that were asked together at this time.
-    pub(super) fn to(questions: Vec<Question>, asked: Moment) -> Self {
+    /// Those that were asked together at this time. Where a person could be asked for a password,
+    /// none counts: a rule may want one each time.
+    pub(super) fn to(questions: Vec<Question>, asked: Moment, dialog: Dialog) -> Self {
+        if dialog == Dialog::Possible {
+            return Self::default();
+        }
         let end = asked.after(KEPT).to_nanoseconds();
         Self(questions.into_iter().map(|one| (one, end)).collect())
     }
@@ -85,6 +89,17 @@ mod tests {
         Question::of(action, &details)
     }
 
+    fn to(questions: Vec<Question>, asked: Moment) -> Answers {
+        Answers::to(questions, asked, Dialog::Impossible)
+    }
+
+    #[test]
+    fn what_somebody_was_asked_for_counts_once() {
+        let asked = question(Action::UseBox, &[("box-id", "3")]);
+        let answers = Answers::to(vec![asked], at(100), Dialog::Possible);
+        assert!(!answers.allow(&asked, at(100)));
+    }
+
     #[test]
     fn every_detail_makes_another_question() {
         let details = [("command", "run"), ("box-id", "3"), ("program", "/bin/a")];
@@ -110,12 +125,12 @@ mod tests {
         let other = question(Action::UseBox, &[("box-id", "4")]);
         let mut answers = Answers::default();
         assert!(!answers.allow(&asked, at(0)));
-        answers.take_in(Answers::to(vec![asked], at(100)), at(101));
+        answers.take_in(to(vec![asked], at(100)), at(101));
         assert!(answers.allow(&asked, at(101)) && answers.allow(&asked, at(109)));
         assert!(!answers.allow(&other, at(101)));
         assert!(!answers.allow(&asked, at(110)));
         // What is asked anew counts from then on.
-        answers.take_in(Answers::to(vec![asked], at(108)), at(108));
+        answers.take_in(to(vec![asked], at(108)), at(108));
         assert!(answers.allow(&asked, at(117)) && !answers.allow(&asked, at(118)));
         answers.take_in(Answers::default(), at(118));
         assert_eq!(answers, Answers::default());
@@ -126,7 +141,7 @@ mod tests {
         let nth = |number: usize| question(Action::UseBox, &[("box-id", &number.to_string())]);
         let mut answers = Answers::default();
         for number in 0..=MOST {
-            answers.take_in(Answers::to(vec![nth(number)], at(1)), at(1));
+            answers.take_in(to(vec![nth(number)], at(1)), at(1));
         }
         assert!(!answers.allow(&nth(0), at(1)));
         assert!((1..=MOST).all(|number| answers.allow(&nth(number), at(1))));

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
     use crate::broker::server::answers::Question;
     use crate::clock::Moment;
-    use crate::polkit::Action;
+    use crate::polkit::{Action, Dialog};
     use crate::sys::socket::pair;
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         peer.groups = (1..65_536).map(|group| u32::MAX - group).collect();
         let question = Question::of(Action::UseBox, &[("program", "x".into())]);
         let now = Moment::now().unwrap();
-        let answers = Answers::to(vec![question; 64], now);
+        let answers = Answers::to(vec![question; 64], now, Dialog::Impossible);
         introduce(ours.as_fd(), &peer, &answers).unwrap();
         let (told, known) = be_introduced(theirs.as_fd()).unwrap();
         assert_eq!(told.ids.pid, peer.ids.pid);
