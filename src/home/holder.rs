@@ -59,7 +59,10 @@ impl Holder {
     /// A process that waits in a scope which fits, in a box that notes nobody, since it is made
     /// for one run at a time. The box is locked, so no run goes on in it.
     pub(super) fn find(spec: &ScopeSpec) -> Option<Self> {
-        let slice = spec.mount_point.join(slice_path(&spec.slice));
+        let slice = spec
+            .mount_point
+            .join(manager_path())
+            .join(slice_path(&spec.slice));
         let scopes = fs::read_dir(slice).ok()?.filter_map(Result::ok);
         let of_box = scopes.filter(|entry| is_of_box(&entry.file_name(), spec.box_id));
         let mut found = of_box.filter_map(|scope| Self::resting_in(&scope.path(), spec));

@@ -1,6 +1,7 @@
 //! Acting for the caller, and giving up root for good.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use libc::{gid_t, uid_t};
 
@@ -153,19 +154,31 @@ fn set_capabilities(sets: &Capabilities) -> io::Result<()> {
 /// Makes an empty session keyring for the calling process and its descendants (keyctl(2),
 /// KEYCTL_JOIN_SESSION_KEYRING): all boxes would share the caller's, which outlives every run. Does
 /// nothing where the kernel has no keyrings, or a container forbids them to all its processes.
+///
+/// An ordinary user has 200 keys (keyrings(7), maxkeys), and those of runs that are over count
+/// until the kernel collects them, which is waited for.
 pub(crate) fn leave_session_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_int = 1;
-    // SAFETY: a null name asks for an anonymous keyring; nothing is read or written.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_keyctl,
-            KEYCTL_JOIN_SESSION_KEYRING,
-            std::ptr::null::<libc::c_char>(),
-        )
-    };
-    match check(result) {
-        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => Ok(()),
-        other => other.map(drop),
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        // SAFETY: a null name asks for an anonymous keyring; nothing is read or written.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_keyctl,
+                KEYCTL_JOIN_SESSION_KEYRING,
+                std::ptr::null::<libc::c_char>(),
+            )
+        };
+        match check(result) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                return Ok(());
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EDQUOT) && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other.map(drop),
+        }
     }
 }
 
