@@ -12,6 +12,7 @@ use super::lock_file::{Absent, LockFile};
 use super::place::{errno, open_place};
 use super::{BoxDirError, Record};
 use crate::quantity::BoxId;
+use crate::sys::file::lockers;
 
 /// A box, seen.
 #[derive(Debug, Clone)]
@@ -62,20 +63,6 @@ fn sight(locks: &Path, id: BoxId, list: &str) -> Option<Sight> {
         record,
         changed: metadata.modified().ok(),
         locked_by,
-    })
-}
-
-/// The processes that have locked a file with this inode number, by flock(2): proc_locks(5). The
-/// device is not compared, which some file systems tell otherwise there than stat(2) does.
-fn lockers(list: &str, inode: u64) -> impl Iterator<Item = i32> + '_ {
-    list.lines().filter_map(move |line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let ["FLOCK", _, _, pid, file, ..] = words.get(1..)? else {
-            return None;
-        };
-        let (_, number) = file.rsplit_once(':')?;
-        let is_it = number.parse() == Ok(inode);
-        pid.parse().ok().filter(|pid| is_it && *pid > 0)
     })
 }
 
@@ -166,17 +153,6 @@ mod tests {
         drop(lock);
         let seen = sights(&locks).unwrap();
         assert!(seen.iter().all(|seen| seen.locked_by.is_none()));
-    }
-
-    #[test]
-    fn those_who_have_a_lock_are_told_from_those_who_wait_and_from_other_locks() {
-        let list = "1: FLOCK  ADVISORY  WRITE 17 00:19:131 0 EOF\n\
-                    1: -> FLOCK  ADVISORY  WRITE 18 00:19:131 0 EOF\n\
-                    2: POSIX  ADVISORY  WRITE 19 00:19:131 0 EOF\n\
-                    3: FLOCK  ADVISORY  WRITE 20 00:19:1310 0 EOF\n\
-                    4: FLOCK  ADVISORY  WRITE -1 00:19:131 0 EOF\n\
-                    5: FLOCK\n";
-        assert_eq!(lockers(list, 131).collect::<Vec<_>>(), [17]);
     }
 
     #[test]

@@ -217,7 +217,8 @@ fn have_scope(spec: &ScopeSpec, orders: &SignalFd) -> io::Result<Option<PathBuf>
     };
     let request = ScopeRequest::start(connect(), spec.clone(), held);
     let mut request = request.map_err(io::Error::other)?;
-    let until = Until::within(PATIENCE);
+    let mut until = Until::within(PATIENCE);
+    let mut is_wanted = true;
     let scope = loop {
         if let Some(scope) = request.proceed().map_err(io::Error::other)? {
             break scope;
@@ -231,15 +232,21 @@ fn have_scope(spec: &ScopeSpec, orders: &SignalFd) -> io::Result<Option<PathBuf>
             (true, readable(ready.next())),
             (false, readable(orders.as_fd())),
         ];
-        let is_over = match poll::first(sources, until)? {
-            Some(true) => false,
-            Some(false) => is_dismissed(orders)?,
-            None => true,
-        };
-        if is_over {
-            return Ok(None);
+        match poll::first(sources, until)? {
+            Some(true) => {}
+            // systemd still moves this process, unless it says that it does not: nobody whose
+            // service ends meanwhile waits for longer than that.
+            Some(false) if is_dismissed(orders)? => {
+                is_wanted = false;
+                until = Until::within(MOVE_PATIENCE);
+            }
+            Some(false) => {}
+            None => return Ok(None),
         }
     };
+    if !is_wanted {
+        return Ok(None);
+    }
     let arranged = Subtree::arrange_scope(&scope, &spec.controllers, pid);
     arranged.map(Some).map_err(io::Error::other)
 }

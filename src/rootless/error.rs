@@ -12,6 +12,8 @@ use crate::remedy::Remedy;
 pub(super) enum RootlessError {
     /// Nothing says where the user's files are.
     NoHome,
+    /// Boxes and locks would be in the same directory, by the same names.
+    OnePlace(PathBuf),
     /// The user's systemd is not there.
     NoManager {
         /// The user's name, or number.
@@ -53,6 +55,12 @@ impl fmt::Display for RootlessError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoHome => f.write_str("HOME is not set to an absolute path"),
+            Self::OnePlace(path) => write!(
+                f,
+                "boxes and locks would both be in '{}': \
+                 set XDG_STATE_HOME and XDG_RUNTIME_DIR to different directories",
+                path.display()
+            ),
             Self::NoManager { user, runtime } => write!(
                 f,
                 "the systemd of user {user} does not run (neither bus nor systemd/private is in {}): {}",
@@ -98,9 +106,11 @@ impl fmt::Display for RootlessError {
 impl std::error::Error for RootlessError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NoHome | Self::NoManager { .. } | Self::NoIds { .. } | Self::Refused { .. } => {
-                None
-            }
+            Self::NoHome
+            | Self::OnePlace(_)
+            | Self::NoManager { .. }
+            | Self::NoIds { .. }
+            | Self::Refused { .. } => None,
             Self::Read(_, error)
             | Self::Clone(error)
             | Self::NoTool(_, error)

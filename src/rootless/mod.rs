@@ -49,6 +49,9 @@ fn begin() -> Result<Rootless, RootlessError> {
     let user = User::of(uid);
     let places = places::places(uid, |name| std::env::var_os(name));
     let places = places.ok_or(RootlessError::NoHome)?;
+    if places.boxes == places.locks {
+        return Err(RootlessError::OnePlace(places.boxes));
+    }
     user.find_manager(&places)?;
     let uids = user.range_in(UIDS.0)?;
     let gids = user.range_in(GIDS.0)?;

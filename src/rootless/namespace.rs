@@ -7,10 +7,10 @@
 //! when it gets the whole of the first lock some seconds after the last command.
 
 use std::ffi::CStr;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use nix::sys::prctl;
 use super::error::RootlessError;
 use crate::error::printable;
 use crate::sys::descriptors::put_on_streams;
-use crate::sys::file::{IfLocked, lock_exclusively, lock_shared, unlock};
+use crate::sys::file::{IfLocked, lock_exclusively, lock_shared, lockers, unlock};
 use crate::sys::process::{Cloned, clone, close_all_but, exit_now, forget_words, start_time};
 use crate::sys::{signals, socket};
 
@@ -50,7 +50,8 @@ pub(super) fn enter(locks: &Path, maps: Maps) -> Result<(), RootlessError> {
             let making = open(&locks.join("namespace.new"))?;
             lock_exclusively(making.as_fd(), IfLocked::Wait).map_err(RootlessError::Lock)?;
             // Somebody else may have been faster.
-            standing(&lock).map_or_else(|| make(&lock, maps), Ok)?
+            let found = standing(&lock).or_else(|| of_a_command(&lock, &maps[0].1));
+            found.map_or_else(|| make(&lock, maps), Ok)?
         }
     };
     // It is this command's until it ends.
@@ -81,8 +82,25 @@ fn standing(lock: &File) -> Option<File> {
     (start_time(pid).ok()? == start).then_some(namespace)
 }
 
+/// The namespace of a command that goes on though the process that stays is gone: it was killed, or
+/// was in a service that has ended. In another one that command could be neither seen nor ended.
+fn of_a_command(lock: &File, map: &[String]) -> Option<File> {
+    let list = fs::read_to_string("/proc/locks").ok()?;
+    let inode = lock.metadata().ok()?.ino();
+    lockers(&list, inode).find_map(|pid| {
+        let namespace = File::open(format!("/proc/{pid}/ns/user")).ok()?;
+        // The number may be another process's by now; and the user's ids may be others.
+        let mapped = fs::read_to_string(format!("/proc/{pid}/uid_map")).ok()?;
+        mapped
+            .split_whitespace()
+            .eq(map.iter().map(String::as_str))
+            .then_some(namespace)
+    })
+}
+
 /// Makes a namespace, whose process is noted in the file that is locked.
 fn make(lock: &File, maps: Maps) -> Result<File, RootlessError> {
+    signals::wait_for_children();
     let (ours, theirs) = socket::pair().map_err(RootlessError::Clone)?;
     match clone(libc::CLONE_NEWUSER, None).map_err(RootlessError::Clone)? {
         Cloned::Child => {

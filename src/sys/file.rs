@@ -72,6 +72,21 @@ pub(crate) fn lock_exclusively(file: BorrowedFd<'_>, if_locked: IfLocked) -> io:
     }
 }
 
+/// The processes that have locked a file with this inode number by flock(2), by the text of
+/// `/proc/locks`: proc_locks(5). The device is not compared, which some file systems tell otherwise
+/// there than stat(2) does. A process that has ended is told where its child keeps the lock.
+pub(crate) fn lockers(list: &str, inode: u64) -> impl Iterator<Item = i32> + '_ {
+    list.lines().filter_map(move |line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let ["FLOCK", _, _, pid, file, ..] = words.get(1..)? else {
+            return None;
+        };
+        let (_, number) = file.rsplit_once(':')?;
+        let is_it = number.parse() == Ok(inode);
+        pid.parse().ok().filter(|pid| is_it && *pid > 0)
+    })
+}
+
 /// Takes a shared flock(2) of `file`; waits for one that is exclusive.
 pub(crate) fn lock_shared(file: BorrowedFd<'_>) -> io::Result<()> {
     lock(file, libc::LOCK_SH)
@@ -231,5 +246,16 @@ mod tests {
         assert_eq!(refused.raw_os_error(), Some(libc::EWOULDBLOCK));
         drop(copy);
         lock_exclusively(second.as_fd(), IfLocked::Wait).unwrap();
+    }
+
+    #[test]
+    fn those_who_have_a_lock_are_told_from_those_who_wait_and_from_other_locks() {
+        let list = "1: FLOCK  ADVISORY  WRITE 17 00:19:131 0 EOF\n\
+                    1: -> FLOCK  ADVISORY  WRITE 18 00:19:131 0 EOF\n\
+                    2: POSIX  ADVISORY  WRITE 19 00:19:131 0 EOF\n\
+                    3: FLOCK  ADVISORY  WRITE 20 00:19:1310 0 EOF\n\
+                    4: FLOCK  ADVISORY  WRITE -1 00:19:131 0 EOF\n\
+                    5: FLOCK\n";
+        assert_eq!(lockers(list, 131).collect::<Vec<_>>(), [17]);
     }
 }

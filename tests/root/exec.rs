@@ -105,7 +105,7 @@ fn the_summary_says_what_was_used_of_what() {
     }
     assert!(!limited.stderr.contains("no limits"), "{limited:?}");
     let verbose = shell(&test_box, &["-v"], "exit 0");
-    let holder = "held by namespaces and rlimits, no cgroup\n";
+    let holder = "held by namespaces and rlimits, no cgroup: [cgroup] manager is none; ";
     assert!(verbose.stderr.contains(holder), "{verbose:?}");
     let coded = shell(&test_box, &["--color=always"], "exit 139");
     let red = "isolate-run: \x1b[31mexited with code 139\x1b[0m; CPU";

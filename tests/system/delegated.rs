@@ -245,7 +245,7 @@ fn the_first_process_of_a_container_makes_its_group_ready_once() {
          {run} -v --run -- /bin/true; {run} --cleanup; ls -d /sys/fs/cgroup/isolate-*; exit 7"
     );
     let inside = format!(
-        "mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec {} container-init --config={} -- /bin/sh -c '{script}'",
+        "umount -l /sys/fs/cgroup && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec {} container-init --config={} -- /bin/sh -c '{script}'",
         binary().display(),
         test_box.config_file().display(),
     );

@@ -126,7 +126,6 @@ fn make_bad(machine: &mut Restored) {
         format!("{text}stranger:x:60007:60007::/nonexistent:/bin/false\n")
     });
     machine.file("/etc/subuid", |text| format!("{text}stranger:60500:10\n"));
-    machine.command("rmdir /etc/isolate/isolate.toml.d");
     machine.file("/etc/isolate/isolate.toml.d/99-doctor.toml", |_| {
         "[[pin]]\nboxes = 3\ncpus = \"63\"\n".to_owned()
     });

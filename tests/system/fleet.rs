@@ -187,5 +187,7 @@ fn a_worker_runs_jobs_by_the_broker_as_an_ordinary_user_and_survives_its_death()
         "isolate-*.scope",
     ];
     wait_until("no scope is left", || must("systemctl", &words).is_empty());
+    // Boxes of the batch that was killed.
+    must(binary().to_str().unwrap(), &["gc", "--older-than=0"]);
     assert_eq!(finish(command("pgrep", &["-x", "nats-server"])).code, 1);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -13,7 +13,7 @@ use crate::support::systemd::{
     assert_nothing_left, assert_nothing_left_of, cg_box, let_go, members, must, read_cgroup,
     scopes, scopes_of, start_with, user_box,
 };
-use crate::support::{BOXES, TestBox, wait_until};
+use crate::support::{BOXES, TestBox, binary, finish, wait_until};
 
 /// Boxes of root and of a user, with control-group mode and without it. Runs that follow each other in one share a scope.
 pub(crate) fn boxes() -> [TestBox; 3] {
@@ -351,4 +351,24 @@ fn limits_and_figures_are_the_same_in_it() {
         test_box.cleanup();
         assert_nothing_left(test_box);
     }
+}
+
+/// Whoever is left in a service that ends is told to end, and then waited for.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_service_whose_last_command_is_exec_ends_at_once() {
+    let test_box = TestBox::with_manager("systemd").config("keep_ready = 1\n");
+    let is_quick = || {
+        let mut command = Command::new("systemd-run");
+        command.args(["--quiet", "--collect", "--wait", "--"]);
+        command.arg(binary()).args(["exec", "--quiet", "--config"]);
+        command
+            .arg(test_box.config_file())
+            .args(["--", "/bin/true"]);
+        let begun = Instant::now();
+        finish(command).assert_success();
+        begun.elapsed() < Duration::from_secs(5)
+    };
+    assert!((0..5).any(|_| is_quick()));
+    test_box.cleanup();
 }

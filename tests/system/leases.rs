@@ -264,7 +264,7 @@ fn a_lease_that_is_lost_during_a_run_fails_it() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn the_scope_that_is_kept_ready_serves_whatever_cpu_is_leased() {
     let test_box = TestBox::new_in(Path::new("/var/tmp"), "systemd");
-    let test_box = test_box.config("keep_ready = 30\n[cpus]\nlease = 'core'\n");
+    let test_box = test_box.config("keep_ready = 5\n[cpus]\nlease = 'core'\n");
     let other = hold(&test_box, None);
     for _ in 0..3 {
         let run = test_box.program("list_cpus").run();

@@ -7,6 +7,8 @@ use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::support::dice::Dice;
@@ -227,6 +229,27 @@ fn a_run_is_seen_and_ended_by_another_command_of_its_user() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_run_is_seen_and_ended_also_when_the_process_that_kept_the_namespace_is_gone() {
+    let user = Rootless::new();
+    user.call(&["--init"]).assert_success();
+    let running = Started::new(user.command(&["--run", "--", "/bin/sleep", "600"]), None);
+    let is_running = || {
+        let status = user.call(&["status", "--json"]).stdout;
+        status.contains(r#""state": "running""#)
+    };
+    wait_until("it is seen to run", is_running);
+    let keeper = Pid::from_raw(user.keeper_of_namespace().unwrap());
+    kill(keeper, Signal::SIGKILL).unwrap();
+    wait_until("it is gone", || kill(keeper, None).is_err());
+    assert!(is_running());
+    user.call(&["kill", "0"]).assert_success();
+    assert_eq!(running.finish().code, 1);
+    user.call(&["--cleanup"]).assert_silent_success();
+    user.assert_nothing_left();
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_command_that_is_killed_leaves_a_box_that_can_be_used_and_nothing_else() {
     let user = Rootless::new();
     let mut dice = Dice(7);
@@ -322,6 +345,9 @@ fn what_is_missing_is_named_with_the_command_that_mends_it() {
         "loginctl enable-linger",
     ];
     refused(without_bus, &said);
+    let mut in_one_place = user.command(&words);
+    in_one_place.env("XDG_STATE_HOME", user.path("run"));
+    refused(in_one_place, &["boxes and locks would both be in '"]);
     let tools = user.path("home/tools");
     fs::create_dir(&tools).unwrap();
     let mut without_tools = user.command(&words);
