@@ -4,6 +4,7 @@
 //! Processes are only in its children, so that controllers can be enabled in it. Where no
 //! controller is needed, init stays in the TOP of a scope.
 
+use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
@@ -180,7 +181,22 @@ impl Subtree {
     pub(crate) fn finish(mut self) -> Result<(), CgroupError> {
         match self.made.take() {
             Some(made) => made.remove(),
-            None => Ok(()),
+            None => {
+                self.sweep();
+                Ok(())
+            }
+        }
+    }
+
+    /// Removes what systemd could not: it takes a scope away when init has ended, and a leaf that
+    /// was made in this very moment would stay for ever. It has begun to if init's cgroup is gone.
+    fn sweep(&self) {
+        if self.init.path() == self.path || self.init.path().exists() {
+            return;
+        }
+        if let Ok(top) = Cgroup::open(&self.path) {
+            drop(Leaf::remove(&top));
+            drop(fs::remove_dir(&self.path));
         }
     }
 }
@@ -188,8 +204,10 @@ impl Subtree {
 impl Drop for Subtree {
     /// Removes the cgroups of a run that was given up; only [`Subtree::finish`] reports errors.
     fn drop(&mut self) {
-        if let Some(Err(error)) = self.made.take().map(Made::remove) {
-            log::warn!("{error}; the next command on this box removes it");
+        match self.made.take().map(Made::remove) {
+            Some(Err(error)) => log::warn!("{error}; the next command on this box removes it"),
+            Some(Ok(())) => {}
+            None => self.sweep(),
         }
     }
 }
