@@ -2,8 +2,11 @@
 //! does not fit.
 
 use std::ffi::CStr;
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use super::check;
 
@@ -85,6 +88,14 @@ pub(crate) fn lockers(list: &str, inode: u64) -> impl Iterator<Item = i32> + '_ 
         let is_it = number.parse() == Ok(inode);
         pid.parse().ok().filter(|pid| is_it && *pid > 0)
     })
+}
+
+/// Whether a path leads to this open file, and to no other that has come in its place meanwhile.
+/// A link in the last place is not followed.
+pub(crate) fn is_at(file: &File, path: &Path) -> bool {
+    let id = |found: Metadata| (found.dev(), found.ino());
+    let (own, there) = (file.metadata().map(id), fs::symlink_metadata(path).map(id));
+    matches!((own, there), (Ok(own), Ok(there)) if own == there)
 }
 
 /// Takes a shared flock(2) of `file`; waits for one that is exclusive.

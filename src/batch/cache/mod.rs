@@ -111,19 +111,8 @@ impl Cache {
         let what = format!("cannot add a file to the cache {}", self.dir.display());
         let failed = |error: io::Error| NotAdded::Failed(Failure::at(&what)(error));
         let make_room = || room::make_on_disk(&self.dir);
-        let or_full = |done: &dyn Fn() -> io::Result<()>| loop {
-            match done() {
-                Err(error) if is_full(&error) && make_room() => {}
-                done => break done,
-            }
-        };
-        or_full(&|| self.prepare(digest)).map_err(failed)?;
-        let (place, mut new) = loop {
-            match self.new_file() {
-                Err(error) if is_full(&error) && make_room() => {}
-                made => break made.map_err(failed)?,
-            }
-        };
+        with_room(&make_room, || self.prepare(digest)).map_err(failed)?;
+        let (place, mut new) = with_room(&make_room, || self.new_file()).map_err(failed)?;
         let mut size = 0;
         let copied = copy(source, &mut new, &mut size, &make_room);
         let added = copied.map_err(failed).and_then(|found| {
@@ -140,7 +129,7 @@ impl Cache {
                     linked => linked,
                 }
             };
-            or_full(&finished).map_err(failed)
+            with_room(&make_room, finished).map_err(failed)
         });
         fs::remove_file(&place).ok();
         added?;
@@ -201,6 +190,19 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT))
 }
 
+/// Does something. Where the disk is full, `make_room` says whether to try again.
+fn with_room<T>(
+    make_room: &impl Fn() -> bool,
+    mut done: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    loop {
+        match done() {
+            Err(error) if is_full(&error) && make_room() => {}
+            done => return done,
+        }
+    }
+}
+
 /// Writes everything. Where the disk is full, `make_room` says whether to try again.
 fn write_all(
     mut target: impl Write,
@@ -208,11 +210,10 @@ fn write_all(
     make_room: &impl Fn() -> bool,
 ) -> io::Result<()> {
     while !bytes.is_empty() {
-        match target.write(bytes) {
+        match with_room(make_room, || target.write(bytes)) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(length) => bytes = &bytes[length..],
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if is_full(&error) && make_room() => {}
             Err(error) => return Err(error),
         }
     }

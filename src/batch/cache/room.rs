@@ -2,13 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::tally::Tally;
 use super::{Digest, is_idle};
 use crate::quantity::Bytes;
+use crate::sys::file::is_at;
 
 /// An entry, as it is found.
 struct Found {
@@ -126,10 +127,5 @@ fn remove_if_idle(path: &Path) -> bool {
         .custom_flags(libc::O_NOFOLLOW)
         .open(path);
     // Somebody may have put another one in its place, which is in use.
-    let is_it = |file: &File| {
-        let own = file.metadata().map(|own| (own.dev(), own.ino())).ok();
-        let there = fs::symlink_metadata(path).map(|there| (there.dev(), there.ino()));
-        own.is_some() && own == there.ok()
-    };
-    file.is_ok_and(|file| is_idle(&file) && is_it(&file) && fs::remove_file(path).is_ok())
+    file.is_ok_and(|file| is_idle(&file) && is_at(&file, path) && fs::remove_file(path).is_ok())
 }

@@ -12,7 +12,7 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use crate::config;
 use crate::failure::Failure;
-use crate::sys::file::{IfLocked, lock_exclusively};
+use crate::sys::file::{IfLocked, is_at, lock_exclusively};
 
 /// The mode of a file that was not there before.
 const MODE: u32 = 0o644;
@@ -96,8 +96,7 @@ fn alone(new: &Path) -> io::Result<File> {
         }
         lock_exclusively(file.as_fd(), IfLocked::Wait)?;
         // While this one waited, the other one may have renamed or removed it.
-        let own = file.metadata()?.ino();
-        if fs::symlink_metadata(new).is_ok_and(|there| there.ino() == own) {
+        if is_at(&file, new) {
             file.set_len(0)?;
             return Ok(file);
         }
