@@ -165,9 +165,10 @@ impl Subtree {
     /// Leaves a scope to the next run when init is gone: nothing of this one is left in it beside
     /// the process that keeps it. If anything is, all that is in the scope is killed.
     pub(crate) fn vacate(self, keeps_it: i32) -> Result<(), CgroupError> {
-        let top = Cgroup::open(&self.path)?;
-        let vacated = Leaf::remove(&top).and_then(|()| is_alone_in(&self.init, keeps_it));
-        vacated.inspect_err(|_| drop(top.kill()))
+        let vacated = self
+            .clear()
+            .and_then(|()| is_alone_in(&self.init, keeps_it));
+        vacated.inspect_err(|_| drop(Self::end_scope(&self.path)))
     }
 
     /// Kills all that is in a scope which is of no use to anybody.
@@ -194,10 +195,8 @@ impl Subtree {
         if self.init.path() == self.path || self.init.path().exists() {
             return;
         }
-        if let Ok(top) = Cgroup::open(&self.path) {
-            drop(Leaf::remove(&top));
-            drop(fs::remove_dir(&self.path));
-        }
+        drop(self.clear());
+        drop(fs::remove_dir(&self.path));
     }
 }
 

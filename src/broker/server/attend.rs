@@ -35,6 +35,7 @@ use crate::systemd::{ensure_cpu_quota, slice_of_user, slice_path};
 
 /// The longest message of a failure, in characters. It fits into a packet at 4 bytes for each.
 const LONGEST_MESSAGE: usize = 16 << 10;
+
 /// Serves one connection, or the channel of one request.
 pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
     let Beginning {
