@@ -9,6 +9,7 @@ use super::Call;
 use super::getopt::Operands;
 use super::page::{Chapter, Page};
 use super::read;
+use super::rootless;
 use super::value;
 use super::verb::{Mistake, Verb};
 use crate::quantity::{self, Bytes};
@@ -75,11 +76,7 @@ pub(super) struct BatchLine {
     /// Leave out the jobs whose results are in FILE
     #[arg(long, value_name = "FILE", value_parser = value::word(value::path))]
     pub(super) resume: Option<PathBuf>,
-    /// Do without root and without the broker: by the user's own systemd and a user namespace
-    ///
-    /// The same happens by itself where no broker is installed. It takes the package uidmap, and
-    /// subordinate ids in /etc/subuid.
-    #[arg(long)]
+    #[arg(long, help = rootless::HELP, long_help = rootless::LONG_HELP)]
     pub(super) rootless: bool,
     /// Read this configuration instead of the installed one; root only
     #[arg(long, value_name = "FILE", value_parser = value::word(value::path))]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
+use super::rootless;
 use super::value;
 use super::verb::Mistake;
 use crate::quantity::{BoxId, parse_count};
@@ -14,11 +15,7 @@ use crate::request::Common;
 #[derive(Debug, Args)]
 #[group(skip)]
 pub(super) struct LookOptions {
-    /// Do without root and without the broker: by the user's own systemd and a user namespace
-    ///
-    /// The same happens by itself where no broker is installed. It takes the package uidmap, and
-    /// subordinate ids in /etc/subuid.
-    #[arg(long)]
+    #[arg(long, help = rootless::HELP, long_help = rootless::LONG_HELP)]
     rootless: bool,
     /// Read this file instead of the installed configuration
     #[arg(long, value_name = "FILE", value_parser = value::word(value::path))]

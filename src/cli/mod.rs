@@ -50,6 +50,7 @@ mod mistake;
 mod options;
 mod page;
 mod pair;
+mod rootless;
 mod shell;
 mod spelling;
 mod status;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::value;
+use crate::cli::rootless;
 use crate::quantity::{self, DiskQuota};
 use crate::request::BoxChoice;
 
@@ -38,11 +39,7 @@ pub(in crate::cli) struct BoxOptions {
     /// Act for the group with this id; root only, together with --as-uid
     #[arg(long, value_name = "GID", hide_short_help = true, value_parser = value::text(quantity::parse_count))]
     pub(in crate::cli) as_gid: Option<u32>,
-    /// Do without root and without the broker: by the user's own systemd and a user namespace
-    ///
-    /// The same happens by itself where no broker is installed. It takes the package uidmap, and
-    /// subordinate ids in /etc/subuid.
-    #[arg(long, hide_short_help = true)]
+    #[arg(long, help = rootless::HELP, long_help = rootless::LONG_HELP, hide_short_help = true)]
     pub(in crate::cli) rootless: bool,
     /// Read this file instead of the installed configuration; root only
     #[arg(long, value_name = "FILE", hide_short_help = true, value_parser = value::word(value::path))]

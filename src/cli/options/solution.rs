@@ -6,6 +6,7 @@ use clap::{ArgAction, Args};
 
 use super::limits::LimitOptions;
 use super::value;
+use crate::cli::rootless;
 use crate::cli::verb::Mistake;
 use crate::dir_rule::DirRequest;
 use crate::quantity::Bytes;
@@ -38,11 +39,7 @@ pub(in crate::cli) struct SolutionFiles {
     /// VAR=VALUE: a variable for the program
     #[arg(short = 'E', long, value_name = "RULE")]
     pub(in crate::cli) env: Vec<String>,
-    /// Do without root and without the broker: by the user's own systemd and a user namespace
-    ///
-    /// The same happens by itself where no broker is installed. It takes the package uidmap, and
-    /// subordinate ids in /etc/subuid.
-    #[arg(long, hide_short_help = true)]
+    #[arg(long, help = rootless::HELP, long_help = rootless::LONG_HELP, hide_short_help = true)]
     pub(in crate::cli) rootless: bool,
     /// Read this configuration instead of the installed one; root only
     #[arg(long, value_name = "FILE", hide_short_help = true, value_parser = value::word(value::path))]
