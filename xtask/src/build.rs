@@ -38,6 +38,14 @@ pub(crate) fn cargo(top: &Path, subcommand: &[&str], common: &[String]) -> Comma
     command
 }
 
+/// The same to build something of which the messages tell where it is.
+fn building(top: &Path, subcommand: &[&str], common: &[String], which: &[&str]) -> Command {
+    let mut command = cargo(top, subcommand, common);
+    command.args(["--quiet", "--message-format=json-render-diagnostics"]);
+    command.args(which);
+    command
+}
+
 /// Builds these test binaries, by the names of their targets, or all there are and this runner's own.
 ///
 /// # Errors
@@ -50,8 +58,7 @@ pub(crate) fn build(
     common: &[String],
     binaries: Option<&[&str]>,
 ) -> io::Result<Built> {
-    let mut command = cargo(top, &["test", "--no-run"], common);
-    command.args(["--quiet", "--message-format=json-render-diagnostics"]);
+    let mut command = building(top, &["test", "--no-run"], common, &[]);
     match binaries {
         None => drop(command.arg("--workspace")),
         Some(names) => {
@@ -81,9 +88,8 @@ pub(crate) fn weakened(
     work: &Path,
     common: &[String],
 ) -> io::Result<PathBuf> {
-    let mut command = cargo(top, &["build"], common);
-    command.args(["--quiet", "--message-format=json-render-diagnostics"]);
-    command.args(["--features", "weakened", "--bin", "isolate-run-weakened"]);
+    let which = ["--features", "weakened", "--bin", "isolate-run-weakened"];
+    let mut command = building(top, &["build"], common, &which);
     let built = executables(screen, work, "weakened", &mut command)?;
     let missing = || io::Error::other("cargo built no isolate-run-weakened");
     built.weakened.ok_or_else(missing)
@@ -100,9 +106,8 @@ pub(crate) fn worker(
     work: &Path,
     common: &[String],
 ) -> io::Result<PathBuf> {
-    let mut command = cargo(top, &["build"], common);
-    command.args(["--quiet", "--message-format=json-render-diagnostics"]);
-    command.args(["-p", "isolate-run-worker"]);
+    let which = ["-p", "isolate-run-worker"];
+    let mut command = building(top, &["build"], common, &which);
     let built = executables(screen, work, "worker", &mut command)?;
     let missing = || io::Error::other("cargo built no isolate-run-worker");
     built.worker.ok_or_else(missing)
