@@ -1,5 +1,5 @@
 //! What is done with a job when it comes, and when it was carried out. Pure: whoever acts is in
-//! `job`.
+//! `carry` and `conclude`.
 
 use std::collections::BTreeMap;
 

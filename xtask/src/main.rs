@@ -260,11 +260,8 @@ fn go(run: &Run) -> io::Result<()> {
                 run_ref.here(payload_ref);
             }
         });
-        for (name, _) in [("languages", orders.languages), ("engines", orders.engines)]
-            .iter()
-            .filter(|(_, wanted)| *wanted)
-        {
-            if let Some(kind) = &kind {
+        for (name, is_wanted) in [("languages", orders.languages), ("engines", orders.engines)] {
+            if let Some(kind) = kind.as_ref().filter(|_| is_wanted) {
                 run.richer(name, &payload, kind);
             }
         }
