@@ -84,6 +84,7 @@ pub(crate) enum Barrier {
     RightsOfCaller,
     BorrowedRights,
     ResultFilesInside,
+    Members,
     Polkit,
 }
 

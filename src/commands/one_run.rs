@@ -243,7 +243,7 @@ impl BoxRun<'_> {
             } else {
                 Network::Own
             },
-            awaits_permission: self.context.rights().is_some(),
+            awaits_permission: self.context.rights().is_some_and(Rights::are_awaited),
             namespaces: namespaces(),
             syscalls: plan.syscalls,
             patience: plan.deadlines.init(),
@@ -300,6 +300,7 @@ impl BoxRun<'_> {
             Some(Foreground::CallersSession(terminal)) => Some(terminal.try_clone()),
             Some(Foreground::OwnSession(_)) | None => None,
         };
+        let awaits_permission = setup.awaits_permission;
         drop(setup);
         // Descriptors that a user hands on would be open in there as well.
         let hands_on = plan.inherit_fds && self.context.by_broker.is_some();
@@ -309,7 +310,8 @@ impl BoxRun<'_> {
         let next = next.map(ScopeSpec::of_any_time);
         let successor = next.and_then(|next| Successor::make(&next, self.keep_ready, self.lock));
         let outcome = {
-            let permission = self.context.rights().map(Rights::permission);
+            let permission = self.context.rights().filter(|_| awaits_permission);
+            let permission = permission.map(Rights::permission);
             keeper::supervise(plan, init, home, self.signals, permission)
         };
         if let Some(Ok(terminal)) = terminal {

@@ -25,6 +25,11 @@ impl Rights {
         self.authority.borrow_mut().wait()
     }
 
+    /// Whether there are no answers yet to what was asked before.
+    pub(super) fn are_awaited(&self) -> bool {
+        self.authority.borrow().is_asking()
+    }
+
     /// What was asked before, for a run that is made ready meanwhile.
     pub(super) fn permission(&self) -> &RefCell<Authority> {
         &self.authority

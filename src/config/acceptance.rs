@@ -26,7 +26,7 @@ fn unknown_keys_and_broken_syntax_are_named_with_their_line() {
         (
             "count = 1",
             "1: count: unknown; did you mean count below [boxes]? known are the tables [boxes], \
-             [cgroup], [cpus], [defaults], [exec], [ceilings], [directories], [syscalls], [log], [doctor], [batch], [[pin]]",
+             [cgroup], [cpus], [defaults], [exec], [broker], [ceilings], [directories], [syscalls], [log], [doctor], [batch], [[pin]]",
         ),
         ("[boxes.x]", "1: boxes.x: unknown key; "),
         ("[\"\"]", "1: \"\": unknown; "),

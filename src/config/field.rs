@@ -57,6 +57,8 @@ pub(super) enum Field<'s> {
     Percent(&'s mut Option<u32>),
     /// Numbers of boxes, or all.
     Boxes(&'s mut Option<BoxSet>),
+    /// Names or numbers of groups.
+    Groups(&'s mut Vec<String>),
     /// Rules for directories.
     Rules(&'s mut Vec<DirRule>),
     /// Names of denied system calls.
@@ -103,6 +105,7 @@ impl Field<'_> {
                 _ => lists::box_set(value).map(|read| *field = Some(read)),
             },
             // Each item of a list has a line of its own.
+            Self::Groups(field) => return lists::groups(key, at).map(|read| *field = read),
             Self::Rules(field) => return lists::directories(key, at).map(|read| *field = read),
             Self::Denied(field) => return lists::syscalls(key, at).map(|read| *field = read),
             Self::Silenced(field) => return lists::silenced(key, at).map(|read| *field = read),
@@ -132,6 +135,7 @@ impl Field<'_> {
             Self::Count(field) => or_unlimited(*field, Toml::from),
             Self::Percent(field) => or_unlimited(*field, |percent| format!("{percent}%").into()),
             Self::Boxes(field) => or_unlimited(field.as_ref(), |set| set.to_string().into()),
+            Self::Groups(field) => field.clone().into(),
             Self::Denied(field) => field.names().map(Toml::from).collect::<Vec<_>>().into(),
             Self::Silenced(field) => {
                 let entries = field.iter();
@@ -164,6 +168,7 @@ impl Field<'_> {
             Self::ExactSize(field) => from_ref(field).cast(),
             Self::Count(field) | Self::Percent(field) => from_ref(field).cast(),
             Self::Boxes(field) => from_ref(field).cast(),
+            Self::Groups(field) => from_ref(field).cast(),
             Self::Rules(field) => from_ref(field).cast(),
             Self::Denied(field) => from_ref(field).cast(),
             Self::Silenced(field) => from_ref(field).cast(),

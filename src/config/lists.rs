@@ -1,4 +1,4 @@
-//! Readers of the keys that hold a list: directory rules, denied system calls, pins.
+//! Readers of the keys that hold a list: groups, directory rules, denied system calls, pins.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -30,6 +30,22 @@ fn items<'v>(
             Err(at.place.key_error(key, text))
         }
     }
+}
+
+/// Reads `[broker] groups`. Whether there is such a group is seen when somebody calls.
+pub(super) fn groups(key: &dyn Display, at: &Located) -> Result<Vec<String>, ConfigError> {
+    let allowed = "names and numbers of groups are allowed";
+    let mut groups: Vec<String> = Vec::new();
+    for item in items(key, at, allowed)? {
+        let group = value::number_or_text(&item.value, allowed).and_then(|name| {
+            let is_name = !name.is_empty() && !name.contains([':', ',', ' ', '\n']);
+            is_name
+                .then(|| name.to_owned())
+                .ok_or_else(|| format!("'{}' is no group; {allowed}", value::excerpt(name)))
+        });
+        groups.push(group.map_err(|reason| item.place.key_error(key, reason))?);
+    }
+    Ok(groups)
 }
 
 /// Reads `[directories] rules`.

@@ -178,8 +178,8 @@ mod tests {
   |  ^^^
   = help: did you mean [boxes]?
   = note: known are the tables [boxes], [cgroup], [cpus], [defaults], [exec],
-          [ceilings], [directories], [syscalls], [log], [doctor], [batch],
-          [[pin]]",
+          [broker], [ceilings], [directories], [syscalls], [log], [doctor],
+          [batch], [[pin]]",
             ),
             (
                 "[defaults]\ntime = 'soon'\n",

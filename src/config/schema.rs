@@ -108,6 +108,13 @@ fn of_field(field: &Field<'_>) -> Value {
             one_of(&[UNLIMITED]),
         ]),
         Field::Boxes(_) => or_unlimited(json!({ "type": "integer", "minimum": 0 }), LIST),
+        Field::Groups(_) => {
+            let group = any([
+                json!({ "type": "string", "pattern": "^[^:, ]+$" }),
+                json!({ "type": "integer", "minimum": 0 }),
+            ]);
+            json!({ "type": "array", "items": group })
+        }
         Field::Rules(_) => {
             json!({ "type": "array", "items": { "type": "string", "minLength": 1 } })
         }

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     /// `[exec]`: limits of `exec` that the command line leaves open, with `[defaults]` already
     /// merged in.
     pub(crate) exec: Limits,
+    /// `[broker]`: which users need not be asked about.
+    pub(crate) broker: BrokerSettings,
     /// `[ceilings]`: what users who are not root may have.
     pub(crate) ceilings: Ceilings,
     /// `[directories] rules`, in order, each place at most once.
@@ -82,6 +84,22 @@ pub(crate) struct CgroupSettings {
     pub(crate) keep_ready: u32,
     /// What a scope is for. With `keep_ready` 0 it is always for one run.
     pub(crate) scope: ScopeLife,
+}
+
+/// Whom the broker lets in by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BrokerSettings {
+    /// `groups`: a process that has one of them may use boxes, and polkit is not asked about that.
+    /// Names of `/etc/group`, or numbers.
+    pub(crate) groups: Vec<String>,
+}
+
+impl Default for BrokerSettings {
+    fn default() -> Self {
+        Self {
+            groups: vec!["isolate".into()],
+        }
+    }
 }
 
 /// Who makes the cgroup of a run.
@@ -250,6 +268,7 @@ impl Default for Settings {
                 ..defaults.clone()
             },
             defaults,
+            broker: BrokerSettings::default(),
             ceilings: Ceilings::default(),
             directories: default_directories(),
             exec_etc: true,

@@ -12,8 +12,8 @@ use super::ceilings::Ceilings;
 use super::error::{ConfigError, Place};
 use super::field::Field;
 use super::settings::{
-    BatchSettings, BoxSettings, CgroupSettings, CpuSettings, Limits, LogSettings, ScopeLife,
-    Settings,
+    BatchSettings, BoxSettings, BrokerSettings, CgroupSettings, CpuSettings, Limits, LogSettings,
+    ScopeLife, Settings,
 };
 use super::spelling::shown_key;
 use super::value::COUNT_MAX;
@@ -81,6 +81,10 @@ const LIMITS: [Row<Limits>; 11] = [
     row("open_files", |limits| Field::Count(&mut limits.open_files)),
     row("processes", |limits| Field::Count(&mut limits.processes)),
 ];
+
+/// `[broker]`.
+const BROKER: [Row<BrokerSettings>; 1] =
+    [row("groups", |broker| Field::Groups(&mut broker.groups))];
 
 /// `[ceilings]`.
 const CEILINGS: [Row<Ceilings>; 13] = [
@@ -160,6 +164,8 @@ pub(super) enum Table {
     Defaults,
     /// `[exec]`: the same for `exec`.
     Exec,
+    /// `[broker]`: which users need not be asked about.
+    Broker,
     /// `[ceilings]`: what users who are not root may have.
     Ceilings,
     /// `[directories]`: what a program sees of the file system.
@@ -178,12 +184,13 @@ pub(super) enum Table {
 
 impl Table {
     /// Every table with single keys.
-    pub(super) const SINGLE: [Self; 11] = [
+    pub(super) const SINGLE: [Self; 12] = [
         Self::Boxes,
         Self::Cgroup,
         Self::Cpus,
         Self::Defaults,
         Self::Exec,
+        Self::Broker,
         Self::Ceilings,
         Self::Directories,
         Self::Syscalls,
@@ -200,6 +207,7 @@ impl Table {
             Self::Cpus => "cpus",
             Self::Defaults => "defaults",
             Self::Exec => "exec",
+            Self::Broker => "broker",
             Self::Ceilings => "ceilings",
             Self::Directories => "directories",
             Self::Syscalls => "syscalls",
@@ -214,7 +222,6 @@ impl Table {
     pub(super) fn named(name: &str) -> Option<Self> {
         match name {
             // The former name.
-            // run.
             "limits" => Some(Self::Ceilings),
             _ => Self::SINGLE.into_iter().find(|table| table.name() == name),
         }
@@ -268,6 +275,7 @@ impl Key {
             Table::Cgroup if row < CGROUP.len() => Some(CGROUP[row].name),
             Table::Cpus if row < CPUS.len() => Some(CPUS[row].name),
             Table::Defaults | Table::Exec if row < LIMITS.len() => Some(LIMITS[row].name),
+            Table::Broker if row < BROKER.len() => Some(BROKER[row].name),
             Table::Ceilings if row < CEILINGS.len() => Some(CEILINGS[row].name),
             Table::Directories if row < DIRECTORIES.len() => Some(DIRECTORIES[row].name),
             Table::Syscalls if row < SYSCALLS.len() => Some(SYSCALLS[row].name),
@@ -303,6 +311,7 @@ impl Key {
             Table::Cpus => (CPUS[row].field)(&mut settings.cpus),
             Table::Defaults => (LIMITS[row].field)(&mut settings.defaults),
             Table::Exec => (LIMITS[row].field)(&mut settings.exec),
+            Table::Broker => (BROKER[row].field)(&mut settings.broker),
             Table::Ceilings => (CEILINGS[row].field)(&mut settings.ceilings),
             Table::Directories => (DIRECTORIES[row].field)(settings),
             Table::Syscalls => (SYSCALLS[row].field)(settings),

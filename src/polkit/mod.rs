@@ -132,6 +132,11 @@ impl Authority {
         self.dialog
     }
 
+    /// Whether answers are awaited; not, when all is known.
+    pub(crate) fn is_asking(&self) -> bool {
+        !self.pending.is_empty() || self.refused.is_some()
+    }
+
     /// Calls `then` as soon as everything that was asked is allowed.
     pub(crate) fn when_allowed(&mut self, then: impl FnOnce() + 'static) {
         self.when_allowed.set(then);

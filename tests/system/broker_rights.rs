@@ -1,14 +1,12 @@
-//! Who may do what by the broker: polkit decides, by the group, and by rules of the administrator.
+//! Who may do what by the broker: members of the group, and whom polkit lets in by rules of the administrator.
 
 use crate::support;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::support::systemd::{Rules, must};
+use crate::support::systemd::{Rules, Silent, must};
 use crate::support::{ALICE, BOB, TestBox, finish, wait_until};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 const RUN: [&str; 3] = ["--run", "--", "/bin/true"];
 
@@ -206,35 +204,14 @@ fn a_process_that_has_the_group_is_let_in_whatever_the_user_database_says() {
     assert!(run(&["--uid=bob"]).contains("code 125"));
 }
 
-/// polkit, stopped until this is dropped.
-struct Silent(Pid);
-
-impl Silent {
-    fn new() -> Self {
-        let polkit = must(
-            "systemctl",
-            &["show", "--value", "--property=MainPID", "polkit.service"],
-        );
-        let polkit = Pid::from_raw(polkit.trim().parse().unwrap());
-        kill(polkit, Signal::SIGSTOP).unwrap();
-        Self(polkit)
-    }
-}
-
-impl Drop for Silent {
-    fn drop(&mut self) {
-        kill(self.0, Signal::SIGCONT).unwrap();
-    }
-}
-
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_program_begins_when_polkit_has_answered_and_its_limits_count_from_there() {
-    let test_box = test_box();
+    let test_box = test_box().config("[broker]\ngroups = []\n");
     test_box.init();
     let ran = test_box.inside().join("ran");
     let begin = |limit: &str| {
-        let silent = Silent::new();
+        let silent = Silent::new("polkit.service");
         let command = [limit, "--run", "--", "/bin/touch", "ran"];
         let waiting = support::Started::new(test_box.isolate_command(&command), Some(b""));
         wait_until("the program's process is there", || {

@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::source;
 use crate::support::systemd::user_box;
+use crate::support::{TestBox, source};
 
 /// Somebody without any rights who sends to everybody who connects to the bus: `hostile/bus_stranger.py`.
 struct Stranger {
@@ -44,11 +44,16 @@ impl Drop for Stranger {
     }
 }
 
+/// A box of a user about whom polkit is asked: keepers connect to the bus.
+fn box_by_polkit() -> TestBox {
+    user_box().config("[broker]\ngroups = []\n")
+}
+
 /// The same runs under the eyes of a stranger, each after another keeper that stands by was dealt with.
 #[track_caller]
 fn assert_untouched(kind: &str, done: &str) {
     let mut stranger = Stranger::start(kind);
-    let test_box = user_box();
+    let test_box = box_by_polkit();
     test_box.init();
     for _ in 0..3 {
         stranger.wait_until_it_says(done);
@@ -63,7 +68,7 @@ fn a_descriptor_that_lingers_holds_no_run_up() {
     // A descriptor of the stranger's lingers for 30 seconds.
     let longest = Duration::from_secs(20);
     let mut stranger = Stranger::start("descriptors");
-    let test_box = user_box();
+    let test_box = box_by_polkit();
     test_box.init();
     // The bus's own daemon lingers over a descriptor for somebody who has just gone, and then polkit
     // is not reached. A keeper that receives them is held up each time.

@@ -147,10 +147,13 @@ fn admit(
         ))?),
     };
     let Prepared { polkit, ahead, .. } = prepared;
+    let mut settings = config::load(&ConfigSource::new(config))?.settings;
+    memory.configure(&settings, &call);
     // polkit works on the answers while this process goes on: they are waited for below.
     let known = fs::read("/etc/group").unwrap_or_default();
-    let groups = groups::names(&groups, &String::from_utf8_lossy(&known));
-    let details = authorise::details(&call, groups);
+    let known = String::from_utf8_lossy(&known);
+    let is_member = groups::are_among(&groups, &settings.broker.groups, &known);
+    let details = authorise::details(&call, groups::names(&groups, &known));
     let dialog = match called.interactive {
         true => Dialog::Possible,
         false => Dialog::Impossible,
@@ -160,7 +163,7 @@ fn admit(
     let authorised = authorised.map_err(Failure::at("cannot tell the broker's own process"))?;
     allowed.ask(
         &mut authority,
-        &authorise::needed(&call),
+        &authorise::needed(&call, is_member),
         &details,
         authorised,
     )?;
@@ -174,11 +177,10 @@ fn admit(
     log_to(connection.as_fd(), call.common.verbosity).map_err(Failure::at(
         "cannot copy the caller's connection for what is logged",
     ))?;
-    let mut settings = config::load(&ConfigSource::new(config))?.settings;
-    memory.configure(&settings, &call);
     // A run is prepared meanwhile, and its program waits for the permission. This takes too long if
     // a person is asked for a password, and other commands would be over before the answer.
-    if called.interactive || !matches!(call.command, BoxCommand::Run(_)) {
+    let is_run = matches!(call.command, BoxCommand::Run(_));
+    if called.interactive || !is_run || !authority.is_asking() {
         authority.wait()?;
     }
     let granted = grant(&call, &settings, Some(&settings.ceilings))?;

@@ -8,13 +8,15 @@ use crate::dir_rule::DirRequest;
 use crate::polkit::Action;
 use crate::request::{BoxCall, BoxChoice, BoxCommand};
 
-/// The actions that the request needs, whoever owns its box.
-pub(super) fn needed(call: &BoxCall) -> Vec<Action> {
+/// The actions that the request needs, whoever owns its box. Members of `[broker] groups` may use
+/// boxes anyway.
+pub(super) fn needed(call: &BoxCall, is_member: bool) -> Vec<Action> {
     let mut dirs = call.command.dirs().iter();
     let uses_devices = dirs.any(|dir| matches!(dir, DirRequest::Set(rule) if rule.flags.devices));
     let program = call.command.program();
     let shares_net = program.is_some_and(|(_, program)| program.share_net);
-    let mut actions = vec![Action::UseBox];
+    let mut actions = Vec::new();
+    actions.extend((!is_member).then_some(Action::UseBox));
     actions.extend(shares_net.then_some(Action::ShareNetwork));
     actions.extend(uses_devices.then_some(Action::UseDevices));
     actions
@@ -94,13 +96,16 @@ mod tests {
 
     #[test]
     fn what_reaches_out_of_the_box_needs_an_action_of_its_own() {
-        let of = |line| needed(&call(line));
+        let of = |line| needed(&call(line), false);
         assert_eq!(of("i --init"), [Action::UseBox]);
         assert_eq!(of("i --dir=dev --run a"), [Action::UseBox]);
         assert_eq!(
             of("i --share-net -d dev:dev --run a"),
             [Action::UseBox, Action::ShareNetwork, Action::UseDevices]
         );
+        assert_eq!(needed(&call("i --run a"), true), []);
+        let reaching_out = call("i --share-net --run a");
+        assert_eq!(needed(&reaching_out, true), [Action::ShareNetwork]);
         // The same if a later rule replaces this one.
         let replaced = of("i -d dev:dev -d dev= --run a");
         assert_eq!(replaced, [Action::UseBox, Action::UseDevices]);

@@ -1,7 +1,10 @@
-//! The groups of a caller's process by name, for polkit's rules. polkit itself knows only the
-//! groups of the user database; a service may have others (`SupplementaryGroups=`).
+//! The groups of a caller's process by name, for `[broker] groups` and for polkit's rules. polkit
+//! itself knows only the groups of the user database; a service may have others
+//! (`SupplementaryGroups=`).
 
 use std::collections::BTreeMap;
+
+use crate::barrier::Barrier;
 
 /// The most bytes of names: others use the bus to polkit, too.
 const MOST: usize = 16 << 10;
@@ -12,14 +15,9 @@ pub(super) const MOST_NAMED: usize = MOST / 2 + 1;
 /// not in there has its number, and names that exceed the limit are left out.
 pub(super) fn names(groups: &[u32], text: &str) -> String {
     let mut names = BTreeMap::<u32, &str>::new();
-    for line in text.lines() {
-        let mut fields = line.split(':');
-        let name = fields.next().filter(|name| is_word(name));
-        let number = fields.nth(1).and_then(|number| number.parse().ok());
-        if let (Some(name), Some(number)) = (name, number) {
-            // The first line with a number counts, as for getgrgid(3).
-            names.entry(number).or_insert(name);
-        }
+    for (name, number) in entries(text) {
+        // The first line with a number counts, as for getgrgid(3).
+        names.entry(number).or_insert(name);
     }
     let mut shown = String::new();
     for group in groups {
@@ -36,6 +34,28 @@ pub(super) fn names(groups: &[u32], text: &str) -> String {
         shown.push_str(&name);
     }
     shown
+}
+
+/// Whether one of the groups is among those that are named, by the text of `/etc/group`. A name
+/// that is not in there is nobody's, and a number is a number.
+pub(super) fn are_among(groups: &[u32], named: &[String], text: &str) -> bool {
+    let number = |name: &String| match name.parse() {
+        Ok(number) => Some(number),
+        // The first line with a name counts, as for getgrnam(3).
+        Err(_) => entries(text).find_map(|(known, number)| (known == name).then_some(number)),
+    };
+    let mut named = named.iter().filter_map(number);
+    named.any(|number| groups.contains(&number)) || !Barrier::Members.stands()
+}
+
+/// The names and numbers in the text of `/etc/group`.
+fn entries(text: &str) -> impl Iterator<Item = (&str, u32)> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| is_word(name))?;
+        let number = fields.nth(1)?.parse().ok()?;
+        Some((name, number))
+    })
 }
 
 /// Whether a name is one word that cannot be taken for another group's number.
@@ -56,6 +76,21 @@ mod tests {
         assert_eq!(names(&[990, 0], TEXT), "isolate root");
         assert_eq!(names(&[], TEXT), "");
         assert_eq!(names(&[990], ""), "990");
+    }
+
+    #[test]
+    fn members_have_one_of_the_groups_that_are_named() {
+        let named = |names: &[&str]| names.iter().map(|&name| name.into()).collect::<Vec<_>>();
+        let isolate = named(&["isolate"]);
+        assert!(are_among(&[100, 990], &isolate, TEXT));
+        assert!(!are_among(&[100, 0], &isolate, TEXT));
+        assert!(!are_among(&[990], &[], TEXT));
+        assert!(!are_among(&[990], &isolate, ""));
+        assert!(are_among(&[100], &named(&["judges", "100"]), TEXT));
+        // The line whose name is 12 is no way to its number.
+        assert!(!are_among(&[7], &named(&["12"]), TEXT));
+        // Nobody is a member of what has no name.
+        assert!(!are_among(&[9, 0], &named(&[""]), TEXT));
     }
 
     #[test]

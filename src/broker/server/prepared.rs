@@ -1,5 +1,5 @@
-//! What a keeper of the broker makes before there is a request: the connection to the bus, for
-//! polkit and systemd, and the namespaces of the program.
+//! What a keeper of the broker makes before there is a request: the namespaces of the program, and
+//! the connection to the bus where polkit or systemd will be asked.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,6 +8,7 @@ use std::path::Path;
 use super::rehearsal::rehearse;
 use crate::bus::{Bus, Carries};
 use crate::commands::Ahead;
+use crate::config::{self, ConfigSource};
 use crate::launch::Namespaces;
 use crate::polkit::Link;
 use crate::pool;
@@ -25,8 +26,14 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Makes what can be made now. A service that cannot be reached is tried again for the request.
     pub(super) fn make(config: Option<&Path>) -> io::Result<Self> {
+        let loaded = config::load(&ConfigSource::new(config)).ok();
+        let settings = loaded.map(|loaded| loaded.settings);
+        rehearse(settings.as_ref());
+        if let Some(settings) = settings.filter(|settings| !settings.broker.groups.is_empty()) {
+            // Whoever is no member waits for the connection to be made.
+            return Self::without_polkit(settings.cgroup.keep_ready == 0);
+        }
         let (bus, polkit) = connect(Carries::Descriptors).unzip();
-        rehearse(config);
         let namespaces = Namespaces::ahead()?;
         Ok(Self {
             polkit,
@@ -38,8 +45,8 @@ impl Prepared {
         })
     }
 
-    /// The same for root's own calls, for which polkit is not asked. systemd is, if each is
-    /// to have a scope made.
+    /// The same where polkit is not asked: for root's own calls, and for members of `[broker]
+    /// groups`. systemd is, if each run is to have a scope made.
     pub(super) fn without_polkit(asks_systemd: bool) -> io::Result<Self> {
         let mut bus = None;
         if asks_systemd {

@@ -1,20 +1,18 @@
 //! A made-up request, which goes through the code of every request. Code that has run once in a
 //! process takes a fraction of the time later. Nothing of it leaves the process.
 
-use std::path::Path;
-
 use super::authorise;
 use super::groups;
 use super::read::read;
 use crate::broker::protocol::{Called, STANDARD, words};
 use crate::caller::Inheritance;
 use crate::caller::OpenedDirs;
-use crate::config::{self, ConfigSource};
+use crate::config::settings::Settings;
 use crate::home::find_place;
 use crate::systemd;
 
 /// Encodes a request, reads it, and encodes the question to systemd that would follow.
-pub(super) fn rehearse(config: Option<&Path>) {
+pub(super) fn rehearse(settings: Option<&Settings>) {
     let Ok(own) = Inheritance::of_process() else {
         return;
     };
@@ -24,8 +22,8 @@ pub(super) fn rehearse(config: Option<&Path>) {
     if let Ok(Ok(called)) = received {
         examine(&called, &own);
     }
-    if let Ok(loaded) = config::load(&ConfigSource::new(config)) {
-        drop(find_place(&loaded.settings.cgroup));
+    if let Some(settings) = settings {
+        drop(find_place(&settings.cgroup));
     }
     systemd::rehearse();
 }
@@ -49,9 +47,10 @@ fn made_up(inheritance: Inheritance) -> Called {
 /// Reads a request and derives what polkit would be asked. The fuzz targets use this, too.
 pub(in crate::broker) fn examine(called: &Called, own: &Inheritance) {
     if let Ok(call) = read(called) {
+        let is_member = groups::are_among(&[0], &["root".into()], "root:x:0:");
         let groups = groups::names(&[0], "root:x:0:");
         drop(authorise::details(&call, groups));
-        drop(authorise::needed(&call));
+        drop(authorise::needed(&call, is_member));
         let Called { directories, .. } = called;
         drop(OpenedDirs::from_parts(call.command.dirs(), directories, []));
         drop(called.inheritance.clone().within(own));
@@ -69,7 +68,7 @@ mod tests {
         let own = Inheritance::of_process().unwrap();
         let call = read(&made_up(own)).unwrap();
         assert!(matches!(call.command, BoxCommand::Run(_)));
-        rehearse(Some(Path::new("/nowhere")));
+        rehearse(Some(&Settings::default()));
         rehearse(None);
     }
 }

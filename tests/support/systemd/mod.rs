@@ -11,6 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 pub(crate) use manager::{main_pid, properties, property, units};
 
@@ -270,6 +272,26 @@ impl Drop for Mounted {
         if layers.exists() {
             umount(&layers).unwrap();
         }
+    }
+}
+
+/// A service's main process, stopped until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Silent(Pid);
+
+impl Silent {
+    /// Starts it before, if it has not been needed yet.
+    pub(crate) fn new(unit: &str) -> Self {
+        must("systemctl", &["start", unit]);
+        let pid = Pid::from_raw(main_pid(unit).try_into().unwrap());
+        kill(pid, Signal::SIGSTOP).unwrap();
+        Self(pid)
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        kill(self.0, Signal::SIGCONT).unwrap();
     }
 }
 
