@@ -12,10 +12,10 @@ use super::visitor::{Fault, Found, Visitor};
 /// What becomes of mounts in a box that is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mounts {
-    /// They are named, and nothing is removed from there on: whoever mounted them had a reason.
+    /// They are named, and nothing is removed from there on: the user who mounted them
+    /// (fusermount(1)) had a reason.
     Refuse,
-    /// They are detached, and what is mounted stays as it is. A user may mount in a box
-    /// (fusermount(1)), which must not keep root from removing it.
+    /// They are detached, and what is mounted stays as it is: they keep nobody from the box.
     Detach,
 }
 

@@ -94,8 +94,8 @@ fn remove_unfinished(context: Context<'_>, plan: &BoxPlan, place: &Place) -> Res
                     expected = Expected::Gone;
                     continue;
                 }
-                let (ids, mounts) = (Some(record.ids), mounts_of(&record));
-                if let Err(failure) = remove(&plan, &lock, ids, Some(place), mounts) {
+                let ids = Some(record.ids);
+                if let Err(failure) = remove(&plan, &lock, ids, Some(place), Mounts::Detach) {
                     log::warn!("box {id} cannot be removed: {failure}");
                 }
             }
@@ -151,22 +151,15 @@ pub(super) fn remove_traces(
     Ok(())
 }
 
-/// What becomes of mounts in a box that somebody else than its owner removes. In root's boxes they
-/// are there on purpose.
-pub(super) fn mounts_of(record: &Record) -> Mounts {
-    match record.owner.uid {
-        0 => Mounts::Refuse,
-        _ => Mounts::Detach,
-    }
-}
-
-/// What becomes of mounts in what was there `before` when the box is made anew. Its owner may mean
-/// to use it again with them, unless its making was never finished.
-pub(super) fn mounts_before(before: Option<&Record>, context: Context<'_>) -> Mounts {
+/// What becomes of mounts in what was there `before`, when it is removed or made anew. Root is kept
+/// from nothing by them. A user may mean to use their box again with what they mounted there,
+/// unless its making was never finished.
+pub(super) fn mounts_in(before: Option<&Record>, context: Context<'_>) -> Mounts {
     let own = context.asked.caller.uid;
-    match before {
-        Some(before) if !before.ready || before.owner.uid != own => mounts_of(before),
-        _ => Mounts::Refuse,
+    let stays = |before: &Record| before.ready && before.owner.uid == own;
+    match own != 0 && before.is_none_or(stays) {
+        true => Mounts::Refuse,
+        false => Mounts::Detach,
     }
 }
 

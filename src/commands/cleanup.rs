@@ -1,9 +1,9 @@
 //! `--cleanup`: removes a box.
 
 use super::Context;
-use super::boxes::{box_plan, busy, check_known_owner, check_owner, mounts_of, remove, settle};
+use super::boxes::{box_plan, busy, check_known_owner, check_owner, mounts_in, remove, settle};
 use crate::answer::Answer;
-use crate::box_dir::{Absent, BoxDir, Lock, Mounts};
+use crate::box_dir::{Absent, BoxDir, Lock};
 use crate::failure::Failure;
 
 /// Removes a box, whatever state it is in. That there is none is no error.
@@ -20,15 +20,11 @@ pub(super) fn cleanup(context: Context<'_>) -> Result<Answer, Failure> {
         log::info!("Nothing to do -- box did not exist");
         return Ok(Answer::default());
     };
-    let mut mounts = Mounts::Refuse;
-    let ids = match lock.record() {
+    let record = match lock.record() {
         Ok(Some(record)) => {
             check_owner(&record, context)?;
             settle(&record)?;
-            if context.asked.caller.uid == 0 {
-                mounts = mounts_of(&record);
-            }
-            Some(record.ids)
+            Some(record)
         }
         Ok(None) => None,
         // What cannot be read names no owner; only root may take it away then.
@@ -37,6 +33,10 @@ pub(super) fn cleanup(context: Context<'_>) -> Result<Answer, Failure> {
     };
     // A manager that cannot be had any more has left nothing that we could remove.
     let place = context.place().ok();
+    let (ids, mounts) = (
+        record.map(|record| record.ids),
+        mounts_in(record.as_ref(), context),
+    );
     remove(&plan, &lock, ids, place.as_ref(), mounts)?;
     Ok(Answer::default())
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::boxes::{claim, create, may_init, mounts_before, remove, remove_traces};
+use super::boxes::{claim, create, may_init, mounts_in, remove, remove_traces};
 use super::enter::enter;
 use super::free_box::{is_made, take_box};
 use super::lease::lease_cpus;
@@ -58,7 +58,7 @@ pub(super) fn exec(
         false => Left::Anywhere,
     };
     let before = lock.record()?;
-    let mounts = mounts_before(before.as_ref(), context);
+    let mounts = mounts_in(before.as_ref(), context);
     // Not marked as ready: if we are killed, the next exec sees that nobody will come back for it.
     let record = claim(
         context,

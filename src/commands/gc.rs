@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use super::boxes::{mounts_of, remove, settle};
+use super::boxes::{mounts_in, remove, settle};
 use super::{Context, Done};
 use crate::answer::Answer;
-use crate::box_dir::{Absent, Busy, Lock, Mounts, Record, sight_of, sights, strays};
+use crate::box_dir::{Absent, Busy, Lock, sight_of, sights, strays};
 use crate::cgroup::Place;
 use crate::chronicle::Told;
 use crate::failure::Failure;
@@ -173,12 +173,7 @@ fn remove_if_old(
     if let Some(record) = &record {
         settle(record)?;
     }
-    let by_root = context.asked.caller.uid == 0;
-    let mounts = |record: &Record| match by_root {
-        true => mounts_of(record),
-        false => Mounts::Refuse,
-    };
-    let mounts = record.as_ref().map_or(Mounts::Refuse, mounts);
+    let mounts = mounts_in(record.as_ref(), context);
     remove(plan, &lock, record.map(|record| record.ids), place, mounts)?;
     Ok(true)
 }

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use super::boxes::{
     box_plan, busy, check_known_owner, check_not_anothers, check_number, check_owner, claim,
-    create, may_init, mounts_before, remove, remove_traces, settle,
+    create, may_init, mounts_in, remove, remove_traces, settle,
 };
 use super::free_box::take_any;
 use super::next_scope::{keep_ready, leave};
@@ -76,7 +76,7 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
         Err(error) => Err(error.into()),
     };
     let record = claimed.inspect_err(|_| kept.into_iter().for_each(home::dismiss_kept))?;
-    let mounts = mounts_before(before.as_ref(), context);
+    let mounts = mounts_in(before.as_ref(), context);
     // Others that it had may be those of another box by now.
     let ids = before.map(|before| before.ids);
     let ids = ids.filter(|ids| *ids == record.ids);

@@ -2,7 +2,7 @@
 //! that has it, instead of by a command of its own.
 
 use super::Context;
-use super::boxes::{may_init, mounts_before};
+use super::boxes::{may_init, mounts_in};
 use super::finished::Finished;
 use super::run::Made;
 use crate::box_dir::{BoxDir, Record};
@@ -31,7 +31,7 @@ fn make(context: Context<'_>, made: &Made) -> Result<Option<BoxDir>, Failure> {
     let Some(record) = lock.renew(box_plan.pool, *record)? else {
         return Ok(None);
     };
-    let mounts = mounts_before(Some(&made.record), context);
+    let mounts = mounts_in(Some(&made.record), context);
     BoxDir::remove(&box_plan.root, box_plan.id, mounts)?;
     let box_dir = BoxDir::create(&box_plan.root, box_plan.id, record.owner)?;
     lock.write(&Record {

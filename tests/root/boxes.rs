@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{TestBox, finish, slow, wait_until};
+use crate::support::{Output, TestBox, entries, finish, slow, wait_until};
 use nix::sys::signal::Signal;
 
 const BUSY: &str = "This box is currently in use by another process";
@@ -387,53 +387,57 @@ fn an_interrupted_init_or_cleanup_is_made_good_by_the_next() {
     test_box.cleanup();
 }
 
+/// Runs the command in a mount namespace of its own, where the box has mounts of all kinds: a file
+/// system, a directory and a file of somewhere else with `kept` in it, and one above the other.
+/// Fails if anything is lost of what is mounted.
+fn with_mounts(test_box: &TestBox, options: &[&str]) -> Output {
+    let (inside, outside) = (test_box.inside(), test_box.root().join("outside"));
+    for dir in [&inside.join("deep/er"), &inside.join("empty"), &outside] {
+        fs::create_dir_all(dir).unwrap();
+    }
+    for file in [inside.join("file"), outside.join("kept")] {
+        fs::write(file, "").unwrap();
+    }
+    // The mounts of this namespace are all private, and it sees what was there before.
+    let script = "cd \"$0\" && mount -t tmpfs none empty && : >empty/file && mount --bind \"$1\" deep/er && \
+        mount -t tmpfs none deep/er && mount --bind \"$1\" deep && mount --bind \"$1/kept\" file && \
+        cd / && outside=$1 && shift && { \"$@\"; code=$?; test -e \"$outside/kept\" && exit $code; }";
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]);
+    command.args([&inside, &outside]);
+    let isolate = test_box.isolate_command(options);
+    command.arg(isolate.get_program()).args(isolate.get_args());
+    let output = finish(command);
+    fs::remove_dir_all(outside).unwrap();
+    output
+}
+
 #[test]
 #[ignore = "needs root: tests/run"]
-fn a_mount_inside_a_box_is_named_and_not_removed() {
+fn a_mount_in_a_box_of_roots_is_detached_and_not_emptied() {
     let test_box = TestBox::new();
     test_box.init();
-    let mounted = test_box.inside().join("mounted");
-    fs::create_dir(&mounted).unwrap();
-    let script = format!(
-        "mount -t tmpfs none {0} && > {0}/kept && \"$@\"; code=$?; test -e {0}/kept && exit $code",
-        mounted.display()
-    );
-    let mut command = std::process::Command::new("unshare");
-    command.args(["-m", "sh", "-c", &script, "sh"]);
-    let cleanup = test_box.isolate_command(&["--cleanup"]);
-    command.arg(cleanup.get_program()).args(cleanup.get_args());
-    let output = finish(command);
-    output.assert_refused(2, "is a mount point, which a box must not contain");
-    test_box.cleanup();
+    let made = with_mounts(&test_box, &["--init"]);
+    assert_eq!((made.code, &*made.stderr), (0, ""), "{made:?}");
+    assert_eq!(entries(&test_box.inside()).count(), 0);
+    test_box.shell("exit 0").run().assert_ok();
+    with_mounts(&test_box, &["--cleanup"]).assert_silent_success();
+    assert!(!test_box.path().exists());
 }
 
 /// A user may have mounted something there (fusermount(1)).
 #[test]
 #[ignore = "needs root: tests/run"]
-fn a_mount_in_the_box_of_a_user_does_not_keep_root_from_removing_it() {
+fn a_mount_in_the_box_of_a_user_is_named_to_them_and_does_not_keep_root_from_removing_it() {
     let test_box = TestBox::new();
-    let of_user = test_box.isolate(&["--as-uid=1234", "--as-gid=1235", "--init"]);
-    of_user.assert_success();
-    let inside = test_box.inside();
-    fs::create_dir_all(inside.join("deep/er")).unwrap();
-    fs::write(inside.join("file"), "").unwrap();
-    // The mounts of this namespace are all private, and it sees what was there before.
-    let script = "cd \"$0\" && mkdir outside && mount -t tmpfs none outside && : >outside/kept && \
-        mount --bind outside deep/er && mount -t tmpfs none deep/er && mount --bind outside/kept file && \"$@\"";
-    let command = |options: &[&str]| {
-        let mut command = std::process::Command::new("unshare");
-        command.args(["-m", "sh", "-c", script]).arg(&inside);
-        let isolate = test_box.isolate_command(options);
-        command.arg(isolate.get_program()).args(isolate.get_args());
-        finish(command)
-    };
-    // The user is told.
-    let refused = command(&["--as-uid=1234", "--as-gid=1235", "--cleanup"]);
-    refused.assert_refused(2, "is a mount point, which a box must not contain");
-    drop(fs::remove_dir(inside.join("outside")));
-    fs::create_dir_all(inside.join("deep/er")).unwrap();
-    fs::write(inside.join("file"), "").unwrap();
-    command(&["--cleanup"]).assert_silent_success();
+    let of_user = ["--as-uid=1234", "--as-gid=1235"];
+    let users = |verb| [&of_user[..], &[verb]].concat();
+    test_box.isolate(&users("--init")).assert_success();
+    for verb in ["--cleanup", "--init"] {
+        let refused = with_mounts(&test_box, &users(verb));
+        refused.assert_refused(2, "is a mount point, which a box must not contain");
+    }
+    with_mounts(&test_box, &["--cleanup"]).assert_silent_success();
     assert!(!test_box.path().exists());
 }
 
