@@ -46,16 +46,19 @@ pub(super) fn claim(
     cg: bool,
     place: &Place,
 ) -> Result<Record, Failure> {
-    let claim = || lock.claim(plan.pool, before, context.asked.caller.ids(), cg);
-    // Others who make boxes wait until ours is among those that are counted.
-    let _turn = match before {
-        Some(before) if before.owner.uid == context.asked.caller.uid => None,
-        _ => check_boxes(context)?,
+    let claim = || -> Result<_, Failure> {
+        // Others who make boxes wait until ours is among those that are counted, but not while
+        // anything is removed, which may take long.
+        let _turn = match before {
+            Some(before) if before.owner.uid == context.asked.caller.uid => None,
+            _ => check_boxes(context)?,
+        };
+        Ok(lock.claim(plan.pool, before, context.asked.caller.ids(), cg))
     };
-    match claim() {
+    match claim()? {
         Err(LeaseError::Exhausted(_)) => {
             remove_unfinished(context, plan, place)?;
-            Ok(claim()?)
+            Ok(claim()??)
         }
         other => Ok(other?),
     }

@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::support::systemd::let_go;
-use crate::support::{ALICE, TestBox, finish, wait_until};
+use crate::support::{ALICE, TestBox, finish, isolate_command, processes_of, wait_until};
 
 fn test_box() -> TestBox {
     TestBox::with_manager("systemd").called_by(ALICE)
@@ -41,6 +41,56 @@ fn the_boxes_of_a_user_go_round_the_ids_whatever_their_numbers() {
         assert!(!seen.contains(&ids), "{ids} again, after {seen:?}");
         seen.push(ids);
     }
+    test_box.assert_gone();
+}
+
+/// A process that does not die keeps those waiting who need its ids, and nobody else.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_box_that_cannot_be_removed_yet_does_not_keep_others_from_making_boxes() {
+    let test_box = test_box();
+    let uid = test_box.first_uid();
+    let config = format!(
+        "[boxes]\nroot = '{}'\nlocks = '{}'\ncount = 1\nfirst_uid = {uid}\nfirst_gid = {uid}\n",
+        test_box.root().display(),
+        test_box.locks().display(),
+    );
+    fs::write(test_box.config_file(), config).unwrap();
+    let number = test_box.id() + 1;
+    let mut exec = isolate_command(&["exec", "--config"]);
+    exec.arg(test_box.config_file());
+    exec.arg(format!("--box-id={number}"));
+    let mut exec = exec.args(["/bin/sleep", "600"]).spawn().unwrap();
+    wait_until("the program runs", || !processes_of(uid).is_empty());
+    exec.kill().unwrap();
+    exec.wait().unwrap();
+    wait_until("the program is dead", || processes_of(uid).is_empty());
+    let mut straggler = Command::new("setpriv");
+    straggler.args([&format!("--reuid={uid}"), "--clear-groups", "sleep", "600"]);
+    let mut straggler = straggler.spawn().unwrap();
+    wait_until("it is there", || !processes_of(uid).is_empty());
+
+    let is_free = |name: &str| {
+        let mut flock = Command::new("flock");
+        flock.arg("--nonblock").arg(test_box.locks().join(name));
+        finish({
+            flock.arg("true");
+            flock
+        })
+        .code
+            == 0
+    };
+    let mut init = test_box.broker().command(ALICE);
+    init.arg(format!("--box-id={}", test_box.id()));
+    let mut init = init.arg("--init").spawn().unwrap();
+    wait_until("the other box is being removed", || {
+        !is_free(&number.to_string())
+    });
+    assert!(is_free("turn"));
+    straggler.kill().unwrap();
+    straggler.wait().unwrap();
+    assert!(init.wait().unwrap().success());
+    test_box.cleanup();
     test_box.assert_gone();
 }
 
