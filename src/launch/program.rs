@@ -16,6 +16,7 @@ use libc::sock_filter;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigEvent, SigSet, SigevNotify, Signal};
 use nix::sys::stat::Mode;
@@ -170,11 +171,13 @@ fn set_up(
     Barrier::Uid
         .raise(|| setresuid(uid, uid, uid))
         .map_err(StepFailure::at(Step::UserIds))?;
+    // By fs.suid_dumpable=1 it could open the memory that it has, which is still init's.
+    prctl::set_dumpable(false).map_err(StepFailure::at(Step::UserIds))?;
     Barrier::Capabilities
         .raise(credentials::drop_capabilities)
         .map_err(StepFailure::at(Step::Capabilities))?;
     Barrier::NoNewPrivileges
-        .raise(nix::sys::prctl::set_no_new_privs)
+        .raise(prctl::set_no_new_privs)
         .map_err(StepFailure::at(Step::NoNewPrivileges))?;
     Barrier::Filter
         .raise(|| credentials::install_filter(beginning.filter))

@@ -1,5 +1,7 @@
 //! Hostile programs: they do not get out, do not disturb anybody outside, and do not survive.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::{Child, Command};
 
 use crate::support::systemd::{assert_nothing_left, cg_box, must};
@@ -77,6 +79,39 @@ fn a_program_cannot_take_init_over() {
     let test_box = cg_box();
     let run = test_box.program("trace_init").run();
     assert_eq!(done(&run), [] as [&str; 0]);
+}
+
+/// A setting of the machine, as it was again when this is dropped.
+struct Setting(&'static str, String);
+
+impl Setting {
+    fn set(path: &'static str, value: &str) -> Self {
+        let before = fs::read_to_string(path).unwrap();
+        fs::write(path, value).unwrap();
+        Self(path, before)
+    }
+}
+
+impl Drop for Setting {
+    fn drop(&mut self) {
+        fs::write(self.0, &self.1).unwrap();
+    }
+}
+
+/// Until it is executed a program has the memory of init.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn the_memory_of_init_is_opened_through_no_link_though_users_may_dump_theirs() {
+    let _setting = Setting::set("/proc/sys/fs/suid_dumpable", "1");
+    for option in ["--stdin=link", "--stdout=link"] {
+        let test_box = cg_box();
+        test_box.init();
+        symlink("/proc/self/mem", test_box.inside().join("link")).unwrap();
+        let proc = "--dir=proc=proc:fs:rw";
+        let options = ["--special-files", proc, option];
+        let run = test_box.shell("exit 0").options(&options).run();
+        run.assert_failed("Permission denied");
+    }
 }
 
 /// A process of the same user, outside of any box.
