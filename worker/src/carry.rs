@@ -14,7 +14,7 @@ use crate::fail;
 use crate::failure::Failure;
 use crate::files::{self, Missing};
 use crate::lease::Lease;
-use crate::names::{error_subject, queue_of, result_subject};
+use crate::names::{cancel_key, error_subject, queue_of, result_subject};
 use crate::station::{Station, lock, now};
 use crate::validate::{self, Rules, Unreadable};
 
@@ -135,12 +135,12 @@ async fn go<'a>(
         delivery: name.delivery,
         now: station.now_of_fleet(),
         not_after: job.not_after,
-        is_cancelled: lock(&station.cancelled).contains(&job.id),
+        is_cancelled: lock(&station.cancelled).contains(&cancel_key(&name.queue, &job.id)),
         errors: &errors,
         max_deliveries: station.settings.jobs.max_deliveries,
     };
     // Until there is a result: what comes twice is not run twice here.
-    *running = Running::begin(station, &job.id);
+    *running = Running::begin(station, &name.queue, &job.id);
     let Some(running) = running else {
         return Ok(End::UnderWay);
     };
@@ -148,7 +148,7 @@ async fn go<'a>(
         return Ok(End::Result(outcome, Some(reason), None));
     }
     let job = job.job();
-    let _in_use = match files::fetch(station, &job).await {
+    let _in_use = match files::fetch(station, &name.queue, &job).await {
         Ok(entries) => entries,
         Err(Missing::TooLarge(reason)) => {
             return Ok(End::Result(FleetOutcome::Refused, Some(reason), None));
@@ -190,13 +190,13 @@ struct Running<'a> {
 
 impl<'a> Running<'a> {
     /// None if it is under way already.
-    fn begin(station: &'a Station, id: &str) -> Option<Self> {
+    fn begin(station: &'a Station, queue: &str, id: &str) -> Option<Self> {
         let mut running = lock(&station.running);
         if running.contains_key(id) {
             return None;
         }
         let (to, orders) = mpsc::unbounded_channel();
-        running.insert(id.to_owned(), to);
+        running.insert(id.to_owned(), (queue.to_owned(), to));
         let id = id.to_owned();
         Some(Self {
             station,

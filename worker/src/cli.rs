@@ -44,8 +44,16 @@ pub(crate) enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// Make a key for a user of the NATS servers: its seed into FILE, its name to standard output.
+    Key {
+        /// Must not exist.
+        file: PathBuf,
+    },
     /// End jobs, whether they have begun or not.
     Cancel {
+        /// The contest or course.
+        #[arg(long, default_value = "default")]
+        queue: String,
         /// Their ids.
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
@@ -71,6 +79,9 @@ pub(crate) enum Verb {
         /// The pool; without it, that of worker.toml.
         #[arg(long)]
         pool: Option<String>,
+        /// The contest or course.
+        #[arg(long, default_value = "default")]
+        queue: String,
         /// The files; they are uploaded.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,

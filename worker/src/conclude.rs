@@ -194,7 +194,7 @@ pub(crate) async fn bury(
 
 /// The last message of a subject.
 pub(crate) async fn last(
-    stream: &Stream,
+    stream: &Stream<()>,
     subject: String,
 ) -> Result<Option<bytes::Bytes>, Failure> {
     match stream.direct_get_last_for_subject(subject.clone()).await {

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
-use async_nats::jetstream::object_store::ObjectStore;
 use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{self, Context, kv};
-use async_nats::{Client, ConnectOptions};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
 
 use crate::failure::Failure;
-use crate::names::{CANCEL, DEAD, FILES, JOBS, MACHINES, RESULTS};
+use crate::names::{DEAD, RESULTS};
 use crate::settings::NatsSettings;
 
 /// How long an answer of the server is waited for.
@@ -20,17 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest pause before a server that is gone is tried again.
 const PAUSE: u64 = 2000;
 
-/// A connection, and what `setup` has made.
+/// A connection, and what `setup` has made. Nothing is asked of the server before it is used: not
+/// everybody may ask for everything.
 #[derive(Clone)]
 pub(crate) struct Fleet {
     pub(crate) client: Client,
     pub(crate) jetstream: Context,
-    pub(crate) jobs: Stream,
-    pub(crate) results: Stream,
-    pub(crate) dead: Stream,
-    pub(crate) files: ObjectStore,
-    pub(crate) machines: kv::Store,
-    pub(crate) cancel: kv::Store,
+    pub(crate) results: Stream<()>,
+    pub(crate) dead: Stream<()>,
 }
 
 /// Connects. Whoever waits for the first connection does so for ever; later ones are made anew by
@@ -51,21 +47,46 @@ pub(crate) async fn connect(
             .await
         {
             Ok(client) => break client,
-            Err(error) if waits => {
-                log::warn!("no NATS server answers at {places} ({error}); trying again");
-                tokio::time::sleep(Duration::from_millis(PAUSE)).await;
-            }
             Err(error) => {
-                let text = format!(
-                    "no NATS server answers at {places} ({error}); is one there? See nats.urls in worker.toml"
-                );
-                return Err(Failure::new(text));
+                let error_text = error.to_string();
+                let advice = advice(error.kind(), &error_text);
+                let text = format!("cannot connect to NATS at {places}: {error_text}; {advice}");
+                if !waits {
+                    return Err(Failure::new(text));
+                }
+                log::warn!("{text}; trying again");
+                tokio::time::sleep(Duration::from_millis(PAUSE)).await;
             }
         }
     };
     let mut jetstream = jetstream::new(client.clone());
     jetstream.set_timeout(PATIENCE);
     Ok((client, jetstream))
+}
+
+/// What to do about a connection that is not made.
+fn advice(kind: ConnectErrorKind, error: &str) -> &'static str {
+    match kind {
+        // A certificate that is refused is an error of input and output to the library.
+        _ if kind == ConnectErrorKind::Tls || error.contains("certificate") => {
+            "see nats.ca, nats.certificate and nats.key in worker.toml, the server's certificate, and the clocks"
+        }
+        ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
+            "the server does not know who this is: see nats.credentials, nats.nkey and nats.password in worker.toml, and the server's accounts"
+        }
+        _ => "is a server there? See nats.urls in worker.toml",
+    }
+}
+
+/// What the connection says of itself later.
+async fn hear(event: Event) {
+    match event {
+        Event::Disconnected => log::warn!("the connection to NATS is gone; making it anew"),
+        Event::Connected => log::info!("connected to NATS"),
+        Event::ServerError(error) => log::warn!("NATS says: {error}"),
+        Event::ClientError(error) => log::warn!("the connection to NATS does not work: {error}"),
+        other => log::debug!("the connection to NATS: {other}"),
+    }
 }
 
 /// Who we are, and how patient.
@@ -75,6 +96,7 @@ fn options(settings: &NatsSettings, name: &str) -> Result<ConnectOptions, Failur
         .connection_timeout(PATIENCE)
         .request_timeout(Some(PATIENCE))
         .max_reconnects(None)
+        .event_callback(hear)
         .reconnect_delay_callback(|attempts| {
             let pause = 50_u64.saturating_mul(1 << attempts.min(6));
             Duration::from_millis(pause.min(PAUSE))
@@ -102,6 +124,9 @@ fn options(settings: &NatsSettings, name: &str) -> Result<ConnectOptions, Failur
         })?;
         options = options.user_and_password(user.to_owned(), password.to_owned());
     }
+    if let Some(inbox) = &settings.inbox {
+        options = options.custom_inbox_prefix(inbox);
+    }
     if let Some(file) = &settings.ca {
         options = options.add_root_certificates(file.clone());
     }
@@ -123,56 +148,52 @@ impl fmt::Debug for Fleet {
 }
 
 impl Fleet {
-    /// Finds what `setup` has made.
+    /// For this connection.
     ///
     /// # Errors
     ///
-    /// Something is missing, or the server does not answer.
+    /// None that a server could be the reason of.
     pub(crate) async fn open(client: Client, jetstream: Context) -> Result<Self, Failure> {
-        let stream = |name: &'static str| {
-            let jetstream = jetstream.clone();
-            async move {
-                let missing =
-                    format!("there is no stream {name} (isolate-run-worker setup makes it)");
-                jetstream
-                    .get_stream(name)
-                    .await
-                    .map_err(Failure::at(missing))
-            }
-        };
-        let bucket = |name: &'static str| {
-            let jetstream = jetstream.clone();
-            async move {
-                let missing =
-                    format!("there is no bucket {name} (isolate-run-worker setup makes it)");
-                jetstream
-                    .get_key_value(name)
-                    .await
-                    .map_err(Failure::at(missing))
-            }
-        };
-        let missing =
-            format!("there is no object store {FILES} (isolate-run-worker setup makes it)");
-        let files = jetstream.get_object_store(FILES).await;
         Ok(Self {
-            jobs: stream(JOBS).await?,
-            results: stream(RESULTS).await?,
-            dead: stream(DEAD).await?,
-            files: files.map_err(Failure::at(missing))?,
-            machines: bucket(MACHINES).await?,
-            cancel: bucket(CANCEL).await?,
+            results: handle(&jetstream, RESULTS).await?,
+            dead: handle(&jetstream, DEAD).await?,
             client,
             jetstream,
         })
     }
 
-    /// The consumer of this name.
+    /// A stream of this name, whether it is there or not.
     ///
     /// # Errors
     ///
-    /// There is none, or the server does not answer.
-    pub(crate) async fn consumer(&self, name: &str) -> Result<PullConsumer, Failure> {
-        let found = self.jobs.get_consumer(name).await;
-        found.map_err(Failure::at(format!("there is no consumer {name}")))
+    /// No stream can have this name.
+    pub(crate) async fn stream(&self, name: &str) -> Result<Stream<()>, Failure> {
+        handle(&self.jetstream, name).await
     }
+
+    /// A bucket with values.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or the server does not answer.
+    pub(crate) async fn bucket(&self, name: &str) -> Result<kv::Store, Failure> {
+        let missing = format!("there is no bucket {name} (isolate-run-worker setup makes it)");
+        let found = self.jetstream.get_key_value(name).await;
+        found.map_err(Failure::at(missing))
+    }
+}
+
+/// The consumer of this name.
+///
+/// # Errors
+///
+/// There is none, or the server does not answer.
+pub(crate) async fn consumer(jobs: &Stream<()>, name: &str) -> Result<PullConsumer, Failure> {
+    let found = jobs.get_consumer(name).await;
+    found.map_err(Failure::at(format!("there is no consumer {name}")))
+}
+
+async fn handle(jetstream: &Context, name: &str) -> Result<Stream<()>, Failure> {
+    let found = jetstream.get_stream_no_info(name).await;
+    found.map_err(Failure::at(format!("no stream can be called {name}")))
 }

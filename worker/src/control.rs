@@ -32,7 +32,7 @@ pub(crate) enum Order {
     /// Take jobs again.
     Undrain,
     /// Get these files.
-    Prefetch { sha256: Vec<String> },
+    Prefetch { queue: String, sha256: Vec<String> },
 }
 
 /// What a machine says to it.
@@ -74,7 +74,7 @@ pub(crate) async fn tell_once(station: &Station, since: u64) {
         return;
     };
     let (id, sent) = (&station.machine.id, now());
-    match station.fleet.machines.put(id, bytes.into()).await {
+    match station.machines.put(id, bytes.into()).await {
         Ok(revision) => compare_clocks(station, revision, sent).await,
         Err(error) => log::debug!("cannot tell of this machine: {error}"),
     }
@@ -83,8 +83,8 @@ pub(crate) async fn tell_once(station: &Station, since: u64) {
 /// Finds out by how much the servers' clock differs, from the time that a server gives to what was
 /// just put there.
 async fn compare_clocks(station: &Station, revision: u64, ours: u64) {
-    let machines = &station.fleet.machines;
-    let entry = machines
+    let entry = station
+        .machines
         .entry_for_revision(&station.machine.id, revision)
         .await;
     let Ok(Some(entry)) = entry else { return };
@@ -101,17 +101,18 @@ async fn count_queues(station: &Station) {
     if station.settings.metrics.listen.is_none() {
         return;
     }
-    let mut consumers = station.fleet.jobs.consumers();
-    while let Some(Ok(info)) = consumers.next().await {
-        let Some((pool, priority, queue)) = names::parts_of_consumer(&info.name) else {
+    let mut consumers = station.jobs.consumer_names();
+    while let Some(Ok(name)) = consumers.next().await {
+        let Some((_, priority, queue)) = names::parts_of_consumer(&name) else {
             continue;
         };
-        if pool == station.machine.pool {
-            let oldest = oldest(station, &info).await;
-            station
-                .metrics
-                .queue(queue, priority.name(), info.num_pending, oldest);
-        }
+        let Ok(info) = station.jobs.consumer_info(&name).await else {
+            continue;
+        };
+        let oldest = oldest(station, &info).await;
+        station
+            .metrics
+            .queue(queue, priority.name(), info.num_pending, oldest);
     }
 }
 
@@ -125,7 +126,6 @@ async fn oldest(station: &Station, info: &async_nats::jetstream::consumer::Info)
         info.delivered.stream_sequence + 1,
     );
     let first = station
-        .fleet
         .jobs
         .direct_get_next_for_subject(subject.as_str(), Some(after))
         .await;
@@ -156,9 +156,12 @@ async fn obey(station: &Station, message: &Message) -> Reply {
     match serde_json::from_slice(&message.payload) {
         Ok(Order::Drain { reason }) => station.drain.begin(&reason),
         Ok(Order::Undrain) => station.drain.end(),
-        Ok(Order::Prefetch { sha256 }) => {
+        Ok(Order::Prefetch { queue, .. }) if !names::is_name(&queue) => {
+            reply.error = Some(format!("'{queue}' is no queue"));
+        }
+        Ok(Order::Prefetch { queue, sha256 }) => {
             for digest in sha256.iter().filter(|digest| names::is_digest(digest)) {
-                if let Err(missing) = files::get(station, digest).await {
+                if let Err(missing) = files::get(station, &queue, digest).await {
                     reply.error = Some(format!("{missing:?}"));
                 }
             }
@@ -183,7 +186,7 @@ pub(crate) async fn hear_of_jobs(station: Arc<Station>) -> Result<(), Failure> {
 /// Learns which jobs are to end: those that were told before, and those to come.
 pub(crate) async fn learn_of_cancelled(station: Arc<Station>) {
     loop {
-        match station.fleet.cancel.watch_with_history(">").await {
+        match station.cancel.watch_with_history(">").await {
             Ok(mut entries) => {
                 while let Some(Ok(entry)) = entries.next().await {
                     if entry.operation != Operation::Put {
@@ -191,9 +194,13 @@ pub(crate) async fn learn_of_cancelled(station: Arc<Station>) {
                         continue;
                     }
                     lock(&station.cancelled).insert(entry.key.clone());
-                    if let Some(job) = lock(&station.running).get(&entry.key) {
+                    let (queue, id) = entry.key.split_once('.').unwrap_or_default();
+                    match lock(&station.running).get(id) {
                         // It may have ended by itself.
-                        job.send("somebody cancelled it").ok();
+                        Some((of, job)) if of == queue => {
+                            job.send("somebody cancelled it").ok();
+                        }
+                        _ => {}
                     }
                 }
             }

@@ -6,14 +6,13 @@ use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
 use isolate_run_client::Stored;
-use sha2::{Digest, Sha256};
 
 use crate::connection::Fleet;
 use crate::fail;
 use crate::failure::Failure;
-use crate::files::hex;
 use crate::names::result_subject;
 use crate::spool::Letter;
+use crate::store;
 
 /// What else is in a message besides the payload.
 const HEADERS: usize = 4 << 10;
@@ -51,7 +50,7 @@ async fn publish(fleet: &Fleet, mut letter: Letter) -> Result<Arrived, Failure> 
         let whole = serde_json::to_vec(&letter.result.result.take());
         let whole = whole.map_err(Failure::at(&what))?;
         letter.result.stored = Some(Stored {
-            sha256: put(fleet, &whole).await?,
+            sha256: store::put(fleet, &letter.queue, &whole).await?,
             size: whole.len() as u64,
         });
         payload = serde_json::to_vec(&letter.result).map_err(Failure::at(&what))?;
@@ -87,19 +86,4 @@ pub(crate) async fn publish_first(
         }
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// Puts bytes into the object store, under their digest.
-///
-/// # Errors
-///
-/// The store does not take them.
-pub(crate) async fn put(fleet: &Fleet, bytes: &[u8]) -> Result<String, Failure> {
-    let digest = hex(&Sha256::digest(bytes));
-    if fleet.files.info(&digest).await.is_err() {
-        let mut reader = bytes;
-        let put = fleet.files.put(digest.as_str(), &mut reader).await;
-        put.map_err(Failure::at("cannot put a file into the object store"))?;
-    }
-    Ok(digest)
 }

@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use crate::carry;
+use crate::connection;
 use crate::failure::Failure;
 use crate::names;
 use crate::shares::{Shares, Turn};
@@ -190,7 +191,7 @@ impl Queues {
         let consumer = match self.consumers.get(&name) {
             Some(consumer) => consumer.clone(),
             None => {
-                let found = timeout(PATIENCE, station.fleet.consumer(&name)).await;
+                let found = timeout(PATIENCE, connection::consumer(&station.jobs, &name)).await;
                 let silent = |_| Failure::new(format!("nobody tells of the consumer {name}"));
                 let found = found.map_err(silent)??;
                 self.consumers.insert(name.clone(), found.clone());
@@ -210,7 +211,7 @@ impl Queues {
 
 /// The consumers of this pool.
 async fn turns(station: &Station) -> Result<Vec<Turn>, Failure> {
-    let mut names = station.fleet.jobs.consumer_names();
+    let mut names = station.jobs.consumer_names();
     let mut turns = Vec::new();
     while let Some(name) = names.next().await {
         let name = name.map_err(Failure::at("cannot list the consumers"))?;

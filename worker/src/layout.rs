@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::object_store;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use async_nats::jetstream::{kv, object_store};
 use isolate_run_client::Priority;
 
-use crate::names::{self, CANCEL, DEAD, FILES, JOBS, MACHINES, RESULTS};
+use crate::names::{self, CANCEL, DEAD, MACHINES, RESULTS};
 use crate::settings::Settings;
 
 /// The longest job in bytes: what is larger belongs into files.
@@ -24,8 +24,8 @@ const CANCEL_TTL: Duration = Duration::from_secs(86400);
 /// How many jobs of one consumer may run at the same time in all of the fleet.
 const MAX_RUNNING: i64 = 20_000;
 
-/// The streams.
-pub(crate) fn streams(settings: &Settings) -> Vec<Config> {
+/// The streams, with that of the jobs of a pool.
+pub(crate) fn streams(settings: &Settings, pool: &str) -> Vec<Config> {
     let common = |name: &str, subjects: &[&str]| Config {
         name: name.into(),
         subjects: subjects
@@ -43,37 +43,48 @@ pub(crate) fn streams(settings: &Settings) -> Vec<Config> {
         allow_direct: true,
         ..Config::default()
     };
-    let advisory = format!("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{JOBS}.>");
+    // Of all pools: there is one stream of what died.
+    let advisory = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.*";
     vec![
         Config {
             retention: RetentionPolicy::WorkQueue,
             discard: DiscardPolicy::New,
             max_bytes: i64::try_from(settings.streams.jobs_max.0).unwrap_or(i64::MAX),
             max_message_size: i32::try_from(JOB_MAX).unwrap_or(i32::MAX),
-            ..common(JOBS, &["iso.job.>"])
+            ..common(&names::jobs(pool), &[&format!("iso.job.{pool}.>")])
         },
         common(RESULTS, &["iso.result.>"]),
-        common(DEAD, &["iso.dead.>", &advisory]),
+        common(DEAD, &["iso.dead.>", advisory]),
     ]
 }
 
-/// The buckets with values.
-pub(crate) fn buckets(settings: &Settings) -> Vec<kv::Config> {
-    let common = |bucket: &str, max_age| kv::Config {
-        bucket: bucket.into(),
+/// The streams below the buckets with values. One message must not replace all others, as it could
+/// in an ordinary bucket: whoever may write one key could make all be forgotten.
+pub(crate) fn buckets(settings: &Settings) -> Vec<Config> {
+    let common = |bucket: &str, max_age: Duration| Config {
+        name: format!("KV_{bucket}"),
+        subjects: vec![format!("$KV.{bucket}.>")],
+        discard: DiscardPolicy::New,
+        max_messages: -1,
+        max_bytes: -1,
+        max_messages_per_subject: 1,
+        max_consumers: -1,
         max_age,
-        history: 1,
+        duplicate_window: max_age.min(Duration::from_secs(120)),
         storage: StorageType::File,
         num_replicas: settings.streams.replicas,
-        ..kv::Config::default()
+        allow_direct: true,
+        deny_delete: true,
+        allow_rollup: false,
+        ..Config::default()
     };
     vec![common(MACHINES, MACHINE_TTL), common(CANCEL, CANCEL_TTL)]
 }
 
-/// The object store.
-pub(crate) fn files(settings: &Settings) -> object_store::Config {
+/// The object store of a queue.
+pub(crate) fn files(settings: &Settings, queue: &str) -> object_store::Config {
     object_store::Config {
-        bucket: FILES.into(),
+        bucket: names::files(queue),
         storage: StorageType::File,
         max_bytes: i64::try_from(settings.streams.files_max.0).unwrap_or(i64::MAX),
         num_replicas: settings.streams.replicas,
@@ -145,6 +156,11 @@ pub(crate) fn differences(have: &Config, want: &Config) -> Vec<String> {
         want.num_replicas.to_string(),
     );
     compare(
+        "allow_rollup",
+        have.allow_rollup.to_string(),
+        want.allow_rollup.to_string(),
+    );
+    compare(
         "allow_direct",
         have.allow_direct.to_string(),
         want.allow_direct.to_string(),
@@ -164,20 +180,15 @@ pub(crate) fn changed(have: &Config, want: &Config) -> Config {
         duplicate_window: want.duplicate_window,
         num_replicas: want.num_replicas,
         allow_direct: want.allow_direct,
+        allow_rollup: want.allow_rollup,
         ..have.clone()
     }
 }
 
-/// The stream below a bucket, with what can be wanted of it.
-pub(crate) fn below(
-    have: &Config,
-    max_age: Duration,
-    max_bytes: Option<i64>,
-    replicas: usize,
-) -> Config {
+/// The stream below an object store, with what can be wanted of it.
+pub(crate) fn below(have: &Config, max_bytes: i64, replicas: usize) -> Config {
     Config {
-        max_age,
-        max_bytes: max_bytes.unwrap_or(have.max_bytes),
+        max_bytes,
         num_replicas: replicas,
         ..have.clone()
     }
@@ -190,7 +201,7 @@ mod tests {
     #[test]
     fn a_stream_as_it_should_be_has_no_difference_and_another_one_is_mended() {
         let settings = Settings::default();
-        for want in streams(&settings) {
+        for want in streams(&settings, "p") {
             assert_eq!(differences(&want, &want), Vec::<String>::new());
             let mut have = want.clone();
             (have.num_replicas, have.max_age) = (1, Duration::from_secs(1));

@@ -24,6 +24,7 @@ mod dispatch;
 mod fail;
 mod failure;
 mod files;
+mod keys;
 mod layout;
 mod lease;
 mod local;
@@ -35,6 +36,7 @@ mod settings;
 mod shares;
 mod spool;
 mod station;
+mod store;
 mod tell;
 mod validate;
 mod verbs;
@@ -104,6 +106,11 @@ async fn carry_out(cli: Cli) -> Result<u8, Failure> {
         ));
         return Ok(0);
     }
+    if settings.nats.inbox.is_none() {
+        // Whoever may hear everybody's answers reads what they read: each has a place of its own.
+        let of_machine = |id| format!("_INBOX.{}.{id}", settings.machine.pool);
+        settings.nats.inbox = machine::id(&settings).ok().map(of_machine);
+    }
     let local = cli.local.map(|dir| local::dir(dir.as_deref(), &settings));
     if local.is_some() {
         local::adapt(&mut settings);
@@ -118,14 +125,15 @@ async fn carry_out(cli: Cli) -> Result<u8, Failure> {
         Verb::Setup { dry_run } => verbs::setup::setup(&settings, dry_run).await?,
         Verb::Submit(submit) => return verbs::submit::submit(&settings, &submit).await,
         Verb::Status { json } => verbs::status::status(&settings, json).await?,
-        Verb::Cancel { ids } => verbs::orders::cancel(&settings, &ids).await?,
+        Verb::Key { file } => keys::make(&file)?,
+        Verb::Cancel { queue, ids } => verbs::orders::cancel(&settings, &queue, &ids).await?,
         Verb::Drain { machine, reason } => {
             verbs::orders::drain(&settings, machine, Some(reason)).await?;
         }
         Verb::Undrain { machine } => verbs::orders::drain(&settings, machine, None).await?,
         Verb::Dead(dead) => verbs::dead::dead(&settings, &dead).await?,
-        Verb::Prefetch { pool, files } => {
-            verbs::orders::prefetch(&settings, pool, &files).await?;
+        Verb::Prefetch { pool, queue, files } => {
+            verbs::orders::prefetch(&settings, pool, &queue, &files).await?;
         }
         Verb::Fleet { json } => return verbs::drift::drift(&settings, json).await,
     }

@@ -3,14 +3,14 @@
 
 use isolate_run_client::Priority;
 
-/// The jobs that are to be done.
-pub(crate) const JOBS: &str = "ISO_JOBS";
+/// The jobs that are to be done: a stream for each pool, called so and like the pool.
+const JOBS: &str = "ISO_JOBS_";
 /// The results, one for each job.
 pub(crate) const RESULTS: &str = "ISO_RESULTS";
 /// Jobs that no machine could carry out, and what went wrong with others.
 pub(crate) const DEAD: &str = "ISO_DEAD";
-/// Files by their digests: an object store.
-pub(crate) const FILES: &str = "iso-files";
+/// Files by their digests: an object store for each queue, called so and like the queue.
+const FILES: &str = "iso-files-";
 /// The machines: a key for each.
 pub(crate) const MACHINES: &str = "iso-machines";
 /// Jobs that are to end: a key for each.
@@ -38,6 +38,31 @@ pub(crate) fn is_id(text: &str) -> bool {
 pub(crate) fn is_digest(text: &str) -> bool {
     let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     text.len() == 64 && text.bytes().all(is_digit)
+}
+
+/// The stream of the jobs of a pool.
+pub(crate) fn jobs(pool: &str) -> String {
+    format!("{JOBS}{pool}")
+}
+
+/// The pool whose jobs this stream has.
+pub(crate) fn pool_of(stream: &str) -> Option<&str> {
+    stream.strip_prefix(JOBS)
+}
+
+/// The bucket of the files of a queue.
+pub(crate) fn files(queue: &str) -> String {
+    format!("{FILES}{queue}")
+}
+
+/// Where it is said that a job is to end; as a key of the bucket, without what is before it.
+pub(crate) fn cancel_subject(queue: &str, id: &str) -> String {
+    format!("$KV.{CANCEL}.{}", cancel_key(queue, id))
+}
+
+/// The key of a job that is to end.
+pub(crate) fn cancel_key(queue: &str, id: &str) -> String {
+    format!("{queue}.{id}")
 }
 
 /// Where a job is published.

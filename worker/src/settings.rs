@@ -61,6 +61,9 @@ pub(crate) struct NatsSettings {
     pub(crate) nkey: Option<PathBuf>,
     /// A file with `user:password`; without it `nats.password` of the service's credentials.
     pub(crate) password: Option<PathBuf>,
+    /// What the subjects begin with on which answers of the servers are heard. None: `_INBOX`, pool
+    /// and machine.
+    pub(crate) inbox: Option<String>,
     /// Whose certificates are trusted, besides those of the system.
     pub(crate) ca: Option<PathBuf>,
     /// A certificate of the worker's own.
@@ -173,6 +176,7 @@ impl Default for NatsSettings {
             credentials: None,
             nkey: None,
             password: None,
+            inbox: None,
             ca: None,
             certificate: None,
             key: None,
@@ -275,6 +279,15 @@ impl Settings {
             return Err(Failure::new(
                 "nats.urls: a URL has no user or password here; see nats.password",
             ));
+        }
+        let is_part = |part: &str| {
+            let is_of_it = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+            !part.is_empty() && part.bytes().all(is_of_it)
+        };
+        if let Some(inbox) = self.nats.inbox.as_ref() {
+            if !inbox.split('.').all(is_part) {
+                return wrong("nats.inbox", inbox, "words with dots between them");
+            }
         }
         if self.slots.count == Some(0) {
             return wrong("slots.count", &0, "at least 1");

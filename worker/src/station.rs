@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use async_nats::jetstream::kv;
+use async_nats::jetstream::stream::Stream;
 use isolate_run_client::Machine;
 use nix::sys::statvfs::statvfs;
 use tokio::sync::{Notify, mpsc, watch};
@@ -26,15 +28,20 @@ pub(crate) struct Station {
     pub(crate) machine: Machine,
     pub(crate) slots: usize,
     pub(crate) fleet: Fleet,
+    /// The jobs of this machine's pool.
+    pub(crate) jobs: Stream<()>,
+    /// Who is there, and what is to end.
+    pub(crate) machines: kv::Store,
+    pub(crate) cancel: kv::Store,
     pub(crate) spool: Spool,
     pub(crate) cache: Cache,
     pub(crate) batches: Batches,
     pub(crate) metrics: Metrics,
     pub(crate) drain: Drain,
-    /// Jobs that are to end.
+    /// Jobs that are to end, each after its queue and a dot.
     pub(crate) cancelled: Mutex<HashSet<String>>,
-    /// Jobs under way, with a way to end each.
-    pub(crate) running: Mutex<HashMap<String, mpsc::UnboundedSender<&'static str>>>,
+    /// Jobs under way, with the queue of each and a way to end it.
+    pub(crate) running: Mutex<HashMap<String, (String, mpsc::UnboundedSender<&'static str>)>>,
     /// Jobs that did not work.
     pub(crate) streak: Mutex<Streak>,
     /// A consumer whose job did not work here: others are to have it first.

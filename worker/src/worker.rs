@@ -15,6 +15,7 @@ use crate::connection::{Fleet, connect};
 use crate::dispatch::dispatch;
 use crate::failure::Failure;
 use crate::metrics::{self, Metrics};
+use crate::names::{CANCEL, MACHINES, jobs};
 use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::station::{Drain, Station, now};
@@ -76,12 +77,7 @@ pub(crate) async fn work(
     // Whoever reads the list sees in half a minute that the machine is gone, and so it is where no
     // server is there to hear it.
     let farewell = async {
-        station
-            .fleet
-            .machines
-            .delete(&station.machine.id)
-            .await
-            .ok();
+        station.machines.delete(&station.machine.id).await.ok();
         station.fleet.client.flush().await.ok();
     };
     timeout(FAREWELL, farewell).await.ok();
@@ -162,6 +158,9 @@ async fn start(settings: Settings) -> Result<Station, Failure> {
         ),
         cache: Cache::new(cache, settings.files.cache_max.0),
         metrics: Metrics::new(&labels),
+        machines: fleet.bucket(MACHINES).await?,
+        cancel: fleet.bucket(CANCEL).await?,
+        jobs: fleet.stream(&jobs(&machine.pool)).await?,
         machine,
         fleet,
         spool,

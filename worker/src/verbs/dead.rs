@@ -25,7 +25,7 @@ pub(crate) async fn dead(settings: &Settings, asked: &cli::Dead) -> Result<(), F
 }
 
 /// All subjects of the stream below this one.
-async fn subjects(stream: &Stream, filter: &str) -> Result<Vec<String>, Failure> {
+async fn subjects(stream: &Stream<()>, filter: &str) -> Result<Vec<String>, Failure> {
     use futures_util::TryStreamExt;
     let what = "cannot list the dead jobs";
     let found = stream

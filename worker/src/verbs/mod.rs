@@ -11,6 +11,7 @@ mod wait;
 use crate::connection::{Fleet, connect};
 use crate::failure::Failure;
 use crate::machine::Seen;
+use crate::names::MACHINES;
 use crate::settings::Settings;
 
 /// A connection for one command.
@@ -23,12 +24,13 @@ async fn open(settings: &Settings) -> Result<Fleet, Failure> {
 async fn machines(fleet: &Fleet) -> Result<Vec<Seen>, Failure> {
     use futures_util::TryStreamExt;
     let what = "cannot list the machines";
-    let keys = fleet.machines.keys().await.map_err(Failure::at(what))?;
+    let machines = fleet.bucket(MACHINES).await?;
+    let keys = machines.keys().await.map_err(Failure::at(what))?;
     let mut keys: Vec<String> = keys.try_collect().await.map_err(Failure::at(what))?;
     keys.sort();
     let mut found = Vec::new();
     for key in keys {
-        let value = fleet.machines.get(&key).await.map_err(Failure::at(what))?;
+        let value = machines.get(&key).await.map_err(Failure::at(what))?;
         found.extend(value.and_then(|value| serde_json::from_slice(&value).ok()));
     }
     Ok(found)

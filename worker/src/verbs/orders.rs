@@ -6,19 +6,26 @@ use async_nats::RequestErrorKind;
 
 use crate::connection::Fleet;
 use crate::control::{Order, Reply};
-use crate::courier;
 use crate::failure::Failure;
-use crate::names::{control_subject, is_id};
+use crate::names::{cancel_subject, control_subject, is_id, is_name};
 use crate::settings::Settings;
+use crate::store;
 use crate::tell::{complain, tell};
 use crate::{machine, verbs};
 
-/// Ends jobs.
+/// Ends jobs of a queue.
 ///
 /// # Errors
 ///
-/// An id is none, or the server does not answer.
-pub(crate) async fn cancel(settings: &Settings, ids: &[String]) -> Result<(), Failure> {
+/// A name or an id is none, or the server does not answer.
+pub(crate) async fn cancel(
+    settings: &Settings,
+    queue: &str,
+    ids: &[String],
+) -> Result<(), Failure> {
+    if !is_name(queue) {
+        return Err(Failure::new(format!("--queue: '{queue}' is no name")));
+    }
     if let Some(id) = ids.iter().find(|id| !is_id(id)) {
         return Err(Failure::new(format!(
             "'{id}' is no id of a job: letters, digits, '-' and '_'"
@@ -26,8 +33,12 @@ pub(crate) async fn cancel(settings: &Settings, ids: &[String]) -> Result<(), Fa
     }
     let fleet = verbs::open(settings).await?;
     for id in ids {
-        let put = fleet.cancel.put(id, bytes::Bytes::new()).await;
-        put.map_err(Failure::at(format!("cannot cancel job {id}")))?;
+        let what = format!("cannot cancel job {id}");
+        let subject = cancel_subject(queue, id);
+        let put = fleet.jetstream.publish(subject, bytes::Bytes::new()).await;
+        put.map_err(Failure::at(&what))?
+            .await
+            .map_err(Failure::at(&what))?;
         tell(&format!("cancelled {id}, unless it has a result already"));
     }
     Ok(())
@@ -65,19 +76,26 @@ pub(crate) async fn drain(
 pub(crate) async fn prefetch(
     settings: &Settings,
     pool: Option<String>,
+    queue: &str,
     files: &[PathBuf],
 ) -> Result<(), Failure> {
+    if !is_name(queue) {
+        return Err(Failure::new(format!("--queue: '{queue}' is no name")));
+    }
     let fleet = verbs::open(settings).await?;
     let mut digests = Vec::new();
     for file in files {
         let bytes = std::fs::read(file);
         let bytes = bytes.map_err(Failure::at(format!("cannot read {}", file.display())))?;
-        let digest = courier::put(&fleet, &bytes).await?;
+        let digest = store::put(&fleet, queue, &bytes).await?;
         tell(&format!("{digest}  {}", file.display()));
         digests.push(digest);
     }
     let pool = pool.unwrap_or_else(|| settings.machine.pool.clone());
-    let order = Order::Prefetch { sha256: digests };
+    let order = Order::Prefetch {
+        queue: queue.to_owned(),
+        sha256: digests,
+    };
     let mut failed = 0;
     for seen in verbs::machines(&fleet).await? {
         if seen.machine.pool != pool {

@@ -6,7 +6,7 @@ use async_nats::jetstream::{Context, stream::Stream};
 use crate::connection::connect;
 use crate::failure::Failure;
 use crate::layout;
-use crate::names::{FILES, JOBS};
+use crate::names;
 use crate::settings::Settings;
 use crate::tell::tell;
 
@@ -42,7 +42,8 @@ pub(crate) async fn apply(
     dry: bool,
 ) -> Result<usize, Failure> {
     let mut changes = 0;
-    for want in layout::streams(settings) {
+    let streams = layout::streams(settings, &settings.machine.pool);
+    for want in streams.into_iter().chain(layout::buckets(settings)) {
         let name = want.name.clone();
         match find(jetstream, &name).await? {
             None => {
@@ -60,45 +61,40 @@ pub(crate) async fn apply(
             }
         }
     }
-    let replicas = settings.streams.replicas;
-    for want in layout::buckets(settings) {
-        let name = want.bucket.clone();
-        match find(jetstream, &format!("KV_{name}")).await? {
-            None => {
-                changes += made(&format!("bucket {name}"), dry);
-                if !dry {
-                    let made = jetstream.create_key_value(want).await;
-                    made.map_err(Failure::at(format!(
-                        "cannot make the bucket {name}; {ADVICE}"
-                    )))?;
-                }
-            }
-            Some(have) => {
-                let changed = layout::below(&have.config, want.max_age, None, replicas);
-                changes += mend(jetstream, &have.config, changed, dry).await?;
-            }
-        }
+    for queue in settings.queues() {
+        changes += files(settings, jetstream, &queue, dry).await?;
     }
-    let want = layout::files(settings);
-    match find(jetstream, &format!("OBJ_{FILES}")).await? {
+    let jobs = names::jobs(&settings.machine.pool);
+    let jobs = jetstream.get_stream(jobs).await.ok();
+    changes += consumers(settings, jobs.as_ref(), dry).await?;
+    Ok(changes)
+}
+
+/// The object store of a queue.
+async fn files(
+    settings: &Settings,
+    jetstream: &Context,
+    queue: &str,
+    dry: bool,
+) -> Result<usize, Failure> {
+    let want = layout::files(settings, queue);
+    let name = want.bucket.clone();
+    match find(jetstream, &format!("OBJ_{name}")).await? {
         None => {
-            changes += made(&format!("object store {FILES}"), dry);
+            let changes = made(&format!("object store {name}"), dry);
             if !dry {
                 let made = jetstream.create_object_store(want).await;
                 made.map_err(Failure::at(format!(
-                    "cannot make the object store {FILES}; {ADVICE}"
+                    "cannot make the object store {name}; {ADVICE}"
                 )))?;
             }
+            Ok(changes)
         }
         Some(have) => {
-            let (age, bytes) = (have.config.max_age, Some(want.max_bytes));
-            let changed = layout::below(&have.config, age, bytes, replicas);
-            changes += mend(jetstream, &have.config, changed, dry).await?;
+            let changed = layout::below(&have.config, want.max_bytes, settings.streams.replicas);
+            mend(jetstream, &have.config, changed, dry).await
         }
     }
-    let jobs = jetstream.get_stream(JOBS).await.ok();
-    changes += consumers(settings, jobs.as_ref(), dry).await?;
-    Ok(changes)
 }
 
 /// The consumers of this machine's pool.

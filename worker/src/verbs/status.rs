@@ -27,18 +27,25 @@ struct Waiting {
 /// The server does not answer.
 pub(crate) async fn status(settings: &Settings, as_json: bool) -> Result<(), Failure> {
     let fleet = verbs::open(settings).await?;
-    let consumers: Result<Vec<_>, _> = fleet.jobs.consumers().try_collect().await;
-    let consumers = consumers.map_err(Failure::at("cannot list the consumers"))?;
+    let names: Result<Vec<String>, _> = fleet.jetstream.stream_names().try_collect().await;
+    let mut names = names.map_err(Failure::at("cannot list the streams"))?;
+    names.sort();
+    let mut found = Vec::new();
+    for name in names.iter().filter(|name| names::pool_of(name).is_some()) {
+        let jobs = fleet.stream(name).await?;
+        let consumers: Result<Vec<_>, _> = jobs.consumers().try_collect().await;
+        let consumers = consumers.map_err(Failure::at("cannot list the consumers"))?;
+        found.extend(consumers.into_iter().map(|info| (jobs.clone(), info)));
+    }
     let mut waiting = Vec::new();
-    for info in consumers {
+    for (jobs, info) in found {
         let Some((pool, priority, queue)) = names::parts_of_consumer(&info.name) else {
             continue;
         };
         let mut oldest = 0.0;
         if info.num_pending > 0 {
             let after = info.delivered.stream_sequence + 1;
-            let first = fleet
-                .jobs
+            let first = jobs
                 .direct_get_next_for_subject(&info.config.filter_subject, Some(after))
                 .await;
             let now = SystemTime::now()

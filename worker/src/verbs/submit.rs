@@ -6,17 +6,19 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::Info;
+use async_nats::jetstream::context::{ConsumerInfoError, ConsumerInfoErrorKind};
 use async_nats::jetstream::message::PublishMessage;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use isolate_run_client::{FORMAT, FleetJob, Input, Job};
 
 use crate::connection::Fleet;
-use crate::courier;
 use crate::failure::Failure;
 use crate::layout::JOB_MAX;
 use crate::names;
 use crate::settings::{AllowSettings, Settings};
 use crate::station::now;
+use crate::store;
 use crate::validate::{self, Rules};
 use crate::verbs::{self, wait};
 use crate::{cli, tell};
@@ -46,18 +48,24 @@ pub(crate) async fn submit(settings: &Settings, asked: &cli::Submit) -> Result<u
     let jobs = read(asked)?;
     let fleet = verbs::open(settings).await?;
     let consumer = names::consumer(&pool, asked.priority, &asked.queue);
-    if fleet.jobs.consumer_info(&consumer).await.is_err() {
+    let stream = fleet.stream(&names::jobs(&pool)).await?;
+    // Who may only submit cannot ask, and is told by whoever made the accounts.
+    if is_missing(&stream.consumer_info(&consumer).await) {
         let (queue, priority) = (&asked.queue, asked.priority);
         let text = format!(
             "no machine would take jobs of queue {queue}, priority {priority}, in pool {pool}: setup makes the queues of worker.toml"
         );
         return Err(Failure::new(text));
     }
-    let start = wait::position(&fleet).await?;
+    // Before the first one is sent: a result may come at once.
+    let heard = match asked.wait {
+        true => Some(wait::listen(&fleet, &asked.queue).await?),
+        false => None,
+    };
     let mut known = HashMap::new();
     let mut envelopes = Vec::new();
     for (place, job) in jobs {
-        let job = upload(&fleet, job, &mut known).await;
+        let job = upload(&fleet, &asked.queue, job, &mut known).await;
         let job = job.map_err(|failure| Failure::new(format!("{place}: {failure}")))?;
         let job = envelope(job, asked, &pool);
         check(&job).map_err(|reason| Failure::new(format!("{place}: {reason}")))?;
@@ -66,14 +74,26 @@ pub(crate) async fn submit(settings: &Settings, asked: &cli::Submit) -> Result<u
     let publishing = stream::iter(&envelopes)
         .map(Ok::<_, Failure>)
         .try_for_each_concurrent(AT_ONCE, |job| publish(&fleet, job));
-    if !asked.wait {
+    let Some(heard) = heard else {
         publishing.await?;
         tell::tell(&format!("submitted {} jobs", envelopes.len()));
         return Ok(0);
-    }
-    let waiting = wait::results(&fleet, &asked.queue, &envelopes, start);
+    };
+    let waiting = wait::results(&fleet, &asked.queue, &envelopes, heard);
     let ((), all_done) = tokio::try_join!(publishing, waiting)?;
     Ok(u8::from(!all_done))
+}
+
+/// Whether the server knows that there is no such consumer, or no such stream.
+fn is_missing(asked: &Result<Info, ConsumerInfoError>) -> bool {
+    match asked {
+        Err(error) => match error.kind() {
+            ConsumerInfoErrorKind::NotFound | ConsumerInfoErrorKind::StreamNotFound => true,
+            ConsumerInfoErrorKind::JetStream(said) => said.code() == 404,
+            _ => false,
+        },
+        Ok(_) => false,
+    }
 }
 
 /// The jobs, each with the place where it stands.
@@ -115,6 +135,7 @@ fn read(asked: &cli::Submit) -> Result<Vec<(String, Job)>, Failure> {
 /// Puts the files of a job into the object store. `known` are those that are there.
 async fn upload(
     fleet: &Fleet,
+    queue: &str,
     mut job: Job,
     known: &mut HashMap<String, String>,
 ) -> Result<Job, Failure> {
@@ -122,7 +143,7 @@ async fn upload(
         let Some(path) = file.path.take() else {
             continue;
         };
-        let digest = put(fleet, &path, known).await?;
+        let digest = put(fleet, queue, &path, known).await?;
         match &file.sha256 {
             Some(sha256) if *sha256 != digest => {
                 return Err(Failure::new(format!(
@@ -137,7 +158,7 @@ async fn upload(
     }
     for step in &mut job.steps {
         if let Some(Input::Path(path)) = &step.stdin {
-            step.stdin = Some(Input::Sha256(put(fleet, path, known).await?));
+            step.stdin = Some(Input::Sha256(put(fleet, queue, path, known).await?));
         }
     }
     Ok(job)
@@ -145,6 +166,7 @@ async fn upload(
 
 async fn put(
     fleet: &Fleet,
+    queue: &str,
     path: &str,
     known: &mut HashMap<String, String>,
 ) -> Result<String, Failure> {
@@ -152,7 +174,7 @@ async fn put(
         return Ok(digest.clone());
     }
     let bytes = fs::read(path).map_err(Failure::at(format!("cannot read {path}")))?;
-    let digest = courier::put(fleet, &bytes).await?;
+    let digest = store::put(fleet, queue, &bytes).await?;
     known.insert(path.to_owned(), digest.clone());
     Ok(digest)
 }

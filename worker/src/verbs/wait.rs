@@ -1,39 +1,51 @@
-//! Waits for the results of jobs. The stream of results is read from a position on, without a
-//! consumer: whatever happens to servers or to this process, nothing is passed over.
+//! Waits for the results of jobs. A result is heard of as it is published, and then asked for by
+//! its subject, which is all that a submitter may read; and whatever happens to servers or to this
+//! process, those that nobody told of are asked for in turn.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IsTerminal, Write};
+use std::ops::Bound;
 use std::time::Duration;
 
-use async_nats::jetstream::stream::DirectGetErrorKind;
-use futures_util::StreamExt;
+use async_nats::Subscriber;
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream};
 use isolate_run_client::{BatchResult, FleetJob, FleetOutcome, FleetResult};
-use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout};
 
+use crate::conclude::last;
 use crate::connection::Fleet;
 use crate::failure::Failure;
 use crate::names::result_subject;
 use crate::station::now;
 use crate::tell::tell;
-use crate::verbs::submit;
+use crate::{store, verbs::submit};
 
-/// How long nothing comes before it is looked for, job by job.
-const SILENCE: Duration = Duration::from_secs(5);
+/// How often some of the jobs that nobody told of are asked for, and how many.
+const ROUND: Duration = Duration::from_secs(2);
+const A_ROUND: usize = 200;
+/// How many results are asked for at a time.
+const AT_ONCE: usize = 32;
+/// How long a word is waited for, and a result that was heard of and is not there yet.
+const PATIENCE: Duration = Duration::from_millis(200);
+const SOON: Duration = Duration::from_millis(10);
+/// How often one that was heard of is asked for; then it is one that nobody told of.
+const TRIES: u32 = 100;
 /// How long after its end a job may still come to light.
 const GRACE: u64 = 30_000;
 /// How often a job is sent, whose result does not come.
 const ATTEMPTS: u32 = 3;
+/// The longest result that is a file.
+const LONGEST: usize = 1 << 30;
 
-/// Where the stream of results is now.
+/// Hears of results of this queue from now on.
 ///
 /// # Errors
 ///
-/// The server does not answer.
-pub(crate) async fn position(fleet: &Fleet) -> Result<u64, Failure> {
-    let info = fleet.results.get_info().await;
-    let info = info.map_err(Failure::at("cannot ask the server for the results"))?;
-    Ok(info.state.last_sequence + 1)
+/// There is no connection.
+pub(crate) async fn listen(fleet: &Fleet, queue: &str) -> Result<Subscriber, Failure> {
+    let heard = fleet.client.subscribe(result_subject(queue, "*")).await;
+    heard.map_err(Failure::at("cannot listen for results"))
 }
 
 /// Writes the result of each job as it comes; whether all are done.
@@ -45,114 +57,107 @@ pub(crate) async fn results(
     fleet: &Fleet,
     queue: &str,
     jobs: &[FleetJob],
-    start: u64,
+    mut heard: Subscriber,
 ) -> Result<bool, Failure> {
-    let filter = result_subject(queue, "*");
-    let heard = fleet.client.subscribe(filter.clone()).await;
-    let mut heard = heard.map_err(Failure::at("cannot listen for results"))?;
-    let mut left: HashMap<String, FleetJob> = jobs
+    let mut left: BTreeMap<String, FleetJob> = jobs
         .iter()
         .map(|job| (job.id.clone(), job.clone()))
         .collect();
     let mut progress = Progress::new(jobs.len());
-    let (mut position, mut all_done, mut last) = (start, true, Instant::now());
+    let mut all_done = true;
+    let mut told: VecDeque<(String, u32)> = VecDeque::new();
+    let mut round = Round::default();
     while !left.is_empty() {
-        match fleet
-            .results
-            .direct_get_next_for_subject(filter.as_str(), Some(position))
-            .await
-        {
-            Ok(message) => {
-                position = message.sequence + 1;
-                let id = message
-                    .subject
-                    .rsplit('.')
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned();
-                if left.remove(&id).is_some() {
-                    all_done &= write(fleet, &message.payload).await?;
-                    progress.show(left.len());
-                    last = Instant::now();
-                }
-                continue;
+        let patience = if told.is_empty() { PATIENCE } else { SOON };
+        let mut word = timeout(patience, heard.next()).await.ok().flatten();
+        while let Some(message) = word {
+            let id = message.subject.rsplit('.').next().unwrap_or_default();
+            if left.contains_key(id) {
+                told.push_back((id.to_owned(), TRIES));
             }
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => {}
-            Err(error) => log::debug!("cannot read results: {error}"),
+            word = heard.next().now_or_never().flatten();
         }
-        if last.elapsed() > SILENCE {
-            all_done &= look_for(fleet, queue, &mut left).await?;
-            last = Instant::now();
+        let mut ask: Vec<(String, u32)> = told.drain(..).collect();
+        ask.extend(round.next(&left).into_iter().map(|id| (id, 0)));
+        let asked = stream::iter(ask).map(|(id, tries)| async move {
+            let found = last(&fleet.results, result_subject(queue, &id)).await;
+            (id, tries, found)
+        });
+        let mut asked = std::pin::pin!(asked.buffer_unordered(AT_ONCE));
+        while let Some((id, tries, found)) = asked.next().await {
+            match found {
+                Ok(Some(payload)) => {
+                    if left.remove(&id).is_some() {
+                        all_done &= write(fleet, queue, &payload).await?;
+                        progress.show(left.len());
+                    }
+                }
+                // It is told before the servers have it: ask again.
+                _ if tries > 0 => told.push_back((id, tries - 1)),
+                Ok(None) => again(fleet, left.get_mut(&id)).await?,
+                Err(failure) => log::debug!("{failure}"),
+            }
         }
-        // The server says so before it has it: a word is enough, and a short while.
-        timeout(Duration::from_millis(200), heard.next()).await.ok();
-        while timeout(Duration::ZERO, heard.next())
-            .await
-            .is_ok_and(|message| message.is_some())
-        {}
     }
     progress.end();
     Ok(all_done)
 }
 
-/// Looks for results that came before this began, and sends jobs again whose time is over.
-async fn look_for(
-    fleet: &Fleet,
-    queue: &str,
-    left: &mut HashMap<String, FleetJob>,
-) -> Result<bool, Failure> {
-    let mut all_done = true;
-    let ids: Vec<String> = left.keys().take(100).cloned().collect();
-    for id in ids {
-        let found = fleet
-            .results
-            .direct_get_last_for_subject(result_subject(queue, &id))
-            .await;
-        if let Ok(message) = found {
-            left.remove(&id);
-            all_done &= write(fleet, &message.payload).await?;
-            continue;
+/// Whose turn it is to be asked for without a word.
+#[derive(Default)]
+struct Round {
+    last: Option<Instant>,
+    after: String,
+}
+
+impl Round {
+    /// The next ones, if it is time.
+    fn next(&mut self, left: &BTreeMap<String, FleetJob>) -> Vec<String> {
+        let last = *self.last.get_or_insert_with(Instant::now);
+        if last.elapsed() < ROUND {
+            return Vec::new();
         }
-        let Some(job) = left.get_mut(&id) else {
-            continue;
-        };
-        if job
-            .not_after
-            .is_some_and(|end| now() > end.saturating_add(GRACE))
-        {
-            if job.attempt >= ATTEMPTS {
-                return Err(Failure::new(format!(
-                    "the job {id} has no result after {ATTEMPTS} attempts"
-                )));
-            }
-            job.attempt += 1;
-            job.not_after = job.not_after.map(|_| now() + GRACE);
-            log::warn!(
-                "the job {id} has no result in its time: attempt {}",
-                job.attempt
-            );
-            submit::publish(fleet, job).await?;
-        }
+        self.last = Some(Instant::now());
+        let from = (Bound::Excluded(self.after.clone()), Bound::Unbounded);
+        let ids = left.range(from).map(|(id, _)| id.clone());
+        let ids: Vec<String> = ids.take(A_ROUND).collect();
+        // After the last one it is the first one's turn.
+        self.after = ids.last().cloned().unwrap_or_default();
+        ids
     }
-    Ok(all_done)
+}
+
+/// Sends a job again whose time is over.
+async fn again(fleet: &Fleet, job: Option<&mut FleetJob>) -> Result<(), Failure> {
+    let Some(job) = job else { return Ok(()) };
+    let is_late = |end: u64| now() > end.saturating_add(GRACE);
+    if !job.not_after.is_some_and(is_late) {
+        return Ok(());
+    }
+    let id = &job.id;
+    if job.attempt >= ATTEMPTS {
+        return Err(Failure::new(format!(
+            "the job {id} has no result after {ATTEMPTS} attempts"
+        )));
+    }
+    job.attempt += 1;
+    job.not_after = Some(now() + GRACE);
+    let attempt = job.attempt;
+    log::warn!("the job {id} has no result in its time: attempt {attempt}");
+    submit::publish(fleet, job).await
 }
 
 /// Writes a result; whether the job is done.
-async fn write(fleet: &Fleet, payload: &[u8]) -> Result<bool, Failure> {
+async fn write(fleet: &Fleet, queue: &str, payload: &Bytes) -> Result<bool, Failure> {
     let what = "a result is none";
     let mut result: FleetResult = serde_json::from_slice(payload).map_err(Failure::at(what))?;
     if let Some(stored) = result.stored.take() {
         let what = format!("cannot get the result of job {}", result.id);
-        let mut object = fleet
-            .files
-            .get(&stored.sha256)
-            .await
-            .map_err(Failure::at(&what))?;
-        let mut bytes = Vec::new();
-        object
-            .read_to_end(&mut bytes)
-            .await
-            .map_err(Failure::at(&what))?;
+        let lost = || Failure::new("nobody has it");
+        let found = store::open(fleet, queue, &stored.sha256).await;
+        let found = found.and_then(|found| found.ok_or_else(lost));
+        let bytes = found.map_err(Failure::at(&what))?.all(LONGEST).await;
+        let bytes = bytes.map_err(Failure::at(&what))?;
         let whole: Option<BatchResult> =
             serde_json::from_slice(&bytes).map_err(Failure::at(&what))?;
         result.result = whole;

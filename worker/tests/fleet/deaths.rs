@@ -112,7 +112,7 @@ fn a_machine_that_is_stopped_ends_what_it_has_begun() {
     .unwrap();
     assert!(child.wait().unwrap().success(), "{}", world.log("a"));
     assert_eq!(world.messages("ISO_RESULTS"), 2, "{}", world.log("a"));
-    assert_eq!(world.messages("ISO_JOBS"), 1);
+    assert_eq!(world.messages("ISO_JOBS_"), 1);
     world.start("b", &Extra::default());
     assert_eq!(world.result("slow-3")["delivery"], 1);
     world.wait_until_empty();

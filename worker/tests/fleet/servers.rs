@@ -8,6 +8,9 @@ use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 /// The program, which a script gets out of Debian's archive, once.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
@@ -26,10 +29,14 @@ pub fn program() -> &'static Path {
     })
 }
 
+/// What else the configuration of a server says, by its number.
+pub type More = Box<dyn Fn(usize) -> String>;
+
 /// Them, with their folders.
-#[derive(Debug)]
 pub struct Servers {
     dir: PathBuf,
+    more: More,
+    scheme: &'static str,
     ports: Vec<u16>,
     routes: Vec<u16>,
     running: Vec<Option<Child>>,
@@ -47,11 +54,17 @@ fn ports(count: usize) -> Vec<u16> {
 }
 
 impl Servers {
-    /// So many.
-    pub fn start(dir: &Path, count: usize) -> Self {
+    /// So many, with what else their configuration says.
+    pub fn start(dir: &Path, count: usize, more: More) -> Self {
         let all = ports(2 * count);
         let mut servers = Self {
             dir: dir.to_owned(),
+            scheme: if more(0).contains("tls {") {
+                "tls"
+            } else {
+                "nats"
+            },
+            more,
             ports: all[..count].to_vec(),
             routes: all[count..].to_vec(),
             running: (0..count).map(|_| None).collect(),
@@ -74,6 +87,7 @@ impl Servers {
             "listen: \"127.0.0.1:{port}\"\nserver_name: n{index}\nlog_file: \"{place}.log\"\n\
              jetstream {{ store_dir: \"{place}\", sync_interval: always, max_file_store: 40GB }}\n"
         );
+        config += &(self.more)(index);
         if self.ports.len() > 1 {
             let routes: Vec<String> = self
                 .routes
@@ -113,8 +127,21 @@ impl Servers {
     pub fn urls(&self) -> Vec<String> {
         self.ports
             .iter()
-            .map(|port| format!("nats://127.0.0.1:{port}"))
+            .map(|port| format!("{}://127.0.0.1:{port}", self.scheme))
             .collect()
+    }
+
+    /// Where the first one listens.
+    pub fn port(&self) -> u16 {
+        self.ports[0]
+    }
+
+    /// Has all of them read their configuration again.
+    pub fn reload(&self) {
+        for child in self.running.iter().flatten() {
+            let id = Pid::from_raw(child.id().try_into().unwrap());
+            kill(id, Signal::SIGHUP).unwrap();
+        }
     }
 }
 

@@ -6,25 +6,38 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use async_nats::ConnectOptions;
 use async_nats::jetstream::{self, stream::DirectGetErrorKind};
+use futures_util::TryStreamExt;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use crate::fake;
 use crate::schemas::{mistake_in_job, mistake_in_result};
-use crate::servers::Servers;
+use crate::servers::{More, Servers};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_isolate-run-worker");
 /// How long something may take on a machine that does a lot at the same time.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Who somebody is for the servers.
+#[derive(Debug, Clone, Default)]
+pub struct Who {
+    /// What `[nats]` of worker.toml says.
+    pub settings: String,
+    /// The same for a client of this process: a file with the seed of a key, or user and password.
+    pub key: Option<PathBuf>,
+    pub password: Option<(String, String)>,
+    pub ca: Option<PathBuf>,
+}
+
 /// All of it, in a folder that goes with it.
-#[derive(Debug)]
 pub struct World {
     pub servers: Servers,
     pub dir: tempfile::TempDir,
     pub workers: BTreeMap<String, Child>,
     runtime: Runtime,
+    admin: Who,
 }
 
 /// What a worker's configuration says besides.
@@ -35,27 +48,42 @@ pub struct Extra<'a> {
     /// What else is in `[jobs]`.
     pub jobs: &'a str,
     pub env: &'a [(&'a str, &'a str)],
+    /// Whose commands these are; nobody's: the administrator's.
+    pub who: Option<&'a Who>,
 }
 
 impl World {
     /// With so many servers, and queues for these pools.
     pub fn new(servers: usize, pools: &[&str]) -> Self {
+        let world = Self::bare(servers, |_| (Who::default(), Box::new(|_| String::new())));
+        world.set_up(pools, "");
+        world
+    }
+
+    /// With servers alone: who the administrator is, and what else their configuration says.
+    pub fn bare(servers: usize, guard: impl FnOnce(&Path) -> (Who, More)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fake::program(dir.path());
-        let servers = Servers::start(dir.path(), servers);
-        let runtime = Runtime::new().unwrap();
-        let world = Self {
-            servers,
+        let (admin, more) = guard(dir.path());
+        Self {
+            servers: Servers::start(dir.path(), servers, more),
             dir,
             workers: BTreeMap::new(),
-            runtime,
-        };
+            runtime: Runtime::new().unwrap(),
+            admin,
+        }
+    }
+
+    /// Makes queues for these pools.
+    pub fn set_up(&self, pools: &[&str], queues: &str) {
+        let world = self;
         let end = Instant::now() + PATIENCE;
         for pool in pools {
             let config = world.config(
                 "setup",
                 &Extra {
                     pool,
+                    jobs: queues,
                     ..Extra::default()
                 },
             );
@@ -73,7 +101,6 @@ impl World {
                 std::thread::sleep(Duration::from_millis(300));
             }
         }
-        world
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -96,9 +123,10 @@ impl World {
         };
         let text = format!(
             "[machine]\nid = \"{id}\"\npool = \"{pool}\"\nprogram = \"{place}/{program}\"\nstate_dir = \"{place}/state-{id}\"\n\
-             [nats]\nurls = {urls:?}\n[files]\ncache_dir = \"{place}/cache-{id}\"\nmin_free = \"1M\"\n\
+             [nats]\nurls = {urls:?}\n{}\n[files]\ncache_dir = \"{place}/cache-{id}\"\nmin_free = \"1M\"\n\
              [streams]\nreplicas = {replicas}\njobs_max = \"256M\"\nfiles_max = \"256M\"\n\
              [slots]\ncount = 2\n[jobs]\nlease = \"2s\"\nretry_after = \"200ms\"\n{}\n",
+            extra.who.unwrap_or(&self.admin).settings,
             extra.jobs
         );
         let file = self.path(&format!("{id}.toml"));
@@ -213,8 +241,19 @@ impl World {
     }
 
     async fn jetstream(&self) -> jetstream::Context {
-        let client = async_nats::connect(self.servers.urls()).await.unwrap();
-        jetstream::new(client)
+        let admin = self.admin.clone();
+        let mut options = ConnectOptions::new();
+        if let Some((user, password)) = admin.password {
+            options = options.user_and_password(user, password);
+        }
+        if let Some(file) = admin.key {
+            let seed = fs::read_to_string(file).unwrap();
+            options = options.nkey(seed.trim().to_owned());
+        }
+        if let Some(file) = admin.ca {
+            options = options.add_root_certificates(file);
+        }
+        jetstream::new(options.connect(self.servers.urls()).await.unwrap())
     }
 
     /// All results, in the order in which they came.
@@ -248,7 +287,8 @@ impl World {
     /// The job that is the first in its queue.
     pub fn first_job(&self) -> Value {
         self.runtime.block_on(async {
-            let stream = self.jetstream().await.get_stream("ISO_JOBS").await.unwrap();
+            let jetstream = self.jetstream().await;
+            let stream = jetstream.get_stream("ISO_JOBS_default").await.unwrap();
             let first = stream
                 .direct_get_first_for_subject("iso.job.>")
                 .await
@@ -276,22 +316,28 @@ impl World {
         }
     }
 
-    /// How many messages a stream has.
-    pub fn messages(&self, stream: &str) -> u64 {
+    /// How many messages the streams have whose name begins so.
+    pub fn messages(&self, begin: &str) -> u64 {
         self.runtime.block_on(async {
-            let stream = self.jetstream().await.get_stream(stream).await.unwrap();
-            stream.cached_info().state.messages
+            let jetstream = self.jetstream().await;
+            let streams: Vec<_> = jetstream.streams().try_collect().await.unwrap();
+            let ours = streams
+                .iter()
+                .filter(|info| info.config.name.starts_with(begin));
+            let counts: Vec<u64> = ours.map(|info| info.state.messages).collect();
+            assert!(!counts.is_empty(), "there is no stream {begin}");
+            counts.iter().sum()
         })
     }
 
     /// Waits until no job is left.
     pub fn wait_until_empty(&self) {
         let end = Instant::now() + PATIENCE;
-        while self.messages("ISO_JOBS") > 0 {
+        while self.messages("ISO_JOBS_") > 0 {
             assert!(
                 Instant::now() < end,
                 "{} jobs are left",
-                self.messages("ISO_JOBS")
+                self.messages("ISO_JOBS_")
             );
             std::thread::sleep(Duration::from_millis(100));
         }
