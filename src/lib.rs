@@ -55,7 +55,7 @@
 //! request           what the caller wants
 //! clock, failure, output, remedy
 //! answer, barrier, check_name, dir_rule, error, guess, logging, quantity, screen, sys,
-//! syscall_set, way
+//! syscall_set, user, way
 //! ```
 //!
 //! `plan`, `report`, `keeper::phase` and everything they use are pure; only `sys` is unsafe.
@@ -104,6 +104,7 @@ mod status;
 mod sys;
 mod syscall_set;
 mod systemd;
+mod user;
 mod way;
 
 use std::process::ExitCode;
@@ -217,9 +218,11 @@ fn carry_out(call: Call, kept: &mut Kept) -> Answer {
         Call::Serve(options) => broker::server::run(&options).map(|()| Answer::default()),
         Call::Box(call) => {
             let kind = call.command.program().map(|(kind, _)| kind);
+            if !call.command.is_isolates() {
+                speaker = "isolate-run: ";
+            }
             if kind == Some(RunKind::Exec) {
                 code = report::summary::EXIT_INTERNAL;
-                speaker = "isolate-run: ";
             }
             match call.command {
                 BoxCommand::Status(request) => status(*call, request),

@@ -248,6 +248,11 @@ pub(crate) enum RunKind {
 }
 
 impl BoxCommand {
+    /// Whether isolate has the command, and its words for what goes wrong.
+    pub(crate) fn is_isolates(&self) -> bool {
+        matches!(self, Self::Init(_) | Self::Run(_) | Self::Cleanup)
+    }
+
     /// The program, if one is to be run.
     pub(crate) fn program(&self) -> Option<(RunKind, &ProgramRequest)> {
         match self {

@@ -15,6 +15,8 @@ use super::Caller;
 use crate::dir_rule::{self, DirRequest, Source};
 use crate::failure::Failure;
 use crate::remedy::Remedy;
+use crate::user::Who;
+use crate::way;
 
 /// The results of opening them.
 #[derive(Debug, Default)]
@@ -46,8 +48,8 @@ impl OpenedDirs {
                 .collect()
         });
         let step = format!(
-            "cannot open the directories (--dir) with the rights of user {}",
-            caller.uid
+            "cannot open the directories (--dir) with the rights of {}",
+            Who(way::outside(caller.uid))
         );
         let dirs: Vec<OpenedDir> = with_rights.map_err(Failure::at(&step))?;
         // Nothing else could be opened either, and would be blamed for that.

@@ -25,14 +25,19 @@ const REFUSED: &str = "c6602e3e5a6a4952b2e01c5ef4b50424";
 const DID: &str = "a76f841e8bfc4d3aacddb113a1301e20";
 
 /// The fields of the entry, with their names (systemd.journal-fields(7)); `None` when there is
-/// nothing to tell.
-pub(super) fn entry(memory: &Memory, told: &Told) -> Option<Vec<(&'static str, String)>> {
+/// nothing to tell. `name` is that of the user, or their number.
+pub(super) fn entry(
+    memory: &Memory,
+    name: Option<&str>,
+    told: &Told,
+) -> Option<Vec<(&'static str, String)>> {
+    let who = name.map_or_else(|| "somebody".to_owned(), |name| format!("user {name}"));
     let (id, priority, message, mut fields) = match told {
         Told::Nothing => return None,
-        Told::Run(over) => run(memory, &over.0, &over.1),
-        Told::Failed(failure) => failed(memory, failure),
+        Told::Run(over) => run(memory, &who, &over.0, &over.1),
+        Told::Failed(failure) => failed(memory, who, failure),
         Told::Did(what) => {
-            let message = format!("{} {what}", who(memory));
+            let message = format!("{who} {what}");
             (DID, Priority::Notice, message, Vec::new())
         }
     };
@@ -48,6 +53,7 @@ pub(super) fn entry(memory: &Memory, told: &Told) -> Option<Vec<(&'static str, S
             "ISOLATE_USER",
             memory.uid.map(|uid| way::outside(uid).to_string()),
         ),
+        ("ISOLATE_USER_NAME", name.map(str::to_owned)),
         ("ISOLATE_COMMAND", memory.command.map(str::to_owned)),
         ("ISOLATE_PROGRAM", memory.program.clone()),
         ("ISOLATE_ARGUMENTS", memory.arguments.clone()),
@@ -71,18 +77,22 @@ pub(super) fn entry(memory: &Memory, told: &Told) -> Option<Vec<(&'static str, S
 /// The number of the message, how important it is, its text, and further fields.
 type Parts = (&'static str, Priority, String, Vec<(&'static str, String)>);
 
-fn run(memory: &Memory, report: &Report, circumstances: &Circumstances) -> Parts {
+fn run(memory: &Memory, who: &str, report: &Report, circumstances: &Circumstances) -> Parts {
     let verdict = report.verdict();
     let (id, priority) = match verdict {
         Verdict::Internal(_) => (FAILED, Priority::Error),
         _ => (RUN_OVER, Priority::Info),
     };
     let mut message = format!(
-        "{} ran {} in box {}: {}",
-        who(memory),
+        "{who} ran {} in box {}: {}",
         memory.program.as_deref().unwrap_or("a program"),
         circumstances.box_id,
-        verdict.message().unwrap_or_else(|| "OK".to_owned())
+        match &verdict {
+            // isolate's message has the exit code of a program that never ran.
+            Verdict::NotExecuted(reason) | Verdict::NotOpened(reason) =>
+                format!("not started: {}", text(reason)),
+            verdict => verdict.message().unwrap_or_else(|| "OK".to_owned()),
+        }
     );
     let mut fields = vec![
         ("ISOLATE_BOX", circumstances.box_id.to_string()),
@@ -154,14 +164,14 @@ fn run(memory: &Memory, report: &Report, circumstances: &Circumstances) -> Parts
     (id, priority, message, fields)
 }
 
-fn failed(memory: &Memory, failure: &Failure) -> Parts {
+fn failed(memory: &Memory, who: String, failure: &Failure) -> Parts {
     let (id, priority, kind) = match failure.kind() {
         Kind::Denied => (REFUSED, Priority::Warning, Some("polkit")),
         Kind::Ceiling => (REFUSED, Priority::Warning, Some("ceiling")),
         Kind::Busy => (REFUSED, Priority::Info, Some("busy")),
         Kind::Other => (FAILED, Priority::Warning, None),
     };
-    let mut message = who(memory);
+    let mut message = who;
     message.push_str(match kind {
         Some(_) => " was refused",
         None => " had no success with",
@@ -178,20 +188,13 @@ fn failed(memory: &Memory, failure: &Failure) -> Parts {
     (id, priority, message, fields)
 }
 
-fn who(memory: &Memory) -> String {
-    match memory.uid {
-        Some(uid) => format!("user {}", way::outside(uid)),
-        None => "somebody".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::report::Ending;
     use crate::report::tests::{circumstances, report, usage};
+    use crate::report::{Ending, Unstarted};
     use crate::sys::process::Exit;
 
     fn memory(line: &str) -> Memory {
@@ -204,7 +207,7 @@ mod tests {
     }
 
     fn fields(memory: &Memory, told: &Told) -> impl Fn(&str) -> Option<String> + use<> {
-        let fields = entry(memory, told).unwrap();
+        let fields = entry(memory, Some("alice"), told).unwrap();
         move |name| {
             let mut found = fields.iter().filter(|(known, _)| *known == name);
             let value = found.next().map(|(_, value)| value.clone());
@@ -223,6 +226,7 @@ mod tests {
             ("MESSAGE_ID", RUN_OVER),
             ("PRIORITY", "6"),
             ("ISOLATE_USER", "1000"),
+            ("ISOLATE_USER_NAME", "alice"),
             ("ISOLATE_COMMAND", "run"),
             ("ISOLATE_PROGRAM", "/bin/x"),
             ("ISOLATE_WAY", "broker"),
@@ -239,11 +243,28 @@ mod tests {
         let message = of("MESSAGE").unwrap();
         assert_eq!(
             message,
-            "user 1000 ran /bin/x in box 3: Exited with error status 3; CPU 0.012 s, wall 0.345 s, memory 1234 KiB"
+            "user alice ran /bin/x in box 3: Exited with error status 3; CPU 0.012 s, wall 0.345 s, memory 1234 KiB"
         );
         assert_eq!(of("ISOLATE_ARGUMENTS"), None);
-        let all = entry(&memory, &told).unwrap();
+        let all = entry(&memory, Some("alice"), &told).unwrap();
         assert!(!all.iter().any(|(_, value)| value.contains("secret")));
+    }
+
+    #[test]
+    fn what_never_ran_did_not_exit() {
+        let memory = memory("i exec ./x");
+        let reason = "cannot execute './x'".to_owned();
+        let unstarted = Some(Unstarted::NotExecuted(reason));
+        let report = Report {
+            unstarted,
+            ..report(Ending::Program(Exit::Code(127)), Some(usage(1, 1)))
+        };
+        let of = fields(&memory, &Told::Run(Box::new((report, circumstances()))));
+        let message = of("MESSAGE").unwrap();
+        assert!(
+            message.contains(": not started: cannot execute './x'; CPU "),
+            "{message}"
+        );
     }
 
     #[test]
@@ -256,7 +277,7 @@ mod tests {
         };
         let [priority, id, message] = told(Kind::Denied);
         assert_eq!((&*priority, &*id), ("4", REFUSED));
-        assert_eq!(message, "user 1000 was refused 'init': no: because");
+        assert_eq!(message, "user alice was refused 'init': no: because");
         assert_eq!(told(Kind::Busy)[0], "6");
         assert_eq!(told(Kind::Other)[1], FAILED);
         let broken = report(Ending::Failed("x".into()), None);

@@ -20,6 +20,8 @@ use crate::error::{beginning, printable};
 use crate::failure::{Failure, Kind};
 use crate::report::{Circumstances, Report, Verdict};
 use crate::request::{BoxCall, BoxChoice};
+use crate::user::Who;
+use crate::way;
 
 /// A command, as much as is known of it.
 #[derive(Debug, Clone)]
@@ -95,7 +97,8 @@ impl Memory {
     /// Remembers what came of it.
     pub(crate) fn keep(&self, told: &Told) {
         if self.is_for_journal(told) {
-            if let Some(fields) = entry::entry(self, told) {
+            let who = self.uid.map(|uid| Who(way::outside(uid)).short());
+            if let Some(fields) = entry::entry(self, who.as_deref(), told) {
                 journal::send(&fields);
             }
         }

@@ -25,6 +25,7 @@ pub(super) const VERB: Verb = Verb {
             (io.github.isolate_run.see-boxes).",
         examples: &[
             ("logs 7", "the last runs in box 7"),
+            ("logs --user alice -n 20", "what alice ran last"),
             ("logs --since today --json", "all of today, for programs"),
         ],
         ..Page::EMPTY
@@ -53,6 +54,12 @@ pub(super) struct LogsLine {
     /// For programs: an object on each line, with all fields
     #[arg(long)]
     json: bool,
+    /// Commands of this user alone, by name or number
+    #[arg(long, value_name = "USER", value_parser = value::word(user))]
+    user: Option<String>,
+    /// Go on with what comes, until Ctrl-C; root alone
+    #[arg(short, long)]
+    follow: bool,
     #[command(flatten)]
     look: LookOptions,
     /// Print this help
@@ -75,6 +82,16 @@ fn moment(word: &OsStr) -> Result<String, &'static str> {
         .ok_or("this is no time: use 'today', '2 hours ago' or '2026-11-29 14:00'")
 }
 
+/// A user, by a name that passwd(5) can have, or by a number.
+fn user(word: &OsStr) -> Result<String, &'static str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-$@".contains(c);
+    let text = word
+        .to_str()
+        .filter(|text| !text.is_empty() && text.len() < 100 && text.chars().all(fits));
+    text.map(str::to_owned)
+        .ok_or("this is no name of a user, and no number")
+}
+
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
     let (line, words) = read::<LogsLine>(argv, VERB.operands)?;
     let mut common = line.look.common();
@@ -87,6 +104,8 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
         since: line.since,
         lines: line.lines.unwrap_or(USUAL).min(MOST),
         json: line.json,
+        user: line.user,
+        follow: line.follow,
     };
     Ok(Call::about_box(common, BoxCommand::Logs(request)))
 }

@@ -12,6 +12,8 @@ use crate::plan::{BoxPlan, ceilings};
 use crate::polkit::Action;
 use crate::quantity::{BoxId, DiskQuota, Ids};
 use crate::request::BoxChoice;
+use crate::user::Who;
+use crate::way;
 
 /// Whether the caller may make boxes at all: `[boxes] only_root_inits`.
 pub(super) fn may_init(context: Context<'_>) -> Result<(), Failure> {
@@ -193,10 +195,11 @@ pub(super) fn check_owner(record: &Record, context: Context<'_>) -> Result<(), F
     if caller.uid == 0 || record.owner.uid == caller.uid {
         return Ok(());
     }
-    let whose = format!(
-        "This box belongs to a different user (uid {})",
-        record.owner.uid
-    );
+    // The words up to the number are isolate's.
+    let owner = way::outside(record.owner.uid);
+    let name = Who(owner).name();
+    let name = name.map_or_else(String::new, |name| format!(", who is {name}"));
+    let whose = format!("This box belongs to a different user (uid {owner}){name}");
     match context.rights() {
         None => Err(Failure::new(whose).of_kind(Kind::Denied)),
         Some(rights) => Ok(rights
@@ -225,8 +228,9 @@ pub(super) fn check_not_anothers(
         return Ok(());
     }
     Err(Failure::new(format!(
-        "box {id} belongs to user {owner}: choose another number, or remove it by --cleanup --box-id={id} first; \
-         ceilings.box_ids in isolate.toml keeps users to numbers of their own"
+        "box {id} belongs to {}: choose another number, or remove it by --cleanup --box-id={id} first; \
+         ceilings.box_ids in isolate.toml keeps users to numbers of their own",
+        Who(way::outside(owner))
     )))
 }
 

@@ -14,6 +14,7 @@ use crate::plan::BoxPlan;
 use crate::polkit::Action;
 use crate::quantity::BoxId;
 use crate::request::GcRequest;
+use crate::user::Who;
 use crate::way;
 
 /// A box that goes, or would.
@@ -41,7 +42,7 @@ pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failu
         let Old {
             id, uid, unused, ..
         } = old;
-        let uid = way::outside(uid);
+        let user = Who(way::outside(uid));
         match done {
             Ok(false) => continue,
             Ok(true) => {
@@ -52,9 +53,7 @@ pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failu
                     "removed"
                 };
                 let unused = in_words(unused);
-                text.push_str(&format!(
-                    "{what} box {id} of user {uid}, unused for {unused}\n"
-                ));
+                text.push_str(&format!("{what} box {id} of {user}, unused for {unused}\n"));
             }
             Err(failure) => failures.push(format!("box {id} cannot be removed: {failure}")),
         }

@@ -12,6 +12,7 @@ use crate::chronicle::Told;
 use crate::failure::Failure;
 use crate::status::look;
 use crate::sys::process;
+use crate::user::Who;
 use crate::way;
 
 /// How long a keeper may take to end its run.
@@ -58,9 +59,9 @@ pub(super) fn kill(context: Context<'_>) -> Result<Done, Failure> {
         }
         sleep(LOOK);
     }
-    let owner = way::outside(sight.record.owner.uid);
+    let owner = Who(way::outside(sight.record.owner.uid));
     Ok(Done {
-        told: Told::Did(format!("ended the run in box {id} of user {owner}")),
+        told: Told::Did(format!("ended the run in box {id} of {owner}")),
         ..Done::from(Answer::tell(format!("ended the run in box {id}\n")))
     })
 }

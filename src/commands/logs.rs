@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::polkit::Action;
 use crate::quantity::BoxId;
 use crate::request::{BoxChoice, LogsRequest};
+use crate::user::Names;
 use crate::way;
 
 /// The program that reads the journal: its files have no other stable interface without systemd's
@@ -24,15 +25,23 @@ pub(super) fn logs(context: Context<'_>, request: &LogsRequest) -> Result<Done, 
         Some(BoxChoice::Number(id)) => Some(id),
         Some(BoxChoice::Auto) | None => None,
     };
-    let own = match context.rights() {
-        Some(rights) if !rights.may_already(Action::SeeBoxes) => Some(context.asked.caller.uid),
-        Some(_) | None => None,
-    };
+    let user = whose(context, request)?;
+    let words = arguments(id, user, request);
+    if request.follow && context.rights().is_some() {
+        return Err(Failure::new(format!(
+            "--follow is for root; who is in the group systemd-journal has the same by: journalctl {}",
+            words.join(" ")
+        )));
+    }
     let mut command = Command::new(JOURNALCTL);
-    command.args(arguments(id, own, request));
     // Nothing of the caller's reaches it but these words.
-    command.env_clear().current_dir("/").stdin(Stdio::null());
+    command.args(words).env_clear().current_dir("/");
+    command.stdin(Stdio::null());
     let cannot = Failure::at("cannot run /usr/bin/journalctl, which reads the journal");
+    if request.follow {
+        command.status().map_err(&cannot)?;
+        return Ok(Done::from(Answer::default()));
+    }
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut reader = command.spawn().map_err(&cannot)?;
     let (mut found, mut reason) = (Vec::new(), Vec::new());
@@ -65,6 +74,27 @@ pub(super) fn logs(context: Context<'_>, request: &LogsRequest) -> Result<Done, 
     }))
 }
 
+/// The user whose entries are meant; `None` for all.
+fn whose(context: Context<'_>, request: &LogsRequest) -> Result<Option<u32>, Failure> {
+    let caller = context.asked.caller.uid;
+    let named = match &request.user {
+        None => None,
+        Some(name) => {
+            let uid = name.parse().ok().or_else(|| Names::read().uid(name));
+            let unknown = || Failure::new(format!("there is no user '{name}' in /etc/passwd"));
+            Some(uid.ok_or_else(unknown)?)
+        }
+    };
+    Ok(match (context.rights(), named) {
+        (Some(rights), Some(user)) if user != caller => {
+            rights.may(Action::SeeBoxes)?;
+            named
+        }
+        (Some(rights), None) if !rights.may_already(Action::SeeBoxes) => Some(caller),
+        _ => named,
+    })
+}
+
 /// The words for journalctl: entries of this box, and of this user, if these are given.
 fn arguments(id: Option<BoxId>, user: Option<u32>, request: &LogsRequest) -> Vec<String> {
     let format = if request.json { "json" } else { "short-iso" };
@@ -74,6 +104,7 @@ fn arguments(id: Option<BoxId>, user: Option<u32>, request: &LogsRequest) -> Vec
         format!("--output={format}"),
         format!("--lines={}", request.lines),
     ];
+    words.extend(request.follow.then(|| "--follow".to_owned()));
     words.extend(
         request
             .since
@@ -99,11 +130,13 @@ mod tests {
             since: Some("yesterday".into()),
             lines: 7,
             json: false,
+            user: None,
+            follow: true,
         };
         let words = arguments(Some(BoxId(3)), Some(1000), &request).join(" ");
         assert_eq!(
             words,
-            "--quiet --no-pager --output=short-iso --lines=7 --since=yesterday \
+            "--quiet --no-pager --output=short-iso --lines=7 --follow --since=yesterday \
              SYSLOG_IDENTIFIER=isolate-run _UID=0 ISOLATE_BOX=3 ISOLATE_USER=1000"
         );
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::box_dir::BoxDirError;
 use crate::config::settings::LeaseUnit;
 use crate::failure::{Explained, Kind};
+use crate::user::Who;
 
 /// Why a run got no CPUs of its own.
 #[derive(Debug)]
@@ -100,7 +101,8 @@ impl fmt::Display for CpusError {
             Self::Locks { step, path, .. } => write!(f, "cannot {step} '{}'", path.display()),
             Self::Stragglers { cpu, uid } => write!(
                 f,
-                "CPU {cpu} was leased to a run that was killed, and processes of user {uid} are still there"
+                "CPU {cpu} was leased to a run that was killed, and processes of {} are still there",
+                Who(*uid)
             ),
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::Refusal;
 use crate::config::ceilings::{Ceilings, Shares};
 use crate::quantity::{BoxId, Bytes, DiskQuota};
+use crate::user::Who;
 
 /// What a request takes while it is under way.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +37,8 @@ pub(crate) fn check_boxes(
 ) -> Result<(), Refusal> {
     match (ceilings.user.boxes, ceilings.total.boxes) {
         (Some(most), _) if theirs >= most => Err(Refusal(format!(
-            "user {uid} has {theirs} boxes, of at most {most} (ceilings.boxes): remove unused ones by --cleanup"
+            "{} has {theirs} boxes, of at most {most} (ceilings.boxes): remove unused ones by --cleanup",
+            Who(uid)
         ))),
         (_, Some(most)) if all >= most => Err(Refusal(format!(
             "all users together have {all} boxes, of at most {most} (ceilings.total_boxes)"
@@ -182,6 +184,7 @@ mod tests {
 
     #[test]
     fn boxes_are_counted_for_each_and_for_all() {
+        const UID: u32 = 4_100_000_000;
         let ceilings = Ceilings {
             total: Shares {
                 boxes: Some(120),
@@ -189,13 +192,15 @@ mod tests {
             },
             ..Ceilings::default()
         };
-        assert!(check_boxes(7, 99, 119, &ceilings).is_ok());
-        let refusal = check_boxes(7, 100, 100, &ceilings).unwrap_err().to_string();
+        assert!(check_boxes(UID, 99, 119, &ceilings).is_ok());
+        let refusal = check_boxes(UID, 100, 100, &ceilings)
+            .unwrap_err()
+            .to_string();
         assert!(
-            refusal.starts_with("user 7 has 100 boxes, of at most 100"),
+            refusal.starts_with("user 4100000000 has 100 boxes, of at most 100"),
             "{refusal}"
         );
-        let refusal = check_boxes(7, 1, 120, &ceilings).unwrap_err().to_string();
+        let refusal = check_boxes(UID, 1, 120, &ceilings).unwrap_err().to_string();
         assert!(refusal.contains("ceilings.total_boxes"), "{refusal}");
     }
 }

@@ -8,6 +8,7 @@ use super::Action;
 use crate::bus::BusError;
 use crate::failure::{Explained, Kind};
 use crate::remedy::Remedy;
+use crate::user::Who;
 
 /// A "no". Every failure is one.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { uid, action, why } = self;
         let id = action.id();
-        write!(f, "user {uid} may not {action}: ")?;
+        write!(f, "{} may not {action}: ", Who(*uid))?;
         match why {
             Why::NotAllowed => {
                 write!(f, "polkit does not allow {id}; {}", remedy(*action))
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
 
     fn text(action: Action, why: Why) -> String {
-        let uid = 1000;
+        let uid = 4_100_000_000;
         Denied { uid, action, why }.to_string()
     }
 
@@ -187,13 +188,13 @@ mod tests {
     fn a_no_names_the_action_and_what_an_administrator_can_do() {
         assert_eq!(
             text(Action::UseBox, Why::NotAllowed),
-            "user 1000 may not use a box: polkit does not allow io.github.isolate_run.use-box; an administrator \
+            "user 4100000000 may not use a box: polkit does not allow io.github.isolate_run.use-box; an administrator \
              lets a user in by: usermod -aG isolate USER (and a new login), a service by SupplementaryGroups=isolate, \
              or either by a rule in /etc/polkit-1/rules.d"
         );
         assert_eq!(
             text(Action::ShareNetwork, Why::Challenge { own: false }),
-            "user 1000 may not share the network: io.github.isolate_run.share-network would need an \
+            "user 4100000000 may not share the network: io.github.isolate_run.share-network would need an \
              administrator's password, and nobody can be asked here; an administrator allows it by a rule in \
              /etc/polkit-1/rules.d"
         );

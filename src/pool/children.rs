@@ -108,7 +108,7 @@ impl Children {
             .filter(|owner| *owner == waiting.owner)
             .count();
         if theirs >= MOST_OF_A_USER {
-            let whose = format!("user {} has", waiting.owner);
+            let whose = format!("{} has", self.owners.in_words(waiting.owner));
             let refusal = refusal(&whose, theirs, MOST_OF_A_USER);
             return Some((refusal, waiting.handed.0));
         }
@@ -300,7 +300,8 @@ impl Children {
                     return false;
                 }
                 let Question { amounts, ceilings } = *question;
-                let answer = self.ledger.reserve(child.uid, amounts, &ceilings);
+                let who = || self.owners.in_words(child.uid);
+                let answer = self.ledger.reserve(child.uid, amounts, &ceilings, who);
                 let given = answer.as_ref().map_or(Amounts::default(), |()| amounts);
                 child.given = Some(given);
                 answer.map_err(|refusal| refusal.to_string())

@@ -21,12 +21,13 @@ impl Ledger {
         uid: u32,
         asked: Amounts,
         ceilings: &Ceilings,
+        who: impl Fn() -> String,
     ) -> Result<(), Failure> {
         let theirs = self.users.get(&uid).copied().unwrap_or_default();
         if uid != 0 {
-            let whose = format!("user {uid} has");
-            check(theirs, asked, &ceilings.user, &whose, "ceilings.")?;
-            let whose = "all users together have";
+            let whose = || format!("{} has", who());
+            check(theirs, asked, &ceilings.user, whose, "ceilings.")?;
+            let whose = || "all users together have".to_owned();
             check(self.total, asked, &ceilings.total, whose, "ceilings.total_")?;
             self.total = plus(self.total, asked);
         }
@@ -68,26 +69,30 @@ fn check(
     now: Amounts,
     asked: Amounts,
     most: &Shares,
-    whose: &str,
+    whose: impl Fn() -> String,
     keys: &str,
 ) -> Result<(), Failure> {
     let after = plus(now, asked);
     let wait = "wait until some have ended";
     match (most.runs, most.memory, most.processes) {
         (Some(most), _, _) if after.runs > most => Err(Failure::new(format!(
-            "{whose} {} runs under way, of at most {most} ({keys}runs): {wait}",
+            "{} {} runs under way, of at most {most} ({keys}runs): {wait}",
+            whose(),
             now.runs
         ))),
         (_, Some(Bytes(most)), _) if after.memory > most => Err(Failure::new(format!(
-            "{whose} runs with {} of memory under way, of at most {} ({keys}memory), and this one asks for {}: {wait}",
+            "{} runs with {} of memory under way, of at most {} ({keys}memory), and this one asks for {}: {wait}",
+            whose(),
             Bytes(now.memory),
             Bytes(most),
             Bytes(asked.memory)
         ))),
         (_, _, Some(most)) if after.processes > most => Err(Failure::new(format!(
-            "{whose} runs with {} processes under way, of at most {most} ({keys}processes), and this one asks for {}: \
+            "{} runs with {} processes under way, of at most {most} ({keys}processes), and this one asks for {}: \
              {wait}",
-            now.processes, asked.processes
+            whose(),
+            now.processes,
+            asked.processes
         ))),
         _ => Ok(()),
     }
@@ -124,7 +129,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let ceilings = ceilings();
         let reserve = |ledger: &mut Ledger, uid, amounts| {
-            let done = ledger.reserve(uid, amounts, &ceilings);
+            let done = ledger.reserve(uid, amounts, &ceilings, || format!("user {uid}"));
             done.map_err(|refusal| refusal.to_string())
         };
         reserve(&mut ledger, 7, asked(1, 60, 5)).unwrap();

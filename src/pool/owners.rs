@@ -9,6 +9,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
+use crate::user;
+
 /// Where ranges are, and the users they belong to.
 const FILES: [&str; 2] = ["/etc/subuid", "/etc/passwd"];
 /// How much of each file is read, in bytes: some 100 000 users.
@@ -65,6 +67,13 @@ impl Owners {
             ranges,
             users,
         }
+    }
+
+    /// A user as a message tells them.
+    pub(super) fn in_words(&self, uid: u32) -> String {
+        let mut users = self.users.iter();
+        let named = users.find(|(_, known)| **known == uid);
+        user::in_words(named.map(|(name, _)| &**name), uid)
     }
 
     /// The uid of the user who answers for this one, or a number that all in its range share.

@@ -24,6 +24,10 @@ pub(crate) struct LogsRequest {
     pub(crate) lines: u32,
     /// `--json`.
     pub(crate) json: bool,
+    /// `--user`: a name or a number.
+    pub(crate) user: Option<String>,
+    /// `--follow`.
+    pub(crate) follow: bool,
 }
 
 /// How `status` is to look, and to tell.

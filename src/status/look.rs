@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::run::{is_keeper, run_of};
-use super::users::Names;
 use super::{BoxSeen, Disk, FORMAT, Snapshot, State, User, UserCounts};
 use crate::box_dir::{BoxDir, BoxDirError, Sight, Stray, sights, strays, tally};
 use crate::clock::since_epoch;
 use crate::config::settings::BoxSettings;
 use crate::quantity::BoxId;
+use crate::user::Names;
 use crate::way;
 
 /// Looks at the boxes of this user, or of all. What they hold on disk is added up for so long at

@@ -12,7 +12,6 @@ pub(crate) mod look;
 mod metrics;
 mod run;
 mod table;
-mod users;
 mod watch;
 
 use std::collections::BTreeMap;

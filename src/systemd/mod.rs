@@ -25,9 +25,9 @@ pub(crate) use error::ScopeError;
 pub(crate) use line::{connect, is_there};
 pub(crate) use slice::{manager_path, slice_of_user, slice_path};
 pub(crate) use state::StateRequest;
-pub(crate) use survey::Survey;
 #[cfg(test)]
 pub(crate) use survey::UnitState;
+pub(crate) use survey::{SliceLimits, Survey};
 use unit::{Answer, Start};
 
 use crate::bus::{Bus, BusError, Carries};
@@ -69,10 +69,14 @@ impl ScopeSpec {
     /// The text that `systemctl status` shows. It goes into the journal, so no user ever chooses
     /// it.
     fn description(&self) -> String {
+        // Other names would have to be looked up, on the way of a run.
+        let user = match way::outside(self.uid) {
+            0 => "root".to_owned(),
+            uid => format!("uid {uid}"),
+        };
         format!(
-            "isolate-run: a program in box {} for uid {} (keeper is PID {})",
+            "isolate-run: a program in box {} for {user} (keeper is PID {})",
             self.box_id,
-            way::outside(self.uid),
             std::process::id()
         )
     }

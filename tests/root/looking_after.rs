@@ -83,8 +83,9 @@ fn boxes_that_nobody_used_for_long_are_removed_and_others_stay() {
     let stray = test_box.root().join((id + 3).to_string());
     std::fs::create_dir_all(stray.join("box")).unwrap();
     make_old(&stray.join("box"), 30);
-    let line =
-        |what: &str, id: u32, days| format!("{what} box {id} of user 0, unused for {days} days\n");
+    let line = |what: &str, id: u32, days| {
+        format!("{what} box {id} of user root, unused for {days} days\n")
+    };
     let would = test_box.verb("gc", &["--dry-run"]);
     let expected = [
         line("would remove", id, 10),

@@ -50,7 +50,10 @@ fn boxes_and_runs_are_counted_for_each_user() {
     let id = test_box.id();
     other(id + 1, &["--init"]).assert_success();
     let refused = other(id + 2, &["--init"]);
-    refused.assert_refused(2, "user 1000 has 2 boxes, of at most 2 (ceilings.boxes)");
+    refused.assert_refused(
+        2,
+        "user alice (uid 1000) has 2 boxes, of at most 2 (ceilings.boxes)",
+    );
     // One of those that there are may be made anew.
     other(id + 1, &["--init"]).assert_success();
     let exec = test_box.exec(&["/bin/true"]);
@@ -59,7 +62,7 @@ fn boxes_and_runs_are_counted_for_each_user() {
     let running = systemd::start(&test_box);
     other(id + 1, &RUN).assert_refused(
         2,
-        "user 1000 has 1 runs under way, of at most 1 (ceilings.runs)",
+        "user alice (uid 1000) has 1 runs under way, of at most 1 (ceilings.runs)",
     );
     systemd::let_go(&test_box);
     let run = running.finish();

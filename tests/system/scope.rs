@@ -50,7 +50,7 @@ fn the_unit_has_the_properties_that_a_run_relies_on() {
     wait_until("the program runs", || !running.processes().is_empty());
     let (_, unit) = only_scope(&test_box);
     let description = format!(
-        "isolate-run: a program in box {} for uid 0 (keeper is PID {})",
+        "isolate-run: a program in box {} for root (keeper is PID {})",
         test_box.id(),
         running.pid()
     );

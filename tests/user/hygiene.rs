@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
         "screen",
         "sys",
         "syscall_set",
+        "user",
         "way",
     ],
     &["clock", "dir_rule", "failure", "output", "remedy"],
