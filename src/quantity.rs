@@ -53,7 +53,8 @@ impl Bytes {
             ))
         };
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-        let unit: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        let suffix = &text[digits.len()..];
+        let unit: u64 = match suffix.to_ascii_lowercase().as_str() {
             "" => {
                 let kib = decimal(text)
                     .filter(|n| *n <= NUMBER_MAX)
@@ -65,6 +66,13 @@ impl Bytes {
             "m" | "mib" => 1 << 20,
             "g" | "gib" => 1 << 30,
             "t" | "tib" => 1 << 40,
+            // Powers of 1024 to some and of 1000 to others: a limit is not left to chance.
+            "kb" | "mb" | "gb" | "tb" if scaled(digits, 1 << 10).is_some() => {
+                let letter = suffix[..1].to_ascii_uppercase();
+                return Err(QuantityError(format!(
+                    "'{text}' can mean two sizes: use {digits}{letter}, or {digits}{letter}iB, for powers of 1024"
+                )));
+            }
             _ => return Err(refusal()),
         };
         scaled(digits, unit)
@@ -247,6 +255,17 @@ mod tests {
         ] {
             assert!(Bytes::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_unit_with_two_meanings_is_refused_with_the_one_that_is_taken() {
+        let error = Bytes::parse("1.5Gb").unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "'1.5Gb' can mean two sizes: use 1.5G, or 1.5GiB, for powers of 1024"
+        );
+        let error = Bytes::parse("xMB").unwrap_err().to_string();
+        assert!(error.starts_with("'xMB' is not a size: "), "{error}");
     }
 
     #[test]

@@ -29,9 +29,43 @@ pub(super) struct Words {
     pub(super) operands: Vec<OsString>,
     /// Help, if it was asked for anywhere, as it was asked for first.
     pub(super) help: Option<Form>,
+    /// Options that were given by another name: theirs in full, and as they were typed.
+    others: Vec<(String, String)>,
 }
 
 impl Words {
+    /// The name by which an option was given, where its own is `option`.
+    pub(super) fn typed<'w>(&'w self, option: &'w str) -> &'w str {
+        let mut others = self.others.iter().rev();
+        let other = others.find(|(own, _)| own == option);
+        other.map_or(option, |(_, typed)| typed)
+    }
+
+    /// Keeps the name by which an option was given, if it is not its own.
+    fn note(&mut self, option: &Spelling<'_>, name: &[u8]) {
+        if option.is_other_name(name) {
+            let typed = format!("--{}", String::from_utf8_lossy(name));
+            self.others.push((format!("--{}", option.long), typed));
+        }
+    }
+
+    /// Refuses a number in the place of the program after an option whose value has to be glued:
+    /// `-p 4 ./solution`.
+    fn refuse_loose_value(&self, table: &Table<'_>) -> Result<(), String> {
+        let number = self.operands.first().and_then(|word| word.to_str());
+        let number = number.filter(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+        let last = self.options.last().and_then(|word| word.to_str());
+        let option = last.and_then(|word| table.loose(word.strip_prefix("--")?));
+        match (number, option) {
+            (Some(number), Some(option)) => Err(format!(
+                "--{0}: its value is glued to it, as in {1}{number} or --{0}={number}; here '{number}' would be the program",
+                option.long,
+                option.letter()
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Adds an option in the one form that clap is given; help is not left to clap.
     fn push(&mut self, option: &Spelling<'_>, value: Option<&[u8]>, form: Form) {
         if option.is_help {
@@ -67,6 +101,7 @@ pub(super) fn normalize(
             _ => {
                 words.operands.push(word);
                 if operands == Operands::Last {
+                    words.refuse_loose_value(table)?;
                     words.operands.extend(argv.by_ref());
                 }
             }
@@ -110,6 +145,7 @@ fn read_long(
             option.long
         )),
         (Takes::Value, None) => {
+            words.note(option, name);
             let value = argv
                 .next()
                 .ok_or_else(|| format!("option '--{}' requires an argument", option.long))?;
@@ -117,6 +153,7 @@ fn read_long(
             Ok(())
         }
         _ => {
+            words.note(option, name);
             words.push(option, value, Form::Long);
             Ok(())
         }

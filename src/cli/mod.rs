@@ -206,17 +206,18 @@ fn read_words<Line: clap::Parser>(
     let line = command
         .try_get_matches_from_mut(&words.options)
         .and_then(|mut matches| Line::from_arg_matches_mut(&mut matches))
-        .map_err(in_own_words)?;
+        .map_err(|error| in_own_words(&error, &words))?;
     Ok((line, words))
 }
 
-/// clap's refusal of a value, with the option's name in front: `--time: 'abc' is not a time: …`.
-fn in_own_words(error: clap::Error) -> Mistake {
-    let reason = std::error::Error::source(&error).map(ToString::to_string);
+/// clap's refusal of a value, with the option's name in front, as it was typed: `--time: 'abc' is
+/// not a time: …`.
+fn in_own_words(error: &clap::Error, words: &Words) -> Mistake {
+    let reason = std::error::Error::source(error).map(ToString::to_string);
     match (error.get(ContextKind::InvalidArg), reason) {
         (Some(ContextValue::String(arg)), Some(reason)) => {
             let option = arg.split([' ', '[', '=']).next().unwrap_or_default();
-            Mistake::Usage(format!("{option}: {reason}"))
+            Mistake::Usage(format!("{}: {reason}", words.typed(option)))
         }
         // Nothing else is left to clap. If it were, its own first line must do.
         _ => Mistake::Usage(error.to_string().lines().take(1).collect()),

@@ -144,6 +144,12 @@ impl<'a> Table<'a> {
         self.0.iter().flat_map(names).collect()
     }
 
+    /// The option of this name, if it takes a value only where that is glued to it.
+    pub(super) fn loose(&self, name: &str) -> Option<&Spelling<'a>> {
+        let mut options = self.0.iter();
+        options.find(|known| known.long == name && known.takes == Takes::OptionalValue)
+    }
+
     /// Finds an option by its letter.
     pub(super) fn short(&self, letter: u8) -> Option<&Spelling<'a>> {
         self.0.iter().find(|known| known.short == Some(letter))
@@ -152,8 +158,21 @@ impl<'a> Table<'a> {
 
 impl<'a> Spelling<'a> {
     fn has_name(&self, name: &[u8]) -> bool {
+        self.long.as_bytes() == name || self.is_other_name(name)
+    }
+
+    /// Whether this is a name of its own beside the long one.
+    pub(super) fn is_other_name(&self, name: &[u8]) -> bool {
         let mut aliases = self.aliases.iter();
-        self.long.as_bytes() == name || aliases.any(|alias| alias.as_bytes() == name)
+        aliases.any(|alias| alias.as_bytes() == name)
+    }
+
+    /// Its letter as it is typed, or its name where it has none.
+    pub(super) fn letter(&self) -> String {
+        match self.short {
+            Some(letter) => format!("-{}", char::from(letter)),
+            None => format!("--{}=", self.long),
+        }
     }
 
     /// Reads one argument of a clap command; one without a long name is not an option.

@@ -59,10 +59,7 @@ impl Line {
             Refused::new(format!("column {}", error.column()), not_json(&error))
         })?;
         let Some(object) = value.as_object() else {
-            return Err(Refused::new(
-                "",
-                "the line is no object: a job is {\"id\": …, \"steps\": […]}",
-            ));
+            return Err(Refused::new("", format!("this is no object; {A_JOB}")));
         };
         if object.contains_key("cancel") {
             let cancel: Cancel = take(value)?;
@@ -79,11 +76,21 @@ impl Line {
     }
 }
 
+/// What a job looks like, for somebody who sends something else.
+const A_JOB: &str = r#"a line is a job, as {"id": "1", "steps": [{"argv": ["/bin/echo", "hello"]}]} (isolate-run help batch)"#;
+
 /// Why a text is no JSON, without the place, which is told apart.
 fn not_json(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    let reason = text.split(" at line ").next().unwrap_or_default();
-    format!("no JSON: {reason}")
+    let reason = match text.split(" at line ").next().unwrap_or_default() {
+        // What the reader looks for when a word begins like true, false or null.
+        "expected ident" | "expected value" => "no value begins like this",
+        reason if error.is_eof() && reason.starts_with("EOF") => {
+            "it ends too early; a job is on one line"
+        }
+        reason => reason,
+    };
+    format!("this is no JSON: {reason}; {A_JOB}")
 }
 
 fn take<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Refused> {
@@ -115,7 +122,21 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place_and_the_id() {
         for (line, id, words) in [
-            ("{", None, "column 1: no JSON: EOF"),
+            (
+                "{",
+                None,
+                "column 1: this is no JSON: it ends too early; a job is on one line; a line is a job, as {",
+            ),
+            (
+                "hello",
+                None,
+                "column 1: this is no JSON: no value begins like this; ",
+            ),
+            (
+                "truth",
+                None,
+                "column 4: this is no JSON: no value begins like this; ",
+            ),
             ("7", None, "no object"),
             ("{\"id\":\"a\"}", Some("a"), "missing field `steps`"),
             (

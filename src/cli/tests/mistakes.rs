@@ -37,6 +37,22 @@ fn mistakes_in_options_read_as_getopt_says_them() {
         ),
         ("--hel", "unrecognized option '--hel'; did you mean --help?"),
         ("exec --run prog", "unrecognized option '--run'"),
+        (
+            "exec --memory 64MB prog",
+            "--memory: '64MB' can mean two sizes: use 64M, or 64MiB, for powers of 1024",
+        ),
+        (
+            "exec --cg-mem 64XB prog",
+            "--cg-mem: '64XB' is not a size: use KiB as a bare number up to 2147483647, or a suffix as in 512K, 64M, 1.5G",
+        ),
+        (
+            "exec -p 4 prog",
+            "--processes: its value is glued to it, as in -p4 or --processes=4; here '4' would be the program",
+        ),
+        (
+            "test --processes 4 ./prog",
+            "--processes: its value is glued to it, as in -p4 or --processes=4; here '4' would be the program",
+        ),
         ("-z", "invalid option -- 'z'"),
         ("-sé", "invalid option -- 'é'"),
         ("-s-v", "invalid option -- '-'"),

@@ -31,7 +31,7 @@ fn what_does_not_exist_inside_is_named_with_the_rule_that_would_show_it() {
             "no such program in /usr/local/bin, /usr/bin, /bin;",
         ),
         (
-            "exec -p 4",
+            "exec -p -- 4",
             "/usr/local/bin/4",
             "/usr/local/bin/4",
             "write it without a blank, as in -p4",
