@@ -21,6 +21,9 @@ pub(super) fn json(rows: &[Row]) -> String {
             if !row.message.is_empty() {
                 object.insert("message".into(), row.message.clone().into());
             }
+            if !row.stderr.is_empty() {
+                object.insert("stderr".into(), row.stderr.clone().into());
+            }
             object.into()
         })
         .collect();
@@ -95,9 +98,17 @@ pub(super) fn junit(rows: &[Row]) -> String {
             "skipped" => format!("message=\"{message}\""),
             _ => format!("type=\"{verdict}\" message=\"{message}\""),
         };
-        text.push_str(&format!(
-            "{case}>\n    <{kind} {of_kind}/>\n  </testcase>\n"
-        ));
+        text.push_str(&format!("{case}>\n    <{kind} {of_kind}/>\n"));
+        if !row.stderr.is_empty() {
+            let stderr = row
+                .stderr
+                .lines()
+                .map(escaped)
+                .collect::<Vec<_>>()
+                .join("\n");
+            text.push_str(&format!("    <system-err>{stderr}</system-err>\n"));
+        }
+        text.push_str("  </testcase>\n");
     }
     text.push_str("</testsuite>\n");
     text
@@ -153,6 +164,13 @@ mod tests {
         let failure =
             "<failure type=\"WA\" message=\"word 1 is '&lt;a&gt;', not '&quot;b&quot;'\"/>";
         assert!(text.contains(failure), "{text}");
+        let mut failed = rows();
+        failed[1].stderr = "<a>\n\x1bb\n".to_owned();
+        let text = junit(&failed);
+        assert!(
+            text.contains("/>\n    <system-err>&lt;a&gt;\n b</system-err>\n  </testcase>\n"),
+            "{text}"
+        );
         assert!(
             text.contains("<testcase name=\"1\" time=\"0.001001\"/>"),
             "{text}"

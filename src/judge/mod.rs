@@ -12,6 +12,7 @@ mod export;
 pub(crate) mod pair;
 mod progress;
 mod row;
+mod said;
 mod set;
 mod table;
 mod work;
@@ -65,7 +66,7 @@ pub(crate) fn test(options: TestOptions) -> Result<Answer, Failure> {
             }
         }
     }
-    let table = table::format(&rows);
+    let table = format!("{}{}", table::format(&rows), said::below(&rows));
     if stdout.is_empty() {
         stdout = table;
     } else if options.table {

@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use serde_json::Value;
 
 use super::row::{Row, Verdict, why};
+use super::said::text;
 use super::table;
 use crate::answer::Answer;
 use crate::batch::words::{FileWithBound, GivenFile, Inline, Job, Limits, Output, Step};
@@ -164,26 +165,26 @@ fn tell(result: &Value) -> String {
         row.measure(report);
         row
     });
-    let mut text = table::programs(&rows.collect::<Vec<_>>());
+    let mut told = table::programs(&rows.collect::<Vec<_>>());
     for step in &steps {
-        let said = step["stderr"]["text"].as_str().unwrap_or_default();
+        let said = text(&step["stderr"]);
         for line in said.lines() {
             let name = step["name"].as_str().unwrap_or_default();
-            text.push_str(&format!("{name}: {}\n", printable(line)));
+            told.push_str(&format!("{name}: {}\n", printable(line)));
         }
     }
     let together = &result["together"][0];
     if together["deadlock"] == true {
         let waited = together["waited"].as_array().cloned().unwrap_or_default();
         let names: Vec<_> = waited.iter().filter_map(Value::as_str).collect();
-        text.push_str(&format!(
-            "deadlock: {} waited for each other\n",
+        told.push_str(&format!(
+            "deadlock: {} waited until the time was over, for each other or in a sleep; is what they say flushed?\n",
             names.join(" and ")
         ));
     } else if let Some(cause) = together["cause"].as_str() {
-        text.push_str(&format!("cause: {cause}\n"));
+        told.push_str(&format!("cause: {cause}\n"));
     }
-    text
+    told
 }
 
 #[cfg(test)]
@@ -211,7 +212,7 @@ mod tests {
              B: wrong\\u{1b}\ncause: B\n"
         );
         result["together"][0] = json!({"deadlock": true, "waited": ["A", "B"]});
-        assert!(tell(&result).ends_with("deadlock: A and B waited for each other\n"));
+        assert!(tell(&result).contains("\ndeadlock: A and B waited until the time was over, "));
         assert_eq!(
             (name(0), name(25), name(26)),
             ("A".into(), "Z".into(), "26".into())

@@ -86,6 +86,8 @@ pub(super) struct Row {
     pub(super) verdict: Verdict,
     /// Why, in words.
     pub(super) message: String,
+    /// What a program that failed by itself printed on standard error, as far as it was kept.
+    pub(super) stderr: String,
     pub(super) cpu_us: Option<u64>,
     pub(super) wall_us: Option<u64>,
     pub(super) memory_bytes: Option<u64>,
@@ -98,6 +100,7 @@ impl Row {
             name,
             verdict: Verdict::NotRun,
             message: String::new(),
+            stderr: String::new(),
             cpu_us: None,
             wall_us: None,
             memory_bytes: None,

@@ -11,13 +11,15 @@ use serde_json::Value;
 use super::compare::difference;
 use super::progress::Progress;
 use super::row::{Row, Verdict, why};
+use super::said::text;
 use super::set::Test;
 use crate::batch::words::{FileWithBound, GivenFile, Inline, Input, Job, Output, Step};
 use crate::batch::{Bound, Flow, Next, Prepared, Work};
 use crate::failure::Failure;
 use crate::request::TestOptions;
 
-/// How much of what a checker says is kept, in bytes.
+/// How much of what a checker says is kept, and of what a program prints on standard error, in
+/// bytes.
 const MOST_SAID: u64 = 4096;
 /// How long a checker may take, in seconds.
 const CHECKER_TIME: &str = "60s";
@@ -83,6 +85,7 @@ impl<'a> Judging<'a> {
                     name: path_of(output),
                     max: self.options.max_output.map(|bytes| Bound::of(bytes.0)),
                 })),
+                stderr: Some(said()),
                 limits: crate::batch::limits(&self.options.solution.limits),
                 dirs: self.options.solution.all_dirs(),
                 ..Step::new()
@@ -101,10 +104,6 @@ impl<'a> Judging<'a> {
             ..GivenFile::default()
         };
         let answer = test.answer.as_ref().unwrap_or(&test.input);
-        let said = Output::Inline(Inline {
-            max: Some(Bound::of(MOST_SAID)),
-            cut: true,
-        });
         let limits = serde_json::json!({"wall_time": CHECKER_TIME, "processes": 16});
         Job {
             id: format!("check {at}"),
@@ -118,8 +117,8 @@ impl<'a> Judging<'a> {
                 argv: ["./checker", "input", "output", "answer"]
                     .map(str::to_owned)
                     .into(),
-                stdout: Some(said.clone()),
-                stderr: Some(said),
+                stdout: Some(said()),
+                stderr: Some(said()),
                 limits: serde_json::from_value(limits).unwrap_or_default(),
                 ..Step::new()
             }],
@@ -143,6 +142,9 @@ impl<'a> Judging<'a> {
         if let Some(verdict) = Verdict::of_report(report) {
             row.verdict = verdict;
             row.message = why(report);
+            if verdict == Verdict::Runtime {
+                row.stderr = text(&result["steps"][0]["stderr"]);
+            }
             return false;
         }
         if self.options.checker.is_some() {
@@ -178,8 +180,8 @@ impl<'a> Judging<'a> {
         let report = &step["report"];
         let row = &mut self.rows[at];
         let said = |stream: &str| {
-            let text = step[stream]["text"].as_str().unwrap_or_default().trim();
-            text.lines().next().unwrap_or_default().to_owned()
+            let text = text(&step[stream]);
+            text.trim().lines().next().unwrap_or_default().to_owned()
         };
         let ended = match report["verdict"].as_str() {
             Some("ok" | "exit_code") if result["outcome"] == "done" => report["exit_code"].as_u64(),
@@ -198,6 +200,14 @@ impl<'a> Judging<'a> {
             row.message = format!("checker: {} {}", why.unwrap_or_default(), row.message);
         }
     }
+}
+
+/// The beginning of a stream; what is beyond it is not kept and ends nothing.
+fn said() -> Output {
+    Output::Inline(Inline {
+        max: Some(Bound::of(MOST_SAID)),
+        cut: true,
+    })
 }
 
 /// A file without a name, as others of the same user find it while it is open here.
