@@ -12,6 +12,7 @@ pub(crate) enum CheckName {
     Controllers,
     Delegation,
     Features,
+    Slice,
     Broker,
     Polkit,
     Group,
@@ -47,7 +48,7 @@ pub(crate) enum CheckName {
 
 impl CheckName {
     /// Every check, in the order in which doctor makes them.
-    pub(crate) const ALL: [Self; 38] = [
+    pub(crate) const ALL: [Self; 39] = [
         Self::Config,
         Self::Kernel,
         Self::Cgroup,
@@ -55,6 +56,7 @@ impl CheckName {
         Self::Controllers,
         Self::Delegation,
         Self::Features,
+        Self::Slice,
         Self::Broker,
         Self::Polkit,
         Self::Group,
@@ -98,6 +100,7 @@ impl CheckName {
             Self::Controllers => "controllers",
             Self::Delegation => "delegation",
             Self::Features => "features",
+            Self::Slice => "slice",
             Self::Broker => "broker",
             Self::Polkit => "polkit",
             Self::Group => "group",

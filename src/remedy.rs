@@ -181,7 +181,8 @@ impl Remedy {
             }
             Self::PolkitRule => "an administrator allows it by a rule in /etc/polkit-1/rules.d",
             Self::InstallPolicy => {
-                "install io.github.isolate_run.policy in /usr/share/polkit-1/actions"
+                "/usr/share/polkit-1/actions/io.github.isolate_run.policy is missing or broken; install it again: apt \
+                 install --reinstall ./isolate-run_*.deb, or ./install in the source"
             }
             Self::InstallPolkit => {
                 "install polkit, the package 'polkitd' or 'polkit'; is it running? systemctl \

@@ -2,10 +2,11 @@
 //! only part of doctor that asks anybody; every check decides from what is here.
 
 use std::fs::File;
+use std::hint::black_box;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
@@ -65,6 +66,8 @@ pub(super) struct Facts {
     pub(super) id_maps: Option<Result<(), Errno>>,
     /// Whether the clock is kept right.
     pub(super) is_synchronized: Option<bool>,
+    /// What it takes to look at the clock.
+    pub(super) look_at_clock: Option<Duration>,
     /// What it takes to move a process into a control group.
     pub(super) migration: Option<Result<Duration, String>>,
 }
@@ -135,6 +138,7 @@ impl Machine {
             place: Some(machine.place()),
             volume: volume(&nearest(&machine.settings.boxes.root)),
             is_synchronized: is_synchronized().ok(),
+            look_at_clock: Some(look_at_clock()),
             ..Facts::default()
         };
         machine
@@ -166,6 +170,7 @@ impl Machine {
             quotas: Some(tried(look_for_user_quotas)),
             id_maps,
             is_synchronized: is_synchronized().ok(),
+            look_at_clock: Some(look_at_clock()),
             migration: measures.then(|| migration::measure().map_err(|error| chain(&error))),
         }
     }
@@ -197,6 +202,20 @@ fn configuration(asked: &Doctor, tree: &Tree) -> ConfigSource {
         }
     }
     source
+}
+
+/// The least time that a look at the clock takes, of some hundreds that are made one after the
+/// other.
+fn look_at_clock() -> Duration {
+    let looks = 100;
+    let each = (0..5).map(|_| {
+        let begin = Instant::now();
+        for _ in 1..looks {
+            black_box(Instant::now());
+        }
+        begin.elapsed() / looks
+    });
+    each.min().unwrap_or_default()
 }
 
 /// The directory itself, or the nearest above it that is there.

@@ -1,7 +1,7 @@
 //! The table of the checks: what each looks at, why that matters for judging, and what `--fix` may
 //! do about it. `--undo` takes every change back, by what [`Change`](super::change::Change) says.
 
-use super::checks::{base, clock, cpu, disk, groups, ids, kernel, memory, services};
+use super::checks::{base, clock, cpu, disk, groups, ids, kernel, memory, services, slice};
 use super::finding::Finding;
 use super::machine::Machine;
 use crate::check_name::CheckName;
@@ -37,7 +37,7 @@ use Fixing::{Always, Named, Never};
 
 /// Every check, in the order of [`CheckName::ALL`].
 #[rustfmt::skip]
-pub(super) const TABLE: [Check; 38] = [
+pub(super) const TABLE: [Check; 39] = [
     row(Is::Config, Never, base::config, "the configuration",
         "With a mistake in it nothing runs."),
     row(Is::Kernel, Never, base::kernel, "the version of Linux",
@@ -52,6 +52,8 @@ pub(super) const TABLE: [Check; 38] = [
         "Without one, a run has rlimits alone, and --cg is refused."),
     row(Is::Features, Never, base::features, "files of control groups that newer kernels have",
         "The peak of memory and the kill of a whole group are read and written there."),
+    row(Is::Slice, Never, slice::slice, "limits of the slice that all runs are in",
+        "A run that meets a limit that is not its own fails or is slow by what others do, and the verdict blames it."),
     row(Is::Broker, Always, services::broker, "isolate.socket and isolate.service",
         "Users who are not root run programs by the broker, or without it by their own systemd (--rootless)."),
     row(Is::Polkit, Never, services::polkit, "polkit, and whether it knows isolate-run's actions",
@@ -68,7 +70,7 @@ pub(super) const TABLE: [Check; 38] = [
         "A run in a box that is bound to a CPU that is offline fails."),
     row(Is::Leases, Never, cpu::leases, "the CPUs that runs can lease ([cpus] lease)",
         "So many programs can run at a time; the others wait or are refused."),
-    row(Is::Boxes, Always, disk::boxes, "who may write into the directories of the boxes and of their locks",
+    row(Is::Boxes, Always, disk::boxes, "who may write into the directories of the boxes and of their locks, and who owns them",
         "Where others could put something of their own in the place of a box, nothing runs."),
     row(Is::Space, Never, disk::space, "free space and files where the boxes are",
         "On a full disk a correct program fails, and the verdict blames it."),

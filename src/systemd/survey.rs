@@ -36,6 +36,19 @@ pub(crate) struct Survey {
     pub(crate) has_polkit: bool,
     /// The slices, of those asked about, below which systemd-oomd may kill, and for what.
     pub(crate) oomd_may_kill: Vec<String>,
+    /// The limits of the slice that was asked about last.
+    pub(crate) slice: SliceLimits,
+}
+
+/// The limits of a slice, as far as it has some.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SliceLimits {
+    /// MemoryMax, or MemoryHigh where that is less, in bytes.
+    pub(crate) memory: Option<u64>,
+    /// TasksMax.
+    pub(crate) tasks: Option<u64>,
+    /// AllowedCPUs.
+    pub(crate) cpus: Option<Vec<u32>>,
 }
 
 impl Survey {
@@ -69,7 +82,26 @@ impl Survey {
                 }
             }
         }
+        let mut limits = SliceLimits::default();
+        if let Some(slice) = slices.last() {
+            let path = object_path(slice);
+            let mut of = |what| {
+                call(
+                    property(&path, "org.freedesktop.systemd1.Slice", what),
+                    "systemd",
+                )
+                .ok()
+            };
+            let mut least = |what| of(what).and_then(|answer| bound(&answer));
+            limits.memory = [least("MemoryMax"), least("MemoryHigh")]
+                .into_iter()
+                .flatten()
+                .min();
+            limits.tasks = least("TasksMax");
+            limits.cpus = of("AllowedCPUs").and_then(|answer| cpus(&answer));
+        }
         Ok(Self {
+            slice: limits,
             version: text(&version)?,
             units: states,
             has_polkit: owned || names.iter().any(|name| name == POLKIT),
@@ -119,6 +151,28 @@ fn text(answer: &Incoming) -> Result<String, BusError> {
         Value::Str(text) => Ok(text.as_str().to_owned()),
         _ => Err(BusError::Message(zbus::Error::InvalidReply)),
     }
+}
+
+/// A number that is a limit; the greatest of all is none.
+fn bound(answer: &Incoming) -> Option<u64> {
+    let value: OwnedValue = answer.body().ok()?;
+    u64::try_from(value).ok().filter(|most| *most != u64::MAX)
+}
+
+/// A set of CPUs, as bits; without any it is none.
+fn cpus(answer: &Incoming) -> Option<Vec<u32>> {
+    let value: OwnedValue = answer.body().ok()?;
+    let bytes = Vec::<u8>::try_from(value).ok()?;
+    let bits = (0_u32..).zip(
+        bytes
+            .iter()
+            .flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1)),
+    );
+    let set: Vec<u32> = bits
+        .filter(|(_, bit)| *bit == 1)
+        .map(|(cpu, _)| cpu)
+        .collect();
+    (!set.is_empty()).then_some(set)
 }
 
 fn of_manager<B>(member: &str, body: &B) -> zbus::Result<Message>

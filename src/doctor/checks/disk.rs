@@ -1,7 +1,7 @@
 //! The file system that the boxes are on.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::doctor::change::Change;
 use crate::doctor::finding::{Finding, Verdict};
@@ -9,6 +9,7 @@ use crate::doctor::machine::Machine;
 use crate::doctor::mounts;
 use crate::quantity::Bytes;
 use crate::remedy::Remedy;
+use crate::user::Who;
 
 /// With less free space than this, in bytes, runs fail soon.
 const SCARCE: u64 = 1 << 30;
@@ -23,6 +24,9 @@ const UNKNOWN: &str = "not looked at below --root";
 
 pub(in super::super) fn boxes(machine: &Machine) -> Finding {
     let boxes = &machine.settings.boxes;
+    if let Some(finding) = strange_owner(machine, [&boxes.root, &boxes.locks]) {
+        return finding;
+    }
     let mut loose = Vec::new();
     for directory in [&boxes.root, &boxes.locks] {
         let Ok(stat) = std::fs::metadata(machine.tree.path(directory)) else {
@@ -49,6 +53,32 @@ pub(in super::super) fn boxes(machine: &Machine) -> Finding {
             true,
         ))
     })
+}
+
+/// A directory on the way to these that belongs to somebody else than root, who could put another
+/// one in the place of what is in it.
+fn strange_owner(machine: &Machine, directories: [&PathBuf; 2]) -> Option<Finding> {
+    let owner = |path: &Path| {
+        let stat = std::fs::metadata(machine.tree.path(path)).ok();
+        stat.map(|stat| (stat.uid(), stat.gid()))
+    };
+    // Root, or who has made a tree to look at.
+    let (root, _) = owner(Path::new("/"))?;
+    let all = directories
+        .iter()
+        .flat_map(|directory| directory.ancestors());
+    let is_strange = |path: &&Path| owner(path).is_some_and(|(uid, _)| uid != root);
+    let strange = all
+        .filter(is_strange)
+        .max_by_key(|path| path.as_os_str().len())?;
+    let (uid, gid) = owner(strange)?;
+    let shown = strange.to_string_lossy();
+    let finding = Finding::error(format!("{shown} belongs to {}, not to root", Who(uid)));
+    Some(finding.change(Change::run(
+        &["chown", "root:root", &shown],
+        &["chown", &format!("{uid}:{gid}"), &shown],
+        true,
+    )))
 }
 
 pub(in super::super) fn space(machine: &Machine) -> Finding {

@@ -10,3 +10,4 @@ pub(super) mod ids;
 pub(super) mod kernel;
 pub(super) mod memory;
 pub(super) mod services;
+pub(super) mod slice;

@@ -1,5 +1,7 @@
 //! The services that runs need, and those that disturb them.
 
+use std::os::unix::fs::MetadataExt;
+
 use crate::doctor::change::Change;
 use crate::doctor::finding::Finding;
 use crate::doctor::machine::Machine;
@@ -34,6 +36,8 @@ const HEAVY: [&str; 22] = [
 const POLICY: &str = "/usr/share/polkit-1/actions/io.github.isolate_run.policy";
 /// The link that enables the broker's socket.
 const ENABLED: &str = "/etc/systemd/system/sockets.target.wants/isolate.socket";
+/// The directory of the broker's socket.
+const RUN: &str = "/run/isolate";
 const NOT_ASKED: &str = "systemd was not asked";
 
 pub(in super::super) fn broker(machine: &Machine) -> Finding {
@@ -56,7 +60,7 @@ pub(in super::super) fn broker(machine: &Machine) -> Finding {
         (_, (_, "failed")) | ((_, "failed"), _) => Finding::error("isolate.service has failed")
             .advise("its log says why")
             .command(log),
-        ((_, "active"), _) => Finding::ok("it listens"),
+        ((_, "active"), _) => reachable(machine),
         (("masked", _), _) => Finding::warning("isolate.socket is masked: only root can use boxes")
             .command("systemctl unmask isolate.socket"),
         (_, _) => {
@@ -69,6 +73,23 @@ pub(in super::super) fn broker(machine: &Machine) -> Finding {
             let command = ["systemctl", "enable", "--now", "isolate.socket"];
             finding.change(Change::run(&command, undo, true))
         }
+    }
+}
+
+/// Whether users come to the socket of a broker that listens.
+fn reachable(machine: &Machine) -> Finding {
+    let stat = std::fs::metadata(machine.tree.path(RUN));
+    match stat.map(|stat| stat.mode() & 0o7777) {
+        Ok(mode) if mode & 0o001 == 0 => {
+            let value = format!("it listens, but users may not enter {RUN} (mode {mode:04o})");
+            let undo = format!("{mode:04o}");
+            Finding::error(value).change(Change::run(
+                &["chmod", "0755", RUN],
+                &["chmod", &undo, RUN],
+                false,
+            ))
+        }
+        _ => Finding::ok("it listens"),
     }
 }
 
@@ -146,6 +167,9 @@ pub(in super::super) fn timers(machine: &Machine) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::doctor::finding::Verdict;
     use crate::doctor::machine::tests::{MadeUp, with};
@@ -193,6 +217,14 @@ mod tests {
         };
         assert_eq!(of(("loaded", "active"), "inactive").verdict, Verdict::Ok);
         assert_eq!(of(("loaded", "active"), "failed").verdict, Verdict::Error);
+        let shut = running(&[("isolate.socket", "loaded", "active")]);
+        shut.machine.tree.replace("/run/isolate/x", "").unwrap();
+        let dir = shut.machine.tree.path(RUN);
+        std::fs::set_permissions(dir, Permissions::from_mode(0o700)).unwrap();
+        let found = broker(&shut);
+        assert_eq!(found.verdict, Verdict::Error);
+        assert_eq!(found.commands(), ["chmod 0755 /run/isolate"]);
+        assert_eq!(found.changes[0].undo_command(), "chmod 0700 /run/isolate");
         assert_eq!(of(("masked", "inactive"), "inactive").changes.len(), 0);
         let stopped = of(("loaded", "inactive"), "inactive");
         assert_eq!(
