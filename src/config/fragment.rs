@@ -91,6 +91,12 @@ fn syntax_error(error: &toml::de::Error, text: &str, lines: &Lines<'_>) -> Confi
         Some(found) if !found.trim().is_empty() => format!(" at '{}'", excerpt(found)),
         _ => String::new(),
     };
+    let word = text.get(span.clone()).unwrap_or_default().trim();
+    if ["yes", "no", "on", "off", "true", "false"].contains(&&*word.to_ascii_lowercase()) {
+        return lines.place(span).error(format_args!(
+            "'{word}' is no word of TOML; true and false are"
+        ));
+    }
     lines.place(span).error(format_args!(
         "not valid TOML: {}{found}",
         one_line(error.message())

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+use nix::sys::resource::Resource;
+
+use super::circumstances::limit_of;
 use super::explained::{explained, name_of};
 use super::{Circumstances, EXIT_NOT_EXECUTED, Report, Usage, Verdict, seconds};
 use crate::plan::Deadlines;
@@ -47,11 +50,16 @@ pub(crate) fn line(report: &Report, circumstances: &Circumstances) -> String {
         Ink::Red
     };
     let mut line = format!("isolate-run: {}", screen.paint(ink, &words));
-    if let Some(reached) = reached(report) {
+    let reached = reached(report, circumstances);
+    let is_free = reached.is_none();
+    if let Some(reached) = reached {
         line.push_str(&format!("; {reached}"));
     }
     if let Some(usage) = &report.usage {
         line.push_str(&figures(report, usage, circumstances));
+        if is_free && is_without_limits(report, circumstances) {
+            line.push_str("; no limits");
+        }
     }
     if let Some(explanation) = explained(&verdict) {
         let explanation = format!("  that is: {explanation}");
@@ -78,10 +86,9 @@ fn figures(report: &Report, usage: &Usage, circumstances: &Circumstances) -> Str
         ),
         (None, None) => String::new(),
     };
-    let without = match (cpu, wall, memory_limit, report.address_space) {
-        (None, None, None, None) => "; no limits".to_owned(),
+    let addresses = match (memory_limit, report.address_space) {
         // After a signal it is told with the reason.
-        (_, _, None, Some(limit)) if !matches!(report.verdict(), Verdict::Signal(_)) => {
+        (None, Some(limit)) if !matches!(report.verdict(), Verdict::Signal(_)) => {
             format!(
                 ", addresses of each process up to {} (-m)",
                 mebibytes_of_limit(limit)
@@ -90,7 +97,7 @@ fn figures(report: &Report, usage: &Usage, circumstances: &Circumstances) -> Str
         _ => String::new(),
     };
     format!(
-        "; CPU {}{}, wall {}{}{memory}{without}",
+        "; CPU {}{}, wall {}{}{memory}{addresses}",
         time(usage.cpu.total),
         of(cpu.map(time_of_limit)),
         time(usage.wall),
@@ -98,8 +105,22 @@ fn figures(report: &Report, usage: &Usage, circumstances: &Circumstances) -> Str
     )
 }
 
+/// Whether nobody has set a limit that a program is likely to meet. That of processes is always
+/// there.
+fn is_without_limits(report: &Report, circumstances: &Circumstances) -> bool {
+    let leaf = &circumstances.leaf;
+    let Deadlines { cpu, wall, .. } = report.deadlines;
+    let has = |which| limit_of(&circumstances.rlimits, which).is_some();
+    cpu.is_none()
+        && wall.is_none()
+        && leaf.memory.filter(|_| leaf.controlled).is_none()
+        && report.address_space.is_none()
+        && !has(Resource::RLIMIT_STACK)
+        && !has(Resource::RLIMIT_FSIZE)
+}
+
 /// A limit that the program has reached, which may explain the verdict.
-fn reached(report: &Report) -> Option<String> {
+fn reached(report: &Report, circumstances: &Circumstances) -> Option<String> {
     if let Some(reason) = report.reason() {
         return Some(reason.to_owned());
     }
@@ -113,14 +134,20 @@ fn reached(report: &Report) -> Option<String> {
             ));
         }
     }
-    let limit = report.address_space?;
-    let is_signal = matches!(report.verdict(), Verdict::Signal(_));
-    is_signal.then(|| {
-        format!(
-            "each process had at most {} of addresses (-m)",
-            mebibytes(limit)
-        )
-    })
+    let Verdict::Signal(signal) = report.verdict() else {
+        return None;
+    };
+    let stack = limit_of(&circumstances.rlimits, Resource::RLIMIT_STACK);
+    let stack = stack.filter(|_| signal == libc::SIGSEGV);
+    let (limit, of) = match (report.address_space, stack) {
+        (Some(limit), _) => (limit, "addresses (-m)"),
+        (None, Some(limit)) => (Bytes(limit), "stack (-k)"),
+        (None, None) => return None,
+    };
+    Some(format!(
+        "each process had at most {} of {of}",
+        mebibytes(limit)
+    ))
 }
 
 /// The exit code of `exec`: the program's own, or one that says why it has none.
@@ -172,6 +199,7 @@ mod tests {
     fn line(report: &Report) -> String {
         Screen::PLAIN.fitting(&super::line(report, &circumstances()))
     }
+    use crate::plan::Rlimit;
     use crate::sys::process::Exit;
 
     #[test]
@@ -183,6 +211,17 @@ mod tests {
         );
         let signalled = report(Ending::Program(Exit::Signal(11)), Some(usage(1, 1)));
         let said = line(&signalled);
+        let mut small = circumstances();
+        small.rlimits.push(Rlimit {
+            resource: Resource::RLIMIT_STACK,
+            soft: 1 << 20,
+            hard: 1 << 20,
+        });
+        let of_stack = super::line(&signalled, &small);
+        assert!(
+            of_stack.contains("; each process had at most 1.0 MiB of stack (-k); CPU"),
+            "{of_stack}"
+        );
         assert!(said.contains("killed by signal 11 (SIGSEGV); CPU"));
         assert!(said.contains("\n  that is: it used memory"), "{said}");
     }

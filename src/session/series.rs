@@ -59,7 +59,6 @@ impl Series {
         if json {
             return self.as_json();
         }
-        let seconds = |value: f64| format!("{:.3} s", value / 1e6);
         let mebibytes = |value: f64| format!("{:.1} MiB", value / f64::from(1 << 20));
         let count = self.reports.len();
         let ok = screen.paint(Ink::Green, "ok");
@@ -79,11 +78,11 @@ impl Series {
             ("memory", memory),
         ];
         for (name, figure) in rows {
-            let shown = |value| match name {
-                "memory" => mebibytes(value),
-                _ => seconds(value),
-            };
             if let Some(spread) = Spread::of(&self.figures(figure)) {
+                let shown = |value| match name {
+                    "memory" => mebibytes(value),
+                    _ => time(value, spread.most),
+                };
                 lines.push(format!(
                     "  {name:<8}{:>12}{:>12}{:>12}{:>12}",
                     shown(spread.least),
@@ -97,10 +96,11 @@ impl Series {
         let bars = bars(&cpu);
         if bars.len() > 1 {
             lines.push("  runs by CPU time:".to_owned());
+            let longest = cpu.iter().copied().fold(0.0, f64::max);
             let most = bars.iter().map(|(_, count)| *count).max().unwrap_or(1);
             for (from, count) in bars {
                 let bar = "█".repeat((count * BAR).div_ceil(most.max(1)));
-                let bar = format!("  {:>10}  {bar} {count}", seconds(from));
+                let bar = format!("  {:>10}  {bar} {count}", time(from, longest));
                 lines.push(bar);
             }
         }
@@ -154,6 +154,15 @@ impl Spread {
             mean,
             deviation,
         })
+    }
+}
+
+/// A time of so many microseconds, beside others of which this is the longest: in seconds, or in
+/// milliseconds where seconds would be alike.
+fn time(micros: f64, longest: f64) -> String {
+    match longest < 100_000.0 {
+        true => format!("{:.3} ms", micros / 1e3),
+        false => format!("{:.3} s", micros / 1e6),
     }
 }
 
@@ -214,6 +223,9 @@ mod tests {
         assert!(told.starts_with("isolate-run: 2 runs, all ok\n"), "{told}");
         let row = "  CPU          1.000 s     1.500 s     2.000 s    ±0.707 s\n";
         assert!(told.contains(row), "{told}");
+        let short = series(&[800, 1_300]).told(false, Screen::PLAIN);
+        let row = "  CPU         0.800 ms    1.050 ms    1.300 ms   ±0.354 ms\n";
+        assert!(short.contains(row), "{short}");
         let is_wide = |line: &&str| line.chars().count() > 80;
         assert_eq!(told.lines().find(is_wide), None);
         let json = series(&[1, 3]).told(true, Screen::PLAIN);
