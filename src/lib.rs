@@ -172,7 +172,7 @@ pub fn main() -> ExitCode {
             Answer::complain(message, EXIT_FAILURE)
         }
     };
-    let code = print(&answer);
+    let code = output::print(&answer, EXIT_FAILURE);
     // Everybody has what they wait for.
     if let Some((memory, told)) = kept {
         memory.keep(&told);
@@ -231,21 +231,6 @@ fn carry_out(call: Call, kept: &mut Kept) -> Answer {
         }
     };
     done.unwrap_or_else(|failure| Answer::complain(format!("{speaker}{failure}"), code))
-}
-
-/// The only place that writes to the standard descriptors. An output that nobody reads is no error,
-/// and neither is a message that cannot be written: the exit code says what happened.
-fn print(answer: &Answer) -> ExitCode {
-    let written = output::write_all(std::io::stdout(), answer.stdout.as_bytes());
-    if let Some(line) = &answer.stderr {
-        output::write_all(std::io::stderr(), format!("{line}\n").as_bytes()).ok();
-    }
-    match written {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            ExitCode::from(EXIT_FAILURE)
-        }
-        _ => ExitCode::from(answer.code),
-    }
 }
 
 /// Empties the meta file of a command line with a mistake, if possible.

@@ -2,10 +2,13 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::unistd::write;
 
+use crate::answer::Answer;
+use crate::error::chain;
 use crate::sys::poll::{self, Until, writable};
 
 /// Writes all bytes, as if the descriptor blocked. Another process that shares it, such as the
@@ -23,6 +26,27 @@ pub(crate) fn write_all(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Writes an answer to the standard descriptors, and returns its exit code. An output that nobody
+/// reads is no error, and neither is a message that cannot be written. What else keeps the output
+/// from being written is told, with the code of a `failure`.
+pub(crate) fn print(answer: &Answer, failure: u8) -> ExitCode {
+    let written = write_all(io::stdout(), answer.stdout.as_bytes());
+    let tell = |line: &str| write_all(io::stderr(), format!("{line}\n").as_bytes()).ok();
+    if let Some(line) = &answer.stderr {
+        tell(line);
+    }
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let reason = chain(&error);
+            tell(&format!(
+                "isolate-run: cannot write to standard output: {reason}"
+            ));
+            ExitCode::from(failure)
+        }
+        _ => ExitCode::from(answer.code),
+    }
 }
 
 #[cfg(test)]

@@ -76,7 +76,13 @@ impl Verdict {
 /// Why a run did not end well: what kept the program from starting, or the report's message.
 pub(super) fn why(report: &Value) -> String {
     let why = report["reason"].as_str().or(report["message"].as_str());
-    why.unwrap_or_default().to_owned()
+    let why = why.unwrap_or_default();
+    let refused = match report["figures"]["processes_refused"].as_u64() {
+        None | Some(0) => "",
+        Some(_) => "a limit of processes was reached (-p)",
+    };
+    let words = [why, refused].into_iter().filter(|words| !words.is_empty());
+    words.collect::<Vec<_>>().join("; ")
 }
 
 /// One test, as far as it came.
@@ -153,6 +159,12 @@ mod tests {
         ] {
             assert_eq!(Verdict::of_report(&report), verdict, "{report}");
         }
+        let refused =
+            json!({"message": "Exited with error status 2", "figures": {"processes_refused": 3}});
+        assert_eq!(
+            why(&refused),
+            "Exited with error status 2; a limit of processes was reached (-p)"
+        );
         for (code, verdict) in [
             (0, "OK"),
             (1, "WA"),

@@ -157,6 +157,7 @@ pub(crate) fn connect_to_broker() -> Result<OwnedFd, Failure> {
             Errno::ENOENT | Errno::ECONNREFUSED => {
                 ": install isolate-run as a service, and start it by: systemctl enable --now isolate.socket"
             }
+            Errno::EACCES => ": see isolate-run doctor --only broker, as root",
             _ => "",
         };
         Failure::new(format!(
