@@ -13,6 +13,7 @@ mod series;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use serde_json::Value;
 
 use crate::answer::Answer;
@@ -36,6 +37,7 @@ pub(crate) fn run(session: &Session, screen: Screen) -> Result<Answer, Failure> 
     };
     let count = session.repeat.unwrap_or(1);
     let mut series = Series::default();
+    let bar = bar(count, session.silent);
     for number in 1..=count {
         if let Some(input) = &input {
             input.rewind()?;
@@ -53,6 +55,8 @@ pub(crate) fn run(session: &Session, screen: Screen) -> Result<Answer, Failure> 
             return Ok(visited.answer);
         }
         series.add(visited.report.unwrap_or_default());
+        // Not before: the first run has the terminal for what its program prints.
+        bar.inc(1);
         if is_over {
             let line = series.failed(count, session.json, screen);
             let before = visited.answer.stderr.map(|line| format!("{line}\n"));
@@ -66,6 +70,18 @@ pub(crate) fn run(session: &Session, screen: Screen) -> Result<Answer, Failure> 
         stderr: (!session.silent).then(|| series.told(session.json, screen)),
         ..Answer::default()
     })
+}
+
+/// The bar while runs are repeated, which goes away by itself; without a terminal there is none.
+fn bar(count: u32, is_silent: bool) -> ProgressBar {
+    let target = match is_silent || count == 1 {
+        true => ProgressDrawTarget::hidden(),
+        false => ProgressDrawTarget::stderr(),
+    };
+    let bar = ProgressBar::with_draw_target(Some(count.into()), target);
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {eta} left");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.with_finish(ProgressFinish::AndClear)
 }
 
 /// One run of the program, with all that has to be done before and after.

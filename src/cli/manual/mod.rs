@@ -116,9 +116,14 @@ enum Font {
     Italic,
 }
 
+/// How long a line of a page's source may be, in characters: what `mandoc -T lint` likes.
+const WIDTH: usize = 78;
+
 /// A page that grows.
 struct Roff {
     text: String,
+    /// Whether lines stay as they are.
+    is_literal: bool,
 }
 
 impl Roff {
@@ -126,6 +131,7 @@ impl Roff {
     fn new(name: &str, section: &str, about: &str) -> Self {
         let mut roff = Self {
             text: String::new(),
+            is_literal: false,
         };
         let (title, version) = (name.to_uppercase(), env!("CARGO_PKG_VERSION"));
         roff.raw(&format!(
@@ -149,6 +155,13 @@ impl Roff {
             true => line.strip_prefix(".PP").unwrap_or(line),
             false => line,
         };
+        for macros in line.lines() {
+            self.is_literal = match macros {
+                ".nf" => true,
+                ".fi" => false,
+                _ => self.is_literal,
+            };
+        }
         let line = line.trim_start_matches('\n');
         if line.is_empty() {
             return;
@@ -157,12 +170,26 @@ impl Roff {
         self.text.push('\n');
     }
 
-    /// A line of text, which no macro is taken for.
-    fn text(&mut self, line: &str) {
-        let line = escaped(line);
+    /// A text, of which no line is taken for a macro.
+    fn text(&mut self, text: &str) {
+        let mut rest = &*escaped(text);
+        while !self.is_literal && rest.len() > WIDTH {
+            let near = rest.char_indices().take_while(|(at, _)| *at <= WIDTH);
+            let blank = near.filter(|(_, letter)| *letter == ' ').last();
+            let blank = blank.map(|(at, _)| at).or_else(|| rest.find(' '));
+            let Some(at) = blank.filter(|at| *at > 0) else {
+                break;
+            };
+            self.line(&rest[..at]);
+            rest = rest[at..].trim_start();
+        }
+        self.line(rest);
+    }
+
+    fn line(&mut self, line: &str) {
         match line.chars().next() {
             Some('.' | '\'') => self.raw(&format!("\\&{line}")),
-            _ => self.raw(&line),
+            _ => self.raw(line),
         }
     }
 
@@ -326,11 +353,10 @@ mod tests {
     fn text_is_never_taken_for_a_macro() {
         let mut roff = Roff::new("a", "1", "About");
         roff.text(".TH x");
+        roff.text(&format!("{} .so x", "a".repeat(76)));
+        let folded = "aa\n\\&.so x\n";
+        assert!(roff.text.ends_with(folded), "{}", roff.text);
         roff.text("'so y \\fB");
-        assert!(
-            roff.text.ends_with("\\&.TH x\n\\(aqso y \\efB\n"),
-            "{}",
-            roff.text
-        );
+        assert!(roff.text.ends_with("\n\\(aqso y \\efB\n"), "{}", roff.text);
     }
 }
