@@ -94,7 +94,7 @@ fn syntax_error(error: &toml::de::Error, text: &str, lines: &Lines<'_>) -> Confi
     let word = text.get(span.clone()).unwrap_or_default().trim();
     if ["yes", "no", "on", "off", "true", "false"].contains(&&*word.to_ascii_lowercase()) {
         return lines.place(span).error(format_args!(
-            "'{word}' is no word of TOML; true and false are"
+            "'{word}' is no word of TOML; use true or false"
         ));
     }
     lines.place(span).error(format_args!(

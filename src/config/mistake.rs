@@ -199,6 +199,15 @@ mod tests {
   | ^^^^^",
             ),
             (
+                "boxes.only_root_inits = yes\n",
+                "error: 'yes' is no word of TOML
+ --> f.toml:1:25
+  |
+1 | boxes.only_root_inits = yes
+  |                         ^^^
+  = note: use true or false",
+            ),
+            (
                 "syscalls.deny = [\n 'vsock',\n 'a; b',\n]",
                 "error: syscalls.deny: 'a; b' is not a restriction
  --> f.toml:3:2

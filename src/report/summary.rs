@@ -144,10 +144,11 @@ fn reached(report: &Report, circumstances: &Circumstances) -> Option<String> {
         (None, Some(limit)) => (Bytes(limit), "stack (-k)"),
         (None, None) => return None,
     };
-    Some(format!(
-        "each process had at most {} of {of}",
-        mebibytes(limit)
-    ))
+    let shown = match limit < Bytes(1 << 20) {
+        true => format!("{} KiB", limit.0.div_ceil(1024)),
+        false => mebibytes(limit),
+    };
+    Some(format!("each process had at most {shown} of {of}"))
 }
 
 /// The exit code of `exec`: the program's own, or one that says why it has none.
@@ -281,7 +282,7 @@ mod tests {
         };
         let said = line(&killed);
         assert!(
-            said.contains("; each process had at most 0.1 MiB of addresses (-m)"),
+            said.contains("; each process had at most 1 KiB of addresses (-m)"),
             "{said}"
         );
         let oom = of(Exit::Signal(9), &|usage| {
