@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::path::Path;
 use std::{env, fs};
 
+use libseccomp::ScmpArch;
+
 #[path = "src/launch/filter/always.rs"]
 mod always;
 #[allow(dead_code, reason = "the program uses the rest")]
@@ -35,10 +37,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ] {
         println!("cargo::rerun-if-changed={file}");
     }
-    // libseccomp compiles for the kind of machine that it runs on. For another one the program does
-    // it.
+    // The flags of these two are the same as far as rules name them, and a test compares what the
+    // program would compile there. For another kind of machine the program does it.
     let is_native = env::var("TARGET")? == env::var("HOST")?;
-    let filter = is_native.then(|| rules::compile(syscall_set::SyscallSet::default()));
+    let arch = match env::var("CARGO_CFG_TARGET_ARCH")?.as_str() {
+        "x86_64" => Some(ScmpArch::X8664),
+        "aarch64" => Some(ScmpArch::Aarch64),
+        _ => is_native.then(ScmpArch::native),
+    };
+    let usual = syscall_set::SyscallSet::default();
+    let filter = arch.map(|arch| rules::compile_for(arch, usual));
     let filter = filter.transpose().unwrap_or_else(|error| {
         println!("cargo::warning=the usual system call filter is left to the program: {error}");
         None

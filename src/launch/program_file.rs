@@ -20,14 +20,13 @@ pub(super) enum Kind {
     Not(Format),
 }
 
-/// The machine that this program was built for (elf(5), e_machine): EM_X86_64 or EM_AARCH64.
-const THIS_MACHINE: u16 = if cfg!(target_arch = "aarch64") {
-    183
+/// The machine that this program was built for (elf(5), e_machine), and the one of 32 bits that its
+/// kernel may execute as well: EM_AARCH64 and EM_ARM, EM_X86_64 and EM_386.
+const MACHINES: [u16; 2] = if cfg!(target_arch = "aarch64") {
+    [183, 40]
 } else {
-    62
+    [62, 3]
 };
-/// EM_386, which a kernel for x86_64 executes as well.
-const I386: u16 = 3;
 
 /// The types of ELF files that can be executed: ET_EXEC and ET_DYN.
 const EXECUTABLE: [u16; 2] = [2, 3];
@@ -59,8 +58,7 @@ pub(super) fn kind_of(beginning: &[u8]) -> Kind {
 /// Reads an ELF header of this machine's byte order; `None` if it is cut off.
 fn elf(file: &[u8]) -> Option<Kind> {
     let machine = u16_at(file, 18)?;
-    let is_known = machine == THIS_MACHINE || (machine == I386 && THIS_MACHINE == 62);
-    if !is_known {
+    if !MACHINES.contains(&machine) {
         return Some(Kind::Not(Format::Machine(machine)));
     }
     if !EXECUTABLE.contains(&u16_at(file, 16)?) {
@@ -150,15 +148,15 @@ mod tests {
 
     #[test]
     fn an_elf_file_names_its_loader_and_its_machine() {
-        let file = elf_file(3, THIS_MACHINE, INTERPRETER, b"/lib/ld.so\0");
+        let file = elf_file(3, MACHINES[0], INTERPRETER, b"/lib/ld.so\0");
         assert_eq!(
             kind_of(&file),
             Kind::Needs(Helper::Loader, "/lib/ld.so".into())
         );
-        assert_eq!(kind_of(&elf_file(2, THIS_MACHINE, 1, b"")), Kind::Alone);
+        assert_eq!(kind_of(&elf_file(2, MACHINES[0], 1, b"")), Kind::Alone);
         let other = kind_of(&elf_file(2, 243, 1, b""));
         assert_eq!(other, Kind::Not(Format::Machine(243)));
-        let object = kind_of(&elf_file(1, THIS_MACHINE, 1, b""));
+        let object = kind_of(&elf_file(1, MACHINES[0], 1, b""));
         assert_eq!(object, Kind::Not(Format::NoExecutable));
     }
 
@@ -166,7 +164,7 @@ mod tests {
     fn whatever_the_bytes_are_they_are_something() {
         assert_eq!(kind_of(b""), Kind::Not(Format::Empty));
         assert_eq!(kind_of(b"hello"), Kind::Not(Format::Unknown));
-        let mut file = elf_file(3, THIS_MACHINE, INTERPRETER, b"/lib/ld.so\0");
+        let mut file = elf_file(3, MACHINES[0], INTERPRETER, b"/lib/ld.so\0");
         for length in 0..file.len() {
             kind_of(&file[..length]);
         }

@@ -181,7 +181,7 @@ fn the_configuration_chooses_by_name_and_the_option_wins() {
 
 #[test]
 #[ignore = "needs root: tests/run"]
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn a_foreign_system_call_kills_the_program() {
     let test_box = TestBox::new();
     for options in [&[][..], &["--syscalls=16"], &["--syscalls=17"]] {
@@ -193,7 +193,7 @@ fn a_foreign_system_call_kills_the_program() {
 
 #[test]
 #[ignore = "needs root: tests/run"]
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn where_foreign_system_calls_are_allowed_they_are_denied_alike() {
     let test_box = TestBox::new();
     let lines = |flags: &str| {

@@ -17,7 +17,7 @@ use crate::syscall_set::SyscallSet;
 
 /// The filter of nearly all runs, compiled together with this program: at run time libseccomp takes
 /// as long for it as the kernel takes for a clone. It is empty if this program was built on another
-/// kind of machine.
+/// kind of machine than x86-64 and aarch64.
 const USUAL: &[sock_filter] = &include!(concat!(env!("OUT_DIR"), "/usual_filter.rs"));
 
 /// The filter for a set of restrictions.

@@ -77,9 +77,19 @@ const INET_DIFFERENCE: u32 = (libc::AF_INET ^ libc::AF_INET6) as u32;
 const CLONE_FLAGS: u32 = if cfg!(target_arch = "s390x") { 1 } else { 0 };
 
 /// Compiles the filter for a set of restrictions: what seccomp(2) takes.
+#[allow(dead_code, reason = "build.rs uses the other one")]
 pub(crate) fn compile(restrictions: SyscallSet) -> io::Result<Vec<sock_filter>> {
+    compile_for(ScmpArch::native(), restrictions)
+}
+
+/// The same for another kind of machine, with the byte order, flags and requests of this one, as
+/// x86-64 and aarch64 are to each other.
+pub(crate) fn compile_for(
+    arch: ScmpArch,
+    restrictions: SyscallSet,
+) -> io::Result<Vec<sock_filter>> {
     let mut filter = Barrier::FilterNewModeCalls.of(always::prologue().to_vec());
-    filter.extend(export(&build(restrictions).map_err(os_error)?)?);
+    filter.extend(export(&build(arch, restrictions).map_err(os_error)?)?);
     Ok(filter)
 }
 
@@ -89,14 +99,19 @@ fn os_error(error: SeccompError) -> io::Error {
     io::Error::from_raw_os_error(errno)
 }
 
-fn build(restrictions: SyscallSet) -> Result<ScmpFilterContext, SeccompError> {
+fn build(arch: ScmpArch, restrictions: SyscallSet) -> Result<ScmpFilterContext, SeccompError> {
     let mut context = ScmpFilterContext::new(ScmpAction::Allow)?;
+    if arch != ScmpArch::native() {
+        context.add_arch(arch)?;
+        context.remove_arch(ScmpArch::native())?;
+    }
     // The whole process must die, and not only the thread that called.
     context.set_act_badarch(ScmpAction::KillProcess)?;
     let is_foreign_refused = denies(restrictions, Restriction::ForeignArch);
-    if !is_foreign_refused && ScmpArch::native() == ScmpArch::X8664 {
-        context.add_arch(ScmpArch::X86)?;
-        context.add_arch(ScmpArch::X32)?;
+    if !is_foreign_refused {
+        for arch in foreign_to(arch) {
+            context.add_arch(*arch)?;
+        }
     }
     // This finds calls without a rule, which are nearly all, in a few steps.
     context.set_ctl_optimize(2)?;
@@ -107,6 +122,15 @@ fn build(restrictions: SyscallSet) -> Result<ScmpFilterContext, SeccompError> {
         }
     }
     Ok(context)
+}
+
+/// The other architectures whose programs a kernel for this one may run.
+fn foreign_to(native: ScmpArch) -> &'static [ScmpArch] {
+    match native {
+        ScmpArch::X8664 => &[ScmpArch::X86, ScmpArch::X32],
+        ScmpArch::Aarch64 => &[ScmpArch::Arm],
+        _ => &[],
+    }
 }
 
 /// Whether the filter is to have the restriction.
