@@ -47,6 +47,10 @@ target_dir() {
 static=() built_in=
 link_statically() {
   local libraries host
+  if [ -n "${ISOLATE_RUN_TARGET:-}" ]; then
+    link_for_another_machine
+    return
+  fi
   libraries=$(pkg-config --variable=libdir libseccomp)
   host=$(rustc -vV | sed -n 's/^host: //p')
   if [ -e "$libraries/libseccomp.a" ] && [ -e "$(cc -print-file-name=libc.a)" ]; then
@@ -54,6 +58,25 @@ link_statically() {
     static=(--target "$host" --config "target.$host.rustflags=['-Ctarget-feature=+crt-static']")
     built_in=$host/
   fi
+}
+
+# The same for a machine of another kind, ISOLATE_RUN_TARGET, as cargo names it: aarch64-unknown-linux-gnu. On Debian it takes
+# gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and libseccomp-dev:arm64, whose libseccomp.a is elsewhere if LIBSECCOMP_LIB_PATH says so,
+# and of rustup its target, or Debian's libstd-rust-dev:arm64.
+link_for_another_machine() {
+  local machine=${ISOLATE_RUN_TARGET%%-*}-linux-gnu libraries folder
+  libraries=${LIBSECCOMP_LIB_PATH:-/usr/lib/$machine}
+  has "$machine-gcc" || die "needs $machine-gcc to link for $ISOLATE_RUN_TARGET. On Debian: apt-get install gcc-$machine"
+  [ -e "$libraries/libseccomp.a" ] || die "needs $libraries/libseccomp.a: libseccomp-dev of that architecture, or LIBSECCOMP_LIB_PATH"
+  # Alone in a folder: there is no libseccomp.so beside it, and build.rs does not find it, which is for this machine. What it
+  # wants of libc comes last.
+  folder=$(target_dir "$top")/$ISOLATE_RUN_TARGET/static
+  mkdir -p "$folder"
+  ln -sfn "$libraries/libseccomp.a" "$folder/libseccomp.a"
+  unset LIBSECCOMP_LIB_PATH LIBSECCOMP_LINK_TYPE
+  static=(--target "$ISOLATE_RUN_TARGET" --config "target.$ISOLATE_RUN_TARGET.linker='$machine-gcc'" --config
+    "target.$ISOLATE_RUN_TARGET.rustflags=['-Ctarget-feature=+crt-static','-Lnative=$folder','-Clink-arg=-lc']")
+  built_in=$ISOLATE_RUN_TARGET/
 }
 
 # Where images are kept between runs.
@@ -130,6 +153,11 @@ need_cargo_deb() {
   say "building cargo-deb (the first time takes a few minutes)"
   # Not in this crate's own target folder, should the caller have named one.
   env -u CARGO_TARGET_DIR cargo install --quiet --locked --version "$cargo_deb_version" --root "$place" cargo-deb >&2
+}
+
+# need_rpmbuild: what makes packages of rpm.
+need_rpmbuild() {
+  has rpmbuild || install_packages rpm
 }
 
 # The mirror of this machine's own apt, where it is a Debian; otherwise Debian's.
