@@ -112,18 +112,31 @@ impl Run {
         self.suite("root", "here", &out, command.arg("root"));
     }
 
-    /// All tests on this machine itself.
+    /// All tests on this machine itself, with the package.
     pub(crate) fn here(&self, payload: &Path) {
-        let out = self.work.join("here-out");
+        self.all_on_this_machine("here", payload, None, &RICHER);
+    }
+
+    /// All tests that need root or systemd on this machine, but for those of some lists; with the program that the
+    /// assignment names, or that of the package.
+    pub(crate) fn all_on_this_machine(
+        &self,
+        part: &str,
+        payload: &Path,
+        program: Option<&str>,
+        left_out: &[&str],
+    ) {
+        let out = self.work.join(format!("{part}-out"));
         let limits = [processors(), 600, 15];
         let mut command = Command::new("timeout");
-        command.args(["--foreground", "-k", "10", "1800"]);
-        command.args(self.suite_words(limits, true, payload.join("suite"), &out));
-        for list in RICHER {
+        command.args(["--foreground", "-k", "10", "1800", "env"]);
+        command.args(program);
+        command.args(self.suite_words(limits, program.is_none(), payload.join("suite"), &out));
+        for list in left_out {
             let list = self.top.join("tests").join(format!("{list}.txt"));
             command.arg("-x").arg(list);
         }
-        self.suite("here", "here", &out, command.args(["root", "system"]));
+        self.suite(part, "here", &out, command.args(["root", "system"]));
     }
 
     /// What needs more than the tests' image has, in a guest with it: one of [`RICHER`].

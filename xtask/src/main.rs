@@ -20,6 +20,7 @@ mod build;
 mod counts;
 mod dependencies;
 mod guests;
+mod installed;
 mod job;
 mod orders;
 mod payload;
@@ -135,19 +136,8 @@ fn check_machine(run: &Run) -> io::Result<()> {
             return Err(io::Error::other(advice));
         }
     }
-    if orders.here {
-        let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
-        if first.trim() != "systemd" {
-            let problem = "--here: systemd is not process 1 of this machine";
-            return Err(io::Error::other(problem));
-        }
-        let controllers = std::fs::read_to_string("/sys/fs/cgroup/cgroup.controllers");
-        let controllers = controllers.unwrap_or_default();
-        let has = |name| controllers.split_whitespace().any(|other| other == name);
-        if !(has("memory") && has("pids")) {
-            let problem = "--here: /sys/fs/cgroup is not a cgroup v2 tree with the memory and pids controllers";
-            return Err(io::Error::other(problem));
-        }
+    if orders.here || orders.installed {
+        installed::check(orders, &run.top)?;
     }
     if orders.compiler || orders.soak || orders.needs_a_richer_image() || !orders.guests.is_empty()
     {
@@ -196,11 +186,13 @@ fn go(run: &Run) -> io::Result<()> {
 
     let built = build(run)?;
     let payload = run.work.join("payload");
-    let suites = orders.root || orders.need_package();
+    let suites = orders.root || orders.installed || orders.need_package();
     if suites {
         let _running = run.screen.begin("payload");
         let start = Instant::now();
-        let program = built.program.as_deref();
+        let installed = orders.installed.then(|| installed::program(&run.top));
+        let installed = installed.transpose()?;
+        let program = installed.as_deref().or(built.program.as_deref());
         let program = program.ok_or_else(|| io::Error::other("cargo built no isolate-run"))?;
         let cache = run.target.join("test-programs");
         payload::pack(
@@ -258,6 +250,9 @@ fn go(run: &Run) -> io::Result<()> {
             }
             if run_ref.orders.here {
                 run_ref.here(payload_ref);
+            }
+            if run_ref.orders.installed {
+                run_ref.installed(payload_ref);
             }
         });
         for (name, is_wanted) in [("languages", orders.languages), ("engines", orders.engines)] {

@@ -11,6 +11,8 @@ pub(crate) struct Orders {
     pub(crate) root: bool,
     pub(crate) soak: bool,
     pub(crate) here: bool,
+    /// The program under test is the one that is installed on this machine.
+    pub(crate) installed: bool,
     /// What the documentation shows of compilers and runtimes, in a guest that has them.
     pub(crate) languages: bool,
     /// What is run in containers of podman, in a guest that has it.
@@ -50,6 +52,7 @@ impl Orders {
                 "--root" => orders.root = true,
                 "--soak" => orders.soak = true,
                 "--here" => orders.here = true,
+                "--installed" => orders.installed = true,
                 "--languages" => orders.languages = true,
                 "--engines" => orders.engines = true,
                 "--dbus-broker" => orders.dbus_broker = true,
@@ -79,6 +82,13 @@ impl Orders {
         if orders.needs_a_richer_image() && !orders.names_another_part() {
             orders.binaries = Some(vec!["system"]);
         }
+        // The program that is installed would be under test there, too.
+        if orders.installed && (orders.names_another_part() || orders.needs_a_richer_image()) {
+            return Err("--installed is a part for itself".into());
+        }
+        if orders.installed {
+            orders.binaries = Some(vec!["root", "system"]);
+        }
         if !orders.names_a_part() {
             orders.chosen_here = true;
             if orders.filter.is_none() {
@@ -98,7 +108,7 @@ impl Orders {
     }
 
     fn names_a_part(&self) -> bool {
-        self.needs_a_richer_image() || self.names_another_part()
+        self.installed || self.needs_a_richer_image() || self.names_another_part()
     }
 
     fn names_another_part(&self) -> bool {
@@ -112,7 +122,7 @@ impl Orders {
 
     /// Whether a part needs root.
     pub(crate) fn need_root(&self) -> bool {
-        self.compiler || self.root || self.need_package()
+        self.compiler || self.root || self.installed || self.need_package()
     }
 
     /// Whether tests run as they are built for a systemd: with the package.
@@ -162,6 +172,16 @@ mod tests {
         }
         let both = parse("--languages --root").unwrap_or_default();
         assert!(both.root && both.binaries.is_none());
+    }
+
+    #[test]
+    fn what_is_installed_is_tested_without_a_package_and_alone() {
+        let alone = parse("--installed --filter meta").unwrap_or_default();
+        assert!(alone.need_root() && !alone.need_package() && !alone.chosen_here);
+        assert!(!alone.root && alone.guests.is_empty() && !alone.weakened);
+        for other in ["--here", "--root", "--engines"] {
+            assert!(parse(&format!("--installed {other}")).is_err(), "{other}");
+        }
     }
 
     #[test]
