@@ -203,6 +203,9 @@ fn go(run: &Run) -> io::Result<()> {
             &built,
             orders.need_package(),
         )?;
+        if orders.engines {
+            payload::add_rpm(&run.top, &payload)?;
+        }
         run.row("payload", "here", (0, 0), start);
     }
     thread::scope(|scope| {

@@ -66,6 +66,19 @@ fn make_package(top: &Path, folder: &Path) -> io::Result<()> {
     fs::copy(made.trim_end(), folder.join("isolate-run.deb")).map(drop)
 }
 
+/// The package of rpm beside the other one.
+///
+/// # Errors
+///
+/// As [`pack`].
+pub(crate) fn add_rpm(top: &Path, folder: &Path) -> io::Result<()> {
+    let mut command = Command::new(top.join("package"));
+    command.args(["rpm", "--define", "_binary_payload w1.gzdio"]);
+    command.env("ISOLATE_RUN_BIN", folder.join("isolate-run"));
+    let made = must(&mut command)?;
+    fs::copy(made.trim_end(), folder.join("isolate-run.rpm")).map(drop)
+}
+
 fn strip(from: &Path, to: &Path) -> io::Result<()> {
     let mut command = Command::new("strip");
     must(command.args(["--strip-debug", "-o"]).arg(to).arg(from)).map(drop)

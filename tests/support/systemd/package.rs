@@ -17,6 +17,12 @@ pub(crate) fn install() {
     must("dpkg", &["--install".as_ref(), file.as_os_str()]);
 }
 
+/// The package of rpm, which lies beside the other one in guests that have rpm.
+pub(crate) fn rpm() -> PathBuf {
+    let file = file().expect("ISOLATE_TEST_PACKAGE names the package: tests/run");
+    file.with_extension("rpm")
+}
+
 /// Whether the package is installed.
 pub(crate) fn is_installed() -> bool {
     let mut command = Command::new("dpkg-query");
