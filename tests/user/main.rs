@@ -13,4 +13,5 @@ mod doctor;
 mod documents;
 mod hygiene;
 mod install;
+mod platforms;
 mod security;
