@@ -75,7 +75,7 @@ link_for_another_machine() {
   ln -sfn "$libraries/libseccomp.a" "$folder/libseccomp.a"
   unset LIBSECCOMP_LIB_PATH LIBSECCOMP_LINK_TYPE
   static=(--target "$ISOLATE_RUN_TARGET" --config "target.$ISOLATE_RUN_TARGET.linker='$machine-gcc'" --config
-    "target.$ISOLATE_RUN_TARGET.rustflags=['-Ctarget-feature=+crt-static','-Lnative=$folder','-Clink-arg=-lc']")
+    "target.$ISOLATE_RUN_TARGET.rustflags=['-Ctarget-feature=+crt-static','-Lnative=$folder','-Clink-arg=-Wl,-Bstatic','-Clink-arg=-lc']")
   built_in=$ISOLATE_RUN_TARGET/
 }
 
