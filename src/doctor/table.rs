@@ -59,7 +59,7 @@ pub(super) const TABLE: [Check; 39] = [
     row(Is::Polkit, Never, services::polkit, "polkit, and whether it knows isolate-run's actions",
         "polkit says which user may do what."),
     row(Is::Group, Never, groups::group, "the group isolate",
-        "Its members may use boxes without a rule of polkit's."),
+        "Its members may use boxes without polkit being asked."),
     row(Is::Ids, Never, ids::ids, "/etc/passwd and /etc/group, beside the ids of the boxes",
         "A program could read and kill what belongs to another user with its id."),
     row(Is::Subids, Never, ids::subids, "/etc/subuid and /etc/subgid, beside the ids of the boxes",

@@ -4,8 +4,19 @@ use crate::doctor::finding::Finding;
 use crate::doctor::machine::Machine;
 use crate::remedy::Remedy;
 
-/// The group that polkit/50-isolate-run.rules lets in.
+/// The group that the broker lets in, and polkit/50-isolate-run.rules.
 const GROUP: &str = "isolate";
+/// Where rules of polkit are: polkit(8).
+const RULES: [&str; 4] = [
+    "/etc/polkit-1/rules.d",
+    "/run/polkit-1/rules.d",
+    "/usr/local/share/polkit-1/rules.d",
+    "/usr/share/polkit-1/rules.d",
+];
+/// Our own, which only allow.
+const OWN_RULES: &str = "50-isolate-run.rules";
+/// What members may without being asked about.
+const USE_BOX: &str = "io.github.isolate_run.use-box";
 
 pub(in super::super) fn group(machine: &Machine) -> Finding {
     let text = machine.tree.text("/etc/group").unwrap_or_default();
@@ -25,12 +36,32 @@ pub(in super::super) fn group(machine: &Machine) -> Finding {
                 .command(format!("usermod -aG {GROUP} USER"))
         };
     }
+    let members = &machine.settings.broker.groups;
+    if let Some(file) = rules_about_boxes(machine).filter(|_| !members.is_empty()) {
+        let members = members.join(", ");
+        return Finding::note(format!("{file} is not asked about members of {members}")).advise(
+            "if it forbids them something, set groups = [] in [broker] of isolate.toml: \
+             then polkit is asked about everybody",
+        );
+    }
     match fields.get(3).copied().unwrap_or_default() {
         "" => Finding::note(format!("the group {GROUP} has no members"))
             .remedy(Remedy::JoinGroup)
             .command(format!("usermod -aG {GROUP} USER")),
         members => Finding::ok(format!("{GROUP}: {members}")),
     }
+}
+
+/// A file of an administrator's rules that say who may use boxes.
+fn rules_about_boxes(machine: &Machine) -> Option<String> {
+    let tree = &machine.tree;
+    let files = RULES.iter().flat_map(|directory| {
+        let own = |name: &String| name != OWN_RULES;
+        let names = tree.names(directory).into_iter().filter(own);
+        names.map(move |name| format!("{directory}/{name}"))
+    });
+    let about = |file: &String| tree.text(file).is_some_and(|text| text.contains(USE_BOX));
+    files.into_iter().find(about)
 }
 
 #[cfg(test)]
@@ -46,6 +77,20 @@ mod tests {
         assert_eq!(group(&of("isolate:x:990:\n")).verdict, Verdict::Note);
         let mut here = of("root:x:0:\nisolate:x:990:ann,bob\n");
         assert_eq!(group(&here).value, "isolate: ann,bob");
+        let (own, rules) = (
+            "/usr/share/polkit-1/rules.d/50-isolate-run.rules",
+            "/etc/polkit-1/rules.d/40-students.rules",
+        );
+        here.machine.tree.replace(own, USE_BOX).unwrap();
+        assert_eq!(group(&here).verdict, Verdict::Ok);
+        here.machine.tree.replace(rules, USE_BOX).unwrap();
+        let found = group(&here).value;
+        assert_eq!(
+            found,
+            format!("{rules} is not asked about members of isolate")
+        );
+        here.machine.settings.broker.groups.clear();
+        assert_eq!(group(&here).verdict, Verdict::Ok);
         here.machine.facts.looker.is_root = false;
         assert_eq!(group(&here).verdict, Verdict::Note);
         here.machine.facts.looker.groups = vec![100, 990];

@@ -100,21 +100,26 @@ pub(in super::super) fn polkit(machine: &Machine) -> Finding {
     let has_broker = survey
         .unit("isolate.socket")
         .is_some_and(|unit| unit.load == "loaded");
-    let finding = |value: &str| match has_broker {
-        true => Finding::error(value),
-        false => Finding::note(value),
+    // Whom the broker lets in by itself.
+    let members = &machine.settings.broker.groups;
+    let finding = |what: &str| match (has_broker, members.is_empty()) {
+        (false, _) => Finding::note(format!("{what}: only root can use boxes")),
+        (true, true) => Finding::error(format!("{what}: only root can use boxes")),
+        (true, false) => Finding::warning(format!(
+            "{what}: only root and members of {} can use boxes",
+            members.join(", ")
+        )),
     };
     let service = survey.unit("polkit.service");
     let service = service.map_or(("", ""), |unit| (&*unit.load, &*unit.active));
     if let ("masked", "inactive" | "failed") = service {
-        finding("polkit.service is masked: only root can use boxes")
-            .command("systemctl unmask polkit.service")
+        finding("polkit.service is masked").command("systemctl unmask polkit.service")
     } else if service.1 == "failed" {
-        finding("polkit.service has failed: only root can use boxes")
+        finding("polkit.service has failed")
             .remedy(Remedy::ReadPolkitLog)
             .command("systemctl restart polkit.service")
     } else if !survey.has_polkit {
-        finding("not on the bus: only root can use boxes").remedy(Remedy::InstallPolkit)
+        finding("not on the bus").remedy(Remedy::InstallPolkit)
     } else if !machine.tree.has(POLICY) {
         finding("it does not know the actions of isolate-run").remedy(Remedy::InstallPolicy)
     } else {
@@ -246,17 +251,21 @@ mod tests {
         let mut here = running(&[("isolate.socket", "loaded", "active")]);
         assert_eq!(polkit(&here).verdict, Verdict::Ok);
         here.machine.tree.remove(POLICY).unwrap();
+        let found = polkit(&here);
+        assert_eq!(found.verdict, Verdict::Warning);
+        assert!(found.value.ends_with("members of isolate can use boxes"));
+        here.machine.settings.broker.groups.clear();
         assert_eq!(polkit(&here).verdict, Verdict::Error);
         survey(&mut here).has_polkit = false;
         assert!(polkit(&here).advice.unwrap().contains("install polkit"));
         let broker = ("isolate.socket", "loaded", "active");
         let masked = running(&[broker, ("polkit.service", "masked", "inactive")]);
         let found = polkit(&masked);
-        assert_eq!(found.verdict, Verdict::Error);
+        assert_eq!(found.verdict, Verdict::Warning);
         let unmask = ["systemctl unmask polkit.service"];
         assert_eq!(found.commands(), unmask);
         let failed = running(&[broker, ("polkit.service", "loaded", "failed")]);
-        assert_eq!(polkit(&failed).verdict, Verdict::Error);
+        assert_eq!(polkit(&failed).verdict, Verdict::Warning);
         let at_rest = running(&[broker, ("polkit.service", "loaded", "inactive")]);
         assert_eq!(polkit(&at_rest).verdict, Verdict::Ok);
         let mut without = running(&[]);
