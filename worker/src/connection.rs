@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
@@ -78,11 +79,16 @@ fn advice(kind: ConnectErrorKind, error: &str) -> &'static str {
     }
 }
 
-/// What the connection says of itself later.
-async fn hear(event: Event) {
+/// What the connection says of itself later, and whether it was gone before.
+fn hear(event: &Event, was_gone: &AtomicBool) {
     match event {
-        Event::Disconnected => log::warn!("the connection to NATS is gone; making it anew"),
-        Event::Connected => log::info!("connected to NATS"),
+        Event::Disconnected => {
+            was_gone.store(true, Ordering::Relaxed);
+            log::warn!("the connection to NATS is gone; making it anew");
+        }
+        Event::Connected if was_gone.swap(false, Ordering::Relaxed) => {
+            log::info!("connected to NATS again");
+        }
         Event::ServerError(error) => log::warn!("NATS says: {error}"),
         Event::ClientError(error) => log::warn!("the connection to NATS does not work: {error}"),
         other => log::debug!("the connection to NATS: {other}"),
@@ -91,12 +97,16 @@ async fn hear(event: Event) {
 
 /// Who we are, and how patient.
 fn options(settings: &NatsSettings, name: &str) -> Result<ConnectOptions, Failure> {
+    let was_gone = AtomicBool::new(false);
     let mut options = ConnectOptions::new()
         .name(name)
         .connection_timeout(PATIENCE)
         .request_timeout(Some(PATIENCE))
         .max_reconnects(None)
-        .event_callback(hear)
+        .event_callback(move |event| {
+            hear(&event, &was_gone);
+            std::future::ready(())
+        })
         .reconnect_delay_callback(|attempts| {
             let pause = 50_u64.saturating_mul(1 << attempts.min(6));
             Duration::from_millis(pause.min(PAUSE))

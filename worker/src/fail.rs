@@ -1,5 +1,5 @@
-//! Points where a test has the process die, as if it were killed there. A release has
-//! none.
+//! Points where a test has the process die, as if it were killed there, and a clock that is wrong.
+//! A release has none of this.
 
 /// Dies here if `ISOLATE_WORKER_FAIL` names this point, alone (`spooled`) or with one in how many
 /// passages it is to die (`spooled:20`).
@@ -28,3 +28,21 @@ pub(crate) fn point(name: &str) {
 #[cfg(not(debug_assertions))]
 #[inline]
 pub(crate) fn point(_name: &str) {}
+
+/// By how many milliseconds this machine's clock is wrong: `ISOLATE_WORKER_CLOCK`.
+#[cfg(debug_assertions)]
+pub(crate) fn clock() -> i64 {
+    use std::sync::OnceLock;
+    static WRONG: OnceLock<i64> = OnceLock::new();
+    *WRONG.get_or_init(|| {
+        let wanted = std::env::var("ISOLATE_WORKER_CLOCK");
+        wanted.ok().and_then(|text| text.parse().ok()).unwrap_or(0)
+    })
+}
+
+/// By nothing.
+#[cfg(not(debug_assertions))]
+#[inline]
+pub(crate) fn clock() -> i64 {
+    0
+}

@@ -17,6 +17,7 @@ use crate::batches::Batches;
 use crate::cache::Cache;
 use crate::connection::Fleet;
 use crate::decide::Streak;
+use crate::fail;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::spool::Spool;
@@ -146,5 +147,6 @@ pub(crate) fn now() -> u64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    now.saturating_add_signed(fail::clock())
 }

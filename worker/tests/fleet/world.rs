@@ -48,6 +48,10 @@ pub struct Extra<'a> {
     /// What else is in `[jobs]`.
     pub jobs: &'a str,
     pub env: &'a [(&'a str, &'a str)],
+    /// By which ways it reaches the servers; none: straight.
+    pub urls: Option<&'a [String]>,
+    /// What is started in the place of the worker.
+    pub worker: Option<&'a Path>,
     /// Whose commands these are; nobody's: the administrator's.
     pub who: Option<&'a Who>,
 }
@@ -110,7 +114,10 @@ impl World {
     /// Writes the configuration of a machine.
     pub fn config(&self, id: &str, extra: &Extra<'_>) -> PathBuf {
         let replicas = if self.servers.count() == 1 { 1 } else { 3 };
-        let (place, urls) = (self.dir.path().display(), self.servers.urls());
+        let place = self.dir.path().display();
+        let urls = extra
+            .urls
+            .map_or_else(|| self.servers.urls(), <[String]>::to_vec);
         let pool = if extra.pool.is_empty() {
             "default"
         } else {
@@ -123,10 +130,11 @@ impl World {
         };
         let text = format!(
             "[machine]\nid = \"{id}\"\npool = \"{pool}\"\nprogram = \"{place}/{program}\"\nstate_dir = \"{place}/state-{id}\"\n\
-             [nats]\nurls = {urls:?}\n{}\n[files]\ncache_dir = \"{place}/cache-{id}\"\nmin_free = \"1M\"\n\
+             [nats]\nurls = {urls:?}\n{}\n[files]\ncache_dir = \"{place}/cache-{id}\"\nmin_free = \"{}\"\n\
              [streams]\nreplicas = {replicas}\njobs_max = \"256M\"\nfiles_max = \"256M\"\n\
              [slots]\ncount = 2\n[jobs]\nlease = \"2s\"\nretry_after = \"200ms\"\n{}\n",
             extra.who.unwrap_or(&self.admin).settings,
+            if extra.worker.is_some() { "1K" } else { "1M" },
             extra.jobs
         );
         let file = self.path(&format!("{id}.toml"));
@@ -142,7 +150,7 @@ impl World {
             .append(true)
             .open(self.path(&format!("{id}.log")))
             .unwrap();
-        let mut command = Command::new(WORKER);
+        let mut command = Command::new(extra.worker.unwrap_or(Path::new(WORKER)));
         command
             .arg("--config")
             .arg(config)
@@ -328,6 +336,14 @@ impl World {
             assert!(!counts.is_empty(), "there is no stream {begin}");
             counts.iter().sum()
         })
+    }
+
+    /// Takes all messages out of a stream, as if it had lost them.
+    pub fn purge(&self, stream: &str) {
+        self.runtime.block_on(async {
+            let stream = self.jetstream().await.get_stream(stream).await.unwrap();
+            stream.purge().await.unwrap();
+        });
     }
 
     /// Waits until no job is left.
