@@ -101,9 +101,9 @@ def floods():
             if not broker.send(os.urandom(size)):
                 break
         broker.close()
-    for _ in range(3000 // FEWER):
+    for _ in range(1000 // FEWER):
         Broker(PATH).close()
-    for _ in range(500 // FEWER):
+    for _ in range(200 // FEWER):
         broker = Broker(PATH)
         broker.send(announcement(100))
         broker.close()

@@ -7,7 +7,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::thread;
 
 use crate::support::attacks::{self, Attack};
-use crate::support::systemd::{assert_nothing_left, cg_box, scopes, user_box};
+use crate::support::systemd::{any_box, assert_nothing_left, in_any_mode, scopes, user_box};
 use crate::support::{Run, TestBox, processes_of, slow, wait_until};
 
 /// Fails with all that came out otherwise, if anything did.
@@ -32,7 +32,7 @@ pub(crate) fn compare(who: &str, attacks: &[Attack], mut found: impl FnMut(&Atta
 
 /// All attacks of one program, in one run; `prepare` gets the box before.
 fn all_fail(program: &str, prepare: impl Fn(&TestBox)) {
-    for (who, test_box) in [("root", cg_box()), ("a user", user_box())] {
+    for (who, test_box) in [("root", any_box()), ("a user", user_box())] {
         prepare(test_box.init());
         let run = test_box.program(program).options(&["--processes=30"]).run();
         run.assert_ok();
@@ -130,11 +130,11 @@ pub(crate) fn options_for(outcome: &str) -> Vec<&'static str> {
 /// Root's box, or a user's.
 type Make = fn() -> TestBox;
 
-fn users_cg_box() -> TestBox {
-    user_box().options(&["--cg"])
+fn users_box() -> TestBox {
+    in_any_mode(user_box())
 }
 
-const BOTH: [(&str, Make); 2] = [("root", cg_box), ("a user", users_cg_box)];
+const BOTH: [(&str, Make); 2] = [("root", any_box), ("a user", users_box)];
 
 /// What comes of an attack of `attack_limits` in this box.
 fn ends_as(test_box: &TestBox, attack: &Attack) -> String {

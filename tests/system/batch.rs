@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::batch::{Batch, batch, results_of, shell, shell_with};
-use crate::support::systemd::{CGROUPS, cg_box, user_box};
+use crate::support::systemd::{CGROUPS, any_box, in_any_mode, user_box};
 use crate::support::{self, ALICE, TestBox, processes_of, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -22,8 +22,7 @@ fn assert_gone(test_box: &TestBox) {
 
 /// Root's own batch, and that of a user.
 fn both() -> [(TestBox, Option<u32>); 2] {
-    let of_user = user_box().options(&["--cg"]);
-    [(cg_box(), None), (of_user, Some(ALICE))]
+    [(any_box(), None), (in_any_mode(user_box()), Some(ALICE))]
 }
 
 /// The same where a slot keeps its scope.
@@ -209,7 +208,8 @@ fn a_slot_whose_scope_is_taken_away_gets_another() {
         wait_until("it runs", || marker.exists());
         let program = *test_box.processes().first().unwrap();
         let group = fs::read_to_string(format!("/proc/{program}/cgroup")).unwrap();
-        let scope = group.trim_end().strip_prefix("0::/").unwrap();
+        let mut lines = group.lines();
+        let scope = lines.find_map(|line| line.strip_prefix("0::/")).unwrap();
         let scope = Path::new(CGROUPS).join(scope.strip_suffix("/box").unwrap());
         fs::write(scope.join("cgroup.kill"), "1").unwrap();
         batch.send(&json!({"id": "next", "steps": [shell("echo next")]}));

@@ -21,7 +21,7 @@ const HONEST_BOXES: u32 = 100;
 fn duration() -> Duration {
     let chosen = std::env::var("ISOLATE_TEST_SOAK_SECONDS").ok();
     let seconds = chosen.map(|seconds| seconds.parse().unwrap());
-    Duration::from_secs(seconds.unwrap_or(if slow() { 60 } else { 20 }))
+    Duration::from_secs(seconds.unwrap_or(if slow() { 60 } else { 10 }))
 }
 
 /// An honest client with a box of its own; how long each run took.

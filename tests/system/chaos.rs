@@ -30,7 +30,7 @@ const INTERNAL: i32 = 125;
 fn duration() -> Duration {
     let chosen = std::env::var("ISOLATE_TEST_SOAK_SECONDS").ok();
     let seconds = chosen.map(|seconds| seconds.parse().unwrap());
-    Duration::from_secs(seconds.unwrap_or(if slow() { 60 } else { 20 }))
+    Duration::from_secs(seconds.unwrap_or(if slow() { 60 } else { 10 }))
 }
 
 /// What came of all commands.

@@ -1,12 +1,11 @@
 //! A judge's day: many runs in a few boxes at the same time, with every kind of ending among each other.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Mutex;
 
 use crate::support::clients::strict;
 use crate::support::dice::Dice;
-use crate::support::systemd::{CGROUPS, assert_nothing_left};
+use crate::support::systemd::{assert_nothing_left, has_controllers};
 use crate::support::{Job, Run, TestBox, program, slow};
 
 /// Boxes that are in use at the same time.
@@ -141,8 +140,7 @@ fn judge(test_box: &TestBox, number: usize, kind: Kind, run: &Run, cg: bool) {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_thousand_runs_in_eight_boxes_come_each_to_its_own_verdict_and_leave_nothing() {
-    let controllers = fs::read_to_string(Path::new(CGROUPS).join("cgroup.controllers")).unwrap();
-    let cg = controllers.split_whitespace().any(|name| name == "memory");
+    let cg = has_controllers();
     let mut kinds = KINDS.to_vec();
     if !cg {
         kinds.retain(|kind| *kind != Kind::OutOfMemory);

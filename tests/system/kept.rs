@@ -10,19 +10,19 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::systemd::{
-    assert_nothing_left, assert_nothing_left_of, cg_box, let_go, members, must, read_cgroup,
-    scopes, scopes_of, start_with, user_box,
+    any_box, assert_nothing_left, assert_nothing_left_of, in_any_mode, let_go, members, must,
+    read_cgroup, scopes, scopes_of, start_with, user_box,
 };
 use crate::support::{BOXES, TestBox, binary, finish, wait_until};
 
-/// Boxes of root and of a user, with control-group mode and without it. Runs that follow each other in one share a scope.
+/// Boxes of root and of a user, with control-group mode, where there are controllers, and without it. Runs that follow each other in one share a scope.
 pub(crate) fn boxes() -> [TestBox; 3] {
     boxes_with("keep_ready = 60\n")
 }
 
 fn boxes_with(config: &str) -> [TestBox; 3] {
     let plain = TestBox::with_manager("systemd");
-    let boxes = [plain, cg_box(), user_box().options(&["--cg"])];
+    let boxes = [plain, any_box(), in_any_mode(user_box())];
     boxes.map(|test_box| test_box.config(config))
 }
 

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::systemd::{
-    CGROUPS, assert_nothing_left, cg_box, let_go, members, must, only_scope, properties, property,
-    scopes, scopes_in, start,
+    CGROUPS, any_box, assert_nothing_left, cg_box, let_go, members, must, only_scope, properties,
+    property, scopes, scopes_in, start,
 };
 use crate::support::{CG_FIGURES, TestBox, children_of, finish, slow, wait_until};
 use nix::sys::signal::{Signal, kill};
@@ -83,7 +83,7 @@ fn the_unit_has_the_properties_that_a_run_relies_on() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_program_sees_itself_at_the_root_of_the_control_groups() {
-    for test_box in [cg_box(), TestBox::with_manager("systemd")] {
+    for test_box in [any_box(), TestBox::with_manager("systemd")] {
         let run = test_box.command(&["/bin/cat", "/proc/self/cgroup"]).run();
         run.assert_ok();
         assert_eq!(run.stdout, "0::/\n");
@@ -93,7 +93,7 @@ fn a_program_sees_itself_at_the_root_of_the_control_groups() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_run_lives_in_the_slice_that_is_configured() {
-    let test_box = cg_box().config("slice = 'testjudge-isolate.slice'\n");
+    let test_box = any_box().config("slice = 'testjudge-isolate.slice'\n");
     let slice = Path::new(CGROUPS).join("testjudge.slice/testjudge-isolate.slice");
     let root = test_box.isolate(&["--print-cg-root"]);
     assert_eq!(PathBuf::from(root.stdout.trim_end()), slice);
@@ -138,7 +138,7 @@ fn a_run_without_control_group_mode_lives_in_a_scope_too() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn two_boxes_at_once_have_a_scope_each() {
-    let boxes = [cg_box(), cg_box()];
+    let boxes = [any_box(), any_box()];
     let runs = [start(&boxes[0]), start(&boxes[1])];
     let units = [only_scope(&boxes[0]).1, only_scope(&boxes[1]).1];
     assert_ne!(units[0], units[1]);
@@ -156,7 +156,7 @@ fn two_boxes_at_once_have_a_scope_each() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn stopping_the_scope_ends_the_run_as_an_internal_error_and_blames_nobody_inside() {
-    let test_box = cg_box();
+    let test_box = any_box();
     for _ in 0..4 {
         let running = start(&test_box);
         must("systemctl", &["stop", &only_scope(&test_box).1]);
@@ -173,7 +173,7 @@ fn stopping_the_scope_ends_the_run_as_an_internal_error_and_blames_nobody_inside
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn init_killed_from_outside_is_an_internal_error() {
-    let test_box = cg_box();
+    let test_box = any_box();
     let running = start(&test_box);
     let (scope, _) = only_scope(&test_box);
     let init = members(&scope.join("init"));
@@ -185,7 +185,7 @@ fn init_killed_from_outside_is_an_internal_error() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_killed_keeper_takes_everything_along_and_the_box_can_be_used_again() {
-    let test_box = cg_box();
+    let test_box = any_box();
     let running = start(&test_box);
     running.signal(Signal::SIGKILL);
     assert_eq!(running.finish().code, -9);
@@ -198,7 +198,7 @@ fn a_killed_keeper_takes_everything_along_and_the_box_can_be_used_again() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_verbose_run_names_its_scope_and_a_quiet_one_does_not() {
-    let test_box = cg_box();
+    let test_box = any_box();
     let unit = format!("isolate.slice/isolate-{}-", test_box.id());
     let verbose = test_box.command(&["/bin/true"]).options(&["-v"]).run();
     verbose.assert_ok();
@@ -224,7 +224,7 @@ fn the_root_of_all_control_groups_is_the_slice() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn stopping_the_slice_ends_its_runs_as_internal_errors() {
     let slice = "slice = 'teststopped.slice'\n";
-    let boxes = [cg_box().config(slice), cg_box().config(slice)];
+    let boxes = [any_box().config(slice), any_box().config(slice)];
     let runs = boxes.each_ref().map(start);
     must("systemctl", &["stop", "teststopped.slice"]);
     for run in runs {
@@ -306,7 +306,7 @@ fn a_run_that_ends_while_its_scope_is_being_made_leaves_no_scope() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn an_init_that_fails_before_its_scope_is_there_is_told_and_not_the_scope() {
-    let test_box = cg_box();
+    let test_box = any_box();
     for _ in 0..10 {
         // Made anew, it has no scope yet.
         test_box.init();
@@ -322,7 +322,7 @@ fn an_init_that_fails_before_its_scope_is_there_is_told_and_not_the_scope() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_run_without_a_proc_says_so() {
-    let test_box = cg_box();
+    let test_box = any_box();
     test_box.init();
     let elsewhere = "exec unshare --mount sh -c 'mount -t tmpfs none /proc; exec \"$@\"' sh \"$@\"";
     // One ends at its meta file, the other when its scope is missed.

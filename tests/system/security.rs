@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::{Child, Command};
 
-use crate::support::systemd::{assert_nothing_left, cg_box, must};
+use crate::support::systemd::{any_box, assert_nothing_left, cg_box, must};
 use crate::support::{Run, TestBox, processes_of, slow, wait_until};
 use nix::sys::signal::Signal;
 
@@ -68,7 +68,7 @@ fn no_control_group_but_its_own_is_in_sight_not_even_with_sysfs() {
 fn a_program_sees_no_process_but_its_own() {
     let script =
         "for process in /proc/[0-9]*; do echo ${process#/proc/}; done; kill -0 1 || echo no";
-    let run = cg_box().shell(script).run();
+    let run = any_box().shell(script).run();
     run.assert_ok();
     assert_eq!(run.stdout, "2\nno\n");
 }
@@ -76,7 +76,7 @@ fn a_program_sees_no_process_but_its_own() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_program_cannot_take_init_over() {
-    let test_box = cg_box();
+    let test_box = any_box();
     let run = test_box.program("trace_init").run();
     assert_eq!(done(&run), [] as [&str; 0]);
 }
@@ -145,7 +145,7 @@ impl Drop for Neighbor {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_program_that_kills_everything_kills_nobody_outside() {
-    let test_box = cg_box();
+    let test_box = any_box();
     let neighbor = Neighbor::of(&test_box);
     let run = test_box.program("kill_everything").run();
     assert_eq!(done(&run), [] as [&str; 0]);
@@ -158,7 +158,7 @@ fn a_program_that_kills_everything_kills_nobody_outside() {
 
 /// Runs a program that will not end by itself, and nothing of it may be left.
 fn ends_by_the_clock(name: &str, args: &[&str], options: &[&str]) -> Run {
-    let test_box = cg_box();
+    let test_box = any_box();
     let job = test_box.program(name).args(args).options(&[if slow() {
         "--wall-time=8"
     } else {
@@ -199,7 +199,7 @@ fn a_storm_of_processes_and_threads_is_ended() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn daemons_do_not_outlive_the_program() {
-    let test_box = cg_box();
+    let test_box = any_box();
     let run = test_box
         .program("leave_daemons")
         .args(&["10"])
@@ -212,7 +212,7 @@ fn daemons_do_not_outlive_the_program() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_program_may_close_every_descriptor() {
-    let test_box = cg_box();
+    let test_box = any_box();
     let run = test_box.program("close_all").run();
     run.assert_verdict(1, "RE", "Exited with error status 7");
     assert_nothing_left(&test_box);
@@ -222,7 +222,7 @@ fn a_program_may_close_every_descriptor() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn what_a_program_writes_comes_out_as_it_is() {
     let script = "head -c 300000 /dev/zero | tr '\\0' x; echo status:OK >&2; echo killed:1";
-    let run = cg_box().shell(script).run();
+    let run = any_box().shell(script).run();
     run.assert_ok();
     assert_eq!(run.stdout.len(), 300_000 + "killed:1\n".len());
     assert!(run.stderr.starts_with("status:OK\n"), "{run:?}");

@@ -74,7 +74,7 @@ fn run(test_box: &TestBox, times: usize) {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn many_runs_leave_nothing_and_none_fails() {
-    let times = if slow() { 50 } else { 2000 };
+    let times = if slow() { 50 } else { 1000 };
     let test_box = TestBox::with_manager("systemd");
     run(&test_box, times / 10);
     let (before, memory) = (counts(), memory_of_systemd());

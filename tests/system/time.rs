@@ -5,7 +5,7 @@ use crate::support;
 use std::fs;
 use std::time::Instant;
 
-use crate::support::systemd::{assert_nothing_left, cg_box, let_go, must, start};
+use crate::support::systemd::{any_box, assert_nothing_left, cg_box, let_go, must, start};
 use crate::support::{CG_FIGURES, Run, TestBox, slow, wait_until};
 
 const KILLED: [&str; 3] = ["status", "message", "killed"];
@@ -36,7 +36,7 @@ fn every_ending_in_control_group_mode_has_its_keys_in_their_order() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn the_time_of_processes_that_nobody_waits_for_counts() {
-    for test_box in [cg_box(), TestBox::with_manager("systemd")] {
+    for test_box in [any_box(), TestBox::with_manager("systemd")] {
         let daemon = test_box.program("burn_daemon").args(&["300"]);
         let run = daemon.options(&["--processes=3"]).run();
         run.assert_ok();
@@ -47,7 +47,7 @@ fn the_time_of_processes_that_nobody_waits_for_counts() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn processes_that_nobody_waits_for_are_held_to_the_limit() {
-    for test_box in [cg_box(), TestBox::with_manager("systemd")] {
+    for test_box in [any_box(), TestBox::with_manager("systemd")] {
         let daemon = test_box.program("burn_daemon").args(&["0"]);
         let run = daemon
             .options(&["--processes=3", "--time=0.3", "--wall-time=100"])
@@ -139,7 +139,7 @@ fn the_time_is_what_the_kernel_says_of_the_same_program_outside() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn the_work_of_setting_up_the_sandbox_is_not_in_the_time() {
-    let test_box = cg_box();
+    let test_box = any_box();
     let mut rules = Vec::new();
     for number in 0..200 {
         let source = test_box.make_dir(&format!("source-{number}"), 0, 0o755);
@@ -173,7 +173,7 @@ fn the_keeper_goes_before_all_programs_while_it_watches_limits() {
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         Some(fields.split(' ').nth(38).unwrap().to_owned())
     };
-    let test_box = cg_box().options(&["--wall-time=100"]);
+    let test_box = any_box().options(&["--wall-time=100"]);
     let running = start(&test_box);
     let (fifo, other) = ("1", "0");
     wait_until("the keeper goes first", || {

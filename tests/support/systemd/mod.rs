@@ -35,6 +35,25 @@ pub(crate) fn cg_box() -> TestBox {
     TestBox::with_manager("systemd").options(&["--cg"])
 }
 
+/// Whether this machine's control groups have controllers: those of a container may have none.
+pub(crate) fn has_controllers() -> bool {
+    let names = fs::read_to_string(Path::new(CGROUPS).join("cgroup.controllers")).unwrap();
+    names.split_whitespace().any(|name| name == "memory")
+}
+
+/// In control-group mode where there are controllers, otherwise without: for what is the same in both modes.
+pub(crate) fn in_any_mode(test_box: TestBox) -> TestBox {
+    match has_controllers() {
+        true => test_box.options(&["--cg"]),
+        false => test_box,
+    }
+}
+
+/// A box of root's, [`in_any_mode`], each run in a scope of its own.
+pub(crate) fn any_box() -> TestBox {
+    in_any_mode(scope_box())
+}
+
 /// A box of root's whose runs live in a scope; without control-group mode, which needs controllers.
 pub(crate) fn scope_box() -> TestBox {
     TestBox::with_manager("systemd")
