@@ -15,6 +15,8 @@ use crate::screen::Screen;
 pub(crate) struct Built {
     /// `isolate-run` itself, where a test needs it.
     pub(crate) program: Option<PathBuf>,
+    /// The same as it is shipped, but with the checks of a debug build, for whole parts: it takes half the time of a debug build.
+    pub(crate) checked: Option<PathBuf>,
     /// The same with a switch for its barriers, for the test of these.
     pub(crate) weakened: Option<PathBuf>,
     /// The worker of a fleet, where a test needs it.
@@ -77,7 +79,26 @@ pub(crate) fn build(
     Ok(built)
 }
 
-/// Builds the program from which a test takes barriers away: another one, beside the first.
+/// Builds the program as it is shipped, but with the checks of a debug build.
+///
+/// # Errors
+///
+/// As [`build`].
+pub(crate) fn checked(
+    screen: &Screen,
+    top: &Path,
+    work: &Path,
+    common: &[String],
+) -> io::Result<PathBuf> {
+    let which = ["--profile", "checked", "--bin", "isolate-run"];
+    let mut command = building(top, &["build"], common, &which);
+    let built = executables(screen, work, "checked", &mut command)?;
+    let missing = || io::Error::other("cargo built no isolate-run");
+    built.program.ok_or_else(missing)
+}
+
+/// Builds the program from which a test takes barriers away: another one, beside the first. Of the whole workspace, so that
+/// its dependencies are those that were built before, with the same features.
 ///
 /// # Errors
 ///
@@ -88,7 +109,13 @@ pub(crate) fn weakened(
     work: &Path,
     common: &[String],
 ) -> io::Result<PathBuf> {
-    let which = ["--features", "weakened", "--bin", "isolate-run-weakened"];
+    let which = [
+        "--workspace",
+        "--features",
+        "isolate-run/weakened",
+        "--bin",
+        "isolate-run-weakened",
+    ];
     let mut command = building(top, &["build"], common, &which);
     let built = executables(screen, work, "weakened", &mut command)?;
     let missing = || io::Error::other("cargo built no isolate-run-weakened");

@@ -11,6 +11,8 @@ pub(crate) struct Row {
     pub(crate) passed: usize,
     pub(crate) failed: usize,
     pub(crate) seconds: u64,
+    /// Seconds of processors, where that is known.
+    pub(crate) cpu: u64,
 }
 
 impl fmt::Display for Row {
@@ -21,10 +23,11 @@ impl fmt::Display for Row {
             passed,
             failed,
             seconds,
+            cpu,
         } = self;
         write!(
             f,
-            "{part:<38} {place:<10} {passed:>7} {failed:>7} {seconds:>8}"
+            "{part:<38} {place:<10} {passed:>7} {failed:>7} {seconds:>8} {cpu:>8}"
         )
     }
 }
@@ -104,6 +107,7 @@ pub(crate) fn suite_rows(text: &str, part: &str, place: &str) -> Vec<Row> {
             passed: fields.next()?.parse().ok()?,
             failed: fields.next()?.parse().ok()?,
             seconds: fields.next()?.parse().ok()?,
+            cpu: fields.next()?.parse().ok()?,
         })
     };
     // A line that cannot be read stands for something that went wrong.
@@ -113,6 +117,7 @@ pub(crate) fn suite_rows(text: &str, part: &str, place: &str) -> Vec<Row> {
         passed: 0,
         failed: 1,
         seconds: 0,
+        cpu: 0,
     };
     let lines = text.lines();
     lines
@@ -178,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_line_of_results_that_cannot_be_read_has_failed() {
-        let rows = suite_rows("root::world\t30\t0\t12\nnonsense\n", "guest", "trixie");
+        let rows = suite_rows("root::world\t30\t0\t12\t9\nnonsense\n", "guest", "trixie");
         assert_eq!((rows[0].passed, rows[0].failed), (30, 0));
         assert_eq!((rows[1].passed, rows[1].failed), (0, 1));
     }

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::Instant;
 
 use crate::build::Built;
 use crate::orders::RELEASES;
+use crate::sources;
 use crate::stages::{Later, Run, names};
 
 /// A script's answer that is still to come: a folder, or a word.
@@ -17,11 +17,28 @@ type Answer = Later<Result<String, String>>;
 /// What a guest has, in MiB.
 pub(crate) const GUEST_MEMORY: u32 = 1024;
 
-/// A test that guests have in a short form, for one release more.
-const AT_LENGTH: &str = "system::judge_day";
-
 /// What has an image of its own, which `tests/guest/richer` builds, and a list.
 const RICHER: [&str; 2] = ["languages", "engines"];
+
+/// What runs in containers: names and lists of the suite.
+const CONTAINERS: [(&str, &[&str]); 2] = [
+    ("soak", &["-i", "native"]),
+    (
+        "container",
+        &[
+            "-x",
+            "native",
+            "-x",
+            "guests",
+            "-x",
+            "two_cpus",
+            "-x",
+            "languages",
+            "-x",
+            "engines",
+        ],
+    ),
+];
 
 /// Runs that are made of the guests' tests.
 #[derive(Debug, Clone, Copy)]
@@ -35,35 +52,27 @@ struct Part<'a> {
     lists: &'a [&'a str],
 }
 
-const WITHOUT_KVM: [Part<'_>; 2] = [
-    Part {
-        name: "uml",
-        kind: "uml",
-        cpus: 1,
-        seconds: 2700,
-        lists: &[
-            "-x",
-            "two_cpus",
-            "-x",
-            "not_in_uml",
-            "-x",
-            "native",
-            "-x",
-            "containers",
-            "-x",
-            "languages",
-            "-x",
-            "engines",
-        ],
-    },
-    Part {
-        name: "two CPUs",
-        kind: "uml",
-        cpus: 2,
-        seconds: 600,
-        lists: &["-i", "two_cpus"],
-    },
-];
+/// What cannot be done in containers, and is not done by [`DEBIANS_KERNELS`] either.
+const WITHOUT_KVM: Part<'_> = Part {
+    name: "uml",
+    kind: "uml",
+    cpus: 1,
+    seconds: 2700,
+    lists: &[
+        "-i",
+        "guests",
+        "-x",
+        "emulated",
+        "-x",
+        "two_cpus",
+        "-x",
+        "not_in_uml",
+        "-x",
+        "languages",
+        "-x",
+        "engines",
+    ],
+};
 
 const WITH_KVM: [Part<'_>; 2] = [
     Part {
@@ -82,13 +91,13 @@ const WITH_KVM: [Part<'_>; 2] = [
     },
 ];
 
-/// What differs between kernels, with the releases' own.
+/// What differs between kernels, with the releases' own, and what needs two processors.
 const DEBIANS_KERNELS: Part<'_> = Part {
     name: "emulated",
     kind: "emulated",
     cpus: 2,
     seconds: 1800,
-    lists: &["-i", "emulated"],
+    lists: &["-i", "emulated", "-i", "two_cpus"],
 };
 
 /// Everything, where nothing faster works.
@@ -159,17 +168,6 @@ impl Run {
     /// What the broker decides, and what a user sees of it, in a container whose bus is dbus-broker, as that of Fedora,
     /// Arch and openSUSE is.
     pub(crate) fn dbus_broker(&self, payload: &Path) {
-        let tests = match self.list("containers.txt") {
-            Ok(tests) => tests,
-            Err(error) => return self.failure("dbus-broker", "-", &error.to_string()),
-        };
-        // Barriers have nothing to do with the bus, and need a program of their own. A stranger's descriptor that
-        // lingers holds a user's run up by this bus: docs/platforms.md says so.
-        let is_asked = |name: &String| {
-            let others = ["system::barriers", "system::bus_strangers"];
-            name.starts_with("system::") && !others.iter().any(|other| name.starts_with(other))
-        };
-        let tests = tests.into_iter().filter(is_asked);
         let out = self.work.join("dbus-broker");
         let mut command = Command::new(self.script("container"));
         command.args(["-r", "engines", "-t", "1800", "-o"]);
@@ -181,50 +179,37 @@ impl Run {
                      [ \"$(systemctl is-active dbus-broker)\" = active ] && exec \"$@\"";
         command.args(["bash", "-c", other, "bash"]);
         command.args(self.suite_words([1, 900, 10], true, "./suite", "/out"));
-        command.args(tests).args([
-            "system::bus_strangers::a_flood_of_signals_that_nobody_waits_for_is_skipped",
-            "system::bus_strangers::signals_of_many_mebibytes_are_skipped",
-        ]);
+        command.args(["-i", "source/tests/dbus_broker.txt", "system"]);
         self.suite("dbus-broker", "trixie", &out, &mut command);
     }
 
-    /// Many runs, and what needs no guest, at the speed of this machine, in containers of both releases at the same time.
-    pub(crate) fn soak(&self, payload: &Path, images: &[(String, Answer)]) {
-        let lists = ["native.txt", "containers.txt"].map(|list| self.list(list));
-        let native = lists.into_iter().collect::<io::Result<Vec<_>>>();
-        let native = match native {
-            Ok(native) => native.concat(),
-            Err(error) => return self.failure("soak", "here", &error.to_string()),
-        };
+    /// Many runs, and what needs no guest, at the speed of this machine: in two containers of each release, all of them at the
+    /// same time, for most of it waits.
+    pub(crate) fn containers(&self, payload: &Path, images: &[(String, Answer)]) {
         thread::scope(|scope| {
             for release in RELEASES {
-                let native = &native;
-                scope.spawn(move || {
-                    if !self.has_image(images, release) {
-                        return;
-                    }
-                    let out = self.work.join(format!("soak-{release}"));
-                    let mut command = Command::new(self.script("container"));
-                    command.args(["-r", release, "-t", "1800", "-o"]);
-                    command.arg(&out).arg("-p").arg(payload).arg("--");
-                    command.args(self.suite_words([1, 900, 10], true, "./suite", "/out"));
-                    if release == RELEASES[0] {
-                        command.arg(AT_LENGTH);
-                    }
-                    self.suite("soak", release, &out, command.args(native));
-                });
+                if !self.has_image(images, release) {
+                    continue;
+                }
+                for (name, lists) in CONTAINERS {
+                    scope.spawn(move || self.container(name, lists, release, payload));
+                }
             }
         });
     }
 
-    /// The tests in guests. `checked` is the payload for emulated machines, once that is asked for.
-    pub(crate) fn guests(
-        &self,
-        payload: &Path,
-        images: &[(String, Answer)],
-        kind: &Answer,
-        checked: &Later<Result<PathBuf, String>>,
-    ) {
+    fn container(&self, name: &str, lists: &[&str], release: &str, payload: &Path) {
+        let out = self.work.join(format!("{name}-{release}"));
+        let mut command = Command::new(self.script("container"));
+        command.args(["-r", release, "-t", "1800", "-o"]);
+        command.arg(&out).arg("-p").arg(payload).arg("--");
+        command.args(self.suite_words([1, 900, 10], true, "./suite", "/out"));
+        with_lists(&mut command, lists);
+        self.suite(name, release, &out, command.args(["root", "system"]));
+    }
+
+    /// The tests in guests.
+    pub(crate) fn guests(&self, payload: &Path, images: &[(String, Answer)], kind: &Answer) {
         let releases = &self.orders.guests;
         if !releases
             .iter()
@@ -241,39 +226,26 @@ impl Run {
         if let Some(word) = word.filter(|_| self.orders.chosen_here) {
             return self.part(&self.one_of_many(kind, word), payload);
         }
-        let (parts, emulated): (&[Part<'_>], _) = match kind {
-            "kvm" => (&WITH_KVM, None),
-            "uml" => (&WITHOUT_KVM, Some(&DEBIANS_KERNELS)),
-            _ => (&[], Some(&EMULATED)),
-        };
-        for part in parts {
-            self.part(part, payload);
-        }
-        if let Some(part) = emulated {
-            match &***checked {
-                Ok(payload) => self.part(part, payload),
-                Err(said) => self.failure("emulated", "-", said),
-            }
+        match kind {
+            "kvm" => WITH_KVM.iter().for_each(|part| self.part(part, payload)),
+            "uml" => self.part_by_part(&[&WITHOUT_KVM, &DEBIANS_KERNELS], payload),
+            _ => self.part(&EMULATED, payload),
         }
     }
 
-    /// With each release of the guests every test must have come to an end somewhere.
+    /// With each release every test must have come to an end somewhere.
     pub(crate) fn nothing_was_left_out(&self, built: &Built) {
         let read = |list: &str| self.list(list).unwrap_or_default();
-        let not_in_uml = read("not_in_uml.txt");
-        // Those are for --soak, and nobody may have asked for it.
-        let mut native = [read("native.txt"), read("containers.txt")].concat();
-        native.retain(|_| !self.orders.soak);
-        for list in RICHER {
-            native.extend(read(&format!("{list}.txt")));
-        }
-        self.all_ran(built, &self.orders.guests, &not_in_uml, &native);
+        let richer = RICHER.map(|list| read(&format!("{list}.txt"))).concat();
+        self.all_ran(built, &self.orders.guests, &read("not_in_uml.txt"), &richer);
     }
 
     /// A guest for what has `word` in its name, and nothing else.
     fn one_of_many<'a>(&self, kind: &'a str, word: &str) -> Part<'a> {
         let list = self.list("two_cpus.txt").unwrap_or_default();
-        let two = list.iter().any(|name| name.contains(word));
+        let two = list.iter().any(|item| {
+            item.contains(word) || sources::has_test(&self.top, item, word).unwrap_or(false)
+        });
         Part {
             name: kind,
             kind,
@@ -291,6 +263,19 @@ impl Run {
     fn list(&self, name: &str) -> io::Result<Vec<String>> {
         let list = names(&self.top.join("tests").join(name));
         list.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
+    }
+
+    /// Each release by itself: it does not wait for the other one between parts.
+    fn part_by_part(&self, parts: &[&Part<'_>], payload: &Path) {
+        thread::scope(|scope| {
+            for release in &self.orders.guests {
+                scope.spawn(move || {
+                    for part in parts {
+                        self.guest(part, release, payload);
+                    }
+                });
+            }
+        });
     }
 
     fn part(&self, part: &Part<'_>, payload: &Path) {
@@ -323,12 +308,7 @@ impl Run {
             .arg(payload)
             .arg("--");
         command.args(self.suite_words([2, 900, 20], true, "./suite", "/out"));
-        for word in part.lists {
-            match *word {
-                option if option.starts_with('-') => command.arg(option),
-                list => command.arg(format!("source/tests/{list}.txt")),
-            };
-        }
+        with_lists(&mut command, part.lists);
         let binaries = ["root", "system"].into_iter();
         command.args(binaries.filter(|name| payload.join("tests").join(name).exists()));
         self.suite(part.name, release, &out, &mut command);
@@ -366,31 +346,15 @@ impl Run {
         }
         image.is_ok()
     }
+}
 
-    /// The payload for emulated machines: with the program as it is shipped, but with the checks of a debug build. They take
-    /// half the time.
-    pub(crate) fn checked(&self, payload: &Path) -> Result<PathBuf, String> {
-        let _running = self.screen.begin("checked build");
-        let start = Instant::now();
-        let mut command = Command::new("nice");
-        let inner = crate::build::cargo(&self.top, &["build"], &self.cargo);
-        command.args(["-n", "19", "cargo"]).args(inner.get_args());
-        command.args(["--profile", "checked", "--quiet"]);
-        command.current_dir(&self.top);
-        crate::payload::must(&mut command).map_err(|error| error.to_string())?;
-        let program = self.target_of("checked").join("isolate-run");
-        let folder = self.work.join("payload-checked");
-        let made = crate::payload::with_program(&self.top, payload, &folder, &program);
-        self.row("checked build", "here", (0, 0), start);
-        made.map_err(|error| error.to_string())
-    }
-
-    /// Where cargo puts what it builds with a profile.
-    fn target_of(&self, profile: &str) -> PathBuf {
-        let host = self.cargo.iter().position(|word| word == "--target");
-        let host = host.and_then(|at| self.cargo.get(at + 1));
-        let folder = host.map_or_else(|| self.target.clone(), |host| self.target.join(host));
-        folder.join(profile)
+/// The options of the suite for these lists.
+fn with_lists(command: &mut Command, lists: &[&str]) {
+    for word in lists {
+        match *word {
+            option if option.starts_with('-') => command.arg(option),
+            list => command.arg(format!("source/tests/{list}.txt")),
+        };
     }
 }
 

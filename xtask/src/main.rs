@@ -14,7 +14,8 @@ use std::time::Instant;
 
 use build::Built;
 use orders::{Orders, RELEASES};
-use stages::{Run, answer, later};
+use screen::Spent;
+use stages::{Run, answer};
 
 mod build;
 mod counts;
@@ -102,11 +103,22 @@ fn finished(run: &Run) -> ExitCode {
     let say = |text: &str| run.screen.last(text);
     say("\n=== summary");
     say(&format!(
-        "{:<38} {:<10} {:>7} {:>7} {:>8}",
-        "part", "where", "passed", "failed", "seconds"
+        "{:<38} {:<10} {:>7} {:>7} {:>8} {:>8}",
+        "part", "where", "passed", "failed", "seconds", "CPU"
     ));
     for row in &rows {
         say(&row.to_string());
+    }
+    say(&format!(
+        "\n{:<38} {:>8} {:>8}",
+        "command", "seconds", "CPU"
+    ));
+    for Spent { label, wall, cpu } in run.screen.all_spent() {
+        say(&format!(
+            "{label:<38} {:>8} {:>8}",
+            wall.as_secs(),
+            cpu.as_secs()
+        ));
     }
     if passed + failed == 0 {
         say("PROBLEM: no test ran");
@@ -150,7 +162,7 @@ fn check_machine(run: &Run) -> io::Result<()> {
     )?;
     if !orders.guests.is_empty() {
         let count = u32::try_from(orders.guests.len()).unwrap_or(u32::MAX);
-        let containers = if orders.soak { 512 } else { 0 };
+        let containers = if orders.soak { 1024 } else { 0 };
         let needed = count.saturating_mul(guests::GUEST_MEMORY) + 512 + containers;
         shell(
             run,
@@ -192,7 +204,8 @@ fn go(run: &Run) -> io::Result<()> {
         let start = Instant::now();
         let installed = orders.installed.then(|| installed::program(&run.top));
         let installed = installed.transpose()?;
-        let program = installed.as_deref().or(built.program.as_deref());
+        let built_here = built.checked.as_deref().or(built.program.as_deref());
+        let program = installed.as_deref().or(built_here);
         let program = program.ok_or_else(|| io::Error::other("cargo built no isolate-run"))?;
         let cache = run.target.join("test-programs");
         payload::pack(
@@ -210,25 +223,8 @@ fn go(run: &Run) -> io::Result<()> {
     }
     thread::scope(|scope| {
         let run_ref = run;
-        // Made in time: it is waited for after all other parts.
-        let (ready, when_ready) = std::sync::mpsc::channel();
-        let kind_ref = &kind;
         let payload_ref = &payload;
         scope.spawn(move || {
-            let has_guests = !run_ref.orders.guests.is_empty();
-            let emulated = kind_ref
-                .as_ref()
-                .filter(|_| has_guests)
-                .is_some_and(|kind| {
-                    let word = run_ref.orders.chosen_here && run_ref.orders.filter.is_some();
-                    !word && matches!(&***kind, Ok(kind) if kind != "kvm")
-                });
-            let made = if emulated {
-                run_ref.checked(payload_ref)
-            } else {
-                Err("no emulated machine was expected".into())
-            };
-            drop(ready.send(made));
             if run_ref.orders.unit && run_ref.orders.filter.is_none() {
                 run_ref.lints();
             }
@@ -236,28 +232,32 @@ fn go(run: &Run) -> io::Result<()> {
                 run_ref.compiler(image);
             }
         });
-        if orders.unit {
-            if orders.filter.is_none() {
-                run.manuals(&built);
-            }
-            run.unit(&built);
-        }
-        // Tests here and in containers wait for half of their time, which guests compute through.
-        let images_ref = &images;
-        let waiting = scope.spawn(move || {
-            if run_ref.orders.root {
-                run_ref.root(payload_ref);
-            }
-            if run_ref.orders.soak {
-                run_ref.soak(payload_ref, images_ref);
-            }
-            if run_ref.orders.here {
-                run_ref.here(payload_ref);
-            }
-            if run_ref.orders.installed {
-                run_ref.installed(payload_ref);
-            }
-        });
+        // Tests in containers and many of those here wait for most of their time, which guests compute through.
+        let (images_ref, built_ref) = (&images, &built);
+        let waiting = [
+            scope.spawn(move || {
+                if run_ref.orders.unit {
+                    if run_ref.orders.filter.is_none() {
+                        run_ref.manuals(built_ref);
+                    }
+                    run_ref.unit(built_ref);
+                }
+                if run_ref.orders.root {
+                    run_ref.root(payload_ref);
+                }
+                if run_ref.orders.here {
+                    run_ref.here(payload_ref);
+                }
+                if run_ref.orders.installed {
+                    run_ref.installed(payload_ref);
+                }
+            }),
+            scope.spawn(move || {
+                if run_ref.orders.soak {
+                    run_ref.containers(payload_ref, images_ref);
+                }
+            }),
+        ];
         for (name, is_wanted) in [("languages", orders.languages), ("engines", orders.engines)] {
             if let Some(kind) = kind.as_ref().filter(|_| is_wanted) {
                 run.richer(name, &payload, kind);
@@ -267,21 +267,14 @@ fn go(run: &Run) -> io::Result<()> {
             run.dbus_broker(&payload);
         }
         if let Some(kind) = kind.as_ref().filter(|_| !orders.guests.is_empty()) {
-            let checked = later(move || {
-                when_ready
-                    .recv()
-                    .unwrap_or_else(|_| Err("it was not built".into()))
-            });
-            run.guests(&payload, &images, kind, &checked);
+            run.guests(&payload, &images, kind);
         }
-        if waiting.join().is_err() {
-            run.failure(
-                "containers",
-                "here",
-                "the thread that waits for them panicked",
-            );
+        for thread in waiting {
+            if thread.join().is_err() {
+                run.failure("tests", "here", "a thread that waits for them panicked");
+            }
         }
-        if !orders.guests.is_empty() && orders.filter.is_none() {
+        if orders.soak && !orders.guests.is_empty() && orders.filter.is_none() {
             run.nothing_was_left_out(&built);
         }
     });
@@ -294,6 +287,10 @@ fn build(run: &Run) -> io::Result<Built> {
     let start = Instant::now();
     let binaries = run.orders.binaries.as_deref();
     let mut built = build::build(&run.screen, &run.top, &run.work, &run.cargo, binaries)?;
+    if run.orders.need_package() && run.orders.filter.is_none() {
+        let checked = build::checked(&run.screen, &run.top, &run.work, &run.cargo)?;
+        built.checked = Some(checked);
+    }
     if run.orders.weakened {
         let weakened = build::weakened(&run.screen, &run.top, &run.work, &run.cargo)?;
         built.weakened = Some(weakened);

@@ -123,26 +123,6 @@ fn compile_programs(sources: &Path, cache: &Path, folder: &Path) -> io::Result<(
     Ok(())
 }
 
-/// The same payload with another program, and with its package.
-///
-/// # Errors
-///
-/// As [`pack`].
-pub(crate) fn with_program(
-    top: &Path,
-    from: &Path,
-    folder: &Path,
-    program: &Path,
-) -> io::Result<PathBuf> {
-    must(Command::new("cp").arg("-al").arg(from).arg(folder))?;
-    for name in ["isolate-run", "isolate-run.deb"] {
-        fs::remove_file(folder.join(name))?;
-    }
-    strip(program, &folder.join("isolate-run"))?;
-    make_package(top, folder)?;
-    Ok(folder.into())
-}
-
 /// Runs a command that has to succeed, and returns what it prints.
 ///
 /// # Errors

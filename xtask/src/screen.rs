@@ -3,7 +3,7 @@
 
 use std::io::{IsTerminal, Write, stdout};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Where everything is said.
 #[derive(Debug)]
@@ -19,6 +19,15 @@ struct State {
     running: Vec<String>,
     passed: usize,
     failed: usize,
+    spent: Vec<Spent>,
+}
+
+/// What a command took: who ran it, how long, and how much of that processors computed for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Spent {
+    pub(crate) label: String,
+    pub(crate) wall: Duration,
+    pub(crate) cpu: Duration,
 }
 
 /// Something runs for as long as this is there.
@@ -58,6 +67,17 @@ impl Screen {
             state.failed += usize::from(text.ends_with("... FAILED"));
         }
         self.put(&state, &format!("{label} | {text}"));
+    }
+
+    /// A command of `label` came to its end.
+    pub(crate) fn spent(&self, label: &str, wall: Duration, cpu: Duration) {
+        let label = label.to_owned();
+        self.state().spent.push(Spent { label, wall, cpu });
+    }
+
+    /// All that was spent, in the order in which it ended.
+    pub(crate) fn all_spent(&self) -> Vec<Spent> {
+        self.state().spent.clone()
     }
 
     pub(crate) fn problem(&self, label: &str, text: &str) {

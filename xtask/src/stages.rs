@@ -99,6 +99,7 @@ impl Run {
             passed: counts.0,
             failed: counts.1,
             seconds: start.elapsed().as_secs(),
+            cpu: 0,
         });
     }
 
@@ -348,8 +349,10 @@ impl Run {
             format!("SUITE_LIMIT={limit}").into(),
             format!("SUITE_SETTLE={settle}").into(),
         ];
-        let every = "ISOLATE_TEST_EVERY_ATTACK";
-        words.extend(std::env::var_os(every).map(|_| format!("{every}=1").into()));
+        for name in ["ISOLATE_TEST_EVERY_ATTACK", "ISOLATE_TEST_SOAK_SECONDS"] {
+            let value = std::env::var(name).ok();
+            words.extend(value.map(|value| format!("{name}={value}").into()));
+        }
         if package {
             words.push("SUITE_PACKAGE=isolate-run.deb".into());
         }
