@@ -106,8 +106,9 @@ fn orphans_are_reaped_while_the_program_runs_and_killed_when_it_has_ended() {
         let output = shell(&test_box, is_first, &script);
         assert_eq!(output.code, 5, "{output:?}");
         if is_first {
-            // This process, the shell, ls and wc.
-            assert_eq!(output.stdout.trim(), "4");
+            // This process, the shell, ls, and wc if it is there by then.
+            let count: u32 = output.stdout.trim().parse().unwrap();
+            assert!((3..=4).contains(&count), "{output:?}");
         } else {
             let pid = fs::read_to_string(&left).unwrap();
             let pid = pid.trim();

@@ -86,7 +86,8 @@ fn a_program_sees_itself_at_the_root_of_the_control_groups() {
     for test_box in [any_box(), TestBox::with_manager("systemd")] {
         let run = test_box.command(&["/bin/cat", "/proc/self/cgroup"]).run();
         run.assert_ok();
-        assert_eq!(run.stdout, "0::/\n");
+        // Behind those of version 1, where this machine has such.
+        assert_eq!(run.stdout.lines().next_back(), Some("0::/"));
     }
 }
 
@@ -173,7 +174,7 @@ fn stopping_the_scope_ends_the_run_as_an_internal_error_and_blames_nobody_inside
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn init_killed_from_outside_is_an_internal_error() {
-    let test_box = any_box();
+    let test_box = cg_box();
     let running = start(&test_box);
     let (scope, _) = only_scope(&test_box);
     let init = members(&scope.join("init"));
