@@ -185,6 +185,8 @@ impl Drop for Rootless {
 pub(crate) fn start_manager() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
+        // It answers nobody any more when its bus was restarted, as tests do.
+        must("systemctl", &["restart", "systemd-logind.service"]);
         must("loginctl", &["enable-linger", "alice"]);
         must("systemctl", &["start", &format!("user@{ALICE}.service")]);
         let bus = format!("/run/user/{ALICE}/bus");
