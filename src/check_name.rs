@@ -16,6 +16,7 @@ pub(crate) enum CheckName {
     Broker,
     Polkit,
     Group,
+    Rootless,
     Ids,
     Subids,
     Homed,
@@ -48,7 +49,7 @@ pub(crate) enum CheckName {
 
 impl CheckName {
     /// Every check, in the order in which doctor makes them.
-    pub(crate) const ALL: [Self; 39] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::Config,
         Self::Kernel,
         Self::Cgroup,
@@ -60,6 +61,7 @@ impl CheckName {
         Self::Broker,
         Self::Polkit,
         Self::Group,
+        Self::Rootless,
         Self::Ids,
         Self::Subids,
         Self::Homed,
@@ -104,6 +106,7 @@ impl CheckName {
             Self::Broker => "broker",
             Self::Polkit => "polkit",
             Self::Group => "group",
+            Self::Rootless => "rootless",
             Self::Ids => "ids",
             Self::Subids => "subids",
             Self::Homed => "homed",

@@ -77,6 +77,8 @@ pub(super) struct Facts {
 pub(super) struct Looker {
     /// Whether it is root.
     pub(super) is_root: bool,
+    /// Their number.
+    pub(super) uid: u32,
     /// Their groups.
     pub(super) groups: Vec<u32>,
 }
@@ -96,6 +98,7 @@ impl Looker {
         let groups = groups.chain([getegid()]).map(|gid| gid.as_raw());
         Self {
             is_root: geteuid().is_root(),
+            uid: geteuid().as_raw(),
             groups: groups.collect(),
         }
     }
@@ -256,7 +259,7 @@ pub(super) mod tests {
         }
         let looker = Looker {
             is_root: true,
-            groups: Vec::new(),
+            ..Looker::default()
         };
         MadeUp {
             machine: Machine {

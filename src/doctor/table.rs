@@ -1,7 +1,9 @@
 //! The table of the checks: what each looks at, why that matters for judging, and what `--fix` may
 //! do about it. `--undo` takes every change back, by what [`Change`](super::change::Change) says.
 
-use super::checks::{base, clock, cpu, disk, groups, ids, kernel, memory, services, slice};
+use super::checks::{
+    base, clock, cpu, disk, groups, ids, kernel, memory, rootless, services, slice,
+};
 use super::finding::Finding;
 use super::machine::Machine;
 use crate::check_name::CheckName;
@@ -37,7 +39,7 @@ use Fixing::{Always, Named, Never};
 
 /// Every check, in the order of [`CheckName::ALL`].
 #[rustfmt::skip]
-pub(super) const TABLE: [Check; 39] = [
+pub(super) const TABLE: [Check; 40] = [
     row(Is::Config, Never, base::config, "the configuration",
         "With a mistake in it nothing runs."),
     row(Is::Kernel, Never, base::kernel, "the version of Linux",
@@ -60,6 +62,8 @@ pub(super) const TABLE: [Check; 39] = [
         "polkit says which user may do what."),
     row(Is::Group, Never, groups::group, "the group isolate",
         "Its members may use boxes without polkit being asked."),
+    row(Is::Rootless, Never, rootless::rootless, "a user's own systemd, subordinate ids and user namespace, where there is no broker",
+        "Without them, a user who is not root runs nothing (--rootless)."),
     row(Is::Ids, Never, ids::ids, "/etc/passwd and /etc/group, beside the ids of the boxes",
         "A program could read and kill what belongs to another user with its id."),
     row(Is::Subids, Never, ids::subids, "/etc/subuid and /etc/subgid, beside the ids of the boxes",

@@ -4,16 +4,16 @@ use crate::way;
 
 /// A range of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
+pub(crate) struct Range {
     /// The first one.
-    pub(super) first: u32,
+    pub(crate) first: u32,
     /// How many there are.
-    pub(super) count: u32,
+    pub(crate) count: u32,
 }
 
 /// The largest range of a user, who stands there by name or by number; `None` if they have none. As
 /// many ids of it count as there is room for below [`way::UNMAPPED`].
-pub(super) fn range_of(text: &str, name: Option<&str>, uid: u32) -> Option<Range> {
+pub(crate) fn range_of(text: &str, name: Option<&str>, uid: u32) -> Option<Range> {
     let uid = uid.to_string();
     const MOST: u32 = way::UNMAPPED - 1;
     let ranges = text.lines().filter_map(|line| {
@@ -30,7 +30,7 @@ pub(super) fn range_of(text: &str, name: Option<&str>, uid: u32) -> Option<Range
 }
 
 /// The name of a user in a text like that of /etc/passwd.
-pub(super) fn name_in(text: &str, uid: u32) -> Option<String> {
+pub(crate) fn name_in(text: &str, uid: u32) -> Option<String> {
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;

@@ -22,6 +22,8 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+pub(crate) use ids::{name_in, range_of};
+
 use error::RootlessError;
 use ids::Range;
 use namespace::Tool;

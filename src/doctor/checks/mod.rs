@@ -9,5 +9,6 @@ pub(super) mod groups;
 pub(super) mod ids;
 pub(super) mod kernel;
 pub(super) mod memory;
+pub(super) mod rootless;
 pub(super) mod services;
 pub(super) mod slice;
