@@ -12,8 +12,8 @@ pub fn command_line(bytes: &[u8]) {
     let first = read();
     assert_eq!(read(), first);
     if let Err(CliError::Usage(message)) = first {
-        // What is wrong, and where help is; no terminal obeys either.
-        assert_eq!(message.lines().count(), 2, "{message:?}");
+        // What is wrong, and where help is, perhaps with an example; no terminal obeys any of it.
+        assert!(message.lines().count() >= 2, "{message:?}");
         let is_harmless = |c: char| c == '\n' || !c.is_control();
         assert!(message.chars().all(is_harmless), "{message:?}");
     }
