@@ -162,7 +162,7 @@ fn check_machine(run: &Run) -> io::Result<()> {
     )?;
     if !orders.guests.is_empty() {
         let count = u32::try_from(orders.guests.len()).unwrap_or(u32::MAX);
-        let containers = if orders.soak { 1024 } else { 0 };
+        let containers = if orders.soak { 768 } else { 0 };
         let needed = count.saturating_mul(guests::GUEST_MEMORY) + 512 + containers;
         shell(
             run,
