@@ -186,7 +186,10 @@ fn live(
     let begun = progress.begun.get().unwrap_or(now);
     let patience = Barrier::InitClock.of(setup.patience);
     let deadline = patience.map(|patience| begun.after(patience));
-    let exit = reap_until(pid, deadline).map_err(StepFailure::at(Step::Wait))?;
+    let reaped = reap_until(pid, deadline, keeper).map_err(StepFailure::at(Step::Wait))?;
+    let Some(exit) = reaped else {
+        return Ok(());
+    };
     let moment = Moment::now().map_err(StepFailure::at(Step::Wait))?;
     ToKeeper::Ended(exit, moment)
         .send(keeper, None)
@@ -225,20 +228,28 @@ fn retire(setup: &InitSetup<'_>, keeper: BorrowedFd<'_>) -> Result<(), StepFailu
 enum Source {
     Deadline,
     ChildEnded,
+    KeeperGone,
 }
 
 /// Reaps orphans until the process `pid` itself has ended; at the deadline it kills all processes.
-fn reap_until(pid: i32, deadline: Option<Moment>) -> io::Result<Exit> {
+/// `None`: the keeper is gone. That is seen besides the death signal: a keeper that died before
+/// this was armed may seem alive for as long as a process that it has just cloned has its end.
+fn reap_until(
+    pid: i32,
+    deadline: Option<Moment>,
+    keeper: BorrowedFd<'_>,
+) -> io::Result<Option<Exit>> {
     // Blocked, so that no signal is lost between a look and the wait for the next.
     let child_ended = SigSet::from(Signal::SIGCHLD);
     child_ended.thread_block()?;
     let ended = SignalFd::with_flags(&child_ended, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     let timer = Timer::new()?;
     deadline.map_or(Ok(()), |deadline| timer.set_at(deadline))?;
+    let watched = Barrier::DeathWithKeeper.stands().then_some(keeper);
     loop {
         loop {
             match process::wait_any(Wait::Look)? {
-                Waited::Ended(child, exit) if child == pid => return Ok(exit),
+                Waited::Ended(child, exit) if child == pid => return Ok(Some(exit)),
                 Waited::Ended(..) => {}
                 Waited::NotYet => break,
                 Waited::NoChild => return Err(io::Error::from_raw_os_error(libc::ECHILD)),
@@ -247,6 +258,7 @@ fn reap_until(pid: i32, deadline: Option<Moment>) -> io::Result<Exit> {
         let sources = [
             (Source::Deadline, readable(timer.as_fd())),
             (Source::ChildEnded, readable(ended.as_fd())),
+            (Source::KeeperGone, closed(watched)),
         ];
         match poll::first(sources, Until::Forever)? {
             Some(Source::Deadline) => {
@@ -257,6 +269,7 @@ fn reap_until(pid: i32, deadline: Option<Moment>) -> io::Result<Exit> {
                 // The next looks find everything that it stands for.
                 ended.read_signal()?;
             }
+            Some(Source::KeeperGone) => return Ok(None),
             None => {}
         }
     }

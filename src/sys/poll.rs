@@ -69,10 +69,10 @@ pub(crate) fn writable<'a>(fd: impl Into<Option<BorrowedFd<'a>>>) -> Awaited<'a>
     }
 }
 
-/// The end of the other side, and nothing else.
-pub(crate) fn closed(fd: BorrowedFd<'_>) -> Awaited<'_> {
+/// The end of the other side, and nothing else. A descriptor that is `None` is never ready.
+pub(crate) fn closed<'a>(fd: impl Into<Option<BorrowedFd<'a>>>) -> Awaited<'a> {
     Awaited {
-        fd: Some(fd),
+        fd: fd.into(),
         events: 0,
     }
 }

@@ -3,8 +3,9 @@
 use crate::support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
-use crate::support::{TestBox, wait_until};
+use crate::support::{TestBox, finish, source, wait_until};
 use nix::sys::signal::Signal;
 
 /// The fields of `/proc/PID/status` inside, for the program itself or another process.
@@ -267,6 +268,21 @@ fn when_the_keeper_is_killed_daemons_die_too() {
     running.signal(Signal::SIGKILL);
     wait_until("everything is dead", || test_box.processes().is_empty());
     assert_eq!(running.finish().code, -9);
+}
+
+/// A process that the keeper had just cloned could still have the keeper's end of their line.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn a_keeper_that_dies_before_init_has_armed_its_death_leaves_no_run() {
+    let test_box = TestBox::new();
+    test_box.init();
+    let run = test_box.isolate_command(&["--run", "--", "/bin/sleep", "1000"]);
+    let mut late = Command::new("python3");
+    late.arg(source("tests/hostile/late_death.py"));
+    late.arg(run.get_program()).args(run.get_args());
+    let output = finish(late);
+    assert_eq!(output.stdout, "began\nended\n", "{output:?}");
+    assert!(test_box.processes().is_empty());
 }
 
 #[test]
