@@ -136,6 +136,7 @@ fn all_that_notice(outside: &Outside, absent: &[&str]) -> Vec<String> {
 }
 
 /// Whether a test passes without these barriers.
+#[expect(clippy::print_stdout, reason = "why one fails that should not")]
 fn passes(binary: &str, name: &str, absent: &[&str]) -> bool {
     let program = std::env::current_exe().unwrap().with_file_name(binary);
     let mut command = Command::new(program);
@@ -151,6 +152,9 @@ fn passes(binary: &str, name: &str, absent: &[&str]) -> bool {
         "FAILED. 0 passed; 1 failed"
     };
     assert!(said.contains(counts), "{binary}::{name}: {said}");
+    if absent.is_empty() && !output.status.success() {
+        println!("{said}");
+    }
     output.status.success()
 }
 
@@ -186,7 +190,12 @@ fn judge(outside: &Outside, barrier: &Barrier) -> Option<String> {
     // Most attacks were all tried before, when nothing was away.
     let is_known = matches!(witness, Witness::Attack(program, _) if *program != ENDS);
     let is_known = is_known && beside.is_empty();
-    let before = (!is_known).then(|| look(outside, *witness, &absent));
+    // Others disturb it, each without a barrier of its own: once is enough.
+    let before = (!is_known).then(|| {
+        let mut looks = (0..3).map(|_| look(outside, *witness, &absent));
+        let held = looks.find(|(_, is_held)| *is_held);
+        held.unwrap_or_else(|| ("failed three times".to_owned(), false))
+    });
     absent.push(name);
     let (word, is_held) = look(outside, *witness, &absent);
     println!("without {absent:?}: {witness:?}: {word}");

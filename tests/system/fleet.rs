@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -144,14 +146,16 @@ fn a_worker_runs_jobs_by_the_broker_as_an_ordinary_user_and_survives_its_death()
     // Killed in the middle of a job, with its queue: both come back, and so does the job.
     let first = main_pid(UNIT);
     let killer = std::thread::spawn(move || {
-        let runs = || finish(command("pgrep", &["-x", "sleep"])).code == 0;
+        let runs = || finish(command("pgrep", &["-f", "-x", "/bin/sleep 6"])).code == 0;
         wait_until("the job runs", runs);
+        // The queue counts deliveries, and writes that down a little later.
+        sleep(Duration::from_secs(2));
         must(
             "systemctl",
             &["kill", "--kill-whom=main", "--signal=KILL", UNIT],
         );
     });
-    let job = r#"{"id": "twice", "steps": [{"argv": ["/bin/sleep", "3"], "limits": {"wall_time": "60s"}}]}"#;
+    let job = r#"{"id": "twice", "steps": [{"argv": ["/bin/sleep", "6"], "limits": {"wall_time": "60s"}}]}"#;
     let file = dir.path().join("jobs.jsonl");
     fs::write(&file, job).unwrap();
     must(

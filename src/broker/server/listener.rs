@@ -66,9 +66,9 @@ impl Listener {
             socket,
             path: Some(path.to_owned()),
         };
-        // Everybody may connect: polkit decides.
-        fs::set_permissions(path, Permissions::from_mode(0o666))?;
         listen(&new.socket, Backlog::MAXCONN)?;
+        // Everybody may connect, and finds somebody who listens.
+        fs::set_permissions(path, Permissions::from_mode(0o666))?;
         Ok(new)
     }
 
