@@ -62,16 +62,17 @@ impl Names {
         Self(names)
     }
 
-    /// The number of a user.
-    pub(crate) fn uid(&self, name: &str) -> Option<u32> {
-        let mut users = self.0.iter();
-        users.find(|(_, known)| *known == name).map(|(uid, _)| *uid)
-    }
-
     /// The name of a user.
     pub(crate) fn of(&self, uid: u32) -> Option<String> {
         self.0.get(&uid).cloned()
     }
+}
+
+/// The number of the user of this name, of which several may have the same one.
+pub(crate) fn uid_of(name: &str) -> Option<u32> {
+    let text = read();
+    let mut users = users_in(&text);
+    users.find(|(known, _)| *known == name).map(|(_, uid)| uid)
 }
 
 /// The file, or nothing. A FIFO in its place is not waited for.

@@ -47,11 +47,11 @@ impl OpenedDirs {
                 })
                 .collect()
         });
-        let step = format!(
-            "cannot open the directories (--dir) with the rights of {}",
-            Who(way::outside(caller.uid))
-        );
-        let dirs: Vec<OpenedDir> = with_rights.map_err(Failure::at(&step))?;
+        let dirs: Vec<OpenedDir> = with_rights.map_err(|error| {
+            let who = Who(way::outside(caller.uid));
+            let step = format!("cannot open the directories (--dir) with the rights of {who}");
+            Failure::at(&step)(error)
+        })?;
         // Nothing else could be opened either, and would be blamed for that.
         let too_many = |dir: &OpenedDir| matches!(dir.opened, Err(Errno::EMFILE | Errno::ENFILE));
         if let Some(first) = dirs.iter().position(too_many) {

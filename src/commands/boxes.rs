@@ -157,11 +157,11 @@ pub(super) fn remove_traces(
 }
 
 /// What becomes of mounts in what was there `before`, when it is removed or made anew. Root is kept
-/// from nothing by them. A user may mean to use their box again with what they mounted there,
-/// unless its making was never finished.
+/// from nothing by them. A user may mean to use their box again with what they mounted there, and
+/// root to use its own, unless the making was never finished.
 pub(super) fn mounts_in(before: Option<&Record>, context: Context<'_>) -> Mounts {
     let own = context.asked.caller.uid;
-    let stays = |before: &Record| before.ready && before.owner.uid == own;
+    let stays = |before: &Record| before.ready && [own, 0].contains(&before.owner.uid);
     match own != 0 && before.is_none_or(stays) {
         true => Mounts::Refuse,
         false => Mounts::Detach,

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::polkit::Action;
 use crate::quantity::BoxId;
 use crate::request::{BoxChoice, LogsRequest};
-use crate::user::Names;
+use crate::user::uid_of;
 use crate::way;
 
 /// The program that reads the journal: its files have no other stable interface without systemd's
@@ -28,6 +28,11 @@ pub(super) fn logs(context: Context<'_>, request: &LogsRequest) -> Result<Done, 
     let user = whose(context, request)?;
     let words = arguments(id, user, request);
     if request.follow && context.rights().is_some() {
+        let quoted = |word: &String| match word.contains(char::is_whitespace) {
+            true => format!("'{word}'"),
+            false => word.clone(),
+        };
+        let words: Vec<_> = words.iter().map(quoted).collect();
         return Err(Failure::new(format!(
             "--follow is for root; who is in the group systemd-journal has the same by: journalctl {}",
             words.join(" ")
@@ -39,8 +44,12 @@ pub(super) fn logs(context: Context<'_>, request: &LogsRequest) -> Result<Done, 
     command.stdin(Stdio::null());
     let cannot = Failure::at("cannot run /usr/bin/journalctl, which reads the journal");
     if request.follow {
-        command.status().map_err(&cannot)?;
-        return Ok(Done::from(Answer::default()));
+        let ended = command.status().map_err(&cannot)?;
+        // A signal ends it as it should.
+        return match ended.code() {
+            None | Some(0) => Ok(Done::from(Answer::default())),
+            Some(code) => Err(Failure::new(format!("journalctl ended with {code}"))),
+        };
     }
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut reader = command.spawn().map_err(&cannot)?;
@@ -80,7 +89,7 @@ fn whose(context: Context<'_>, request: &LogsRequest) -> Result<Option<u32>, Fai
     let named = match &request.user {
         None => None,
         Some(name) => {
-            let uid = name.parse().ok().or_else(|| Names::read().uid(name));
+            let uid = name.parse().ok().or_else(|| uid_of(name));
             let unknown = || Failure::new(format!("there is no user '{name}' in /etc/passwd"));
             Some(uid.ok_or_else(unknown)?)
         }

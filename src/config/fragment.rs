@@ -92,7 +92,9 @@ fn syntax_error(error: &toml::de::Error, text: &str, lines: &Lines<'_>) -> Confi
         _ => String::new(),
     };
     let word = text.get(span.clone()).unwrap_or_default().trim();
-    if ["yes", "no", "on", "off", "true", "false"].contains(&&*word.to_ascii_lowercase()) {
+    let is_toml = ["true", "false"].contains(&word);
+    let like = ["yes", "no", "on", "off", "true", "false"];
+    if !is_toml && like.contains(&&*word.to_ascii_lowercase()) {
         return lines.place(span).error(format_args!(
             "'{word}' is no word of TOML; use true or false"
         ));

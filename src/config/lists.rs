@@ -38,7 +38,8 @@ pub(super) fn groups(key: &dyn Display, at: &Located) -> Result<Vec<String>, Con
     let mut groups: Vec<String> = Vec::new();
     for item in items(key, at, allowed)? {
         let group = value::number_or_text(&item.value, allowed).and_then(|name| {
-            let is_name = !name.is_empty() && !name.contains([':', ',', ' ', '\n']);
+            let odd = |letter: char| ":,".contains(letter) || letter.is_whitespace();
+            let is_name = !name.is_empty() && !name.starts_with(['+', '-']) && !name.contains(odd);
             is_name
                 .then(|| name.to_owned())
                 .ok_or_else(|| format!("'{}' is no group; {allowed}", value::excerpt(name)))

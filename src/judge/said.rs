@@ -58,9 +58,7 @@ pub(super) fn below(rows: &[Row]) -> String {
     }
     if outputs.len() > OUTPUTS {
         let more = outputs.len() - OUTPUTS;
-        shown.push_str(&format!(
-            "{more} others printed something else: see --json\n"
-        ));
+        shown.push_str(&format!("and {more} other outputs: see --json\n"));
     }
     shown
 }
@@ -104,7 +102,7 @@ mod tests {
         assert!(shown.ends_with("  line 10\n  …\n"), "{shown}");
         let different: Vec<_> = (0..5).map(|at| row("a", &format!("{at}"))).collect();
         let shown = below(&different);
-        assert!(shown.ends_with("\n2 others printed something else: see --json\n"));
+        assert!(shown.ends_with("\nand 2 other outputs: see --json\n"));
         assert_eq!(below(&[row("1", " \n")]), "");
     }
 }

@@ -1,6 +1,8 @@
 //! The connection of a user's batch to the broker: it is one, and so is each question to polkit; rights end all the same.
 
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -71,6 +73,20 @@ fn a_right_that_is_taken_away_ends_within_seconds() {
         cleanup.arg(format!("--box-id={id}")).arg("--cleanup");
         assert_eq!(finish(cleanup).code, 0);
     }
+}
+
+/// Nobody is asked about members, and they are no strangers either: their connection stays.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_members_series_waits_for_the_next_job() {
+    let test_box = user_box();
+    let mut batch = Batch::start(&test_box, Some(ALICE), &["-j1"]);
+    batch.send(&json!({"id": "first", "steps": [shell("exit 0")]}));
+    assert_eq!(batch.next_result()["outcome"], "done");
+    // Longer than somebody is waited for to whom nothing was allowed.
+    sleep(Duration::from_secs(7));
+    assert!(!test_box.broker().keepers().is_empty());
+    assert_eq!(batch.finish().0, 0);
 }
 
 #[test]

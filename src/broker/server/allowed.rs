@@ -15,13 +15,18 @@ pub(super) struct Allowed {
     /// To the steward of the series.
     line: Option<OwnedFd>,
     answers: Answers,
+    /// The steward knows that something was allowed.
+    is_known: bool,
 }
 
 impl Allowed {
     /// For a request of a series.
-    pub(super) fn of_series(line: OwnedFd, answers: Answers) -> Self {
-        let line = Some(line);
-        Self { line, answers }
+    pub(super) fn of_series(line: OwnedFd, answers: Answers, is_known: bool) -> Self {
+        Self {
+            line: Some(line),
+            answers,
+            is_known,
+        }
     }
 
     /// Whether the request is one of a series.
@@ -51,11 +56,12 @@ impl Allowed {
                 asked.push(question);
             }
         }
-        let is_new = !asked.is_empty();
+        // Members need no answer, and are allowed something all the same.
+        let is_news = !asked.is_empty() || !self.is_known;
         let answers = Answers::to(asked, now, authority.dialog());
         authority.when_allowed(move || {
             then();
-            if let Some(line) = self.line.filter(|_| is_new) {
+            if let Some(line) = self.line.filter(|_| is_news) {
                 tell(line.as_fd(), &answers);
             }
         });

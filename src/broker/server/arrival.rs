@@ -61,8 +61,8 @@ pub(super) fn arrive(
     let (peer, allowed) = match line {
         None => (Peer::of(connection.as_fd())?, Allowed::default()),
         Some(line) => {
-            let (peer, answers) = be_introduced(line.as_fd())?;
-            (peer, Allowed::of_series(line, answers))
+            let (peer, answers, is_known) = be_introduced(line.as_fd())?;
+            (peer, Allowed::of_series(line, answers, is_known))
         }
     };
     memory.uid = Some(peer.ids.uid);

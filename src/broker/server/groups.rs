@@ -39,10 +39,10 @@ pub(super) fn names(groups: &[u32], text: &str) -> String {
 /// Whether one of the groups is among those that are named, by the text of `/etc/group`. A name
 /// that is not in there is nobody's, and a number is a number.
 pub(super) fn are_among(groups: &[u32], named: &[String], text: &str) -> bool {
-    let number = |name: &String| match name.parse() {
-        Ok(number) => Some(number),
+    let number = |name: &String| match is_number(name) {
+        true => name.parse().ok(),
         // The first line with a name counts, as for getgrnam(3).
-        Err(_) => entries(text).find_map(|(known, number)| (known == name).then_some(number)),
+        false => entries(text).find_map(|(known, number)| (known == name).then_some(number)),
     };
     let mut named = named.iter().filter_map(number);
     named.any(|number| groups.contains(&number)) || !Barrier::Members.stands()
@@ -60,8 +60,12 @@ fn entries(text: &str) -> impl Iterator<Item = (&str, u32)> {
 
 /// Whether a name is one word that cannot be taken for another group's number.
 fn is_word(name: &str) -> bool {
-    let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
-    !is_number && !name.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+    !is_number(name) && !name.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+}
+
+/// Whether it is no name, but a number, or nothing.
+fn is_number(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -91,6 +95,7 @@ mod tests {
         assert!(!are_among(&[7], &named(&["12"]), TEXT));
         // Nobody is a member of what has no name.
         assert!(!are_among(&[9, 0], &named(&[""]), TEXT));
+        assert!(!are_among(&[27], &named(&["+27", "-27", " 27"]), TEXT));
     }
 
     #[test]

@@ -26,10 +26,17 @@ struct Introduction {
     start_time: u64,
     groups: Vec<u32>,
     answers: Answers,
+    is_authorised: bool,
 }
 
-/// At the steward: introduces a caller to the keeper of a request.
-pub(super) fn introduce(line: BorrowedFd<'_>, peer: &Peer, answers: &Answers) -> io::Result<()> {
+/// At the steward: introduces a caller to the keeper of a request, with what was allowed, and
+/// whether anything was.
+pub(super) fn introduce(
+    line: BorrowedFd<'_>,
+    peer: &Peer,
+    answers: &Answers,
+    is_authorised: bool,
+) -> io::Result<()> {
     let Peer {
         ids,
         subject,
@@ -42,14 +49,16 @@ pub(super) fn introduce(line: BorrowedFd<'_>, peer: &Peer, answers: &Answers) ->
         start_time: subject.start_time,
         groups: groups.iter().copied().take(groups::MOST_NAMED).collect(),
         answers: answers.clone(),
+        is_authorised,
     };
     let bytes = postcard::to_stdvec(&told).map_err(io::Error::other)?;
     let flags = MsgFlags::MSG_DONTWAIT;
     send_packet(line, &bytes, &[subject.pidfd.as_fd()], flags)
 }
 
-/// At the keeper: learns who calls, and what they are allowed.
-pub(super) fn be_introduced(line: BorrowedFd<'_>) -> Result<(Peer, Answers), Failure> {
+/// At the keeper: learns who calls, what they are allowed, and whether the steward knows that it is
+/// anything.
+pub(super) fn be_introduced(line: BorrowedFd<'_>) -> Result<(Peer, Answers, bool), Failure> {
     let mut buffer = vec![0; LONGEST_PACKET];
     // The steward has told it before it asked for a keeper.
     let packet = receive_packet(line, &mut buffer, 1, MsgFlags::MSG_DONTWAIT);
@@ -65,6 +74,7 @@ pub(super) fn be_introduced(line: BorrowedFd<'_>) -> Result<(Peer, Answers), Fai
         start_time,
         groups,
         answers,
+        is_authorised,
     } = told;
     if has_ended(pidfd.as_fd()).map_err(Failure::at("cannot find out who is calling"))? {
         return Err(Failure::new("the calling process is gone"));
@@ -79,7 +89,7 @@ pub(super) fn be_introduced(line: BorrowedFd<'_>) -> Result<(Peer, Answers), Fai
         },
         groups,
     };
-    Ok((peer, answers))
+    Ok((peer, answers, is_authorised))
 }
 
 /// At the keeper: tells what polkit has allowed. A steward that is gone need not know.
@@ -112,8 +122,9 @@ mod tests {
         let question = Question::of(Action::UseBox, &[("program", "x".into())]);
         let now = Moment::now().unwrap();
         let answers = Answers::to(vec![question; 64], now, Dialog::Impossible);
-        introduce(ours.as_fd(), &peer, &answers).unwrap();
-        let (told, known) = be_introduced(theirs.as_fd()).unwrap();
+        introduce(ours.as_fd(), &peer, &answers, true).unwrap();
+        let (told, known, is_authorised) = be_introduced(theirs.as_fd()).unwrap();
+        assert!(is_authorised);
         assert_eq!(told.ids.pid, peer.ids.pid);
         assert_eq!(told.subject.start_time, peer.subject.start_time);
         assert_eq!(known, answers);

@@ -42,7 +42,7 @@ struct Steward<'a> {
     answers: Answers,
     /// To the keepers that may still have something to tell.
     lines: Vec<OwnedFd>,
-    /// Polkit has allowed something.
+    /// Something was allowed.
     is_authorised: bool,
     /// No more packets come; those that lie there are still served.
     is_closing: bool,
@@ -134,7 +134,7 @@ impl Steward<'_> {
         }
         let (ours, theirs) = pair()?;
         let (line, keepers_line) = pair()?;
-        introduce(line.as_fd(), &self.peer, &self.answers)?;
+        introduce(line.as_fd(), &self.peer, &self.answers, self.is_authorised)?;
         let flags = MsgFlags::MSG_DONTWAIT;
         if send_packet(way.as_fd(), &ANOTHER, &[theirs.as_fd()], flags).is_err() {
             // It was not waited for.

@@ -64,21 +64,32 @@ fn strange_owner(machine: &Machine, directories: [&PathBuf; 2]) -> Option<Findin
     };
     // Root, or who has made a tree to look at.
     let (root, _) = owner(Path::new("/"))?;
-    let all = directories
-        .iter()
-        .flat_map(|directory| directory.ancestors());
-    let is_strange = |path: &&Path| owner(path).is_some_and(|(uid, _)| uid != root);
-    let strange = all
-        .filter(is_strange)
-        .max_by_key(|path| path.as_os_str().len())?;
+    let is_strange = |path: &Path| owner(path).is_some_and(|(uid, _)| uid != root);
+    let strange = topmost(directories, is_strange)?;
     let (uid, gid) = owner(strange)?;
     let shown = strange.to_string_lossy();
     let finding = Finding::error(format!("{shown} belongs to {}, not to root", Who(uid)));
+    if !directories.iter().any(|directory| *directory == strange) {
+        // It may be somebody's home.
+        return Some(finding.advise(
+            "set boxes.root and boxes.locks to directories below those of root alone, such as /var/lib",
+        ));
+    }
     Some(finding.change(Change::run(
-        &["chown", "root:root", &shown],
-        &["chown", &format!("{uid}:{gid}"), &shown],
+        &["chown", "--no-dereference", "root:root", &shown],
+        &["chown", "--no-dereference", &format!("{uid}:{gid}"), &shown],
         true,
     )))
+}
+
+/// The topmost of such directories on the way to these: what is below it is in its owner's hands,
+/// whoever owns that.
+fn topmost(directories: [&PathBuf; 2], is_such: impl Fn(&Path) -> bool) -> Option<&Path> {
+    let all = directories
+        .into_iter()
+        .flat_map(|directory| directory.ancestors());
+    all.filter(|path| is_such(path))
+        .min_by_key(|path| path.as_os_str().len())
 }
 
 pub(in super::super) fn space(machine: &Machine) -> Finding {
@@ -228,6 +239,19 @@ mod tests {
         assert_eq!(found.verdict, Verdict::Error);
         let taken = ["chmod o-w /var/local/lib/isolate"];
         assert_eq!(found.commands(), taken);
+    }
+
+    #[test]
+    fn the_topmost_directory_of_a_stranger_is_the_one_to_mend() {
+        let directories = [PathBuf::from("/home/j/boxes"), PathBuf::from("/run/locks")];
+        let found = |strange: &[&str]| {
+            let is_such = |path: &Path| strange.iter().any(|one| Path::new(one) == path);
+            topmost([&directories[0], &directories[1]], is_such).map(Path::to_owned)
+        };
+        let home = Path::new("/home/j");
+        assert_eq!(found(&["/home/j/boxes", "/home/j"]).as_deref(), Some(home));
+        assert_eq!(found(&["/run/locks"]).as_ref(), Some(&directories[1]));
+        assert_eq!(found(&[]), None);
     }
 
     #[test]

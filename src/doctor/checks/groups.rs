@@ -4,7 +4,7 @@ use crate::doctor::finding::Finding;
 use crate::doctor::machine::Machine;
 use crate::remedy::Remedy;
 
-/// The group that the broker lets in, and polkit/50-isolate-run.rules.
+/// The group that polkit/50-isolate-run.rules lets in.
 const GROUP: &str = "isolate";
 /// Where rules of polkit are: polkit(8).
 const RULES: [&str; 4] = [
@@ -15,40 +15,50 @@ const RULES: [&str; 4] = [
 ];
 /// Our own, which only allow.
 const OWN_RULES: &str = "50-isolate-run.rules";
-/// What members may without being asked about.
-const USE_BOX: &str = "io.github.isolate_run.use-box";
+/// What our actions begin with, and how those end that members are asked about as well.
+const ACTIONS: &str = "io.github.isolate_run";
+const ASKED: [&str; 4] = [
+    ".share-network",
+    ".use-devices",
+    ".manage-boxes",
+    ".see-boxes",
+];
 
 pub(in super::super) fn group(machine: &Machine) -> Finding {
+    let named = &machine.settings.broker.groups;
+    let name = named.first().map_or(GROUP, String::as_str);
     let text = machine.tree.text("/etc/group").unwrap_or_default();
     let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let Some(fields) = lines.find(|fields| fields.first() == Some(&GROUP)) else {
-        let value = format!("there is no group {GROUP}: nobody but root comes by the broker");
-        return Finding::note(value).command(format!("groupadd --system {GROUP}"));
+    let Some(fields) = lines.find(|fields| fields.first() == Some(&name)) else {
+        if named.len() > 1 || name.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Finding::ok(format!("those of [broker] groups: {}", named.join(", ")));
+        }
+        let value = format!("there is no group {name}: nobody but root comes by the broker");
+        return Finding::note(value).command(format!("groupadd --system {name}"));
     };
     let gid = fields.get(2).and_then(|gid| gid.parse().ok());
     let looker = &machine.facts.looker;
     if !looker.is_root {
         return if gid.is_some_and(|gid| looker.groups.contains(&gid)) {
-            Finding::ok(format!("you are in the group {GROUP}"))
+            Finding::ok(format!("you are in the group {name}"))
         } else {
-            Finding::note(format!("you are not in the group {GROUP}"))
+            Finding::note(format!("you are not in the group {name}"))
                 .remedy(Remedy::JoinGroup)
-                .command(format!("usermod -aG {GROUP} USER"))
+                .command(format!("usermod -aG {name} USER"))
         };
     }
-    let members = &machine.settings.broker.groups;
-    if let Some(file) = rules_about_boxes(machine).filter(|_| !members.is_empty()) {
-        let members = members.join(", ");
+    if let Some(file) = rules_about_boxes(machine).filter(|_| !named.is_empty()) {
+        let members = named.join(", ");
         return Finding::note(format!("{file} is not asked about members of {members}")).advise(
             "if it forbids them something, set groups = [] in [broker] of isolate.toml: \
              then polkit is asked about everybody",
         );
     }
     match fields.get(3).copied().unwrap_or_default() {
-        "" => Finding::note(format!("the group {GROUP} has no members"))
+        "" => Finding::note(format!("the group {name} has no members"))
             .remedy(Remedy::JoinGroup)
-            .command(format!("usermod -aG {GROUP} USER")),
-        members => Finding::ok(format!("{GROUP}: {members}")),
+            .command(format!("usermod -aG {name} USER")),
+        members => Finding::ok(format!("{name}: {members}")),
     }
 }
 
@@ -60,8 +70,11 @@ fn rules_about_boxes(machine: &Machine) -> Option<String> {
         let names = tree.names(directory).into_iter().filter(own);
         names.map(move |name| format!("{directory}/{name}"))
     });
-    let about = |file: &String| tree.text(file).is_some_and(|text| text.contains(USE_BOX));
-    files.into_iter().find(about)
+    files.into_iter().find(|file| {
+        let text = tree.text(file).unwrap_or_default();
+        let mut actions = text.split(ACTIONS).skip(1);
+        actions.any(|action| !ASKED.iter().any(|asked| action.starts_with(asked)))
+    })
 }
 
 #[cfg(test)]
@@ -81,9 +94,12 @@ mod tests {
             "/usr/share/polkit-1/rules.d/50-isolate-run.rules",
             "/etc/polkit-1/rules.d/40-students.rules",
         );
-        here.machine.tree.replace(own, USE_BOX).unwrap();
+        here.machine.tree.replace(own, ACTIONS).unwrap();
         assert_eq!(group(&here).verdict, Verdict::Ok);
-        here.machine.tree.replace(rules, USE_BOX).unwrap();
+        let network = "io.github.isolate_run.share-network";
+        here.machine.tree.replace(rules, network).unwrap();
+        assert_eq!(group(&here).verdict, Verdict::Ok);
+        here.machine.tree.replace(rules, ACTIONS).unwrap();
         let found = group(&here).value;
         assert_eq!(
             found,

@@ -80,6 +80,9 @@ pub(in super::super) fn broker(machine: &Machine) -> Finding {
 fn reachable(machine: &Machine) -> Finding {
     let stat = std::fs::metadata(machine.tree.path(RUN));
     match stat.map(|stat| stat.mode() & 0o7777) {
+        Ok(mode) if mode & 0o011 == 0o010 => Finding::note(format!(
+            "it listens, and only the group of {RUN} may enter (mode {mode:04o})"
+        )),
         Ok(mode) if mode & 0o001 == 0 => {
             let value = format!("it listens, but users may not enter {RUN} (mode {mode:04o})");
             let undo = format!("{mode:04o}");
