@@ -11,7 +11,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::ops::Range;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -100,6 +100,14 @@ fn compile(name: &str, result: &str, extra: &[&str]) -> PathBuf {
     compiled
 }
 
+/// A number that no other process is likely to have whose tests go on at the same time. Containers have process numbers of their
+/// own, but the kernel counts the processes of a uid over all of them: RLIMIT_NPROC.
+fn process_number() -> u32 {
+    let namespace = fs::metadata("/proc/self/ns/pid").unwrap().ino();
+    let spread = namespace.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (spread as u32).wrapping_add(std::process::id())
+}
+
 /// A command of the program under test, as it is: no box, no configuration.
 pub(crate) fn isolate_command<S: AsRef<OsStr>>(args: &[S]) -> Command {
     let mut command = Command::new(binary());
@@ -142,7 +150,7 @@ impl TestBox {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         // No two boxes in use at the same time have a number or a uid in common: a process has some 32 of them at once.
-        let slot = std::process::id() % (1 << 15) * SLOTS + number % SLOTS;
+        let slot = process_number() % (1 << 15) * SLOTS + number % SLOTS;
         let first_id = number % SLOTS * BOXES;
         let dir = TempDir::with_prefix_in("isolate-", parent).unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
