@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::support::systemd::{main_pid, must, package, property};
 use crate::support::{finish, source};
@@ -84,12 +84,7 @@ fn the_package_of_rpm_brings_the_same_and_an_upgrade_disturbs_no_run() {
         "-c",
         script,
     ]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut run = command.spawn().unwrap();
-    let mut line = String::new();
-    let mut said = BufReader::new(run.stdout.take().unwrap());
-    said.read_line(&mut line).unwrap();
-    assert_eq!(line, "begun\n");
+    let mut run = package::begun(command);
     let before = main_pid("isolate.service");
     assert_ne!(before, 0);
     must("rpm", &["--upgrade", "--nodeps", "--replacepkgs", file]);

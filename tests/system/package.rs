@@ -1,10 +1,10 @@
 //! The Debian package, which `tests/guest/suite` has installed before the first test and purges after the last.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::support::systemd::{assert_systemd_accepts, main_pid, must, package, property};
@@ -183,13 +183,8 @@ fn a_users_run_lives_through_a_restart_and_an_upgrade() {
     };
     finish(isolate(&["--init"])).assert_success();
     let script = "echo begun; read line; exit $line";
-    let mut command = isolate(&["--run", "--", "/bin/sh", "-c", script]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut run = command.spawn().unwrap();
-    let mut line = String::new();
-    let mut said = BufReader::new(run.stdout.take().unwrap());
-    said.read_line(&mut line).unwrap();
-    assert_eq!(line, "begun\n");
+    let command = isolate(&["--run", "--", "/bin/sh", "-c", script]);
+    let mut run = package::begun(command);
 
     must("systemctl", &["restart", "isolate.service"]);
     package::install();

@@ -40,7 +40,7 @@ impl Front for Own {
 
     fn prepare(&self) -> io::Result<Prepared> {
         // The scope of a run is there before it, and then there is nothing to ask systemd for.
-        Prepared::without_polkit(self.settings.cgroup.keep_ready == 0)
+        Prepared::for_root(self.settings.cgroup.keep_ready == 0)
     }
 
     fn attend(&self, beginning: Beginning<Prepared>) {

@@ -29,33 +29,35 @@ impl Prepared {
         let loaded = config::load(&ConfigSource::new(config)).ok();
         let settings = loaded.map(|loaded| loaded.settings);
         rehearse(settings.as_ref());
-        if let Some(settings) = settings.filter(|settings| !settings.broker.groups.is_empty()) {
+        match settings.filter(|settings| !settings.broker.groups.is_empty()) {
             // Whoever is no member waits for the connection to be made.
-            return Self::without_polkit(settings.cgroup.keep_ready == 0);
+            Some(settings) => Self::without_polkit(settings.cgroup.keep_ready == 0),
+            None => {
+                let (bus, polkit) = connect(Carries::Descriptors).unzip();
+                Self::with(bus, polkit)
+            }
         }
-        let (bus, polkit) = connect(Carries::Descriptors).unzip();
+    }
+
+    /// The same for root's own calls, for which polkit is not asked. systemd is, if each is to have
+    /// a scope made.
+    pub(super) fn for_root(asks_systemd: bool) -> io::Result<Self> {
+        if asks_systemd {
+            systemd::rehearse();
+        }
+        Self::without_polkit(asks_systemd)
+    }
+
+    fn without_polkit(asks_systemd: bool) -> io::Result<Self> {
+        let bus = asks_systemd.then(|| Bus::connect(Carries::Bytes).ok());
+        Self::with(bus.flatten(), None)
+    }
+
+    /// With these connections, and namespaces.
+    fn with(bus: Option<Bus>, polkit: Option<Link>) -> io::Result<Self> {
         let namespaces = Namespaces::ahead()?;
         Ok(Self {
             polkit,
-            ahead: Ahead {
-                bus,
-                namespaces,
-                coming: None,
-            },
-        })
-    }
-
-    /// The same where polkit is not asked: for root's own calls, and for members of `[broker]
-    /// groups`. systemd is, if each run is to have a scope made.
-    pub(super) fn without_polkit(asks_systemd: bool) -> io::Result<Self> {
-        let mut bus = None;
-        if asks_systemd {
-            bus = Bus::connect(Carries::Bytes).ok();
-            systemd::rehearse();
-        }
-        let namespaces = Namespaces::ahead()?;
-        Ok(Self {
-            polkit: None,
             ahead: Ahead {
                 bus,
                 namespaces,

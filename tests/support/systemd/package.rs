@@ -1,7 +1,8 @@
 //! The Debian package `isolate-run` on the machine that the tests run on.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use super::must;
 use crate::support::finish;
@@ -21,6 +22,18 @@ pub(crate) fn install() {
 pub(crate) fn rpm() -> PathBuf {
     let file = file().expect("ISOLATE_TEST_PACKAGE names the package: tests/run");
     file.with_extension("rpm")
+}
+
+/// Starts a command whose program prints a line, `begun`, and waits for it.
+pub(crate) fn begun(mut command: Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut run = command.spawn().unwrap();
+    let mut line = String::new();
+    let mut said = BufReader::new(run.stdout.take().unwrap());
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "begun\n");
+    run.stdout = Some(said.into_inner());
+    run
 }
 
 /// Whether the package is installed.

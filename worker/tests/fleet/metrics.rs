@@ -20,18 +20,19 @@ fn exposed(text: &str) -> Names {
     for line in text.lines().filter(|line| !line.starts_with('#')) {
         let (name, rest) = line.split_at(line.find(['{', ' ']).unwrap());
         let labels = found.entry(name.to_owned()).or_default();
-        let inner = rest
-            .strip_prefix('{')
-            .and_then(|rest| rest.split('}').next());
-        for pair in inner
-            .unwrap_or_default()
-            .split(',')
-            .filter(|pair| !pair.is_empty())
-        {
-            labels.insert(pair.split('=').next().unwrap().to_owned());
-        }
+        labels.extend(labels_of(rest));
     }
     found
+}
+
+/// The labels in the braces that a text begins with, if it does.
+fn labels_of(text: &str) -> impl Iterator<Item = String> {
+    let inner = text
+        .strip_prefix('{')
+        .and_then(|rest| rest.split('}').next());
+    let pairs = inner.unwrap_or_default().split(',');
+    let pairs = pairs.filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split(['=', '!']).next().unwrap().trim().to_owned())
 }
 
 /// What queries name: metrics, and labels in braces or after by.
@@ -52,16 +53,7 @@ fn asked(query: &str) -> Names {
         let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
         let labels = found.entry(rest[..end].to_owned()).or_default();
         labels.extend(by.clone());
-        let inner = rest[end..]
-            .strip_prefix('{')
-            .and_then(|rest| rest.split('}').next());
-        for pair in inner
-            .unwrap_or_default()
-            .split(',')
-            .filter(|pair| !pair.is_empty())
-        {
-            labels.insert(pair.split(['=', '!']).next().unwrap().trim().to_owned());
-        }
+        labels.extend(labels_of(&rest[end..]));
     }
     found
 }

@@ -104,14 +104,7 @@ fn each_role_can_do_what_is_its_own() {
     };
     let other = world.config("judge3", &other);
     let file = world.jobs("b.jsonl", ["b-1".to_owned()]);
-    let words = [
-        "submit",
-        "--wait",
-        "--queue",
-        "beta",
-        file.to_str().unwrap(),
-    ];
-    assert!(world.told(&other, &words).contains("\"done\""));
+    assert!(world.judged(&other, "beta", &file).contains("\"done\""));
     // One that hangs is ended by its own queue, and by nobody else.
     let file = world.jobs("hang.jsonl", ["hang-1".to_owned()]);
     world.told(
@@ -186,14 +179,7 @@ fn what_is_others_is_neither_seen_nor_touched() {
         );
         let file = world.path("secret.jsonl");
         fs::write(&file, line).unwrap();
-        let words = [
-            "submit",
-            "--wait",
-            "--queue",
-            "alpha",
-            file.to_str().unwrap(),
-        ];
-        world.told(&submitter, &words)
+        world.judged(&submitter, "alpha", &file)
     };
     submit("SECRET-1");
     world.told(&submitter, &["cancel", "--queue", "alpha", "keep"]);

@@ -111,14 +111,7 @@ fn who_has_no_certificate_or_key_that_holds_is_told_and_the_others_go_on() {
     let judge = world.config("judge", &of(&s1));
     let done = |id: &str| {
         let file = world.jobs(&format!("{id}.jsonl"), [id.to_owned()]);
-        let words = [
-            "submit",
-            "--wait",
-            "--queue",
-            "alpha",
-            file.to_str().unwrap(),
-        ];
-        world.told(&judge, &words)
+        world.judged(&judge, "alpha", &file)
     };
     assert!(done("first").contains("\"done\""));
     // Those that the server does not know, and those that do not know the server.

@@ -203,6 +203,12 @@ impl World {
         command.output().unwrap()
     }
 
+    /// What `submit --wait` prints for a file of jobs in this queue.
+    pub fn judged(&self, config: &Path, queue: &str, file: &Path) -> String {
+        let file = file.to_str().unwrap();
+        self.told(config, &["submit", "--wait", "--queue", queue, file])
+    }
+
     /// Calls one that has to work; what it says.
     pub fn told(&self, config: &Path, words: &[&str]) -> String {
         let output = self.call(config, words);
