@@ -2,7 +2,7 @@
 //! `tests/guest` boot what tests run in.
 //!
 //! ```text
-//! tests/run -> xtask -> orders -> build -> payload -> stages, guests -> counts -> "N passed, N failed"
+//! tests/run -> xtask -> orders -> build -> payload -> stages, guests -> counts -> what failed, "N passed, N failed"
 //! ```
 
 use std::env;
@@ -20,6 +20,7 @@ use stages::{Run, answer};
 mod build;
 mod counts;
 mod dependencies;
+mod failures;
 mod guests;
 mod installed;
 mod job;
@@ -119,6 +120,13 @@ fn finished(run: &Run) -> ExitCode {
             wall.as_secs(),
             cpu.as_secs()
         ));
+    }
+    let failures = run.screen.all_failures();
+    if failed > 0 {
+        say("\n=== what failed");
+        let rows = rows.iter().filter(|row| row.failed > 0);
+        rows.for_each(|row| say(&row.to_string()));
+        failures.iter().for_each(|line| say(line));
     }
     if passed + failed == 0 {
         say("PROBLEM: no test ran");

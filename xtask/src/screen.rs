@@ -5,6 +5,8 @@ use std::io::{IsTerminal, Write, stdout};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::failures::Failures;
+
 /// Where everything is said.
 #[derive(Debug)]
 pub(crate) struct Screen {
@@ -19,6 +21,7 @@ struct State {
     running: Vec<String>,
     passed: usize,
     failed: usize,
+    failures: Failures,
     spent: Vec<Spent>,
 }
 
@@ -66,6 +69,7 @@ impl Screen {
             state.passed += usize::from(text.ends_with("... ok"));
             state.failed += usize::from(text.ends_with("... FAILED"));
         }
+        state.failures.line(label, text);
         self.put(&state, &format!("{label} | {text}"));
     }
 
@@ -78,6 +82,11 @@ impl Screen {
     /// All that was spent, in the order in which it ended.
     pub(crate) fn all_spent(&self) -> Vec<Spent> {
         self.state().spent.clone()
+    }
+
+    /// What was said of tests that failed, and of problems.
+    pub(crate) fn all_failures(&self) -> Vec<String> {
+        self.state().failures.lines().to_vec()
     }
 
     pub(crate) fn problem(&self, label: &str, text: &str) {
