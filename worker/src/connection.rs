@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{self, Context, kv};
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
 
 use crate::failure::Failure;
 use crate::names::{DEAD, RESULTS};
@@ -41,7 +41,6 @@ pub(crate) async fn connect(
     name: &str,
     waits: bool,
 ) -> Result<(Client, Context), Failure> {
-    let places = settings.urls.join(", ");
     let client = loop {
         match options(settings, name)?
             .connect(settings.urls.clone())
@@ -49,9 +48,15 @@ pub(crate) async fn connect(
         {
             Ok(client) => break client,
             Err(error) => {
-                let error_text = error.to_string();
-                let advice = advice(error.kind(), &error_text);
-                let text = format!("cannot connect to NATS at {places}: {error_text}; {advice}");
+                // The last reason is told of one server, and each may have another.
+                let refusals = match settings.urls.as_slice() {
+                    [url] => vec![Refusal::of(url, &error)],
+                    urls => match each_alone(settings, name, urls).await? {
+                        Some(refusals) => refusals,
+                        None => continue,
+                    },
+                };
+                let text = describe(&refusals);
                 if !waits {
                     return Err(Failure::new(text));
                 }
@@ -63,6 +68,71 @@ pub(crate) async fn connect(
     let mut jetstream = jetstream::new(client.clone());
     jetstream.set_timeout(PATIENCE);
     Ok((client, jetstream))
+}
+
+/// Why a server is not reached, and what to do about it.
+#[derive(Debug)]
+struct Refusal {
+    url: String,
+    reason: String,
+    advice: &'static str,
+}
+
+impl Refusal {
+    fn of(url: &str, error: &ConnectError) -> Self {
+        let reason = error.to_string();
+        let advice = advice(error.kind(), &reason);
+        Self {
+            url: url.to_owned(),
+            reason,
+            advice,
+        }
+    }
+}
+
+/// Why each of these servers is not reached; none, if one of them is.
+async fn each_alone(
+    settings: &NatsSettings,
+    name: &str,
+    urls: &[String],
+) -> Result<Option<Vec<Refusal>>, Failure> {
+    let mut refusals = Vec::new();
+    for url in urls {
+        match options(settings, name)?.connect(url.as_str()).await {
+            Ok(_) => return Ok(None),
+            Err(error) => refusals.push(Refusal::of(url, &error)),
+        }
+    }
+    Ok(Some(refusals))
+}
+
+/// One sentence: servers with the same reason are told together.
+fn describe(refusals: &[Refusal]) -> String {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut advices: Vec<&str> = Vec::new();
+    for Refusal {
+        url,
+        reason,
+        advice,
+    } in refusals
+    {
+        match reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, urls)) => urls.push(url),
+            None => reasons.push((reason, vec![url])),
+        }
+        if !advices.contains(advice) {
+            advices.push(advice);
+        }
+    }
+    let reasons: Vec<String> = reasons
+        .iter()
+        .map(|(reason, urls)| format!("at {}: {reason}", urls.join(", ")))
+        .collect();
+    format!(
+        "cannot connect to NATS {}; {}",
+        reasons.join("; "),
+        advices.join("; ")
+    )
 }
 
 /// What to do about a connection that is not made.
@@ -206,4 +276,32 @@ pub(crate) async fn consumer(jobs: &Stream<()>, name: &str) -> Result<PullConsum
 async fn handle(jetstream: &Context, name: &str) -> Result<Stream<()>, Failure> {
     let found = jetstream.get_stream_no_info(name).await;
     found.map_err(Failure::at(format!("no stream can be called {name}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_is_told_with_its_own_reason_and_each_reason_once() {
+        let refusal = |url: &str, reason: &str, advice| Refusal {
+            url: url.into(),
+            reason: reason.into(),
+            advice,
+        };
+        let one = refusal("a", "refused", "is it there?");
+        assert_eq!(
+            describe(&[one]),
+            "cannot connect to NATS at a: refused; is it there?"
+        );
+        let three = [
+            refusal("a", "unknown", "see ca"),
+            refusal("b", "expired", "see ca"),
+            refusal("c", "unknown", "see ca"),
+        ];
+        assert_eq!(
+            describe(&three),
+            "cannot connect to NATS at a, c: unknown; at b: expired; see ca"
+        );
+    }
 }

@@ -19,6 +19,19 @@ fn jobs() -> usize {
     })
 }
 
+/// What all machines said of a job.
+fn said_of(world: &World, id: &str) -> Vec<String> {
+    let word = format!("job {id} ");
+    let lines = |machine: &&str| {
+        let log = world.log(machine);
+        let lines = log.lines().filter(|line| line.contains(&word));
+        lines
+            .map(|line| format!("{machine}: {line}"))
+            .collect::<Vec<_>>()
+    };
+    WORKERS.iter().flat_map(lines).collect()
+}
+
 #[test]
 fn each_job_has_one_result_while_machines_and_servers_are_killed() {
     let count = jobs();
@@ -96,19 +109,24 @@ fn each_job_has_one_result_while_machines_and_servers_are_killed() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
+    let ran = world.ran();
     let others: Vec<String> = waited
         .iter()
         .filter(|result| result["outcome"] != "done")
         .map(|result| {
-            let [id, outcome, reason, delivery] =
-                ["id", "outcome", "reason", "delivery"].map(|key| &result[key]);
-            format!("{id} {outcome} {reason} {delivery}")
+            let id = result["id"].as_str().unwrap();
+            let [outcome, reason, delivery] =
+                ["outcome", "reason", "delivery"].map(|key| &result[key]);
+            let begun = ran.get(id).copied().unwrap_or_default();
+            let said = said_of(&world, id).join("\n  ");
+            format!("\n{id} {outcome} {reason} {delivery}, begun {begun} times:\n  {said}")
         })
         .collect();
     assert!(
         status.success(),
-        "{} of {count} have a result, and these are not done: {others:?}",
-        waited.len()
+        "{} of {count} have a result, and these are not done: {}",
+        waited.len(),
+        others.concat()
     );
     let told: BTreeSet<String> = waited
         .iter()
@@ -127,7 +145,6 @@ fn each_job_has_one_result_while_machines_and_servers_are_killed() {
         kills > 0 && server_kills > 0,
         "nothing is shown: {kills}, {server_kills}"
     );
-    let ran = world.ran();
     let twice = ran.values().filter(|times| **times > 1).count();
     let sorted = |from: &str| {
         let time = |result: &Value, key: &str| result["times"][key].as_u64().unwrap();

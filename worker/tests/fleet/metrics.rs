@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::servers::ports;
 use crate::world::{Extra, PATIENCE, World};
 
 /// Labels that Prometheus itself gives, or that are of its histograms.
@@ -100,9 +101,7 @@ fn get(port: u16) -> Option<String> {
 #[test]
 fn the_dashboard_and_the_alerts_ask_for_what_a_worker_says() {
     let mut world = World::new(1, &["default"]);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let port = ports(1)[0];
     let listen = format!("[metrics]\nlisten = \"127.0.0.1:{port}\"");
     let extra = Extra {
         jobs: &listen,

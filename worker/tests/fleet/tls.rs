@@ -126,14 +126,18 @@ fn who_has_no_certificate_or_key_that_holds_is_told_and_the_others_go_on() {
             "{part}: {said}"
         );
     };
-    refused(
-        &|text| text.replace("ca.pem", "strange.pem"),
-        "UnknownIssuer",
-    );
-    refused(&|text| text.replace("ca.pem", "strange.pem"), "see nats.ca");
+    // In whatever order they are tried, each server has its own reason.
     let urls = world.servers.urls();
-    let only_old = |text: String| text.replace(&format!("{urls:?}"), &format!("[{:?}]", urls[2]));
-    refused(&only_old, "xpired");
+    let strange = |text: String| text.replace("ca.pem", "strange.pem");
+    let good_ones = format!("at {}, {}: ", urls[0], urls[1]);
+    for part in [&good_ones, &format!("at {}: ", urls[2]), "see nats.ca"] {
+        refused(&strange, part);
+    }
+    let only = |index: usize, text: String| {
+        text.replace(&format!("{urls:?}"), &format!("[{:?}]", urls[index]))
+    };
+    refused(&|text| strange(only(0, text)), "UnknownIssuer");
+    refused(&|text| only(2, text), "xpired");
     let (_, name) = key(world.dir.path(), "nobody");
     assert!(name.starts_with('U'), "{name}");
     refused(
