@@ -9,7 +9,8 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::stream::Stream;
 use async_nats::jetstream::{self, Context, kv};
-use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::names::{DEAD, RESULTS};
@@ -42,15 +43,12 @@ pub(crate) async fn connect(
     waits: bool,
 ) -> Result<(Client, Context), Failure> {
     let client = loop {
-        match options(settings, name)?
-            .connect(settings.urls.clone())
-            .await
-        {
+        match attempt(settings, name, &settings.urls).await? {
             Ok(client) => break client,
-            Err(error) => {
+            Err(refusal) => {
                 // The last reason is told of one server, and each may have another.
                 let refusals = match settings.urls.as_slice() {
-                    [url] => vec![Refusal::of(url, &error)],
+                    [_] => vec![refusal],
                     urls => match each_alone(settings, name, urls).await? {
                         Some(refusals) => refusals,
                         None => continue,
@@ -78,16 +76,31 @@ struct Refusal {
     advice: &'static str,
 }
 
-impl Refusal {
-    fn of(url: &str, error: &ConnectError) -> Self {
-        let reason = error.to_string();
-        let advice = advice(error.kind(), &reason);
-        Self {
-            url: url.to_owned(),
-            reason,
-            advice,
+/// Tries these servers once, in any order. One that takes a connection and says nothing would keep
+/// the library waiting for ever.
+async fn attempt(
+    settings: &NatsSettings,
+    name: &str,
+    urls: &[String],
+) -> Result<Result<Client, Refusal>, Failure> {
+    let connecting = options(settings, name)?.connect(urls);
+    let (reason, advice) = match timeout(2 * PATIENCE, connecting).await {
+        Ok(Ok(client)) => return Ok(Ok(client)),
+        Ok(Err(error)) => {
+            let reason = error.to_string();
+            let advice = advice(error.kind(), &reason);
+            (reason, advice)
         }
-    }
+        Err(_) => (
+            "it does not answer".to_owned(),
+            "does the server work, and does its network?",
+        ),
+    };
+    Ok(Err(Refusal {
+        url: urls.join(", "),
+        reason,
+        advice,
+    }))
 }
 
 /// Why each of these servers is not reached; none, if one of them is.
@@ -98,9 +111,9 @@ async fn each_alone(
 ) -> Result<Option<Vec<Refusal>>, Failure> {
     let mut refusals = Vec::new();
     for url in urls {
-        match options(settings, name)?.connect(url.as_str()).await {
+        match attempt(settings, name, std::slice::from_ref(url)).await? {
             Ok(_) => return Ok(None),
-            Err(error) => refusals.push(Refusal::of(url, &error)),
+            Err(refusal) => refusals.push(refusal),
         }
     }
     Ok(Some(refusals))

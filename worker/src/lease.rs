@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::message::Acker;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::station::Station;
 
@@ -28,9 +29,15 @@ impl Lease {
         let ours = Arc::clone(&acker);
         let pause = station.settings.jobs.lease.0 / 3;
         let heartbeat = tokio::spawn(async move {
+            let mut wait = pause;
             loop {
-                tokio::time::sleep(pause).await;
-                if let Err(error) = ours.ack_with(AckKind::Progress).await {
+                tokio::time::sleep(wait).await;
+                wait = pause;
+                // With an answer: whoever is cut off knows it, and looks for another server.
+                let renewed = timeout(pause, ours.double_ack_with(AckKind::Progress)).await;
+                let silent = |_| Err("the server does not answer".into());
+                if let Err(error) = renewed.unwrap_or_else(silent) {
+                    wait = pause / 4;
                     station.metrics.heartbeat_failures.inc();
                     log::warn!("cannot renew the lease of a job: {error}");
                 }

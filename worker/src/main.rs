@@ -34,6 +34,7 @@ mod names;
 mod quantity;
 mod settings;
 mod shares;
+mod silence;
 mod spool;
 mod station;
 mod store;

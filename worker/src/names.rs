@@ -60,6 +60,11 @@ pub(crate) fn cancel_subject(queue: &str, id: &str) -> String {
     format!("$KV.{CANCEL}.{}", cancel_key(queue, id))
 }
 
+/// Where a machine says that it is there.
+pub(crate) fn machine_subject(id: &str) -> String {
+    format!("$KV.{MACHINES}.{id}")
+}
+
 /// The key of a job that is to end.
 pub(crate) fn cancel_key(queue: &str, id: &str) -> String {
     format!("{queue}.{id}")

@@ -15,8 +15,9 @@ use crate::connection::{Fleet, connect};
 use crate::dispatch::dispatch;
 use crate::failure::Failure;
 use crate::metrics::{self, Metrics};
-use crate::names::{CANCEL, MACHINES, jobs};
+use crate::names::{CANCEL, MACHINES, jobs, machine_subject};
 use crate::settings::Settings;
+use crate::silence::break_silence;
 use crate::spool::Spool;
 use crate::station::{Drain, Station, now};
 use crate::{control, courier, machine};
@@ -48,6 +49,11 @@ pub(crate) async fn work(
         )))?;
         tokio::spawn(metrics::serve(Arc::clone(&station), listener));
     }
+    tokio::spawn(break_silence(
+        station.fleet.clone(),
+        station.settings.nats.urls.clone(),
+        machine_subject(&station.machine.id),
+    ));
     tokio::spawn(control::take_orders(Arc::clone(&station)));
     tokio::spawn(control::hear_of_jobs(Arc::clone(&station)));
     tokio::spawn(control::learn_of_cancelled(Arc::clone(&station)));

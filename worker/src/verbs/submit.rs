@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::layout::JOB_MAX;
 use crate::names;
 use crate::settings::{AllowSettings, Settings};
+use crate::silence::break_silence;
 use crate::station::now;
 use crate::store;
 use crate::validate::{self, Rules};
@@ -57,6 +58,11 @@ pub(crate) async fn submit(settings: &Settings, asked: &cli::Submit) -> Result<u
         );
         return Err(Failure::new(text));
     }
+    tokio::spawn(break_silence(
+        fleet.clone(),
+        settings.nats.urls.clone(),
+        names::job_subject(&pool, asked.priority, &asked.queue),
+    ));
     // Before the first one is sent: a result may come at once.
     let heard = match asked.wait {
         true => Some(wait::listen(&fleet, &asked.queue).await?),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::world::{Extra, PATIENCE, World};
+use crate::world::{Extra, PATIENCE, Who, World};
 
 const SUBMITTER: &str = "submitter";
 const WORKERS: [&str; 4] = ["w0", "w1", "w2", "w3"];
@@ -35,12 +35,14 @@ fn said_of(world: &World, id: &str) -> Vec<String> {
 #[test]
 fn each_job_has_one_result_while_machines_and_servers_are_killed() {
     let count = jobs();
-    let mut world = World::new(3, &["default"]);
-    // So many machines die that a job may well have been on three of them.
+    let mut world = World::bare(3, |_| (Who::default(), Box::new(|_| String::new())));
+    // So many machines die that a job may well have been on three of them. A lease that is as long
+    // as the pause between two would have a job come to a machine just when that is killed.
     let extra = Extra {
-        jobs: "max_deliveries = 5",
+        jobs: "max_deliveries = 5\nlease = \"3s\"",
         ..Extra::default()
     };
+    world.set_up(&["default"], extra.jobs);
     for id in WORKERS {
         world.start(id, &extra);
     }

@@ -1,16 +1,18 @@
 //! nats-servers: one, or a cluster of three.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::world::PATIENCE;
 
 /// The program, which a script gets out of Debian's archive, once.
 pub fn program() -> &'static Path {
@@ -30,7 +32,7 @@ pub fn program() -> &'static Path {
     })
 }
 
-/// What else the configuration of a server says, by its number.
+/// What else the configuration of a server says, by its number; the cluster, too, if it wants to.
 pub type More = Box<dyn Fn(usize) -> String>;
 
 /// Them, with their folders.
@@ -80,6 +82,7 @@ impl Servers {
             servers.begin(index);
             // Started at once, some versions do not place streams for more than a minute.
             if count > 1 {
+                servers.wait_until_up(index);
                 sleep(Duration::from_secs(1));
             }
         }
@@ -95,7 +98,7 @@ impl Servers {
              jetstream {{ store_dir: \"{place}\", sync_interval: always, max_file_store: 40GB }}\n"
         );
         config += &(self.more)(index);
-        if self.ports.len() > 1 {
+        if self.ports.len() > 1 && !config.contains("cluster {") {
             let routes: Vec<String> = self
                 .routes
                 .iter()
@@ -116,6 +119,14 @@ impl Servers {
             .stderr(Stdio::null())
             .spawn();
         self.running[index] = Some(child.unwrap());
+    }
+
+    fn wait_until_up(&self, index: usize) {
+        let end = Instant::now() + PATIENCE;
+        while TcpStream::connect(("127.0.0.1", self.ports[index])).is_err() {
+            assert!(Instant::now() < end, "server {index} does not come up");
+            sleep(Duration::from_millis(20));
+        }
     }
 
     /// As if its machine lost power.

@@ -128,11 +128,15 @@ impl World {
         } else {
             extra.program
         };
+        let lease = match extra.jobs.contains("lease =") {
+            true => "",
+            false => "lease = \"2s\"\n",
+        };
         let text = format!(
             "[machine]\nid = \"{id}\"\npool = \"{pool}\"\nprogram = \"{place}/{program}\"\nstate_dir = \"{place}/state-{id}\"\n\
              [nats]\nurls = {urls:?}\n{}\n[files]\ncache_dir = \"{place}/cache-{id}\"\nmin_free = \"{}\"\n\
              [streams]\nreplicas = {replicas}\njobs_max = \"256M\"\nfiles_max = \"256M\"\n\
-             [slots]\ncount = 2\n[jobs]\nlease = \"2s\"\nretry_after = \"200ms\"\n{}\n",
+             [slots]\ncount = 2\n[jobs]\n{lease}retry_after = \"200ms\"\n{}\n",
             extra.who.unwrap_or(&self.admin).settings,
             if extra.worker.is_some() { "1K" } else { "1M" },
             extra.jobs
@@ -332,16 +336,24 @@ impl World {
 
     /// How many messages the streams have whose name begins so.
     pub fn messages(&self, begin: &str) -> u64 {
-        self.runtime.block_on(async {
-            let jetstream = self.jetstream().await;
-            let streams: Vec<_> = jetstream.streams().try_collect().await.unwrap();
-            let ours = streams
-                .iter()
-                .filter(|info| info.config.name.starts_with(begin));
-            let counts: Vec<u64> = ours.map(|info| info.state.messages).collect();
-            assert!(!counts.is_empty(), "there is no stream {begin}");
-            counts.iter().sum()
-        })
+        let end = Instant::now() + PATIENCE;
+        let streams = loop {
+            let streams: Result<Vec<_>, _> = self
+                .runtime
+                .block_on(async { self.jetstream().await.streams().try_collect().await });
+            match streams {
+                Ok(streams) => break streams,
+                // Servers that have just found each other do not know who of them decides.
+                Err(error) => assert!(Instant::now() < end, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        };
+        let ours = streams
+            .iter()
+            .filter(|info| info.config.name.starts_with(begin));
+        let counts: Vec<u64> = ours.map(|info| info.state.messages).collect();
+        assert!(!counts.is_empty(), "there is no stream {begin}");
+        counts.iter().sum()
     }
 
     /// Takes all messages out of a stream, as if it had lost them.
