@@ -134,6 +134,7 @@ fn places_that_everybody_can_write_to_are_refused() {
 /// Runs a script on a machine whose /etc, /run and /usr/local are empty; `$1` is the program.
 fn on_empty_machine(script: &str) -> Output {
     let prelude = "set -e\nmount -t tmpfs none /etc\nmount -t tmpfs none /run\nmount -t tmpfs none /usr/local\n\
+                   [ ! -d /usr/lib/isolate ] || mount -t tmpfs none /usr/lib/isolate\n\
                    mkdir -p /usr/local/etc /etc/isolate/isolate.toml.d /run/isolate/isolate.toml.d\n\
                    cd /etc/isolate\n";
     let mut command = Command::new("unshare");

@@ -11,7 +11,8 @@ use crate::support::{Output, TestBox, binary, finish};
 /// Directories are made as needed.
 fn on_machine(test_box: &TestBox, files: &[(&str, &str)], args: &[&str]) -> Output {
     let mut script = String::from(
-        "set -e\nmount -t tmpfs none /etc\nmount -t tmpfs none /usr/local\nmkdir /usr/local/etc\n",
+        "set -e\nmount -t tmpfs none /etc\nmount -t tmpfs none /usr/local\nmkdir /usr/local/etc\n\
+         [ ! -d /usr/lib/isolate ] || mount -t tmpfs none /usr/lib/isolate\n",
     );
     for (number, (path, text)) in files.iter().enumerate() {
         let copy = test_box.dir().join(format!("file-{number}"));
