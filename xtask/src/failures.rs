@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-/// Lines that are kept of one test, and of all of them.
-const LINES_OF_A_TEST: usize = 25;
-const LINES: usize = 200;
+/// Lines that are kept of one test, and of all of them, and the characters of a line.
+const LINES_OF_A_TEST: usize = 8;
+const LINES: usize = 100;
+const LENGTH: usize = 400;
 
 /// What was said of failures, in the order in which it was.
 #[derive(Debug, Default)]
@@ -23,6 +24,10 @@ impl Failures {
         } else if text == "failures:" || text.starts_with("test result: ") {
             self.wanted.remove(label);
         }
+        // Where it was is in the line above.
+        if text == "stack backtrace:" {
+            self.wanted.insert(label.to_owned(), 0);
+        }
         let of_a_test = match self.wanted.get_mut(label) {
             Some(left) if *left > 0 && !text.is_empty() => {
                 *left -= 1;
@@ -33,6 +38,7 @@ impl Failures {
         let alone = text.starts_with("PROBLEM: ")
             || text.starts_with("test ") && text.ends_with("... FAILED");
         if (of_a_test || alone) && self.kept.len() < LINES {
+            let text: String = text.chars().take(LENGTH).collect();
             self.kept.push(format!("{label} | {text}"));
         }
     }
@@ -48,7 +54,7 @@ mod tests {
     use super::*;
 
     const SAID: &str = "test a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\n\nthread 'b' panicked at x.rs:1:1:\n\
-                        left\n\nfailures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored\nmore";
+                        left\nstack backtrace:\n   0: main\n\nfailures:\n    b\n\ntest result: FAILED. 1 passed; 1 failed; 0 ignored\nmore";
 
     #[test]
     fn names_and_reasons_are_kept_and_nothing_else() {
