@@ -192,7 +192,9 @@ fn carry_out(call: Call, kept: &mut Kept) -> Answer {
         _ => "isolate-run: ",
     };
     let done = match call {
-        Call::Tell(tell) => commands::show::show(&tell),
+        Call::Tell(tell) => {
+            broker::look_as_caller(tell.rootless).and_then(|()| commands::show::show(&tell))
+        }
         Call::Session(session) => {
             code = report::summary::EXIT_INTERNAL;
             session::run(&session, Screen::of(&std::io::stderr(), session.coloring))
@@ -208,7 +210,8 @@ fn carry_out(call: Call, kept: &mut Kept) -> Answer {
             };
             Ok(Answer::tell(cli::complete(&words, &known).lines()))
         }
-        Call::Config(request) => commands::configure::configure(&request),
+        Call::Config(request) => broker::look_as_caller(request.rootless)
+            .and_then(|()| commands::configure::configure(&request)),
         Call::Calibrate(asked) => calibrate::calibrate(&asked),
         Call::ContainerInit(asked) => {
             code = commands::container_init::EXIT_NOT_READY;

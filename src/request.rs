@@ -34,6 +34,8 @@ pub(crate) struct Tell {
     pub(crate) topic: Topic,
     /// `--config`: this file instead of the installed configuration and its drop-ins.
     pub(crate) config: Option<PathBuf>,
+    /// `--rootless`: what holds for who does without the broker.
+    pub(crate) rootless: bool,
     /// How often `-v` was given.
     pub(crate) verbosity: u8,
 }

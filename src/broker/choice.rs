@@ -7,6 +7,9 @@ use crate::failure::Failure;
 use crate::rootless;
 use crate::way;
 
+/// What root is told who asks for a user's way.
+const NOT_FOR_ROOT: &str = "--rootless is for users who are not root, who needs no other way";
+
 /// Whether this process carries calls out itself: that of root does, and so does that of another
 /// user who wants it (`--rootless`) or has no broker here. The latter is root of a user namespace
 /// when this returns; see [`rootless`].
@@ -14,9 +17,7 @@ pub(crate) fn acts_itself(wants_rootless: bool) -> Result<bool, Failure> {
     let is_root = nix::unistd::geteuid().is_root();
     match (is_root, wants_rootless) {
         _ if way::rootless().is_some() => Ok(true),
-        (true, true) => Err(Failure::new(
-            "--rootless is for users who are not root, who needs no other way",
-        )),
+        (true, true) => Err(Failure::new(NOT_FOR_ROOT)),
         (true, false) => Ok(true),
         (false, true) => rootless::enter().map(|()| true),
         (false, false) if is_installed() => Ok(false),
@@ -27,6 +28,18 @@ pub(crate) fn acts_itself(wants_rootless: bool) -> Result<bool, Failure> {
                  {failure}"
             ))
         }),
+    }
+}
+
+/// The same for a command that only looks, and is about no box: whoever would carry out calls
+/// without the broker sees their own configuration.
+pub(crate) fn look_as_caller(wants_rootless: bool) -> Result<(), Failure> {
+    match (nix::unistd::geteuid().is_root(), wants_rootless) {
+        (true, true) => Err(Failure::new(NOT_FOR_ROOT)),
+        (false, true) => rootless::look(),
+        // Without a home there is none, and the machine's is shown.
+        (false, false) if !is_installed() => rootless::look().or(Ok(())),
+        (true, false) | (false, false) => Ok(()),
     }
 }
 

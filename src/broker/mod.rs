@@ -20,7 +20,7 @@
 //! working directory, umask, limits, signals or terminal: the parts of these that count come as
 //! data or as descriptors.
 
-pub(crate) use choice::acts_itself;
+pub(crate) use choice::{acts_itself, look_as_caller};
 
 use crate::failure::Failure;
 use crate::request::Common;

@@ -79,6 +79,8 @@ pub(super) const VERB: Verb = Verb {
             isolate.toml.d below /etc/isolate, /run/isolate and /usr/lib/isolate, in the order of their names. Of \
             drop-ins of one name the first of these directories counts, and one that is a link to /dev/null hides \
             the others; see isolate.toml(5).\n\
+            For a user who does without root and without the broker it is their own, in $XDG_CONFIG_HOME/isolate-run \
+            (~/.config/isolate-run).\n\
             set writes /etc/isolate/isolate.toml.d/50-set.toml, and leaves what else stands there. VALUE is TOML; what \
             is none is a text: 2s needs no quotes. What would not load as a whole is refused, and so is a value that a \
             later drop-in overrides. edit opens a copy in $SYSTEMD_EDITOR, $EDITOR or $VISUAL, which takes the place of \
@@ -137,6 +139,11 @@ pub(super) struct ConfigLine {
     /// set and edit change the file itself.
     #[arg(long, value_name = "FILE", value_parser = value::word(value::path))]
     config: Option<PathBuf>,
+    /// The configuration of a user without the broker
+    ///
+    /// The same happens by itself where no broker is installed.
+    #[arg(long)]
+    rootless: bool,
     /// Set or edit this drop-in, as in 60-contest
     ///
     /// It is /etc/isolate/isolate.toml.d/NAME.toml.
@@ -173,6 +180,7 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
     Ok(Call::Config(ConfigRequest {
         task,
         config: line.config,
+        rootless: line.rootless,
         json: line.json,
     }))
 }

@@ -144,6 +144,7 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
             return Ok(Call::Tell(Tell {
                 topic,
                 config: common.config,
+                rootless: common.rootless,
                 verbosity: common.verbosity,
             }));
         }

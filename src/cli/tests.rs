@@ -74,6 +74,7 @@ impl Line {
             Call::Tell(Tell {
                 topic,
                 config,
+                rootless: _,
                 verbosity,
             }) => {
                 let mut line = plain(match topic {

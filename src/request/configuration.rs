@@ -9,6 +9,8 @@ pub(crate) struct ConfigRequest {
     pub(crate) task: ConfigTask,
     /// `--config`: with this file instead of the installed configuration and its drop-ins.
     pub(crate) config: Option<PathBuf>,
+    /// `--rootless`: that of a user who does without the broker.
+    pub(crate) rootless: bool,
     /// `--json`.
     pub(crate) json: bool,
 }

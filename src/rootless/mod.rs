@@ -45,12 +45,21 @@ pub(crate) fn enter() -> Result<(), Failure> {
     }
 }
 
+/// Lets this process, which only looks, see the user's places, and changes nothing else. Never
+/// where anything about a box follows: that takes [`enter`].
+pub(crate) fn look() -> Result<(), Failure> {
+    let uid = nix::unistd::getuid().as_raw();
+    let (user, places) = (User::of(uid), places_of(uid)?);
+    let ids = [UIDS.0, GIDS.0].map(|file| user.range_in(file).map_or(u32::MAX, |ids| ids.count));
+    way::become_rootless(rootless(uid, ids, places));
+    Ok(())
+}
+
 fn begin() -> Result<Rootless, RootlessError> {
     let uid = nix::unistd::getuid().as_raw();
     let gid = nix::unistd::getgid().as_raw();
     let user = User::of(uid);
-    let places = places::places(uid, |name| std::env::var_os(name));
-    let places = places.ok_or(RootlessError::NoHome)?;
+    let places = places_of(uid)?;
     if places.boxes == places.locks {
         return Err(RootlessError::OnePlace(places.boxes));
     }
@@ -62,16 +71,26 @@ fn begin() -> Result<Rootless, RootlessError> {
     }
     let maps = [(UIDS.1, ids::map(uid, uids)), (GIDS.1, ids::map(gid, gids))];
     namespace::enter(&places.locks, maps)?;
-    Ok(Rootless {
+    Ok(rootless(uid, [uids.count, gids.count], places))
+}
+
+fn places_of(uid: u32) -> Result<Places, RootlessError> {
+    let places = places::places(uid, |name| std::env::var_os(name));
+    places.ok_or(RootlessError::NoHome)
+}
+
+/// What differs for this user, who has as many ids.
+fn rootless(uid: u32, [uids, gids]: [u32; 2], places: Places) -> Rootless {
+    Rootless {
         uid,
-        ids: uids.count.min(gids.count),
+        ids: uids.min(gids),
         bus: places.bus,
         systemd: places.systemd,
         boxes: places.boxes,
         locks: places.locks,
         config: places.config,
         is_in_manager: is_in_manager(uid),
-    })
+    }
 }
 
 /// The user whose process this is.

@@ -108,6 +108,35 @@ fn where_there_is_no_broker_users_go_this_way_by_themselves() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
+fn the_configuration_that_is_shown_and_changed_is_the_users_own() {
+    let user = Rootless::new();
+    let root = user.path("state/isolate-run").display().to_string();
+    let got = user.call(&["config", "get", "boxes.root"]);
+    assert_eq!((got.code, got.stdout), (0, root + "\n"));
+    let set = user.call(&["config", "set", "defaults.time", "7s"]);
+    assert_eq!(set.code, 0, "{set:?}");
+    let drop_in = user.path("config/isolate-run/isolate.toml.d/50-set.toml");
+    let owner = fs::metadata(&drop_in).unwrap().uid();
+    assert_eq!(owner, crate::support::ALICE);
+    let shown = user.call(&["--check-config"]);
+    let main = user.path("config/isolate-run/isolate.toml");
+    for file in [&drop_in, &main] {
+        let file = file.display().to_string();
+        assert!(shown.stdout.contains(&file), "{file}: {shown:?}");
+    }
+    let report = ["exec", "--report=report", "--", "/bin/true"];
+    assert_eq!(user.call(&report).code, 0);
+    let report = json(&user.path("home/report"));
+    assert_eq!(report["limits"]["cpu_time_us"], 7_000_000, "{report}");
+    fs::write(&drop_in, "[defaults]\ntime = 'soon'\n").unwrap();
+    let shown = user.call(&["config", "show"]);
+    assert_eq!(shown.code, 2, "{shown:?}");
+    assert!(shown.stderr.contains("50-set.toml"), "{shown:?}");
+    user.assert_nothing_left();
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
 fn limits_hold_without_root_and_verdicts_are_those_of_root() {
     let user = Rootless::new();
     user.call(&["--cg", "--init"]).assert_success();
