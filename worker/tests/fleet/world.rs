@@ -59,7 +59,7 @@ pub struct Extra<'a> {
 impl World {
     /// With so many servers, and queues for these pools.
     pub fn new(servers: usize, pools: &[&str]) -> Self {
-        let world = Self::bare(servers, |_| (Who::default(), Box::new(|_| String::new())));
+        let mut world = Self::bare(servers, |_| (Who::default(), Box::new(|_| String::new())));
         world.set_up(pools, "");
         world
     }
@@ -79,9 +79,10 @@ impl World {
     }
 
     /// Makes queues for these pools.
-    pub fn set_up(&self, pools: &[&str], queues: &str) {
+    pub fn set_up(&mut self, pools: &[&str], queues: &str) {
         let world = self;
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + 2 * PATIENCE;
+        let mut again = Instant::now() + PATIENCE / 4;
         for pool in pools {
             let config = world.config(
                 "setup",
@@ -102,6 +103,13 @@ impl World {
                     "{}",
                     String::from_utf8_lossy(&output.stderr)
                 );
+                // Some versions that began on a busy machine place nothing until one is started again.
+                let last = world.servers.count() - 1;
+                if last > 0 && Instant::now() > again {
+                    again = Instant::now() + PATIENCE / 4;
+                    world.servers.kill(last);
+                    world.servers.begin(last);
+                }
                 std::thread::sleep(Duration::from_millis(300));
             }
         }
