@@ -103,7 +103,7 @@ async fn count_queues(station: &Station) {
     }
     let mut consumers = station.jobs.consumer_names();
     while let Some(Ok(name)) = consumers.next().await {
-        let Some((_, priority, queue)) = names::parts_of_consumer(&name) else {
+        let Some((pool, priority, queue)) = names::parts_of_consumer(&name) else {
             continue;
         };
         let Ok(info) = station.jobs.consumer_info(&name).await else {
@@ -112,7 +112,7 @@ async fn count_queues(station: &Station) {
         let oldest = oldest(station, &info).await;
         station
             .metrics
-            .queue(queue, priority.name(), info.num_pending, oldest);
+            .queue(pool, queue, priority.name(), info.num_pending, oldest);
     }
 }
 

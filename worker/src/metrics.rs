@@ -41,6 +41,7 @@ struct PhaseLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct QueueLabels {
+    pool: Word,
     queue: Word,
     priority: Word,
 }
@@ -162,8 +163,9 @@ impl Metrics {
     }
 
     /// How much waits.
-    pub(crate) fn queue(&self, queue: &str, priority: &str, pending: u64, oldest: f64) {
+    pub(crate) fn queue(&self, pool: &str, queue: &str, priority: &str, pending: u64, oldest: f64) {
         let labels = QueueLabels {
+            pool: Word(pool.into()),
             queue: Word(queue.into()),
             priority: Word(priority.into()),
         };
