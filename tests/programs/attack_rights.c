@@ -44,11 +44,11 @@ ATTACK(suid_fchmod, fchmod(own_file("suid"), 06755))
 ATTACK(suid_fchmodat, syscall(SYS_fchmodat, AT_FDCWD, "suid", 04755))
 ATTACK(suid_fchmodat2, syscall(452, AT_FDCWD, "suid", 04755, 0))
 ATTACK(suid_open, open("suid_open", O_WRONLY | O_CREAT, 04755))
-ATTACK(suid_creat, syscall(SYS_creat, "suid_creat", 04755))
+ATTACK(suid_creat, creat("suid_creat", 04755))
 ATTACK(suid_unnamed, open(".", O_WRONLY | O_TMPFILE, 04755))
 ATTACK(suid_mknod, mknod("suid_mknod", S_IFREG | 04755, 0))
 ATTACK(suid_mknodat, syscall(SYS_mknodat, AT_FDCWD, "suid_mknodat", S_IFREG | 02755, 0))
-ATTACK(suid_high_bits, syscall(SYS_chmod, "suid", 0xabcd00000000UL | 04755))
+ATTACK(suid_high_bits, syscall(SYS_fchmodat, AT_FDCWD, "suid", 0xabcd00000000UL | 04755))
 static const char *suid_openat2(void) {
   unsigned long how[3] = {O_WRONLY | O_CREAT, 04755, 0};
   return outcome(syscall(SYS_openat2, AT_FDCWD, "suid_openat2", how, sizeof how));
