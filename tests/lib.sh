@@ -60,14 +60,19 @@ link_statically() {
   fi
 }
 
-# The same for a machine of another kind, ISOLATE_RUN_TARGET, as cargo names it: aarch64-unknown-linux-gnu. On Debian it takes
-# gcc-aarch64-linux-gnu, libc6-dev-arm64-cross and libseccomp-dev:arm64, whose libseccomp.a is elsewhere if LIBSECCOMP_LIB_PATH says so,
-# and of rustup its target, or Debian's libstd-rust-dev:arm64.
+# The same for a machine of another kind, ISOLATE_RUN_TARGET, as cargo names it: aarch64-unknown-linux-gnu. What that takes, of rustup
+# its target or of Debian libstd-rust-dev:arm64 among it, is installed where that is possible; libseccomp.a is in LIBSECCOMP_LIB_PATH,
+# in its place, or got out of Debian's archive.
 link_for_another_machine() {
   local machine=${ISOLATE_RUN_TARGET%%-*}-linux-gnu libraries folder
+  has "$machine-gcc" || install_packages "gcc-${machine/_/-}" libc6-dev-arm64-cross
+  if [ ! -d "$(rustc --print sysroot)/lib/rustlib/$ISOLATE_RUN_TARGET" ]; then
+    has rustup || die "needs Rust's library for $ISOLATE_RUN_TARGET. On Debian: libstd-rust-dev:arm64"
+    rustup --quiet target add "$ISOLATE_RUN_TARGET" >&2
+  fi
   libraries=${LIBSECCOMP_LIB_PATH:-/usr/lib/$machine}
-  has "$machine-gcc" || die "needs $machine-gcc to link for $ISOLATE_RUN_TARGET. On Debian: apt-get install gcc-$machine"
-  [ -e "$libraries/libseccomp.a" ] || die "needs $libraries/libseccomp.a: libseccomp-dev of that architecture, or LIBSECCOMP_LIB_PATH"
+  # That of the older release: what it wants of libc is in every newer one.
+  [ -e "$libraries/libseccomp.a" ] || libraries=$(unpacked bookworm arm64 libseccomp-dev)/usr/lib/$machine
   # Alone in a folder: there is no libseccomp.so beside it, and build.rs does not find it, which is for this machine. What it
   # wants of libc comes last.
   folder=$(target_dir "$top")/$ISOLATE_RUN_TARGET/static
@@ -168,6 +173,44 @@ debian_mirror() {
       sed -n -e 's/^URIs: *\([^ ]*\).*/\1/p' -e 's/^deb \(\[[^]]*\] \)\?\([^ ]*\).*/\2/p' | grep '/debian/*$' | head -n1 || true)
   fi
   echo "${mirror:-http://deb.debian.org/debian}"
+}
+
+# unpacked RELEASE ARCHITECTURE PACKAGE: gets, once, a package out of Debian's archive and prints the folder where it is unpacked.
+# Nothing is installed. apt itself gets it: it knows this machine's proxy, and checks by the archive's key; only its folders are others.
+unpacked() {
+  set -e # it is called for what it prints, where bash takes that away
+  local base keyring=/usr/share/keyrings/debian-archive-keyring.gpg temporary options
+  base=$(cache_dir)/$3-$1-$2
+  mkdir -p "$(cache_dir)"
+  # Two runs at once: the second one waits for the first one's.
+  exec 8>"$(cache_dir)/$3.lock"
+  flock 8
+  if [ ! -d "$base" ]; then
+    [ -e "$keyring" ] || install_packages debian-archive-keyring
+    temporary=$base.building
+    rm -rf "$temporary"
+    mkdir -p "$temporary"/{lists,archives}/partial
+    echo "deb [signed-by=$keyring] $(debian_mirror) $1 main" >"$temporary/sources.list"
+    : >"$temporary/status"
+    options=(-o "Dir::Etc::SourceList=$temporary/sources.list" -o Dir::Etc::SourceParts=/dev/null -o "Dir::State::Lists=$temporary/lists"
+      -o "Dir::State::status=$temporary/status" -o "Dir::Cache=$temporary" -o "APT::Architecture=$2" -o "APT::Architectures::=$2"
+      -o APT::Sandbox::User=root -o Acquire::Languages=none -o Acquire::Retries=3)
+    apt-get "${options[@]}" -qq update >&2
+    (cd "$temporary" && apt-get "${options[@]}" -qq download "$3" >&2)
+    dpkg-deb -x "$temporary/$3"_*.deb "$temporary/root"
+    mv "$temporary/root" "$base"
+    rm -rf "$temporary"
+  fi
+  exec 8>&-
+  echo "$base"
+}
+
+# What the guest of arm64 needs besides. Programs of 32 bits run on such a machine, too.
+need_arm64_tools() {
+  local missing=()
+  has arm-linux-gnueabihf-gcc || missing+=(gcc-arm-linux-gnueabihf libc6-dev-armhf-cross)
+  has qemu-system-aarch64 || missing+=(qemu-system-arm)
+  install_packages "${missing[@]}"
 }
 
 # What building and booting the guests needs.
