@@ -8,6 +8,7 @@ use std::thread;
 
 use crate::build::Built;
 use crate::orders::RELEASES;
+use crate::payload::Tools;
 use crate::sources;
 use crate::stages::{Later, Run, names};
 
@@ -109,7 +110,36 @@ const EMULATED: Part<'_> = Part {
     lists: &["-x", "native", "-x", "languages", "-x", "engines"],
 };
 
+/// What rests on the kind of machine, on one of another kind.
+const ARM64: Part<'_> = Part {
+    name: "arm64",
+    kind: "emulated",
+    cpus: 1,
+    seconds: 2700,
+    lists: &["-i", "arm64", "-x", "two_cpus"],
+};
+
 impl Run {
+    /// What makes programs for the machine that is ordered.
+    pub(crate) fn tools(&self) -> Tools {
+        let (prefix, foreign) = if self.orders.arm64 {
+            ("aarch64-linux-gnu-", "arm-linux-gnueabihf-gcc")
+        } else {
+            ("", "gcc")
+        };
+        let cache = self.target.join(format!("{prefix}test-programs"));
+        Tools {
+            prefix,
+            foreign,
+            cache,
+        }
+    }
+
+    /// What rests on the kind of machine, in an emulated one of arm64.
+    pub(crate) fn arm64(&self, payload: &Path) {
+        self.guest(&ARM64, ARM64.name, payload);
+    }
+
     /// The tests of `root`, in namespaces on this machine.
     pub(crate) fn root(&self, payload: &Path) {
         let out = self.work.join("root-out");

@@ -159,8 +159,8 @@ fn check_machine(run: &Run) -> io::Result<()> {
     if orders.here || orders.installed {
         installed::check(orders, &run.top)?;
     }
-    if orders.compiler || orders.soak || orders.needs_a_richer_image() || !orders.guests.is_empty()
-    {
+    let has_guests = orders.needs_a_richer_image() || orders.arm64 || !orders.guests.is_empty();
+    if orders.compiler || orders.soak || has_guests {
         shell(run, "need_guest_tools; mkdir -p \"$(cache_dir)\"")?;
     }
     let work = run.work.display();
@@ -215,11 +215,10 @@ fn go(run: &Run) -> io::Result<()> {
         let built_here = built.checked.as_deref().or(built.program.as_deref());
         let program = installed.as_deref().or(built_here);
         let program = program.ok_or_else(|| io::Error::other("cargo built no isolate-run"))?;
-        let cache = run.target.join("test-programs");
         payload::pack(
             &run.top,
             &payload,
-            &cache,
+            &run.tools(),
             program,
             &built,
             orders.need_package(),
@@ -270,6 +269,9 @@ fn go(run: &Run) -> io::Result<()> {
             if let Some(kind) = kind.as_ref().filter(|_| is_wanted) {
                 run.richer(name, &payload, kind);
             }
+        }
+        if orders.arm64 {
+            run.arm64(&payload);
         }
         if orders.dbus_broker {
             run.dbus_broker(&payload);

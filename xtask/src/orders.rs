@@ -19,6 +19,8 @@ pub(crate) struct Orders {
     pub(crate) engines: bool,
     /// What users see of the broker where another program is the bus, in a container.
     pub(crate) dbus_broker: bool,
+    /// What rests on the kind of machine, in an emulated one of arm64. `tests/run` has all built for that one.
+    pub(crate) arm64: bool,
     /// Guests with these releases.
     pub(crate) guests: Vec<&'static str>,
     /// Guests are emulated machines, whatever works here.
@@ -56,6 +58,7 @@ impl Orders {
                 "--languages" => orders.languages = true,
                 "--engines" => orders.engines = true,
                 "--dbus-broker" => orders.dbus_broker = true,
+                "--arm64" => orders.arm64 = true,
                 "--emulated" => orders.emulated = true,
                 "--keep" => orders.keep = true,
                 "--guest" => {
@@ -86,7 +89,12 @@ impl Orders {
         if orders.installed && (orders.names_another_part() || orders.needs_a_richer_image()) {
             return Err("--installed is a part for itself".into());
         }
-        if orders.installed {
+        if orders.arm64
+            && (orders.names_another_part() || orders.needs_a_richer_image() || orders.installed)
+        {
+            return Err("--arm64 is a part for itself".into());
+        }
+        if orders.installed || orders.arm64 {
             orders.binaries = Some(vec!["root", "system"]);
         }
         if !orders.names_a_part() {
@@ -108,7 +116,7 @@ impl Orders {
     }
 
     fn names_a_part(&self) -> bool {
-        self.installed || self.needs_a_richer_image() || self.names_another_part()
+        self.installed || self.arm64 || self.needs_a_richer_image() || self.names_another_part()
     }
 
     fn names_another_part(&self) -> bool {
@@ -127,7 +135,11 @@ impl Orders {
 
     /// Whether tests run as they are built for a systemd: with the package.
     pub(crate) fn need_package(&self) -> bool {
-        self.soak || self.here || self.needs_a_richer_image() || !self.guests.is_empty()
+        self.soak
+            || self.here
+            || self.arm64
+            || self.needs_a_richer_image()
+            || !self.guests.is_empty()
     }
 }
 
@@ -179,9 +191,17 @@ mod tests {
         let alone = parse("--installed --filter meta").unwrap_or_default();
         assert!(alone.need_root() && !alone.need_package() && !alone.chosen_here);
         assert!(!alone.root && alone.guests.is_empty() && !alone.weakened);
-        for other in ["--here", "--root", "--engines"] {
+        for other in ["--here", "--root", "--engines", "--arm64"] {
             assert!(parse(&format!("--installed {other}")).is_err(), "{other}");
         }
+    }
+
+    #[test]
+    fn another_kind_of_machine_is_a_part_for_itself() {
+        let alone = parse("--arm64 --filter meta").unwrap_or_default();
+        assert!(alone.need_package() && !alone.chosen_here && !alone.unit);
+        assert_eq!(alone.binaries, Some(vec!["root", "system"]));
+        assert!(parse("--arm64 --unit").is_err() && parse("--arm64 --engines").is_err());
     }
 
     #[test]

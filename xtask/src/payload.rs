@@ -11,7 +11,36 @@ use crate::build::Built;
 /// The test binaries that the suite runs; the others run as they are.
 pub(crate) const SUITES: [&str; 2] = ["root", "system"];
 
-/// Makes the payload in `folder`, with `program` in it. `cache` keeps the C programs that have not changed.
+/// What makes system calls of 32-bit programs. On x86 that is a program of 64 bits, on ARM one of 32.
+const FOREIGN: &str = "foreign_call";
+
+/// What makes programs for the machine that the suite runs on.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    /// What the names of its tools begin with: nothing, or `aarch64-linux-gnu-`.
+    pub(crate) prefix: &'static str,
+    /// The compiler of what makes system calls of 32-bit programs.
+    pub(crate) foreign: &'static str,
+    /// Keeps the C programs that have not changed.
+    pub(crate) cache: PathBuf,
+}
+
+impl Tools {
+    fn strip(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut command = Command::new(format!("{}strip", self.prefix));
+        must(command.args(["--strip-debug", "-o"]).arg(to).arg(from)).map(drop)
+    }
+
+    fn compiler(&self, program: &Path) -> Command {
+        let is_foreign = program.file_name().is_some_and(|name| name == FOREIGN);
+        match self.foreign {
+            foreign if is_foreign => Command::new(foreign),
+            _ => Command::new(format!("{}gcc", self.prefix)),
+        }
+    }
+}
+
+/// Makes the payload in `folder`, with `program` in it.
 ///
 /// # Errors
 ///
@@ -19,7 +48,7 @@ pub(crate) const SUITES: [&str; 2] = ["root", "system"];
 pub(crate) fn pack(
     top: &Path,
     folder: &Path,
-    cache: &Path,
+    tools: &Tools,
     program: &Path,
     built: &Built,
     package: bool,
@@ -31,21 +60,21 @@ pub(crate) fn pack(
         let path = top.join("tests").join(name);
         fs::copy(&path, folder.join(path.file_name().unwrap_or_default()))?;
     }
-    strip(program, &folder.join("isolate-run"))?;
+    tools.strip(program, &folder.join("isolate-run"))?;
     if let Some(weakened) = &built.weakened {
-        strip(weakened, &folder.join("isolate-run-weakened"))?;
+        tools.strip(weakened, &folder.join("isolate-run-weakened"))?;
     }
     if let Some(worker) = built.worker.as_ref().filter(|_| package) {
-        strip(worker, &folder.join("isolate-run-worker"))?;
+        tools.strip(worker, &folder.join("isolate-run-worker"))?;
         let server = must(&mut Command::new(top.join("tests/guest/nats")))?;
         fs::copy(server.trim_end(), folder.join("nats-server"))?;
     }
     for name in SUITES {
         if let Some(binary) = built.test(name) {
-            strip(binary, &folder.join("tests").join(name))?;
+            tools.strip(binary, &folder.join("tests").join(name))?;
         }
     }
-    compile_programs(&top.join("tests/programs"), cache, &folder.join("programs"))?;
+    compile_programs(&top.join("tests/programs"), tools, &folder.join("programs"))?;
     // Users who are not root read there, whoever may read the clone.
     let script = "tar -C \"$1\" --mode=a+rX --exclude=./target --exclude=./fuzz --exclude=./.git -cf - . | tar -C \"$2\" -xf -";
     let mut copy = Command::new("bash");
@@ -79,14 +108,9 @@ pub(crate) fn add_rpm(top: &Path, folder: &Path) -> io::Result<()> {
     fs::copy(made.trim_end(), folder.join("isolate-run.rpm")).map(drop)
 }
 
-fn strip(from: &Path, to: &Path) -> io::Result<()> {
-    let mut command = Command::new("strip");
-    must(command.args(["--strip-debug", "-o"]).arg(to).arg(from)).map(drop)
-}
-
 /// Compiles what has changed, all of it at the same time.
-fn compile_programs(sources: &Path, cache: &Path, folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(cache)?;
+fn compile_programs(sources: &Path, tools: &Tools, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(&tools.cache)?;
     let mut compilers = Vec::new();
     let mut programs = Vec::new();
     let age = |path: &Path| fs::metadata(path).and_then(|found| found.modified());
@@ -95,12 +119,12 @@ fn compile_programs(sources: &Path, cache: &Path, folder: &Path) -> io::Result<(
     let is = |path: &PathBuf, extension| path.extension().is_some_and(|is| is == extension);
     let headers: Vec<_> = found.iter().filter(|path| is(path, "h")).collect();
     for source in found.iter().filter(|path| is(path, "c")) {
-        let program = cache.join(source.file_stem().unwrap_or_default());
+        let program = tools.cache.join(source.file_stem().unwrap_or_default());
         let mut parts = headers.iter().copied().chain([source]);
         let is_newer = |made| parts.all(|part| age(part).is_ok_and(|written| made > written));
         if !age(&program).is_ok_and(is_newer) {
             let unfinished = program.with_extension("new");
-            let mut gcc = Command::new("gcc");
+            let mut gcc = tools.compiler(&program);
             gcc.args(["-O2", "-static", "-pthread", "-o"]);
             gcc.arg(&unfinished).arg(source);
             compilers.push((gcc.spawn()?, unfinished, program.clone()));
