@@ -195,8 +195,13 @@ impl Cgroup {
         self.file(name)
             .and_then(|mut file| file.read_to_string(&mut text))
             .map_err(|error| {
+                // Whoever stops the scope removes it, too, before all of it has been read.
+                let gone = match error.raw_os_error() {
+                    Some(libc::ENODEV) => ", which was removed from outside",
+                    _ => "",
+                };
                 CgroupError::new(
-                    format!("cannot read {name} of {}", self.path.display()),
+                    format!("cannot read {name} of {}{gone}", self.path.display()),
                     error,
                 )
             })?;
