@@ -98,12 +98,10 @@ impl World {
                 if output.status.success() {
                     break;
                 }
-                assert!(
-                    Instant::now() < end,
-                    "{}",
-                    String::from_utf8_lossy(&output.stderr)
-                );
-                // Some versions that began on a busy machine place nothing until one is started again.
+                let said = String::from_utf8_lossy(&output.stderr);
+                assert!(Instant::now() < end, "{said}");
+                // Some versions that began on a busy machine place nothing until one is started
+                // again.
                 let last = world.servers.count() - 1;
                 if last > 0 && Instant::now() > again {
                     again = Instant::now() + PATIENCE / 4;
@@ -333,11 +331,8 @@ impl World {
                 return result;
             }
             let logs: Vec<String> = self.workers.keys().map(|id| self.log(id)).collect();
-            assert!(
-                Instant::now() < end,
-                "{id} has no result: {}",
-                logs.join("\n")
-            );
+            let logs = logs.join("\n");
+            assert!(Instant::now() < end, "{id} has no result: {logs}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -375,12 +370,8 @@ impl World {
     /// Waits until no job is left.
     pub fn wait_until_empty(&self) {
         let end = Instant::now() + PATIENCE;
-        while self.messages("ISO_JOBS_") > 0 {
-            assert!(
-                Instant::now() < end,
-                "{} jobs are left",
-                self.messages("ISO_JOBS_")
-            );
+        while let left @ 1.. = self.messages("ISO_JOBS_") {
+            assert!(Instant::now() < end, "{left} jobs are left");
             std::thread::sleep(Duration::from_millis(100));
         }
     }
