@@ -65,7 +65,7 @@ mod tests {
             theirs.read_to_end(&mut all).unwrap();
             all.len()
         });
-        write_all(&ours, &[b'x'; 10_000_000]).unwrap();
+        write_all(&ours, &vec![b'x'; 10_000_000]).unwrap();
         drop(ours);
         assert_eq!(reader.join().unwrap(), 10_000_000);
     }

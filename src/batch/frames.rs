@@ -10,11 +10,10 @@
 //! ```
 
 use std::io::{self, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
-use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, recv};
+use crate::sys::socket::receive_into_room;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,17 +84,17 @@ impl Channel {
 
     /// Reads what there is, without waiting.
     pub(super) fn receive(&mut self) -> io::Result<()> {
-        let mut chunk = vec![0; CHUNK];
         loop {
-            match recv(self.stream.as_raw_fd(), &mut chunk, MsgFlags::MSG_DONTWAIT) {
-                Ok(0) | Err(Errno::ECONNRESET) => {
+            self.read.reserve(CHUNK);
+            let received = receive_into_room(self.stream.as_fd(), &mut self.read);
+            match received.map_err(|error| (error.raw_os_error(), error)) {
+                Ok(0) | Err((Some(libc::ECONNRESET), _)) => {
                     self.has_ended = true;
                     return Ok(());
                 }
-                Ok(length) => self.read.extend(&chunk[..length]),
-                Err(Errno::EINTR) => {}
-                Err(Errno::EAGAIN) => return Ok(()),
-                Err(errno) => return Err(errno.into()),
+                Ok(_) | Err((Some(libc::EINTR), _)) => {}
+                Err((Some(libc::EAGAIN), _)) => return Ok(()),
+                Err((_, error)) => return Err(error),
             }
         }
     }

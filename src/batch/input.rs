@@ -6,10 +6,8 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use nix::errno::Errno;
-use nix::unistd::read;
-
 use crate::failure::Failure;
+use crate::sys::file::read_into_room;
 use crate::sys::poll::{self, readable};
 
 /// How much is read at once.
@@ -88,8 +86,9 @@ impl Input {
             if !is_ready.map_err(Failure::at("cannot look at the input"))? {
                 return Ok(Next::Later);
             }
-            let mut chunk = [0; CHUNK];
-            match read(file, &mut chunk) {
+            self.read.reserve(CHUNK);
+            let read = read_into_room(file.as_fd(), &mut self.read);
+            match read.map_err(|error| (error.raw_os_error(), error)) {
                 Ok(0) => {
                     self.open = None;
                     // A last line without an end.
@@ -97,11 +96,11 @@ impl Input {
                         self.read.push(b'\n');
                     }
                 }
-                Ok(length) => self.read.extend(&chunk[..length]),
-                Err(Errno::EINTR | Errno::EAGAIN) => return Ok(Next::Later),
-                Err(errno) => {
+                Ok(_) => {}
+                Err((Some(libc::EINTR | libc::EAGAIN), _)) => return Ok(Next::Later),
+                Err((_, error)) => {
                     let what = format!("cannot read {}", self.source);
-                    return Err(Failure::at(&what)(errno));
+                    return Err(Failure::at(&what)(error));
                 }
             }
             if self.read.len() > LONGEST {

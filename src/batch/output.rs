@@ -99,7 +99,7 @@ mod tests {
         output.go_on().unwrap();
         assert!(output.is_full());
         let mut all = 0;
-        let mut chunk = [0; 65536];
+        let mut chunk = vec![0; 65536];
         while output.ready().is_some() {
             all += reader.read(&mut chunk).unwrap();
             output.go_on().unwrap();

@@ -190,7 +190,7 @@ mod tests {
         assert_eq!(shown(b"/a\n\x1b[2J\x7f"), "/a\\n\\u{1b}[2J\\u{7f}");
         assert_eq!(shown(b"/\xff\xfe'"), "/\\xff\\xfe\\'");
         assert_eq!(shown("/\u{202e}".as_bytes()), "/\\u{202e}");
-        assert!(shown(&[b'a'; 100_000]).len() < 500);
+        assert!(shown(&vec![b'a'; 100_000]).len() < 500);
         // The cut is in the middle of a character.
         assert!(shown(format!("a{}", "é".repeat(1_000)).as_bytes()).contains("é\\xc3[...]"));
     }

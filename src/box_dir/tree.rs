@@ -31,7 +31,7 @@ pub(super) fn walk(
     path: &Path,
     visitor: &mut impl Visitor,
 ) -> Result<(), BoxDirError> {
-    let mut buffer = vec![0; BUFFER];
+    let mut buffer = Vec::with_capacity(BUFFER);
     for _ in 0..ATTEMPTS {
         visitor.begin();
         let mut walk = Walk {
@@ -76,7 +76,7 @@ struct Walk<'a> {
     /// A stack of names, each with its NUL.
     names: Vec<u8>,
     levels: Vec<Level>,
-    buffer: &'a mut [u8],
+    buffer: &'a mut Vec<u8>,
     rescans: usize,
 }
 
@@ -157,13 +157,14 @@ impl Walk<'_> {
             came,
         });
         loop {
-            let length = match read_dir_entries(dir, self.buffer).map_err(|error| errno(&error)) {
+            match read_dir_entries(dir, self.buffer).map_err(|error| errno(&error)) {
                 // ENOENT: the directory itself was removed meanwhile.
-                Ok(0) | Err(Errno::ENOENT) => return Ok(()),
-                Ok(length) => length,
+                Err(Errno::ENOENT) => return Ok(()),
+                Ok(()) if self.buffer.is_empty() => return Ok(()),
+                Ok(()) => {}
                 Err(errno) => return Err(self.failed("list", None, errno)),
-            };
-            for entry in dir_entries(&self.buffer[..length]) {
+            }
+            for entry in dir_entries(self.buffer) {
                 let found = match entry.kind {
                     libc::DT_DIR => Ok(Found::Directory),
                     kind if visitor.passes(kind) => Ok(Found::Other),

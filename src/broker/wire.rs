@@ -11,7 +11,7 @@ use super::opening::{ANNOUNCEMENT, Announcement, Opening};
 use super::protocol::{LONGEST_PACKET, MOST_DESCRIPTORS_AT_ONCE, ProtocolError};
 use super::reply::{LONGEST_REPLY, Reply};
 use crate::failure::Explained;
-use crate::sys::packet::{receive_packet, send_packet};
+use crate::sys::packet::{next_length, receive_packet, send_packet};
 use crate::sys::poll::{self, Until, readable};
 
 /// Why a message was not sent or received.
@@ -156,9 +156,12 @@ pub(crate) fn send_reply(socket: BorrowedFd<'_>, reply: &Reply) -> Result<(), Wi
 
 /// Waits for a reply; `None` when the other side is gone.
 pub(crate) fn receive_reply(socket: BorrowedFd<'_>) -> Result<Option<Reply>, WireError> {
-    let mut buffer = vec![0; LONGEST_PACKET];
+    let mut buffer = Vec::new();
     let mut whole = Vec::new();
     loop {
+        // Nearly all are short, and each byte of room is written to.
+        let length = next_length(socket, MsgFlags::empty())?;
+        buffer.resize(length.min(LONGEST_PACKET), 0);
         let packet = receive_packet(socket, &mut buffer, 0, MsgFlags::empty())?;
         if packet.length == 0 {
             return Ok(None);

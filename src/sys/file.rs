@@ -10,21 +10,46 @@ use std::path::Path;
 
 use super::check;
 
-/// Reads the next entries of a directory into `buffer`, for [`dir_entries`]; returns 0 at the end.
-/// nix's iterator keeps the directory borrowed: to open or remove something in it, one would first
-/// have to hold every name in memory.
-pub(crate) fn read_dir_entries(dir: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`, which is borrowed
-    // mutably.
-    let length = unsafe {
-        libc::syscall(
-            libc::SYS_getdents64,
-            dir.as_raw_fd(),
-            buffer.as_mut_ptr(),
-            buffer.len(),
-        )
+/// Reads the next entries of a directory into the room of `buffer`, in the place of what it had,
+/// for [`dir_entries`]; nothing at the end. nix's iterator keeps the directory borrowed: to open or
+/// remove something in it, one would first have to hold every name in memory.
+pub(crate) fn read_dir_entries(dir: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<()> {
+    buffer.clear();
+    let read = |room: *mut u8, length: usize| {
+        // SAFETY: `room` has `length` bytes, which nobody else uses meanwhile.
+        unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), room, length) }
     };
-    Ok(usize::try_from(check(length)?).unwrap_or(0))
+    // SAFETY: getdents64(2) writes as many bytes as it returns.
+    unsafe { fill(buffer, read) }.map(drop)
+}
+
+/// Reads once (read(2)) into the room of `buffer`, behind what it has; how many bytes came. Room
+/// that is not needed is not touched: it may be large at no cost.
+pub(crate) fn read_into_room(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let read = |room: *mut u8, length: usize| {
+        // SAFETY: `room` has `length` bytes, which nobody else uses meanwhile.
+        unsafe { libc::read(fd.as_raw_fd(), room.cast(), length) as libc::c_long }
+    };
+    // SAFETY: read(2) writes as many bytes as it returns.
+    unsafe { fill(buffer, read) }
+}
+
+/// Has `read` write to the room of `buffer`, behind what it has; how many bytes that were.
+///
+/// # Safety
+///
+/// `read` is given a place and a number of bytes, and must return how many it has written there, or
+/// -1 with an errno.
+pub(super) unsafe fn fill(
+    buffer: &mut Vec<u8>,
+    read: impl FnOnce(*mut u8, usize) -> libc::c_long,
+) -> io::Result<usize> {
+    let room = buffer.spare_capacity_mut();
+    let length = check(read(room.as_mut_ptr().cast(), room.len()))?;
+    let length = usize::try_from(length).unwrap_or(0);
+    // SAFETY: so many bytes were written there, as the caller promises.
+    unsafe { buffer.set_len(buffer.len() + length) };
+    Ok(length)
 }
 
 /// An entry of a directory.
@@ -205,14 +230,14 @@ mod tests {
         }
         fs::create_dir(dir.path().join("sub")).unwrap();
         let open = File::open(dir.path()).unwrap();
-        let mut buffer = [0; 300];
+        let mut buffer = Vec::with_capacity(300);
         let (mut files, mut dirs) = (0, 0);
         loop {
-            let length = read_dir_entries(open.as_fd(), &mut buffer).unwrap();
-            if length == 0 {
+            read_dir_entries(open.as_fd(), &mut buffer).unwrap();
+            if buffer.is_empty() {
                 break;
             }
-            for entry in dir_entries(&buffer[..length]) {
+            for entry in dir_entries(&buffer) {
                 match entry.kind {
                     libc::DT_DIR => {
                         assert_eq!(entry.name, c"sub");
@@ -226,6 +251,27 @@ mod tests {
             }
         }
         assert_eq!((files, dirs), (100, 1));
+    }
+
+    #[test]
+    fn what_is_read_comes_behind_what_there_is_and_fits() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "abcdefg").unwrap();
+        let file = File::open(&path).unwrap();
+        let mut buffer = Vec::with_capacity(6);
+        buffer.extend(b"12");
+        let mut read = || read_into_room(file.as_fd(), &mut buffer).unwrap();
+        assert_eq!((read(), read()), (4, 0));
+        assert_eq!(buffer, b"12abcd");
+        buffer.reserve(10);
+        let mut read = || read_into_room(file.as_fd(), &mut buffer).unwrap();
+        assert_eq!((read(), read()), (3, 0));
+        assert_eq!(buffer, b"12abcdefg");
+        let shut = File::create(&path).unwrap();
+        let error = read_into_room(shut.as_fd(), &mut buffer).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EBADF));
+        assert_eq!(buffer, b"12abcdefg");
     }
 
     #[test]

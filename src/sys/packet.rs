@@ -4,7 +4,8 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::errno::Errno;
+use nix::sys::socket::{ControlMessage, MsgFlags, recv, sendmsg};
 
 use super::check;
 
@@ -32,7 +33,7 @@ pub(crate) fn send_packet(
     let flags = flags | MsgFlags::MSG_NOSIGNAL;
     loop {
         match sendmsg::<()>(socket.as_raw_fd(), &parts, control, flags, None) {
-            Err(nix::errno::Errno::EINTR) => {}
+            Err(Errno::EINTR) => {}
             Ok(sent) if sent == bytes.len() => return Ok(()),
             Ok(_) => return Err(io::Error::from_raw_os_error(libc::EMSGSIZE)),
             Err(errno) => return Err(errno.into()),
@@ -56,6 +57,18 @@ impl fmt::Display for Dropped {
 }
 
 impl std::error::Error for Dropped {}
+
+/// How many bytes the next message has, which stays where it is; 0 when the other side is gone.
+pub(crate) fn next_length(socket: BorrowedFd<'_>, flags: MsgFlags) -> io::Result<usize> {
+    let flags = flags | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+    loop {
+        match recv(socket.as_raw_fd(), &mut [], flags) {
+            // This is as in `receive_packet`.
+            Err(Errno::EINTR | Errno::ECONNRESET) => {}
+            other => return Ok(other?),
+        }
+    }
+}
 
 /// Receives one message and up to `most` descriptors. EMSGSIZE for one that does not fit in the
 /// buffer or has more descriptors, [`Dropped`] for one that lost some; those that came are closed
@@ -177,6 +190,24 @@ mod tests {
                 sent.is_ok() && matches!(refused, Err(Some(libc::EMSGSIZE)))
             }) && open() == before
         }));
+    }
+
+    #[test]
+    fn the_length_of_a_message_is_known_before_it_is_received() {
+        let (ours, theirs) = pair().unwrap();
+        let length = |flags| next_length(theirs.as_fd(), flags);
+        let nothing = length(MsgFlags::MSG_DONTWAIT).unwrap_err();
+        assert_eq!(nothing.raw_os_error(), Some(libc::EAGAIN));
+        for bytes in [vec![7; 3], vec![7; 70_000]] {
+            send_packet(ours.as_fd(), &bytes, &[ours.as_fd()], MsgFlags::empty()).unwrap();
+            assert_eq!(length(MsgFlags::empty()).unwrap(), bytes.len());
+            let mut buffer = vec![0; bytes.len()];
+            let flags = MsgFlags::empty();
+            let packet = receive_packet(theirs.as_fd(), &mut buffer, 1, flags).unwrap();
+            assert_eq!((packet.length, packet.descriptors.len()), (bytes.len(), 1));
+        }
+        drop(ours);
+        assert_eq!(length(MsgFlags::empty()).unwrap(), 0);
     }
 
     #[test]

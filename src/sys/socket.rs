@@ -11,6 +11,7 @@ use nix::sys::socket::{
 };
 
 use super::check;
+use super::file::fill;
 use super::poll::{is_so, readable};
 
 /// A connected pair of `SOCK_SEQPACKET` sockets, closed on exec.
@@ -91,6 +92,18 @@ pub(crate) fn receive_alone(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Re
             other => return Ok(other?),
         }
     }
+}
+
+/// Receives once from a stream, without waiting, into the room of `buffer`, behind what it has; how
+/// many bytes came. Room that is not needed is not touched.
+pub(crate) fn receive_into_room(socket: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let receive = |room: *mut u8, length: usize| {
+        let (socket, flags) = (socket.as_raw_fd(), libc::MSG_DONTWAIT);
+        // SAFETY: `room` has `length` bytes, which nobody else uses meanwhile.
+        unsafe { libc::recv(socket, room.cast(), length, flags) as libc::c_long }
+    };
+    // SAFETY: without MSG_TRUNC, recv(2) writes as many bytes as it returns.
+    unsafe { fill(buffer, receive) }
 }
 
 /// The next bytes of a stream.

@@ -11,10 +11,11 @@ use std::time::Instant;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::unistd::{pipe2, read, write};
+use nix::unistd::{pipe2, write};
 
-use super::streams::{CHUNK, Found, MOST_INLINE, set_not_blocking};
+use super::streams::{CHUNK, Found, MOST_INLINE, is_passing, set_not_blocking};
 use crate::caller::create_regular;
+use crate::sys::file::read_into_room;
 
 /// What two programs say to each other, written down.
 #[derive(Debug)]
@@ -132,10 +133,12 @@ impl Relay {
     pub(super) fn pass_on(&mut self) -> Found {
         let mut found = Found::Nothing;
         if self.waiting.is_empty() {
-            let mut chunk = [0; CHUNK];
-            match self.from.as_ref().map(|from| read(from, &mut chunk)) {
-                Some(Ok(length)) if length > 0 => found = self.hear(&chunk[..length]),
-                Some(Err(Errno::EAGAIN | Errno::EINTR)) | None => {}
+            let mut chunk = Vec::with_capacity(CHUNK);
+            let from = self.from.as_ref();
+            match from.map(|from| read_into_room(from.as_fd(), &mut chunk)) {
+                Some(Ok(length)) if length > 0 => found = self.hear(&chunk),
+                None => {}
+                Some(Err(error)) if is_passing(&error) => {}
                 Some(Ok(_) | Err(_)) => {
                     self.from = None;
                     self.to = None;
@@ -182,6 +185,8 @@ impl Relay {
 
 #[cfg(test)]
 mod tests {
+    use nix::unistd::read;
+
     use super::*;
 
     #[test]

@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::{pipe2, read};
+use nix::unistd::pipe2;
 
 use crate::batch::job::words::Output;
 use crate::batch::result::Content;
 use crate::caller::create_regular;
+use crate::sys::file::read_into_room;
 
 /// The bound of an output in the result, where nothing names one, in bytes.
 pub(super) const MOST_INLINE: u64 = 1 << 20;
@@ -89,16 +89,16 @@ impl Sink {
         let Some(end) = &self.end else {
             return Found::Nothing;
         };
-        let mut chunk = [0; CHUNK];
-        let length = match read(end, &mut chunk) {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        let length = match read_into_room(end.as_fd(), &mut chunk) {
             Ok(0) => {
                 self.end = None;
                 return Found::Nothing;
             }
             Ok(length) => length,
-            Err(Errno::EAGAIN | Errno::EINTR) => return Found::Nothing,
-            Err(errno) => {
-                self.failure = Some(errno.desc().to_owned());
+            Err(error) if is_passing(&error) => return Found::Nothing,
+            Err(error) => {
+                self.failure = Some(error.to_string());
                 self.end = None;
                 return Found::Nothing;
             }
@@ -134,6 +134,11 @@ impl Sink {
             Kept::File(_) => None,
         }
     }
+}
+
+/// Whether a failed read may be tried again.
+pub(super) fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR))
 }
 
 /// Has reads and writes by this process wait for nothing.

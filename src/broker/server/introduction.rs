@@ -13,7 +13,7 @@ use super::peer::Peer;
 use crate::broker::protocol::LONGEST_PACKET;
 use crate::failure::Failure;
 use crate::polkit::Subject;
-use crate::sys::packet::{receive_packet, send_packet};
+use crate::sys::packet::{next_length, receive_packet, send_packet};
 use crate::sys::process::has_ended;
 use crate::sys::socket::PeerIds;
 
@@ -59,8 +59,9 @@ pub(super) fn introduce(
 /// At the keeper: learns who calls, what they are allowed, and whether the steward knows that it is
 /// anything.
 pub(super) fn be_introduced(line: BorrowedFd<'_>) -> Result<(Peer, Answers, bool), Failure> {
-    let mut buffer = vec![0; LONGEST_PACKET];
     // The steward has told it before it asked for a keeper.
+    let length = next_length(line, MsgFlags::MSG_DONTWAIT).unwrap_or_default();
+    let mut buffer = vec![0; length.min(LONGEST_PACKET)];
     let packet = receive_packet(line, &mut buffer, 1, MsgFlags::MSG_DONTWAIT);
     let packet = packet.map_err(Failure::at("cannot find out who is calling"))?;
     let told = postcard::from_bytes(&buffer[..packet.length]);
