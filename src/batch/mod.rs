@@ -44,7 +44,7 @@ pub(crate) use job::words;
 pub(crate) use office::House;
 use output::Output;
 pub(crate) use prepared::{Prepared, limits};
-use result::{JobResult, is_success};
+use result::{Gist, JobResult};
 
 /// The exit code when a job was not done, or a run did not end well with `--stop-on-failure`.
 const EXIT_SOME_FAILED: u8 = 1;
@@ -126,9 +126,9 @@ impl Work for Lines {
 
     fn take(&mut self, line: &[u8]) -> Result<Flow, Failure> {
         self.output.push(line);
-        let result: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
-        self.some_failed |= result["outcome"] != "done";
-        if self.stop_on_failure && !is_success(&result) {
+        let gist = Gist::of(line);
+        self.some_failed |= !gist.as_ref().is_some_and(Gist::is_done);
+        if self.stop_on_failure && !gist.is_some_and(|gist| gist.is_success()) {
             self.some_failed = true;
             return Ok(Flow::Stop);
         }

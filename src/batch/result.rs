@@ -159,12 +159,44 @@ impl JobResult {
     }
 }
 
-/// Whether a line of results says that all went well: the job is done, and each of its runs ended
-/// as it should.
-pub(crate) fn is_success(result: &Value) -> bool {
-    let is_ok = |step: &Value| step["skipped"] == true || step["report"]["verdict"] == "ok";
-    let steps = result["steps"].as_array();
-    result["outcome"] == "done" && steps.is_some_and(|steps| steps.iter().all(is_ok))
+/// The part of a line of results that says whether all went well. Of the rest, which may be long,
+/// nothing is kept.
+#[derive(Debug, Deserialize)]
+pub(super) struct Gist {
+    outcome: Outcome,
+    steps: Option<Vec<StepGist>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct StepGist {
+    #[serde(default)]
+    skipped: bool,
+    report: Option<ReportGist>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReportGist {
+    verdict: String,
+}
+
+impl Gist {
+    /// That of a line; `None`: this is no result.
+    pub(super) fn of(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
+    }
+
+    /// Whether the job was carried out.
+    pub(super) fn is_done(&self) -> bool {
+        self.outcome == Outcome::Done
+    }
+
+    /// Whether it was, and each of its runs ended as it should.
+    pub(super) fn is_success(&self) -> bool {
+        let is_ok = |report: &ReportGist| report.verdict == "ok";
+        let is_ok = |step: &StepGist| step.skipped || step.report.as_ref().is_some_and(is_ok);
+        let steps = self.steps.as_ref();
+        self.is_done() && steps.is_some_and(|steps| steps.iter().all(is_ok))
+    }
 }
 
 #[cfg(test)]
@@ -180,5 +212,37 @@ mod tests {
             (bytes.base64.as_deref(), bytes.truncated),
             (Some("/w=="), true)
         );
+    }
+
+    #[test]
+    fn a_result_says_whether_all_went_well() {
+        let run = |verdict: &str| {
+            let report = Some(serde_json::json!({"verdict": verdict, "exit_code": 0}));
+            StepResult {
+                report,
+                ..StepResult::default()
+            }
+        };
+        let left_out = || StepResult {
+            skipped: true,
+            ..StepResult::default()
+        };
+        let gist = |outcome, steps| {
+            let result = JobResult {
+                steps,
+                ..JobResult::new(Some("a".into()), outcome, None)
+            };
+            let gist = Gist::of(&result.to_line()).unwrap();
+            (gist.is_done(), gist.is_success())
+        };
+        let (all, none) = ((true, true), (false, false));
+        assert_eq!(gist(Outcome::Done, vec![run("ok"), left_out()]), all);
+        let failed = vec![run("ok"), run("signal")];
+        assert_eq!(gist(Outcome::Done, failed), (true, false));
+        let unreported = vec![StepResult::default()];
+        assert_eq!(gist(Outcome::Done, unreported), (true, false));
+        assert_eq!(gist(Outcome::Internal, vec![run("ok")]), none);
+        assert_eq!(gist(Outcome::Refused, vec![]), none);
+        assert!(Gist::of(b"{}").is_none() && Gist::of(b"").is_none());
     }
 }
