@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::cache::Cache;
 use super::result::Outcome;
+use crate::barrier::Barrier;
 use crate::broker::acts_itself;
 use crate::broker::client::Put;
 use crate::broker::client::errand::{Errand, Heard};
@@ -25,6 +26,7 @@ use crate::home::{cgroup_of_runs, find_place};
 use crate::pool::Pool;
 use crate::quantity::Bytes;
 use crate::request::{BoxCall, LimitRequest};
+use crate::sys::credentials;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::socket;
 use crate::way;
@@ -176,6 +178,11 @@ impl Office {
     pub(super) fn open(house: House) -> Result<Self, Failure> {
         let null = File::options().read(true).write(true).open("/dev/null");
         let own = house.own.clone();
+        if own.is_some() {
+            // Once, and not in each keeper. A run where the set stays says so.
+            let dropped = Barrier::BoundingSet.raise(credentials::drop_bounding_set);
+            dropped.unwrap_or_else(|error| log::info!("the bounding set stays: {error}"));
+        }
         Ok(Self {
             pool: own.map(|(settings, place)| Pool::new(Own { settings, place })),
             house,

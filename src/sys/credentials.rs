@@ -1,6 +1,7 @@
 //! Acting for the caller, and giving up root for good.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use libc::{gid_t, uid_t};
@@ -66,8 +67,18 @@ fn fsgid() -> gid_t {
     set_fsgid(gid_t::MAX)
 }
 
+/// Whether this process, or one that it is a copy of, has emptied its bounding set.
+static WAS_EMPTIED: AtomicBool = AtomicBool::new(false);
+
 /// Empties the capability bounding set. This needs CAP_SETPCAP, so it comes before the uid changes.
+/// Done a second time it costs one call, not one for each capability.
 pub(crate) fn drop_bounding_set() -> io::Result<()> {
+    // A new user namespace has the full set again, and the first capability with it.
+    // SAFETY: all arguments are integers.
+    let first = unsafe { libc::prctl(libc::PR_CAPBSET_READ, 0, 0, 0, 0) };
+    if first == 0 && WAS_EMPTIED.load(Relaxed) {
+        return Ok(());
+    }
     for capability in 0..=HIGHEST_CAPABILITY {
         // SAFETY: all arguments are integers.
         let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
@@ -77,6 +88,7 @@ pub(crate) fn drop_bounding_set() -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
+    WAS_EMPTIED.store(true, Relaxed);
     Ok(())
 }
 
