@@ -14,6 +14,9 @@ use super::error::{ConfigError, Place};
 /// The size of the largest file that is read, in bytes. A real one has a few thousand.
 const SIZE_MAX: u64 = 1 << 20;
 
+/// Room for a usual file, in bytes.
+const USUAL: usize = 32 << 10;
+
 /// Reads a file's text. `None`: there is no such file, or one of the directories in its path is a
 /// file (`/etc/isolate` of the old isolate).
 pub(super) fn read_if_present(path: &Path) -> Result<Option<String>, ConfigError> {
@@ -49,7 +52,8 @@ pub(super) fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
 
 /// Reads to the end, but no more than [`SIZE_MAX`].
 pub(super) fn read_all(from: impl Read, place: &Place) -> Result<Vec<u8>, ConfigError> {
-    let mut bytes = Vec::new();
+    // Room that is not needed costs nothing, and more than one read does.
+    let mut bytes = Vec::with_capacity(USUAL);
     from.take(SIZE_MAX + 1)
         .read_to_end(&mut bytes)
         .map_err(|error| place.os_error("cannot read", error))?;

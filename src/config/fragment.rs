@@ -10,6 +10,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
+use super::comments::without_comments;
 use super::error::{ConfigError, Part, Place, one_line};
 use super::spelling::unknown_key;
 use super::table::{Key, Table, unknown_top_level};
@@ -20,6 +21,7 @@ pub(super) type Fragment = Vec<(Key, Located)>;
 
 /// Parses a file's text. `file` is the place that the errors and the values name.
 pub(super) fn parse(text: &str, file: &Place) -> Result<Fragment, ConfigError> {
+    let text = &*without_comments(text);
     let lines = Lines::new(text, file);
     let document = DeTable::parse(text).map_err(|error| syntax_error(&error, text, &lines))?;
     let mut fragment = Fragment::new();

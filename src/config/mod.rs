@@ -17,6 +17,7 @@ mod acceptance;
 pub(crate) mod box_set;
 mod boxes;
 pub(crate) mod ceilings;
+mod comments;
 mod cpu_settings;
 pub(crate) mod draft;
 pub(crate) mod error;

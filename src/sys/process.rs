@@ -1,6 +1,7 @@
 //! Making, waiting for and killing processes by descriptor.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -103,7 +104,9 @@ pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
 /// When a process was made, in ticks since the boot (proc_pid_stat(5)): together with its number
 /// this is no other one.
 pub(crate) fn start_time(pid: pid_t) -> io::Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // With room for all of it, or it would be asked for in pieces.
+    let mut stat = String::with_capacity(1024);
+    File::open(format!("/proc/{pid}/stat"))?.read_to_string(&mut stat)?;
     let unreadable = || io::Error::other("/proc is not readable");
     stat_field(&stat, 22).ok_or_else(unreadable)
 }
