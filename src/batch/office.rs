@@ -180,6 +180,7 @@ impl Office {
         let own = house.own.clone();
         if own.is_some() {
             // Once, and not in each keeper. A run where the set stays says so.
+            cli::get_ready();
             let dropped = Barrier::BoundingSet.raise(credentials::drop_bounding_set);
             dropped.unwrap_or_else(|error| log::info!("the bounding set stays: {error}"));
         }

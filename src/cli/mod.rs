@@ -50,6 +50,7 @@ mod mistake;
 mod options;
 mod page;
 mod pair;
+mod ready;
 mod rootless;
 mod shell;
 mod spelling;
@@ -182,9 +183,14 @@ impl Call {
     }
 }
 
-/// Reads a command line into options and operands. The clap command is made once, as getopt's table
-/// and as the parser: making it is most of the cost of all this.
-fn read<Line: clap::Parser>(
+/// Gets ready to read many lines about boxes, in copies of this process (fork(2)).
+pub(crate) fn get_ready() {
+    ready::make::<isolate::IsolateLine>();
+    ready::make::<exec::ExecLine>();
+}
+
+/// Reads a command line into options and operands.
+fn read<Line: clap::Parser + 'static>(
     argv: impl Iterator<Item = OsString>,
     operands: Operands,
 ) -> Result<(Line, Vec<OsString>), Mistake> {
@@ -193,20 +199,22 @@ fn read<Line: clap::Parser>(
 }
 
 /// The same, with the options in the form that clap is given.
-fn read_words<Line: clap::Parser>(
+fn read_words<Line: clap::Parser + 'static>(
     argv: impl Iterator<Item = OsString>,
     operands: Operands,
 ) -> Result<(Line, Words), Mistake> {
-    let mut command = Line::command();
     let mut words = Words::default();
-    getopt::normalize(&Table::of(&command), argv, operands, &mut words)?;
-    if let Some(form) = words.help {
-        return Err(Mistake::Help { verb: None, form });
-    }
-    let line = command
-        .try_get_matches_from_mut(&words.options)
-        .and_then(|mut matches| Line::from_arg_matches_mut(&mut matches))
-        .map_err(|error| in_own_words(&error, &words))?;
+    // One command is both getopt's table and the parser.
+    let line = ready::with::<Line, _>(|command| {
+        getopt::normalize(&Table::of(command), argv, operands, &mut words)?;
+        if let Some(form) = words.help {
+            return Err(Mistake::Help { verb: None, form });
+        }
+        command
+            .try_get_matches_from_mut(&words.options)
+            .and_then(|mut matches| Line::from_arg_matches_mut(&mut matches))
+            .map_err(|error| in_own_words(&error, &words))
+    })?;
     Ok((line, words))
 }
 
