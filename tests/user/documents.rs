@@ -15,7 +15,7 @@ const KINDS: [&str; 14] = [
 ];
 
 /// How many blocks with commands are not run, each with its reason: a new one is to be seen.
-const NOT_RUN: usize = 4;
+const NOT_RUN: usize = 5;
 
 fn read(page: &Path) -> String {
     fs::read_to_string(source(page.to_str().unwrap())).unwrap()

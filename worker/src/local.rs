@@ -1,6 +1,8 @@
 //! A fleet of one machine: the worker starts a nats-server of its own, that listens on the loopback
 //! alone and asks for a password. To grow, name other servers in `worker.toml`.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -9,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, access, geteuid};
 use tokio::process::{Child, Command};
 
 use crate::connection::connect;
@@ -28,12 +31,49 @@ pub(crate) fn dir(named: Option<&Path>, settings: &Settings) -> PathBuf {
     named.map_or_else(|| settings.machine.state_dir.join("local"), Path::to_owned)
 }
 
-/// What a server on a machine that does other things, too, is asked for.
+/// What a server on a machine that does other things, too, is asked for; and where a user keeps it
+/// all who may not write where the service does.
 pub(crate) fn adapt(settings: &mut Settings) {
+    let shipped = Settings::default();
+    let places = [
+        (
+            &mut settings.machine.state_dir,
+            shipped.machine.state_dir,
+            ("XDG_STATE_HOME", ".local/state"),
+        ),
+        (
+            &mut settings.files.cache_dir,
+            shipped.files.cache_dir,
+            ("XDG_CACHE_HOME", ".cache"),
+        ),
+    ];
+    for (place, shipped, (variable, folder)) in places {
+        let is_ours = geteuid().is_root() || access(place.as_path(), AccessFlags::W_OK).is_ok();
+        if *place == shipped && !is_ours {
+            let own = of_user(env::var_os(variable), env::var_os("HOME"), folder);
+            *place = own.unwrap_or(shipped);
+        }
+    }
     let streams = &mut settings.streams;
     streams.replicas = 1;
     streams.jobs_max.0 = streams.jobs_max.0.min(256 << 20);
     streams.files_max.0 = streams.files_max.0.min(2 << 30);
+}
+
+/// A user's own place: in the folder that a variable names, or else in this one of their home.
+fn of_user(variable: Option<OsString>, home: Option<OsString>, folder: &str) -> Option<PathBuf> {
+    let base = variable
+        .map(PathBuf::from)
+        .filter(|base| base.is_absolute());
+    let base = base.or_else(|| Some(Path::new(&home?).join(folder)))?;
+    base.is_absolute().then(|| base.join("isolate-run-worker"))
+}
+
+/// The search path, and where Debian has the server, which is not in that of users.
+fn search_path(path: Option<OsString>) -> OsString {
+    let mut path = path.unwrap_or_else(|| "/usr/bin:/bin".into());
+    path.push(":/usr/local/sbin:/usr/sbin");
+    path
 }
 
 /// Has the settings name the server of this directory.
@@ -70,6 +110,7 @@ pub(crate) async fn start(dir: &Path, settings: &mut Settings) -> Result<Option<
     let config = dir.join("nats.conf");
     let mut command = Command::new("nats-server");
     command
+        .env("PATH", search_path(env::var_os("PATH")))
         .arg("-c")
         .arg(&config)
         .stdin(Stdio::null())
@@ -133,4 +174,31 @@ fn prepare(dir: &Path) -> std::io::Result<()> {
     write("nats.conf", &config)?;
     write(PASSWORD, &format!("local:{secret}\n"))?;
     write(ADDRESS, &format!("nats://127.0.0.1:{port}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_keeps_it_in_folders_of_their_own() {
+        let own = |variable: Option<&str>, home: Option<&str>| {
+            of_user(variable.map(Into::into), home.map(Into::into), ".cache")
+        };
+        let at = |path: &str| Some(PathBuf::from(path));
+        let in_home = at("/home/alice/.cache/isolate-run-worker");
+        assert_eq!(own(None, Some("/home/alice")), in_home);
+        assert_eq!(own(Some(""), Some("/home/alice")), in_home);
+        assert_eq!(own(Some("here"), Some("/home/alice")), in_home);
+        let named = at("/srv/alice/isolate-run-worker");
+        assert_eq!(own(Some("/srv/alice"), Some("/home/alice")), named);
+        assert_eq!(own(None, None), None);
+        assert_eq!(own(None, Some("alice")), None);
+    }
+
+    #[test]
+    fn the_server_is_found_where_users_do_not_look() {
+        let path = search_path(Some("/opt/nats:/bin".into()));
+        assert_eq!(path, "/opt/nats:/bin:/usr/local/sbin:/usr/sbin");
+    }
 }

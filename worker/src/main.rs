@@ -112,10 +112,10 @@ async fn carry_out(cli: Cli) -> Result<u8, Failure> {
         let of_machine = |id| format!("_INBOX.{}.{id}", settings.machine.pool);
         settings.nats.inbox = machine::id(&settings).ok().map(of_machine);
     }
-    let local = cli.local.map(|dir| local::dir(dir.as_deref(), &settings));
-    if local.is_some() {
+    if cli.local.is_some() {
         local::adapt(&mut settings);
     }
+    let local = cli.local.map(|dir| local::dir(dir.as_deref(), &settings));
     let Some(verb) = cli.verb else {
         return work(settings, local).await;
     };
