@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ansible;
 mod attacks;
 mod barriers;
 mod batch;

@@ -186,7 +186,7 @@ impl Run {
                     name,
                     kind,
                     cpus: 1,
-                    seconds: 1800,
+                    seconds: 2700,
                     lists: &["-i", name],
                 };
                 self.guest(&part, name, payload);

@@ -225,6 +225,7 @@ fn go(run: &Run) -> io::Result<()> {
         )?;
         if orders.engines {
             payload::add_rpm(&run.top, &payload)?;
+            payload::add_worker(&run.top, &payload)?;
         }
         run.row("payload", "here", (0, 0), start);
     }

@@ -32,7 +32,7 @@ pub(crate) struct Orders {
     pub(crate) chosen_here: bool,
     /// A test takes barriers away, by a program of its own.
     pub(crate) weakened: bool,
-    /// A test has a fleet's worker take jobs. Where all is built, so is that.
+    /// A test has a fleet's worker take jobs, or installs its package. Where all is built, so is that.
     pub(crate) fleet: bool,
     /// The only test binaries that have to be built.
     pub(crate) binaries: Option<Vec<&'static str>>,
@@ -82,6 +82,7 @@ impl Orders {
             orders.guests = RELEASES.into();
         }
         orders.weakened = orders.here || orders.soak || !orders.guests.is_empty();
+        orders.fleet = orders.engines;
         if orders.needs_a_richer_image() && !orders.names_another_part() {
             orders.binaries = Some(vec!["system"]);
         }

@@ -108,6 +108,19 @@ pub(crate) fn add_rpm(top: &Path, folder: &Path) -> io::Result<()> {
     fs::copy(made.trim_end(), folder.join("isolate-run.rpm")).map(drop)
 }
 
+/// The package of a fleet's worker beside the other one, made of the program that is there already.
+///
+/// # Errors
+///
+/// As [`pack`].
+pub(crate) fn add_worker(top: &Path, folder: &Path) -> io::Result<()> {
+    let mut command = Command::new(top.join("package"));
+    command.args(["worker", "--fast"]);
+    command.env("ISOLATE_RUN_WORKER_BIN", folder.join("isolate-run-worker"));
+    let made = must(&mut command)?;
+    fs::copy(made.trim_end(), folder.join("isolate-run-worker.deb")).map(drop)
+}
+
 /// Compiles what has changed, all of it at the same time.
 fn compile_programs(sources: &Path, tools: &Tools, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(&tools.cache)?;
