@@ -121,7 +121,7 @@ use failure::Failure;
 use keeper::Signals;
 use launch::Coming;
 use nix::sys::stat::{Mode, umask};
-use request::{BoxCall, BoxCommand, RunKind, StatusRequest};
+use request::{BoxCall, BoxCommand, RunKind, StatusRequest, Topic};
 use screen::{Coloring, Screen};
 use status::Snapshot;
 
@@ -192,6 +192,7 @@ fn carry_out(call: Call, kept: &mut Kept) -> Answer {
         _ => "isolate-run: ",
     };
     let done = match call {
+        Call::Tell(tell) if tell.topic == Topic::Version => commands::show::show(&tell),
         Call::Tell(tell) => {
             broker::look_as_caller(tell.rootless).and_then(|()| commands::show::show(&tell))
         }

@@ -85,8 +85,7 @@ impl Channel {
     /// Reads what there is, without waiting.
     pub(super) fn receive(&mut self) -> io::Result<()> {
         loop {
-            self.read.reserve(CHUNK);
-            let received = receive_into_room(self.stream.as_fd(), &mut self.read);
+            let received = receive_into_room(self.stream.as_fd(), &mut self.read, CHUNK);
             match received.map_err(|error| (error.raw_os_error(), error)) {
                 Ok(0) | Err((Some(libc::ECONNRESET), _)) => {
                     self.has_ended = true;

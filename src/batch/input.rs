@@ -86,8 +86,7 @@ impl Input {
             if !is_ready.map_err(Failure::at("cannot look at the input"))? {
                 return Ok(Next::Later);
             }
-            self.read.reserve(CHUNK);
-            let read = read_into_room(file.as_fd(), &mut self.read);
+            let read = read_into_room(file.as_fd(), &mut self.read, CHUNK);
             match read.map_err(|error| (error.raw_os_error(), error)) {
                 Ok(0) => {
                     self.open = None;

@@ -51,6 +51,11 @@ pub(crate) struct House {
 }
 
 impl House {
+    /// Whether its runs are carried out here, not by the broker.
+    pub(super) fn acts_itself(&self) -> bool {
+        self.own.is_some()
+    }
+
     /// That of the user who calls, with their configuration or, for root, another one.
     pub(crate) fn of_caller(config: Option<&Path>, rootless: bool) -> Result<Self, Failure> {
         let acts_itself = acts_itself(rootless)?;
@@ -178,9 +183,8 @@ impl Office {
     pub(super) fn open(house: House) -> Result<Self, Failure> {
         let null = File::options().read(true).write(true).open("/dev/null");
         let own = house.own.clone();
-        if own.is_some() {
-            // Once, and not in each keeper. A run where the set stays says so.
-            cli::get_ready();
+        if house.acts_itself() {
+            // Once, and not in each keeper. A run where it stays says so.
             let dropped = Barrier::BoundingSet.raise(credentials::drop_bounding_set);
             dropped.unwrap_or_else(|error| log::info!("the bounding set stays: {error}"));
         }

@@ -29,6 +29,7 @@ pub(super) fn make<Line: CommandFactory + 'static>() {
 
 #[cfg(test)]
 mod tests {
+    use super::READY;
     use crate::cli::{get_ready, parse};
 
     #[test]
@@ -43,8 +44,12 @@ mod tests {
             "i --init --run p",
             "i -b 3 --cleanup",
         ];
-        let read = || lines.map(|line| parse(line.split(' ').map(Into::into)));
-        let first = read();
+        let read_one = |line: &str| parse(line.split(' ').map(Into::into));
+        let read = || lines.map(read_one);
+        let first = lines.map(|line| {
+            READY.lock().unwrap().clear();
+            read_one(line)
+        });
         get_ready();
         assert_eq!(read(), first);
         assert_eq!(read(), first);

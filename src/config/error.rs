@@ -24,7 +24,7 @@ pub(crate) struct Place {
 /// A part of a file's text, which the long form of an error shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Part {
-    /// The text of the whole file.
+    /// The text of the whole file, perhaps without the lines that are comments.
     pub(super) text: Arc<str>,
     /// The bytes that are meant.
     pub(super) span: Range<usize>,

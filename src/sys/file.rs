@@ -20,21 +20,25 @@ pub(crate) fn read_dir_entries(dir: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io:
         unsafe { libc::syscall(libc::SYS_getdents64, dir.as_raw_fd(), room, length) }
     };
     // SAFETY: getdents64(2) writes as many bytes as it returns.
-    unsafe { fill(buffer, read) }.map(drop)
+    unsafe { fill(buffer, buffer.capacity(), read) }.map(drop)
 }
 
-/// Reads once (read(2)) into the room of `buffer`, behind what it has; how many bytes came. Room
-/// that is not needed is not touched: it may be large at no cost.
-pub(crate) fn read_into_room(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
+/// Reads once (read(2)), at most so many bytes, which is not 0, behind what `buffer` has; how many
+/// came. Room that is not needed is not touched: it may be large at no cost.
+pub(crate) fn read_into_room(
+    fd: BorrowedFd<'_>,
+    buffer: &mut Vec<u8>,
+    most: usize,
+) -> io::Result<usize> {
     let read = |room: *mut u8, length: usize| {
         // SAFETY: `room` has `length` bytes, which nobody else uses meanwhile.
         unsafe { libc::read(fd.as_raw_fd(), room.cast(), length) as libc::c_long }
     };
     // SAFETY: read(2) writes as many bytes as it returns.
-    unsafe { fill(buffer, read) }
+    unsafe { fill(buffer, most, read) }
 }
 
-/// Has `read` write to the room of `buffer`, behind what it has; how many bytes that were.
+/// Has `read` write at most so many bytes behind what `buffer` has; how many that were.
 ///
 /// # Safety
 ///
@@ -42,9 +46,12 @@ pub(crate) fn read_into_room(fd: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Re
 /// -1 with an errno.
 pub(super) unsafe fn fill(
     buffer: &mut Vec<u8>,
+    most: usize,
     read: impl FnOnce(*mut u8, usize) -> libc::c_long,
 ) -> io::Result<usize> {
-    let room = buffer.spare_capacity_mut();
+    buffer.reserve(most);
+    // A vector may have more: what it has grown by before.
+    let room = &mut buffer.spare_capacity_mut()[..most];
     let length = check(read(room.as_mut_ptr().cast(), room.len()))?;
     let length = usize::try_from(length).unwrap_or(0);
     // SAFETY: so many bytes were written there, as the caller promises.
@@ -259,17 +266,18 @@ mod tests {
         let path = dir.path().join("file");
         fs::write(&path, "abcdefg").unwrap();
         let file = File::open(&path).unwrap();
-        let mut buffer = Vec::with_capacity(6);
-        buffer.extend(b"12");
-        let mut read = || read_into_room(file.as_fd(), &mut buffer).unwrap();
-        assert_eq!((read(), read()), (4, 0));
-        assert_eq!(buffer, b"12abcd");
-        buffer.reserve(10);
-        let mut read = || read_into_room(file.as_fd(), &mut buffer).unwrap();
-        assert_eq!((read(), read()), (3, 0));
+        let mut buffer = b"12".to_vec();
+        let mut read = |most| read_into_room(file.as_fd(), &mut buffer, most).unwrap();
+        assert_eq!(read(4), 4);
+        assert_eq!((read(100), read(100)), (3, 0));
+        // No more than is asked for, however much room there is.
+        let again = File::open(&path).unwrap();
+        let mut roomy = Vec::with_capacity(100);
+        read_into_room(again.as_fd(), &mut roomy, 2).unwrap();
+        assert_eq!(roomy, b"ab");
         assert_eq!(buffer, b"12abcdefg");
         let shut = File::create(&path).unwrap();
-        let error = read_into_room(shut.as_fd(), &mut buffer).unwrap_err();
+        let error = read_into_room(shut.as_fd(), &mut buffer, 1).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EBADF));
         assert_eq!(buffer, b"12abcdefg");
     }

@@ -94,16 +94,20 @@ pub(crate) fn receive_alone(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Re
     }
 }
 
-/// Receives once from a stream, without waiting, into the room of `buffer`, behind what it has; how
-/// many bytes came. Room that is not needed is not touched.
-pub(crate) fn receive_into_room(socket: BorrowedFd<'_>, buffer: &mut Vec<u8>) -> io::Result<usize> {
+/// Receives once from a stream, without waiting, at most so many bytes, which is not 0, behind what
+/// `buffer` has; how many came. Room that is not needed is not touched.
+pub(crate) fn receive_into_room(
+    socket: BorrowedFd<'_>,
+    buffer: &mut Vec<u8>,
+    most: usize,
+) -> io::Result<usize> {
     let receive = |room: *mut u8, length: usize| {
         let (socket, flags) = (socket.as_raw_fd(), libc::MSG_DONTWAIT);
         // SAFETY: `room` has `length` bytes, which nobody else uses meanwhile.
         unsafe { libc::recv(socket, room.cast(), length, flags) as libc::c_long }
     };
     // SAFETY: without MSG_TRUNC, recv(2) writes as many bytes as it returns.
-    unsafe { fill(buffer, receive) }
+    unsafe { fill(buffer, most, receive) }
 }
 
 /// The next bytes of a stream.

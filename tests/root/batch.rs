@@ -131,6 +131,22 @@ fn what_cannot_be_understood_is_refused_with_its_place_and_the_rest_goes_on() {
     assert_nothing_left(&test_box);
 }
 
+/// Jobs of one slot have what is done once for all of them.
+#[test]
+#[ignore = "needs root: tests/run"]
+fn no_job_of_a_slot_has_a_capability_left() {
+    let test_box = TestBox::new();
+    let look = || shell("grep Cap /proc/self/status | cut -f2 | sort -u");
+    let jobs = ["a", "b", "c"].map(|id| job(id, &[look(), look()]));
+    let (_, results) = batch(&test_box, None, &["-j1"], &jobs);
+    for result in results.values() {
+        for step in result["steps"].as_array().unwrap() {
+            assert_eq!(step["stdout"]["text"], "0000000000000000\n", "{result}");
+        }
+    }
+    assert_eq!(results.len(), 3);
+}
+
 #[test]
 #[ignore = "needs root: tests/run"]
 fn an_output_above_its_bound_ends_the_run_unless_it_is_cut() {

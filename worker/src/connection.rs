@@ -42,16 +42,24 @@ pub(crate) async fn connect(
     name: &str,
     waits: bool,
 ) -> Result<(Client, Context), Failure> {
+    let mut urls = settings.urls.clone();
+    // Else they are tried in any order, so that not all who connect have the first one.
+    let mut in_order = false;
     let client = loop {
-        match attempt(settings, name, &settings.urls).await? {
+        match attempt(settings, name, &urls, in_order).await? {
             Ok(client) => break client,
             Err(refusal) => {
                 // The last reason is told of one server, and each may have another.
-                let refusals = match settings.urls.as_slice() {
+                let refusals = match urls.as_slice() {
                     [_] => vec![refusal],
-                    urls => match each_alone(settings, name, urls).await? {
-                        Some(refusals) => refusals,
-                        None => continue,
+                    all => match each_alone(settings, name, all).await? {
+                        Err(refusals) => refusals,
+                        // The others may take all the time that there is.
+                        Ok(well) => {
+                            urls.swap(0, well);
+                            in_order = true;
+                            continue;
+                        }
                     },
                 };
                 let text = describe(&refusals);
@@ -76,14 +84,19 @@ struct Refusal {
     advice: &'static str,
 }
 
-/// Tries these servers once, in any order. One that takes a connection and says nothing would keep
+/// Tries these servers once. One that takes a connection and says nothing would keep
 /// the library waiting for ever.
 async fn attempt(
     settings: &NatsSettings,
     name: &str,
     urls: &[String],
+    in_order: bool,
 ) -> Result<Result<Client, Refusal>, Failure> {
-    let connecting = options(settings, name)?.connect(urls);
+    let mut options = options(settings, name)?;
+    if in_order {
+        options = options.retain_servers_order();
+    }
+    let connecting = options.connect(urls);
     let (reason, advice) = match timeout(2 * PATIENCE, connecting).await {
         Ok(Ok(client)) => return Ok(Ok(client)),
         Ok(Err(error)) => {
@@ -103,20 +116,20 @@ async fn attempt(
     }))
 }
 
-/// Why each of these servers is not reached; none, if one of them is.
+/// The place of the first of these servers that is reached, or why each of them is not.
 async fn each_alone(
     settings: &NatsSettings,
     name: &str,
     urls: &[String],
-) -> Result<Option<Vec<Refusal>>, Failure> {
+) -> Result<Result<usize, Vec<Refusal>>, Failure> {
     let mut refusals = Vec::new();
-    for url in urls {
-        match attempt(settings, name, std::slice::from_ref(url)).await? {
-            Ok(_) => return Ok(None),
+    for (place, url) in urls.iter().enumerate() {
+        match attempt(settings, name, std::slice::from_ref(url), true).await? {
+            Ok(_) => return Ok(Ok(place)),
             Err(refusal) => refusals.push(refusal),
         }
     }
-    Ok(Some(refusals))
+    Ok(Err(refusals))
 }
 
 /// One sentence: servers with the same reason are told together.

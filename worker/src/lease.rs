@@ -33,7 +33,7 @@ impl Lease {
             loop {
                 tokio::time::sleep(wait).await;
                 wait = pause;
-                // With an answer: whoever is cut off knows it, and looks for another server.
+                // With an answer, as a hint: a server that is cut off may give one as well.
                 let renewed = timeout(pause, ours.double_ack_with(AckKind::Progress)).await;
                 let silent = |_| Err("the server does not answer".into());
                 if let Err(error) = renewed.unwrap_or_else(silent) {

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use async_nats::ServerAddr;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::context::PublishErrorKind;
 use async_nats::jetstream::message::PublishMessage;
@@ -20,8 +21,6 @@ use crate::connection::Fleet;
 const PAUSE: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(3);
 const TRIES: u32 = 2;
-/// Where a server listens that is named without a port.
-const PORT: u16 = 4222;
 /// What no stream is called.
 const NOBODY: &str = "ISO_NOBODY";
 
@@ -40,7 +39,11 @@ pub(crate) async fn break_silence(fleet: Fleet, urls: Vec<String>, subject: Stri
         }
         failed = 0;
         let told = fleet.client.server_info().connect_urls;
-        let ports: Vec<u16> = urls.iter().chain(&told).map(|url| port(url)).collect();
+        let ports: Vec<u16> = urls
+            .iter()
+            .chain(&told)
+            .filter_map(|url| port(url))
+            .collect();
         // Servers that are away have no connection, and are tried anew anyway.
         if hang_up(&ports) > 0 {
             log::warn!("NATS does not answer; trying its servers anew");
@@ -60,13 +63,9 @@ async fn is_answered(jetstream: &Context, subject: &str) -> bool {
     answer.map_or_else(|error| error.kind() == PublishErrorKind::Other, |_| true)
 }
 
-/// The port of `tls://host:port`, or of `host:port`.
-fn port(url: &str) -> u16 {
-    let place = url.rsplit('/').next().unwrap_or(url);
-    let port = place
-        .rsplit_once(':')
-        .and_then(|(_, port)| port.parse().ok());
-    port.unwrap_or(PORT)
+/// The port of `tls://host:port`, or of `host:port`, as the library reads it.
+fn port(url: &str) -> Option<u16> {
+    Some(url.parse::<ServerAddr>().ok()?.port())
 }
 
 /// Ends this process' connections to these ports: whoever reads from one sees its end. How many.
@@ -104,10 +103,11 @@ mod tests {
             ("nats://[::1]:4334", 4334),
             ("10.0.0.1:4335", 4335),
             ("nats1", 4222),
+            ("nats://nats1:4337/", 4337),
             ("nats://nats1", 4222),
             ("nats://user:secret@nats1:4336", 4336),
         ] {
-            assert_eq!(port(url), expected, "{url}");
+            assert_eq!(port(url), Some(expected), "{url}");
         }
     }
 

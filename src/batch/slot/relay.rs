@@ -133,9 +133,9 @@ impl Relay {
     pub(super) fn pass_on(&mut self) -> Found {
         let mut found = Found::Nothing;
         if self.waiting.is_empty() {
-            let mut chunk = Vec::with_capacity(CHUNK);
+            let mut chunk = Vec::new();
             let from = self.from.as_ref();
-            match from.map(|from| read_into_room(from.as_fd(), &mut chunk)) {
+            match from.map(|from| read_into_room(from.as_fd(), &mut chunk, CHUNK)) {
                 Some(Ok(length)) if length > 0 => found = self.hear(&chunk),
                 None => {}
                 Some(Err(error)) if is_passing(&error) => {}

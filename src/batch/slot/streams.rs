@@ -89,8 +89,8 @@ impl Sink {
         let Some(end) = &self.end else {
             return Found::Nothing;
         };
-        let mut chunk = Vec::with_capacity(CHUNK);
-        let length = match read_into_room(end.as_fd(), &mut chunk) {
+        let mut chunk = Vec::new();
+        let length = match read_into_room(end.as_fd(), &mut chunk, CHUNK) {
             Ok(0) => {
                 self.end = None;
                 return Found::Nothing;

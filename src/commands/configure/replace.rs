@@ -120,8 +120,14 @@ fn write(path: &Path, mut file: &File, text: &str) -> io::Result<()> {
 /// Why a file could not be written, and what to do.
 fn refused(path: &Path, error: io::Error) -> Failure {
     let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+    // Of the directory, or of the one in which it would be made.
+    let owner = path
+        .ancestors()
+        .skip(1)
+        .find_map(|up| fs::metadata(up).ok());
+    let is_roots = owner.is_some_and(|owner| owner.uid() == 0);
     let is_root = nix::unistd::geteuid().is_root();
-    let advice = match is_denied && !is_root {
+    let advice = match is_denied && is_roots && !is_root {
         true => " (it is root's to change: use sudo)",
         false => "",
     };

@@ -41,7 +41,9 @@ fn ended(world: &mut World) -> Option<i32> {
 
 /// Waits until a job is under way.
 fn wait_until_begun(world: &World, id: &str) {
+    let end = Instant::now() + PATIENCE;
     while !world.ran().contains_key(id) {
+        assert!(Instant::now() < end, "{id} does not begin");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
