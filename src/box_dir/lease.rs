@@ -275,10 +275,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let pool = IdPool {
             first: super::super::tests::me(),
-            size: 2,
+            size: 1000,
         };
+        // The next, or one behind it, should some process of this machine have that.
         let ids = claim(&lock(dir.path(), 0), pool, None).unwrap();
-        assert_eq!(ids.uid, pool.first.uid + 1);
+        assert!((1..1000).contains(&(ids.uid - pool.first.uid)), "{ids:?}");
         let held = pool.first;
         let one = IdPool { size: 1, ..pool };
         for before in [None, Some(held)] {
