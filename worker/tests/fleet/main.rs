@@ -11,6 +11,7 @@ mod local;
 mod metrics;
 mod partitions;
 mod permissions;
+mod queues;
 mod quorum;
 mod raw;
 mod schemas;

@@ -78,15 +78,28 @@ impl Servers {
             routes: all[count..].to_vec(),
             running: (0..count).map(|_| None).collect(),
         };
-        for index in 0..count {
-            servers.begin(index);
+        servers.begin_all();
+        servers
+    }
+
+    fn begin_all(&mut self) {
+        for index in 0..self.count() {
+            self.begin(index);
             // Started at once, some versions do not place streams for more than a minute.
-            if count > 1 {
-                servers.wait_until_up(index);
+            if self.count() > 1 {
+                self.wait_until_up(index);
                 sleep(Duration::from_secs(1));
             }
         }
-        servers
+    }
+
+    /// Starts all of them again, with nothing of what they had.
+    pub fn begin_anew(&mut self) {
+        for index in 0..self.count() {
+            self.kill(index);
+            fs::remove_dir_all(self.dir.join(format!("nats-{index}"))).ok();
+        }
+        self.begin_all();
     }
 
     /// Starts one, again with what it had.
