@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use crate::failure::Failure;
-use crate::sys::file::read_into_room;
+use crate::sys::file::{is_passing, read_into_room};
 use crate::sys::poll::{self, readable};
 
 /// How much is read at once.
@@ -86,8 +86,7 @@ impl Input {
             if !is_ready.map_err(Failure::at("cannot look at the input"))? {
                 return Ok(Next::Later);
             }
-            let read = read_into_room(file.as_fd(), &mut self.read, CHUNK);
-            match read.map_err(|error| (error.raw_os_error(), error)) {
+            match read_into_room(file.as_fd(), &mut self.read, CHUNK) {
                 Ok(0) => {
                     self.open = None;
                     // A last line without an end.
@@ -96,8 +95,8 @@ impl Input {
                     }
                 }
                 Ok(_) => {}
-                Err((Some(libc::EINTR | libc::EAGAIN), _)) => return Ok(Next::Later),
-                Err((_, error)) => {
+                Err(error) if is_passing(&error) => return Ok(Next::Later),
+                Err(error) => {
                     let what = format!("cannot read {}", self.source);
                     return Err(Failure::at(&what)(error));
                 }

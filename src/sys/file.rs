@@ -38,6 +38,11 @@ pub(crate) fn read_into_room(
     unsafe { fill(buffer, most, read) }
 }
 
+/// Whether a read that failed may be tried again: nothing is there yet, or a signal came.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR))
+}
+
 /// Has `read` write at most so many bytes behind what `buffer` has; how many that were.
 ///
 /// # Safety

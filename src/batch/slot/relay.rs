@@ -13,9 +13,9 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::{pipe2, write};
 
-use super::streams::{CHUNK, Found, MOST_INLINE, is_passing, set_not_blocking};
+use super::streams::{CHUNK, Found, MOST_INLINE, set_not_blocking};
 use crate::caller::create_regular;
-use crate::sys::file::read_into_room;
+use crate::sys::file::{is_passing, read_into_room};
 
 /// What two programs say to each other, written down.
 #[derive(Debug)]

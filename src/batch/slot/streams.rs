@@ -11,7 +11,7 @@ use nix::unistd::pipe2;
 use crate::batch::job::words::Output;
 use crate::batch::result::Content;
 use crate::caller::create_regular;
-use crate::sys::file::read_into_room;
+use crate::sys::file::{is_passing, read_into_room};
 
 /// The bound of an output in the result, where nothing names one, in bytes.
 pub(super) const MOST_INLINE: u64 = 1 << 20;
@@ -134,11 +134,6 @@ impl Sink {
             Kept::File(_) => None,
         }
     }
-}
-
-/// Whether a failed read may be tried again.
-pub(super) fn is_passing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EINTR))
 }
 
 /// Has reads and writes by this process wait for nothing.

@@ -16,6 +16,7 @@ mod quorum;
 mod raw;
 mod schemas;
 mod servers;
+mod submitter;
 mod tls;
 mod tries;
 mod troubles;

@@ -1,52 +1,9 @@
 //! Servers that nobody hears any more, though their connections stay: packets are dropped.
 
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
-
 use crate::servers::ports;
+use crate::submitter::{ended, submit, wait_until_begun};
 use crate::ways::Way;
 use crate::world::{Extra, PATIENCE, Who, World};
-
-const SUBMITTER: &str = "submitter";
-
-/// Submits jobs from a process that reaches the servers as this says, and waits for their results.
-fn submit(world: &mut World, extra: &Extra<'_>, ids: &[&str]) {
-    let config = world.config("submitter", extra);
-    let name = format!("{}.jsonl", ids[0]);
-    let file = world.jobs(&name, ids.iter().map(|id| (*id).to_owned()));
-    let child = Command::new(env!("CARGO_BIN_EXE_isolate-run-worker"))
-        .arg("--config")
-        .arg(&config)
-        .args(["submit", "--wait"])
-        .arg(&file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn();
-    // It goes with the others, whatever fails.
-    world.workers.insert(SUBMITTER.to_owned(), child.unwrap());
-}
-
-/// The exit code of the submitter, which ends when it has all results.
-fn ended(world: &mut World) -> Option<i32> {
-    let end = Instant::now() + PATIENCE;
-    let submitter = world.workers.get_mut(SUBMITTER).unwrap();
-    loop {
-        if let Some(status) = submitter.try_wait().unwrap() {
-            return status.code();
-        }
-        assert!(Instant::now() < end, "the submitter does not end");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Waits until a job is under way.
-fn wait_until_begun(world: &World, id: &str) {
-    let end = Instant::now() + PATIENCE;
-    while !world.ran().contains_key(id) {
-        assert!(Instant::now() < end, "{id} does not begin");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 #[test]
 fn whoever_is_at_a_server_that_hangs_goes_to_another_one() {
@@ -58,7 +15,7 @@ fn whoever_is_at_a_server_that_hangs_goes_to_another_one() {
         ..Extra::default()
     };
     world.start("a", &extra);
-    submit(&mut world, &extra, &["long-1", "hang-2"]);
+    submit(&mut world, &extra, &["--wait"], &["long-1", "hang-2"]);
     wait_until_begun(&world, "long-1");
     wait_until_begun(&world, "hang-2");
     // Whichever they have come by is cut, and to connect to that one again is of no use.
@@ -71,7 +28,7 @@ fn whoever_is_at_a_server_that_hangs_goes_to_another_one() {
     }
     let config = world.config("asker", &Extra::default());
     world.told(&config, &["cancel", "hang-2"]);
-    assert_eq!(ended(&mut world), Some(1), "{}", world.log("a"));
+    assert_eq!(ended(&mut world, PATIENCE), 1, "{}", world.log("a"));
     world.wait_until_empty();
     assert_eq!(world.messages("ISO_RESULTS"), 4);
 }
@@ -106,7 +63,7 @@ fn a_server_that_is_cut_off_from_the_others_keeps_nobody() {
         ..Extra::default()
     };
     world.start("a", &extra);
-    submit(&mut world, &extra, &["long-1", "slow-2"]);
+    submit(&mut world, &extra, &["--wait"], &["long-1", "slow-2"]);
     wait_until_begun(&world, "long-1");
     let cut = |is_cut| {
         for other in [1, 2] {
@@ -126,7 +83,7 @@ fn a_server_that_is_cut_off_from_the_others_keeps_nobody() {
     let file = world.jobs("later.jsonl", ["later-3".to_owned()]);
     let told = world.judged(&config, "default", &file);
     assert!(told.contains("\"done\""), "{told}");
-    assert_eq!(ended(&mut world), Some(0), "{}", world.log("a"));
+    assert_eq!(ended(&mut world, PATIENCE), 0, "{}", world.log("a"));
     cut(false);
     world.wait_until_empty();
     assert_eq!(world.messages("ISO_RESULTS"), 3);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::raw::Raw;
 use crate::servers::More;
+use crate::submitter::wait_until_begun;
 use crate::tries::requests;
 use crate::world::{Extra, Who, World};
 
@@ -111,9 +112,7 @@ fn each_role_can_do_what_is_its_own() {
         &submitter,
         &["submit", "--queue", "alpha", file.to_str().unwrap()],
     );
-    while !world.ran().contains_key("hang-1") {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until_begun(&world, "hang-1");
     world.told(&other, &["cancel", "--queue", "beta", "hang-1"]);
     let output = world.call(&other, &["cancel", "--queue", "alpha", "hang-1"]);
     assert!(!output.status.success());

@@ -1,8 +1,8 @@
 //! Servers of which too few are left to decide anything, or none.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::submitter::{code, ended, submit};
 use crate::world::{Extra, PATIENCE, World};
 
 #[test]
@@ -12,27 +12,15 @@ fn what_too_few_servers_cannot_take_is_not_said_to_be_taken_and_what_all_had_is_
     for server in [1, 2] {
         world.servers.kill(server);
     }
-    let config = world.config("late", &Extra::default());
-    let file = world.jobs("late.jsonl", ["late-3".to_owned()]);
-    let submitter = Command::new(env!("CARGO_BIN_EXE_isolate-run-worker"))
-        .arg("--config")
-        .arg(&config)
-        .arg("submit")
-        .arg(&file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn();
-    // It goes with the others, whatever fails.
-    world.workers.insert("late".to_owned(), submitter.unwrap());
+    submit(&mut world, &Extra::default(), &[], &["late-3"]);
     std::thread::sleep(Duration::from_secs(3));
     world.servers.kill(0);
     std::thread::sleep(Duration::from_secs(1));
-    let ended = world.workers.get_mut("late").unwrap().try_wait().unwrap();
-    let claims = ended.is_some_and(|status| status.success());
-    assert!(!claims, "nobody can have taken it");
+    assert_ne!(code(&mut world), Some(0), "nobody can have taken it");
     for server in 0..3 {
         world.servers.begin(server);
     }
+    let config = world.config("asker", &Extra::default());
     let end = Instant::now() + PATIENCE;
     while !world.call(&config, &["status"]).status.success() {
         assert!(Instant::now() < end, "the servers do not come back");
@@ -43,17 +31,8 @@ fn what_too_few_servers_cannot_take_is_not_said_to_be_taken_and_what_all_had_is_
         assert_eq!(world.result(id)["outcome"], "done");
     }
     // Whoever has not given up by now is heard.
-    let end = Instant::now() + 2 * PATIENCE;
-    let status = loop {
-        let submitter = world.workers.get_mut("late").unwrap();
-        if let Some(status) = submitter.try_wait().unwrap() {
-            break status;
-        }
-        assert!(Instant::now() < end, "the submitter does not end");
-        std::thread::sleep(Duration::from_millis(50));
-    };
-    if !status.success() {
-        world.told(&config, &["submit", file.to_str().unwrap()]);
+    if ended(&mut world, 2 * PATIENCE) != 0 {
+        world.submit("default", &["late-3"]);
     }
     assert_eq!(world.result("late-3")["outcome"], "done");
     world.wait_until_empty();

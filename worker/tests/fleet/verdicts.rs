@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use crate::submitter::wait_until_begun;
 use crate::world::{Extra, PATIENCE, World};
 
 #[test]
@@ -136,9 +137,7 @@ fn what_is_refused_expired_or_cancelled_is_a_result() {
         assert_eq!(result["outcome"], outcome, "{result}");
     }
     world.submit("default", &["hang-1"]);
-    while !world.ran().contains_key("hang-1") {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until_begun(&world, "hang-1");
     world.told(&config, &["cancel", "hang-1"]);
     assert_eq!(world.result("hang-1")["outcome"], "cancelled");
     // A batch that was ended from outside says the same, and that is no result.
