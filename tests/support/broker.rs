@@ -15,6 +15,8 @@ use super::{binary, children_of, wait_until};
 pub(crate) const ALICE: u32 = 1000;
 /// One who is not.
 pub(crate) const BOB: u32 = 1001;
+/// The name of a keeper that stands by.
+const SPARE: &str = "isolate-spare";
 
 /// A broker that serves with one configuration, ended when this is dropped.
 #[derive(Debug)]
@@ -45,12 +47,19 @@ impl Broker {
 
     /// The PIDs of its keepers: one for each request under way. The one that stands by for the next is not among them.
     pub(crate) fn keepers(&self) -> Vec<i32> {
-        children_of(self.pid())
-            .into_iter()
-            .filter(|pid: &i32| {
-                let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-                name != "isolate-spare\n"
-            })
+        self.children(|name| name != SPARE)
+    }
+
+    /// Those of its children that stand by for the next request: at most one.
+    pub(crate) fn spares(&self) -> Vec<i32> {
+        self.children(|name| name == SPARE)
+    }
+
+    fn children(&self, is_one: impl Fn(&str) -> bool) -> Vec<i32> {
+        let name = |pid: &i32| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let children = children_of(self.pid()).into_iter();
+        children
+            .filter(|pid| is_one(name(pid).trim_end()))
             .collect()
     }
 
