@@ -143,7 +143,10 @@ fn passes(binary: &str, name: &str, absent: &[&str]) -> bool {
     command.args(["--include-ignored", "--exact", name]);
     command.env("ISOLATE_RUN_BIN", weakened());
     command.env(WITHOUT, absent.join(","));
-    command.env("ISOLATE_TEST_PATIENCE", "20");
+    if !absent.is_empty() {
+        // It is expected to wait in vain.
+        command.env("ISOLATE_TEST_PATIENCE", "20");
+    }
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let counts = if output.status.success() {

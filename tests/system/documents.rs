@@ -30,6 +30,18 @@ impl Folder {
         chown(&path, Some(ALICE), None).unwrap();
     }
 
+    /// Gives the jobs in its files more time.
+    fn widen_limits(&self) {
+        for path in entries(self.0.path()).filter(|path| path.is_file()) {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let wide = text.replace("\"1s\"", "\"10s\"");
+            let wide = wide.replace("\"wall_time\": \"10s\"", "\"wall_time\": \"150s\"");
+            if wide != text {
+                fs::write(&path, wide).unwrap();
+            }
+        }
+    }
+
     /// What a command prints, on both streams.
     fn run(&self, command: &str, is_roots: bool) -> String {
         let mut shell = match is_roots {
@@ -52,14 +64,18 @@ impl Folder {
 /// exceeded only there is made wider.
 fn printed(folder: &Folder, shown: &Shown) -> String {
     let printed = folder.run(&shown.command, shown.is_roots);
-    let is_late = printed.to_lowercase().contains("time limit exceeded");
+    let is_late = ["time limit exceeded", "time_limit"];
+    let is_late = is_late.iter().any(|it| printed.to_lowercase().contains(it));
     if !slow() || !is_late || is_as_shown(&shown.output, &printed) {
         return printed;
     }
+    folder.widen_limits();
     let command = shown.command.replace(" -t 1 ", " -t 30 ");
     let command = command.replace(" -w 5 ", " -w 150 ");
     let printed = folder.run(&command, shown.is_roots);
-    printed.replace(" of 30 s", " of 1 s")
+    printed
+        .replace(" of 30 s", " of 1 s")
+        .replace(" of 150 s", " of 5 s")
 }
 
 /// What differs from what a page shows.
