@@ -84,6 +84,11 @@ impl BusError {
         }
     }
 
+    /// Whether somebody has answered with this error.
+    pub(crate) fn is_named(&self, error: &str) -> bool {
+        matches!(self, Self::Refused { name, .. } if name == error)
+    }
+
     /// Whether the same request may succeed a moment later: the bus, or who was asked, was being
     /// restarted, or the name was taken.
     pub(crate) fn is_transient(&self) -> bool {

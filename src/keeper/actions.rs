@@ -104,6 +104,10 @@ impl Keeper<'_> {
             Phase::Running => Some(self.exceeded(KillReason::WallTime)),
             // systemd does not answer.
             Phase::Explaining(_) => {
+                log::info!(
+                    "systemd gave no answer within {} s",
+                    KILL_PATIENCE.as_secs()
+                );
                 self.question = None;
                 Some(Event::Answered { is_stopping: false })
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::unit::Start;
+use super::unit::{ENTRY_PATIENCE, Start};
 use super::{EARLY_LOOK, LOOK, ScopeError};
 use crate::bus::{BusError, Carries};
 use crate::clock::Timer;
@@ -14,10 +14,6 @@ const ATTEMPTS: usize = 8;
 /// The first pause between two attempts; each further one is twice as long. A bus or a systemd that
 /// is being restarted is back within a second or two.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
-
-/// How long the bus may take to let us in. Anybody can hang the bus for seconds by a message to
-/// somebody who has just gone; then systemd is asked directly.
-const BUS_PATIENCE: Duration = Duration::from_millis(100);
 
 /// One attempt to have a scope made.
 #[derive(Debug)]
@@ -49,10 +45,9 @@ impl Attempt {
     ) -> Result<Self, ScopeError> {
         let error = match begun {
             Ok(start) => {
-                let patience = if start.bus().has_sent() {
-                    LOOK
-                } else {
-                    BUS_PATIENCE
+                let patience = match start.is_passed_on() {
+                    true => LOOK,
+                    false => ENTRY_PATIENCE,
                 };
                 timer.set_after(patience).map_err(ScopeError::Timer)?;
                 return Ok(Self::Asked(Box::new(start)));
@@ -70,7 +65,7 @@ impl Attempt {
             // Nothing was restarted if there was only a stranger's descriptor.
             BusError::Descriptors => (EARLY_LOOK, Line::Bus(Carries::Bytes)),
             // systemd itself has waited for the bus in vain.
-            BusError::Refused { name, .. } if name == BusError::TIMEOUT => (pause, Line::Directly),
+            error if error.is_named(BusError::TIMEOUT) => (pause, Line::Directly),
             _ => (pause, Line::Bus(Carries::Descriptors)),
         };
         timer.set_after(pause).map_err(ScopeError::Timer)?;

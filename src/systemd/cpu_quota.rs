@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use zbus::Message;
 use zbus::zvariant::Value;
 
+use super::line;
 use super::unit::{MANAGER, MANAGER_PATH, SYSTEMD};
-use crate::bus::{BusError, Carries, Pending};
+use crate::bus::{BusError, Pending};
 use crate::failure::Explained;
 
 /// How long systemd may take. A busy one may need seconds.
@@ -131,7 +132,7 @@ fn percent_set(setting: &str) -> Option<u32> {
 }
 
 fn set(slice: &str, percent: Option<u32>) -> Result<(), BusError> {
-    let mut bus = super::connect(Carries::Bytes)?;
+    let mut bus = line::undisturbed()?;
     let call = Pending::send(&mut bus, set_quota(slice, percent)?, "systemd")?;
     call.wait(&mut bus, Instant::now() + PATIENCE).map(drop)
 }

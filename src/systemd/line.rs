@@ -28,3 +28,9 @@ pub(crate) fn connect(carries: Carries) -> Result<Bus, BusError> {
 pub(super) fn directly() -> Result<Bus, BusError> {
     Bus::to_peer(private(), Carries::Descriptors)
 }
+
+/// Connects to systemd itself, and by the bus where that does not work: for what is rare, and must
+/// not wait for a bus that somebody has hung.
+pub(super) fn undisturbed() -> Result<Bus, BusError> {
+    directly().or_else(|_| Bus::connect(Carries::Bytes))
+}

@@ -28,9 +28,9 @@ pub(crate) use state::StateRequest;
 #[cfg(test)]
 pub(crate) use survey::UnitState;
 pub(crate) use survey::{SliceLimits, Survey};
-use unit::{Answer, Start};
+use unit::{Answer, ENTRY_PATIENCE, Start};
 
-use crate::bus::{Bus, BusError, Carries};
+use crate::bus::{Bus, BusError};
 use crate::cgroup::hierarchy;
 use crate::clock::Timer;
 use crate::error::chain;
@@ -226,7 +226,7 @@ impl ScopeRequest {
                             .map_err(ScopeError::Timer)?;
                         Ok(None)
                     }
-                    Ok(Answer::None) if start.bus().has_sent() => self.look(&unit),
+                    Ok(Answer::None) if start.is_passed_on() => self.look(&unit),
                     Ok(Answer::None) => {
                         self.give_up_the_bus()?;
                         Ok(None)
@@ -244,9 +244,7 @@ impl ScopeRequest {
                 let unit = unit_name(&self.spec);
                 let bus = match line {
                     Line::Bus(carries) => line::connect(carries),
-                    Line::Directly => {
-                        line::directly().or_else(|_| Bus::connect(Carries::Descriptors))
-                    }
+                    Line::Directly => line::undisturbed(),
                 };
                 let begun = bus.and_then(|bus| Start::begin(bus, unit.clone(), &self.spec, held));
                 self.attempt = Attempt::follow(begun, unit, self.attempts, &self.timer)?;
@@ -255,22 +253,26 @@ impl ScopeRequest {
         }
     }
 
-    /// Asks directly, when it is time, since the bus has not even let us in.
+    /// Asks directly, when it is time, since the bus does not pass the call on.
     fn give_up_the_bus(&mut self) -> Result<(), ScopeError> {
         let Attempt::Asked(start) = &self.attempt else {
             return Ok(());
         };
-        if start.bus().is_direct() || !self.timer.has_reported().map_err(ScopeError::Timer)? {
+        if !self.timer.has_reported().map_err(ScopeError::Timer)? {
             return Ok(());
+        }
+        if !start.is_overdue() {
+            return self
+                .timer
+                .set_after(ENTRY_PATIENCE)
+                .map_err(ScopeError::Timer);
         }
         log::info!("the system bus does not answer; asking systemd directly");
         let held = Held {
             pid: self.held_pid,
             pidfd: self.held_pidfd.as_fd(),
         };
-        let unit = start.unit().to_owned();
-        let begun =
-            line::directly().and_then(|systemd| Start::begin(systemd, unit, &self.spec, held));
+        let begun = line::directly().and_then(|systemd| start.again(systemd, &self.spec, held));
         match begun {
             Ok(start) => self.attempt = Attempt::Asked(Box::new(start)),
             // Then the bus is waited for.

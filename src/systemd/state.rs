@@ -5,8 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use zbus::Message;
 use zbus::zvariant::{OwnedValue, Value};
 
+use super::line;
 use super::unit::SYSTEMD;
-use crate::bus::{Bus, BusError, Carries, Pending};
+use crate::bus::{Bus, BusError, Pending};
 
 /// The question, until it is answered. systemd answers when it has finished its work on the unit:
 /// if it is killing the processes of the unit one by one, after the last of them.
@@ -19,7 +20,7 @@ pub(crate) struct StateRequest {
 impl StateRequest {
     /// Asks.
     pub(crate) fn start(unit: &str) -> Result<Self, BusError> {
-        let mut bus = super::connect(Carries::Bytes)?;
+        let mut bus = line::undisturbed()?;
         let call = Pending::send(&mut bus, get_active_state(unit)?, "systemd")?;
         Ok(Self { bus, call })
     }

@@ -1,7 +1,7 @@
 //! StartTransientUnit: the call, its properties, and the job whose end is awaited.
 
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use zbus::Message;
 use zbus::zvariant::{Fd, OwnedObjectPath, Value};
@@ -13,6 +13,14 @@ pub(super) const SYSTEMD: &str = "org.freedesktop.systemd1";
 pub(super) const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 pub(super) const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const JOB_REMOVED: &str = "JobRemoved";
+const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
+
+/// How long the bus may take to let us in. Anybody can hang it for as long as they like, by a
+/// descriptor that lingers in a message to nobody; then systemd is asked directly.
+pub(super) const ENTRY_PATIENCE: Duration = Duration::from_millis(100);
+/// How long it may take to pass a call on after that: it may only be slow, and then both would be
+/// done.
+const CALL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What systemd has said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +38,18 @@ pub(super) enum Answer {
 pub(super) struct Start {
     bus: Bus,
     unit: String,
-    /// A bus has to be told which signals to pass on.
+    /// A bus has to be told which signals to pass on. `None` when it has answered, or there is
+    /// none.
     add_match: Option<Pending>,
     call: Pending,
     /// systemd's unique name and its job, once they are known.
     queued: Option<(String, OwnedObjectPath)>,
     /// Optional properties that are left out.
     left_out: Vec<&'static str>,
+    /// When this was begun.
+    begun: Instant,
+    /// The same was asked for over another line, and may come to be by that.
+    may_be_there: bool,
 }
 
 impl Start {
@@ -71,12 +84,44 @@ impl Start {
             call,
             queued: None,
             left_out,
+            begun: Instant::now(),
+            may_be_there: false,
+        })
+    }
+
+    /// Asks for the same over another line, since this one does not pass it on. The bus may do so
+    /// later: then we have left it, and systemd refuses a call of nobody's.
+    pub(super) fn again(
+        &self,
+        bus: Bus,
+        spec: &ScopeSpec,
+        held: Held<'_>,
+    ) -> Result<Self, BusError> {
+        let new = Self::begin(bus, self.unit.clone(), spec, held)?;
+        Ok(Self {
+            may_be_there: self.bus.has_sent(),
+            ..new
         })
     }
 
     /// The connection: readable when [`Self::proceed`] has something to do.
     pub(super) fn bus(&self) -> &Bus {
         &self.bus
+    }
+
+    /// Whether the call has come to systemd: the bus keeps the order, and answers before it passes
+    /// the call on.
+    pub(super) fn is_passed_on(&self) -> bool {
+        self.add_match.is_none()
+    }
+
+    /// Whether the bus was waited for long enough.
+    pub(super) fn is_overdue(&self) -> bool {
+        let patience = match self.bus.has_sent() {
+            true => CALL_PATIENCE,
+            false => ENTRY_PATIENCE,
+        };
+        self.begun.elapsed() >= patience
     }
 
     /// The unit's name.
@@ -91,11 +136,18 @@ impl Start {
             let matched = self
                 .add_match
                 .and_then(|call| call.is_answered_by(&message));
-            matched.unwrap_or(Ok(()))?;
+            if let Some(matched) = matched {
+                matched?;
+                self.add_match = None;
+            }
             match self.call.is_answered_by(&message) {
                 Some(Ok(())) => {
                     log::debug!("systemd has queued the start of {}", self.unit);
                     self.queued = Some((message.sender.clone(), message.body()?));
+                    answer = Answer::Queued;
+                }
+                Some(Err(refused)) if self.may_be_there && refused.is_named(UNIT_EXISTS) => {
+                    log::debug!("systemd was asked for {} by the bus", self.unit);
                     answer = Answer::Queued;
                 }
                 Some(Err(refused)) => {

@@ -1,6 +1,7 @@
 //! systemd is reloaded or replaced by itself while runs go on: in a test binary of its own, since every other question to
 //! systemd may fail meanwhile.
 
+use std::fs;
 use std::process::Command;
 
 use crate::kept::kept;
@@ -8,7 +9,7 @@ use crate::support::systemd::{
     Silent, alone, assert_nothing_left, let_go, members, must, only_scope, property, scope_box,
     start, user_box,
 };
-use crate::support::{finish, slow};
+use crate::support::{children_of, finish, slow, wait_until};
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
@@ -100,6 +101,33 @@ fn members_need_neither_polkit_nor_the_bus() {
     assert_eq!((exec.code, &*exec.stdout), (0, "hello\n"), "{exec:?}");
     test_box.cleanup();
     drop(silent);
+    assert_nothing_left(&test_box);
+}
+
+/// Not even those whose connection to it was made before it hung, nor at the end of a run.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_bus_that_hangs_with_a_members_connection_to_it_holds_no_run_up() {
+    let _alone = alone();
+    let test_box = user_box().config("keep_ready = 0\n");
+    test_box.init();
+    test_box.command(&["/bin/true"]).run().assert_ok();
+    // It is connected when it has done all that it can do before there is a run, and the bus has answered others since.
+    wait_until("a keeper stands by", || {
+        let all = children_of(test_box.broker().pid()).into_iter();
+        let mut all = all.filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok());
+        all.any(|stat| stat.contains("(isolate-spare) S"))
+    });
+    let bus = "org.freedesktop.DBus";
+    must("busctl", &["call", bus, "/", bus, "GetId"]);
+    let silent = Silent::new("dbus.service");
+    test_box.command(&["/bin/true"]).run().assert_ok();
+    // systemd is asked who has killed it.
+    let killed = test_box.shell("kill -KILL $$").options(&["-v"]).run();
+    killed.assert_verdict(1, "SG", "Caught fatal signal 9");
+    assert!(!killed.stderr.contains("no answer"), "{killed:?}");
+    drop(silent);
+    test_box.cleanup();
     assert_nothing_left(&test_box);
 }
 

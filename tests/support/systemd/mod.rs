@@ -294,23 +294,31 @@ impl Drop for Mounted {
     }
 }
 
-/// A service's main process, stopped until this is dropped.
+/// The processes of a service, stopped until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Silent(Pid);
+pub(crate) struct Silent(Vec<Pid>);
 
 impl Silent {
     /// Starts it before, if it has not been needed yet.
     pub(crate) fn new(unit: &str) -> Self {
         must("systemctl", &["start", unit]);
-        let pid = Pid::from_raw(main_pid(unit).try_into().unwrap());
-        kill(pid, Signal::SIGSTOP).unwrap();
-        Self(pid)
+        // The first process of another bus only starts it.
+        let group = format!("{CGROUPS}{}", property(unit, "ControlGroup"));
+        let pids = members(Path::new(&group)).into_iter().map(Pid::from_raw);
+        let new = Self(pids.collect());
+        assert!(!new.0.is_empty(), "{unit} has no processes");
+        new.send(Signal::SIGSTOP);
+        new
+    }
+
+    fn send(&self, signal: Signal) {
+        self.0.iter().for_each(|pid| kill(*pid, signal).unwrap());
     }
 }
 
 impl Drop for Silent {
     fn drop(&mut self) {
-        kill(self.0, Signal::SIGCONT).unwrap();
+        self.send(Signal::SIGCONT);
     }
 }
 
