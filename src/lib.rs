@@ -218,7 +218,11 @@ fn carry_out(call: Call, kept: &mut Kept) -> Answer {
             code = commands::container_init::EXIT_NOT_READY;
             commands::container_init::container_init(asked)
         }
-        Call::Doctor(asked) => doctor::visit(&asked),
+        // A tree of another machine has no users.
+        Call::Doctor(asked) if asked.root.is_some() => doctor::visit(&asked),
+        Call::Doctor(asked) => {
+            broker::look_as_caller(asked.rootless).and_then(|()| doctor::visit(&asked))
+        }
         Call::Serve(options) => broker::server::run(&options).map(|()| Answer::default()),
         Call::Box(call) => {
             let kind = call.command.program().map(|(kind, _)| kind);

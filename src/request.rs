@@ -74,6 +74,8 @@ pub(crate) struct Doctor {
     pub(crate) config: Option<PathBuf>,
     /// `--root`: the tree of another machine.
     pub(crate) root: Option<PathBuf>,
+    /// `--rootless`: what holds for who does without the broker.
+    pub(crate) rootless: bool,
 }
 
 /// What doctor does besides looking.

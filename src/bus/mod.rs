@@ -97,6 +97,11 @@ impl Bus {
         Self::connect_to(address(), carries)
     }
 
+    /// Connects to the bus of the machine, also where a user has everything by themselves.
+    pub(crate) fn of_machine() -> Result<Self, BusError> {
+        Self::connect_to(Path::new(SYSTEM), Carries::Bytes)
+    }
+
     /// Connects to a bus elsewhere, for tests.
     pub(crate) fn connect_to(path: &Path, carries: Carries) -> Result<Self, BusError> {
         Connection::to_bus(path, carries).map(Self::over)

@@ -25,8 +25,9 @@ pub(super) const VERB: Verb = Verb {
         usage: &["[OPTION]..."],
         description: "Examines what runs need, what makes times differ from one run to the next, and what programs \
             could reach; says why it matters, and which command mends it.\n\
-            Root sees everything; others see what they may, and are told what only root can see. Nothing is changed \
-            without --fix.",
+            Root sees everything; others see what they may, and are told what only root can see. For a user who does \
+            without root and without the broker, it is their configuration, their boxes and their systemd that are \
+            examined. Nothing is changed without --fix.",
         examples: &[
             ("doctor", "see what is wrong here"),
             ("doctor --only swap,smt -v", "hear more of two checks"),
@@ -118,6 +119,11 @@ pub(super) struct DoctorLine {
     /// Nobody is asked, and no command is run.
     #[arg(long, value_name = "DIR", hide_short_help = true, value_parser = value::word(value::path))]
     pub(super) root: Option<PathBuf>,
+    /// Examine what runs of a user without the broker need
+    ///
+    /// The same happens by itself where no broker is installed.
+    #[arg(long)]
+    pub(super) rootless: bool,
     /// Print this help
     #[arg(short = 'h', long = "help", action = ArgAction::Help)]
     _help: Option<bool>,
@@ -169,6 +175,9 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
         return Err(message.into());
     }
     VERB.refuse_operands(&words)?;
+    if line.rootless && line.root.is_some() {
+        return Err("--rootless and --root exclude each other".to_owned().into());
+    }
     let task = match (line.fix, line.undo) {
         (true, true) => return Err("--fix and --undo exclude each other".to_owned().into()),
         (true, false) => DoctorTask::Fix,
@@ -186,6 +195,7 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
         is_check_environment: false,
         config: line.config,
         root: line.root,
+        rootless: line.rootless,
     }))
 }
 

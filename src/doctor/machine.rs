@@ -22,10 +22,12 @@ use crate::config::{self, ConfigFiles, ConfigSource};
 use crate::error::chain;
 use crate::home::find_place;
 use crate::launch::id_map;
+use crate::remedy::Remedy;
 use crate::request::Doctor;
 use crate::sys::quota::look_for_user_quotas;
 use crate::sys::time::is_synchronized;
-use crate::systemd::Survey;
+use crate::systemd::{self, SliceLimits, Survey};
+use crate::way;
 
 /// The units that checks ask about.
 const UNITS: [&str; 5] = [
@@ -56,6 +58,8 @@ pub(super) struct Facts {
     pub(super) looker: Looker,
     /// What systemd says, or why it says nothing.
     pub(super) survey: Option<Result<Survey, String>>,
+    /// What the slice of runs is limited to, where systemd says so.
+    pub(super) slice: Option<SliceLimits>,
     /// Where the control groups of runs come from, or why from nowhere.
     pub(super) place: Option<Result<Place, String>>,
     /// The file system of the boxes.
@@ -77,8 +81,12 @@ pub(super) struct Facts {
 pub(super) struct Looker {
     /// Whether it is root.
     pub(super) is_root: bool,
+    /// Whether their runs do without root and without the broker.
+    pub(super) is_rootless: bool,
     /// Their number.
     pub(super) uid: u32,
+    /// The number that their files have in the eyes of this process.
+    pub(super) owner: u32,
     /// Their groups.
     pub(super) groups: Vec<u32>,
 }
@@ -97,8 +105,10 @@ impl Looker {
         let groups = getgroups().unwrap_or_default().into_iter();
         let groups = groups.chain([getegid()]).map(|gid| gid.as_raw());
         Self {
-            is_root: geteuid().is_root(),
-            uid: geteuid().as_raw(),
+            is_root: geteuid().is_root() && way::rootless().is_none(),
+            is_rootless: way::rootless().is_some(),
+            uid: way::outside(geteuid().as_raw()),
+            owner: geteuid().as_raw(),
             groups: groups.collect(),
         }
     }
@@ -148,6 +158,10 @@ impl Machine {
     }
 
     fn place(&self) -> Result<Place, String> {
+        if way::rootless().is_some() && !systemd::is_there() {
+            let remedy = Remedy::StartUsersManager;
+            return Err(format!("your systemd does not run: {remedy}"));
+        }
         find_place(&self.settings.cgroup).map_err(|error| chain(&error))
     }
 
@@ -156,8 +170,19 @@ impl Machine {
         let boxes = nearest(&self.settings.boxes.root);
         let slice = self.settings.cgroup.slice.as_str();
         let has_systemd = self.tree.has("/run/systemd/system");
-        let survey = has_systemd
-            .then(|| Survey::ask(&UNITS, &["-.slice", slice]).map_err(|error| chain(&error)));
+        let manager = systemd::manager_path();
+        let mut slices = vec!["-.slice"];
+        match looker.is_rootless {
+            false => slices.push(slice),
+            // Those of the machine that the user's systemd is in.
+            true => slices.extend(manager.iter().filter_map(|name| {
+                let name = name.to_str()?;
+                name.ends_with(".slice").then_some(name)
+            })),
+        }
+        let survey =
+            has_systemd.then(|| Survey::ask(&UNITS, &slices).map_err(|error| chain(&error)));
+        let slice = has_systemd.then(|| SliceLimits::ask(slice).ok()).flatten();
         let errno = |error: io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0));
         let tried = |probe: fn(BorrowedFd<'_>) -> io::Result<()>| {
             let opened = File::open(&boxes).and_then(|dir| probe(dir.as_fd()));
@@ -168,6 +193,7 @@ impl Machine {
         Facts {
             looker,
             survey,
+            slice,
             place: Some(self.place()),
             volume: volume(&boxes),
             quotas: Some(tried(look_for_user_quotas)),

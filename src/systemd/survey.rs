@@ -1,4 +1,5 @@
-//! What systemd and the bus say about the services of this machine; anybody may ask them.
+//! What systemd and the bus say about the services of this machine, and about the slice of runs;
+//! anybody may ask them.
 
 use std::time::{Duration, Instant};
 
@@ -36,8 +37,6 @@ pub(crate) struct Survey {
     pub(crate) has_polkit: bool,
     /// The slices, of those asked about, below which systemd-oomd may kill, and for what.
     pub(crate) oomd_may_kill: Vec<String>,
-    /// The limits of the slice that was asked about last.
-    pub(crate) slice: SliceLimits,
 }
 
 /// The limits of a slice, as far as it has some.
@@ -51,11 +50,33 @@ pub(crate) struct SliceLimits {
     pub(crate) cpus: Option<Vec<u32>>,
 }
 
+impl SliceLimits {
+    /// Asks the systemd that makes the scopes of runs, which may be the user's own.
+    pub(crate) fn ask(slice: &str) -> Result<Self, BusError> {
+        let until = Instant::now() + PATIENCE;
+        let mut bus = super::connect(Carries::Bytes)?;
+        let path = object_path(slice);
+        let mut of = |what| -> Result<Incoming, BusError> {
+            let message = property(&path, "org.freedesktop.systemd1.Slice", what);
+            Pending::send(&mut bus, message?, "systemd")?.wait(&mut bus, until)
+        };
+        let tasks = bound(&of("TasksMax")?);
+        // What an older systemd does not know is no limit there.
+        let mut least = |what| bound(&of(what).ok()?);
+        let memory = [least("MemoryMax"), least("MemoryHigh")];
+        Ok(Self {
+            memory: memory.into_iter().flatten().min(),
+            tasks,
+            cpus: of("AllowedCPUs").ok().and_then(|answer| cpus(&answer)),
+        })
+    }
+}
+
 impl Survey {
     /// Asks about these units, every timer, and what systemd-oomd may do below these slices.
     pub(crate) fn ask(units: &[&str], slices: &[&str]) -> Result<Self, BusError> {
         let until = Instant::now() + PATIENCE;
-        let mut bus = Bus::connect(Carries::Bytes)?;
+        let mut bus = Bus::of_machine()?;
         let mut call = |message: zbus::Result<Message>, by: &'static str| {
             Pending::send(&mut bus, message?, by)?.wait(&mut bus, until)
         };
@@ -82,26 +103,7 @@ impl Survey {
                 }
             }
         }
-        let mut limits = SliceLimits::default();
-        if let Some(slice) = slices.last() {
-            let path = object_path(slice);
-            let mut of = |what| {
-                call(
-                    property(&path, "org.freedesktop.systemd1.Slice", what),
-                    "systemd",
-                )
-                .ok()
-            };
-            let mut least = |what| of(what).and_then(|answer| bound(&answer));
-            limits.memory = [least("MemoryMax"), least("MemoryHigh")]
-                .into_iter()
-                .flatten()
-                .min();
-            limits.tasks = least("TasksMax");
-            limits.cpus = of("AllowedCPUs").and_then(|answer| cpus(&answer));
-        }
         Ok(Self {
-            slice: limits,
             version: text(&version)?,
             units: states,
             has_polkit: owned || names.iter().any(|name| name == POLKIT),

@@ -142,6 +142,11 @@ impl Rootless {
         finish(self.command(args))
     }
 
+    /// The slice of their runs.
+    pub(crate) fn slice(&self) -> &str {
+        &self.slice
+    }
+
     /// The control groups of scopes that are there.
     pub(crate) fn scopes(&self) -> Vec<PathBuf> {
         let manager = format!("{CGROUPS}/user.slice/user-{ALICE}.slice/user@{ALICE}.service");

@@ -137,6 +137,73 @@ fn the_configuration_that_is_shown_and_changed_is_the_users_own() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
+fn doctor_examines_what_runs_of_the_user_need() {
+    let user = Rootless::new();
+    let isolate = crate::support::binary();
+    let argv = [isolate.to_str().unwrap(), "doctor", "--rootless", "--json"];
+    // A mistake of the machine's is none of theirs.
+    let broken = "mkdir -p /etc/isolate && mount -t tmpfs tmpfs /etc/isolate && \
+        echo 'color = 1' >/etc/isolate/isolate.toml && exec setpriv \"$@\"";
+    let doctor = || {
+        let mut elsewhere = Command::new("unshare");
+        elsewhere.args(["--mount", "sh", "-c", broken, "sh"]);
+        let output = finish(user.behind(elsewhere, &argv));
+        let said: Result<Value, _> = serde_json::from_str(&output.stdout);
+        said.unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    let found = |said: &Value, check: &str| {
+        let mut checks = said["checks"].as_array().unwrap().iter();
+        let found = checks.find(|found| found["name"] == check).unwrap();
+        let text = |key: &str| found[key].as_str().unwrap().to_owned();
+        (text("verdict"), text("value"))
+    };
+    let said = doctor();
+    for (check, words) in [
+        ("config", "it can be used"),
+        ("boxes", "only you and root may write there"),
+        ("delegation", "systemd delegates the scope"),
+        ("slice", &format!("{} leaves", user.slice())),
+    ] {
+        let (verdict, value) = found(&said, check);
+        assert!(
+            verdict == "ok" && value.starts_with(words),
+            "{check}: {verdict}: {value}"
+        );
+    }
+    for check in ["ids", "subids", "quota"] {
+        assert_eq!(found(&said, check).0, "not-applicable", "{check}");
+    }
+    // Of a service that is the machine's.
+    assert_ne!(found(&said, "oomd").0, "not-applicable");
+    let (verdict, rootless) = found(&said, "rootless");
+    assert!(
+        rootless.contains("subordinate ids"),
+        "{verdict}: {rootless}"
+    );
+    let drop_in = user.path("config/isolate-run/isolate.toml.d");
+    fs::create_dir(&drop_in).unwrap();
+    fs::write(drop_in.join("60-own.toml"), "[cpus]\nlease = 'core'\n").unwrap();
+    let (verdict, value) = found(&doctor(), "leases");
+    assert_eq!(verdict, "error", "{value}");
+    fs::write(drop_in.join("60-own.toml"), "color = 'red'\n").unwrap();
+    let (verdict, value) = found(&doctor(), "config");
+    assert!(
+        verdict == "error" && value.contains("60-own.toml:1: color"),
+        "{verdict}: {value}"
+    );
+    // Without the option it is what the broker reads.
+    let output = finish(user.program(&[argv[0], "doctor", "--json"]));
+    let said: Value = serde_json::from_str(&output.stdout).unwrap();
+    if Path::new("/usr/lib/systemd/system/isolate.socket").exists() {
+        assert_eq!(found(&said, "config").0, "ok");
+    }
+    let refused = user.call(&["doctor", "--root=/"]);
+    refused.assert_refused(2, "exclude each other");
+    user.assert_nothing_left();
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
 fn limits_hold_without_root_and_verdicts_are_those_of_root() {
     let user = Rootless::new();
     user.call(&["--cg", "--init"]).assert_success();

@@ -4,6 +4,8 @@ use crate::config::settings::LeaseUnit;
 use crate::doctor::finding::Finding;
 use crate::doctor::machine::Machine;
 use crate::quantity::ranges;
+use crate::remedy::Remedy;
+use crate::systemd::manager_path;
 
 /// The oldest kernel, and the oldest systemd.
 const KERNEL: (u32, u32) = (6, 1);
@@ -83,6 +85,7 @@ pub(in super::super) fn controllers(machine: &Machine) -> Finding {
     use crate::cgroup::Place;
     let cgroup = match &machine.facts.place {
         Some(Ok(Place::Delegated { root, .. })) => root.clone(),
+        Some(Ok(Place::Systemd { mount_point, .. })) => mount_point.join(manager_path()),
         Some(Ok(Place::Nowhere { .. })) => return Finding::not_applicable("no control groups"),
         _ => {
             let mounts = machine.mounts();
@@ -101,8 +104,11 @@ pub(in super::super) fn controllers(machine: &Machine) -> Finding {
     let leased = machine.settings.cpus.lease != LeaseUnit::None;
     let pinned = leased || !machine.settings.pins.is_empty();
     let missing = |name: &str| format!("{value}; {name} is missing");
-    if !has("memory") {
-        Finding::error(missing("memory")).remedy(crate::remedy::Remedy::EnableMemory)
+    let is_users = machine.facts.looker.is_rootless;
+    if is_users && (!has("memory") || pinned && !has("cpuset") || !has("pids")) {
+        Finding::warning(format!("your systemd has: {value}")).remedy(Remedy::DelegateToUser)
+    } else if !has("memory") {
+        Finding::error(missing("memory")).remedy(Remedy::EnableMemory)
     } else if pinned && !has("cpuset") {
         Finding::error(missing("cpuset"))
             .advise("runs in boxes of a [[pin]], and those that lease CPUs, fail without it")
@@ -130,7 +136,7 @@ pub(in super::super) fn delegation(machine: &Machine) -> Finding {
             match machine.tree.text(root.join("cgroup.subtree_control")) {
                 Some(_) => Finding::ok(format!("{shown} is delegated")),
                 None => Finding::error(format!("{shown} is no control group that can be used"))
-                    .remedy(crate::remedy::Remedy::GiveCgroup),
+                    .remedy(Remedy::GiveCgroup),
             }
         }
     }
@@ -264,6 +270,20 @@ mod tests {
                 ("/cg/cgroup.controllers", text),
             ];
             assert_eq!(controllers(&with(&files)).verdict, verdict, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_users_own_systemd_may_have_fewer_of_them() {
+        for (text, verdict) in [("cpu memory pids", Verdict::Ok), ("cpu", Verdict::Warning)] {
+            let mut made_up = with(&[("/cg/cgroup.controllers", text)]);
+            made_up.machine.facts.looker.is_rootless = true;
+            made_up.machine.facts.place = Some(Ok(Place::Systemd {
+                mount_point: "/cg".into(),
+                has_memory: text.contains("memory"),
+            }));
+            let found = controllers(&made_up);
+            assert_eq!(found.verdict, verdict, "{found:?}");
         }
     }
 

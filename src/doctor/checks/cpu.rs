@@ -8,6 +8,7 @@ use crate::doctor::machine::Machine;
 use crate::error::chain;
 use crate::home::cgroup_of_runs;
 use crate::quantity::CpuList;
+use crate::remedy::Remedy;
 
 const CPUS: &str = "/sys/devices/system/cpu";
 
@@ -93,6 +94,10 @@ pub(in super::super) fn leases(machine: &Machine) -> Finding {
     let unit = settings.cpus.lease;
     if unit == LeaseUnit::None {
         return Finding::not_applicable("runs have no CPUs to themselves ([cpus] lease)");
+    }
+    if machine.facts.looker.is_rootless {
+        return Finding::error("CPUs cannot be leased without root: every run is refused")
+            .remedy(Remedy::AskRoot);
     }
     let topology = match Topology::read(&machine.tree.path("/")) {
         Ok(topology) => topology,

@@ -41,6 +41,9 @@ pub(in super::super) fn boxes(machine: &Machine) -> Finding {
         }
     }
     let finding = match loose.as_slice() {
+        [] if machine.facts.looker.is_rootless => {
+            return Finding::ok("only you and root may write there");
+        }
         [] => return Finding::ok("only root may write there"),
         [(one, _)] => Finding::error(format!("others may write into {one}")),
         [(one, _), ..] => Finding::error(format!("others may write into {one} and others")),
@@ -55,8 +58,8 @@ pub(in super::super) fn boxes(machine: &Machine) -> Finding {
     })
 }
 
-/// A directory on the way to these that belongs to somebody else than root, who could put another
-/// one in the place of what is in it.
+/// A directory on the way to these that belongs to a stranger, neither to root nor, where a user
+/// does without root, to the user. They could put another one in the place of what is in it.
 fn strange_owner(machine: &Machine, directories: [&PathBuf; 2]) -> Option<Finding> {
     let owner = |path: &Path| {
         let stat = std::fs::metadata(machine.tree.path(path)).ok();
@@ -64,7 +67,10 @@ fn strange_owner(machine: &Machine, directories: [&PathBuf; 2]) -> Option<Findin
     };
     // Root, or who has made a tree to look at.
     let (root, _) = owner(Path::new("/"))?;
-    let is_strange = |path: &Path| owner(path).is_some_and(|(uid, _)| uid != root);
+    let looker = &machine.facts.looker;
+    let is_users = |uid: u32| looker.is_rootless && uid == looker.owner;
+    let is_strange =
+        |path: &Path| owner(path).is_some_and(|(uid, _)| uid != root && !is_users(uid));
     let strange = topmost(directories, is_strange)?;
     let (uid, gid) = owner(strange)?;
     let shown = strange.to_string_lossy();
@@ -117,6 +123,9 @@ pub(in super::super) fn space(machine: &Machine) -> Finding {
 }
 
 pub(in super::super) fn quota(machine: &Machine) -> Finding {
+    if machine.facts.looker.is_rootless {
+        return Finding::not_applicable("there are none without root; a tmpfs has a size");
+    }
     let Some(quotas) = machine.facts.quotas else {
         return Finding::not_applicable(UNKNOWN);
     };

@@ -33,7 +33,15 @@ fn shown(range: &RangeInclusive<u32>) -> String {
     format!("{}-{}", range.start(), range.end())
 }
 
+/// What holds for who has no root and no broker: the kernel maps ids of boxes to theirs.
+fn of_namespace() -> Finding {
+    Finding::not_applicable("programs have your own subordinate ids")
+}
+
 pub(in super::super) fn ids(machine: &Machine) -> Finding {
+    if machine.facts.looker.is_rootless {
+        return of_namespace();
+    }
     let [uids, gids] = own(machine);
     let mut taken = Vec::new();
     for (file, what, range) in [
@@ -76,6 +84,9 @@ pub(in super::super) fn ids(machine: &Machine) -> Finding {
 }
 
 pub(in super::super) fn subids(machine: &Machine) -> Finding {
+    if machine.facts.looker.is_rootless {
+        return of_namespace();
+    }
     let [uids, gids] = own(machine);
     let mut found = Vec::new();
     for (file, range) in [("/etc/subuid", &uids), ("/etc/subgid", &gids)] {
@@ -103,6 +114,9 @@ pub(in super::super) fn subids(machine: &Machine) -> Finding {
 }
 
 pub(in super::super) fn homed(machine: &Machine) -> Finding {
+    if machine.facts.looker.is_rootless {
+        return of_namespace();
+    }
     let Some(survey) = machine.survey() else {
         return Finding::not_applicable("systemd was not asked");
     };
@@ -148,6 +162,16 @@ mod tests {
             found("bob:x:61000:1::/:/bin/sh\n", "x\n:\n").verdict,
             Verdict::Ok
         );
+    }
+
+    #[test]
+    fn who_has_a_namespace_has_ids_of_their_own() {
+        let mut made_up = with(&[("/etc/passwd", "ann:x:60003:60003::/:\n")]);
+        assert_eq!(ids(&made_up).verdict, Verdict::Error);
+        made_up.machine.facts.looker.is_rootless = true;
+        for check in [ids, subids, homed] {
+            assert_eq!(check(&made_up).verdict, Verdict::NotApplicable);
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(in super::super) fn rootless(machine: &Machine) -> Finding {
         .survey()
         .and_then(|survey| survey.unit("isolate.socket"))
         .is_some_and(|unit| unit.load != "not-found");
-    if has_broker {
+    if has_broker && !looker.is_rootless {
         return Finding::not_applicable("the broker acts for users here");
     }
     let uid = looker.uid;

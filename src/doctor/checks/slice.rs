@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use crate::doctor::finding::{Finding, Verdict};
 use crate::doctor::machine::Machine;
 use crate::quantity::{Bytes, CpuList, numbers};
-use crate::systemd::SliceLimits;
 
 /// With fewer processes for all runs than this, one of exec's (256) beside a compiler is at the
 /// limit.
@@ -14,12 +13,11 @@ const FEW_TASKS: u64 = 512;
 const LITTLE_MEMORY: u64 = 512 << 20;
 
 pub(in super::super) fn slice(machine: &Machine) -> Finding {
-    let Some(survey) = machine.survey() else {
-        return Finding::not_applicable("systemd was not asked");
+    let Some(limits) = &machine.facts.slice else {
+        return Finding::not_applicable("systemd was not asked, or does not answer");
     };
     let settings = &machine.settings;
     let name = settings.cgroup.slice.as_str();
-    let limits: &SliceLimits = &survey.slice;
     let mut found = Vec::new();
     if let Some(memory) = limits.memory {
         let promised = settings.ceilings.user.memory.map_or(0, |Bytes(most)| most);
@@ -56,12 +54,16 @@ pub(in super::super) fn slice(machine: &Machine) -> Finding {
         return Finding::ok(format!("{name} leaves runs their own limits"));
     };
     let words: Vec<_> = found.into_iter().map(|(_, words)| words).collect();
+    let whose = match machine.facts.looker.is_rootless {
+        true => "--user ",
+        false => "",
+    };
     Finding::new(
         worst,
         format!("{name}, for all runs together: {}", words.join("; ")),
     )
     .advise("who put it there? systemctl cat shows it; this takes back what is not of isolate-run")
-    .command(format!("systemctl revert {name}"))
+    .command(format!("systemctl {whose}revert {name}"))
 }
 
 #[cfg(test)]
@@ -70,7 +72,7 @@ mod tests {
     use crate::config::box_set::BoxSet;
     use crate::config::settings::Pin;
     use crate::doctor::machine::tests::with;
-    use crate::systemd::Survey;
+    use crate::systemd::SliceLimits;
 
     #[test]
     fn a_limit_that_cuts_runs_is_told_by_how_much_it_cuts() {
@@ -102,14 +104,11 @@ mod tests {
                 "a [[pin]] names 1",
             ),
         ] {
-            here.machine.facts.survey = Some(Ok(Survey {
-                slice: SliceLimits {
-                    memory,
-                    tasks,
-                    cpus,
-                },
-                ..Survey::default()
-            }));
+            here.machine.facts.slice = Some(SliceLimits {
+                memory,
+                tasks,
+                cpus,
+            });
             let found = slice(&here);
             assert_eq!(found.verdict, verdict, "{found:?}");
             assert!(found.value.contains(words), "{found:?}");
