@@ -196,7 +196,7 @@ impl Run {
     }
 
     /// What the broker decides, and what a user sees of it, in a container whose bus is dbus-broker, as that of Fedora,
-    /// Arch and openSUSE is.
+    /// Arch and openSUSE is. So are those of users.
     pub(crate) fn dbus_broker(&self, payload: &Path) {
         let out = self.work.join("dbus-broker");
         let mut command = Command::new(self.script("container"));
@@ -205,6 +205,8 @@ impl Run {
         // Who is connected to the old bus loses it: they start anew. Nothing else is to be there than the new one.
         let other = "systemctl stop polkit systemd-logind dbus.service; systemctl mask --runtime dbus.service; \
                      ln -sf /usr/lib/systemd/system/dbus-broker.service /run/systemd/system/dbus.service; \
+                     mkdir -p /run/systemd/user; \
+                     ln -sf /usr/lib/systemd/user/dbus-broker.service /run/systemd/user/dbus.service; \
                      systemctl daemon-reload; systemctl start dbus-broker && systemctl restart polkit systemd-logind && \
                      [ \"$(systemctl is-active dbus-broker)\" = active ] && exec \"$@\"";
         command.args(["bash", "-c", other, "bash"]);
