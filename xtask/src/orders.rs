@@ -82,7 +82,7 @@ impl Orders {
             orders.guests = RELEASES.into();
         }
         orders.weakened = orders.here || orders.soak || !orders.guests.is_empty();
-        orders.fleet = orders.engines;
+        orders.fleet = orders.engines || orders.dbus_broker;
         if orders.needs_a_richer_image() && !orders.names_another_part() {
             orders.binaries = Some(vec!["system"]);
         }
@@ -182,6 +182,7 @@ mod tests {
             let alone = parse(option).unwrap_or_default();
             assert!(alone.need_package() && !alone.unit && alone.guests.is_empty());
             assert_eq!(alone.binaries, Some(vec!["system"]));
+            assert_eq!(alone.fleet, option != "--languages");
         }
         let both = parse("--languages --root").unwrap_or_default();
         assert!(both.root && both.binaries.is_none());
