@@ -29,6 +29,8 @@ pub(crate) struct Cache {
 /// An entry that stays for as long as this is there.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    /// In bytes.
+    pub(crate) size: u64,
     _file: Flock<File>,
 }
 
@@ -72,12 +74,16 @@ impl Cache {
             opened => opened?,
         };
         let file = Flock::lock(file, FlockArg::LockShared).map_err(|(_, errno)| errno)?;
-        if file.metadata()?.nlink() == 0 {
+        let metadata = file.metadata()?;
+        if metadata.nlink() == 0 {
             // It has just been removed.
             return Ok(None);
         }
         file.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
-        Ok(Some(Entry { _file: file }))
+        Ok(Some(Entry {
+            size: metadata.len(),
+            _file: file,
+        }))
     }
 
     /// A place for a new one.

@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::message::{Acker, Message};
+use async_nats::jetstream::stream::Stream;
+use bytes::Bytes;
 use isolate_run_client::{BatchResult, FleetJob, FleetOutcome, Times};
-use tokio::sync::mpsc;
+use tokio::sync::{SemaphorePermit, mpsc};
 
-use crate::conclude::{bury, finish, last};
+use crate::conclude::{bury, finish, last, remember};
 use crate::decide::{After, Arrival, Before, Errors, after, before};
 use crate::fail;
 use crate::failure::Failure;
 use crate::files::{self, Missing};
 use crate::lease::Lease;
 use crate::names::{cancel_key, error_subject, queue_of, result_subject};
+use crate::newer::hand_on;
+use crate::patience::Patience;
 use crate::station::{Station, lock, now};
 use crate::validate::{self, Rules, Unreadable};
 
@@ -44,6 +48,13 @@ pub(crate) enum End {
     Result(FleetOutcome, Option<String>, Option<Box<BatchResult>>),
     /// Somebody else has to try.
     Retry { reason: String, blame: Blame },
+    /// It is in a form that is newer than this worker. What is known of it so far, and whether this
+    /// machine leaves its queue to others for a while.
+    HandOn {
+        reason: String,
+        errors: Errors,
+        leaves: bool,
+    },
     /// There is a result already.
     Known,
     /// It is under way here, by an earlier delivery.
@@ -84,25 +95,88 @@ pub(crate) async fn carry_out(station: Arc<Station>, message: Message) {
             times.submitted = job.submitted;
             (name.id, name.attempt, name.trace) = (job.id.clone(), job.attempt, job.trace.clone());
             let way = go(&station, &job, &name, &mut times, &mut running).await;
-            way.unwrap_or_else(|failure| End::Retry {
-                reason: failure.to_string(),
-                blame: Blame::Job,
-            })
+            way.unwrap_or_else(by_the_job)
         }
         Err(Unreadable {
             id: Some(id),
             reason,
+            newer,
         }) => {
             name.id = id;
-            End::Result(FleetOutcome::Refused, Some(reason), None)
+            match newer {
+                None => End::Result(FleetOutcome::Refused, Some(reason), None),
+                Some(newer) => {
+                    times.submitted = newer.submitted;
+                    (name.attempt, name.trace) = (newer.attempt, newer.trace.clone());
+                    let way = hand_on(&station, &name, &newer, reason).await;
+                    way.unwrap_or_else(by_the_job)
+                }
+            }
         }
-        Err(Unreadable { id: None, reason }) => {
+        Err(Unreadable {
+            id: None, reason, ..
+        }) => {
             return bury(&station, &lease, &name, message.payload, &reason).await;
         }
     };
     times.ended = now();
     fail::point("ended");
     finish(&station, lease, name, times, end, &message.payload).await;
+}
+
+/// Somebody else has to try.
+fn by_the_job(failure: Failure) -> End {
+    End::Retry {
+        reason: failure.to_string(),
+        blame: Blame::Job,
+    }
+}
+
+/// What is known of a job that was here or elsewhere before; none if it has a result.
+///
+/// # Errors
+///
+/// The server does not answer.
+pub(crate) async fn known(station: &Station, name: &Name) -> Result<Option<Errors>, Failure> {
+    if name.delivery == 1 && name.attempt == 1 {
+        return Ok(Some(Errors::default()));
+    }
+    let subject = result_subject(&name.queue, &name.id);
+    if found(&station.fleet.results, &subject).await?.is_some() {
+        return Ok(None);
+    }
+    let subject = error_subject(&name.queue, &name.id);
+    let errors = found(&station.fleet.dead, &subject).await?;
+    let errors = errors.and_then(|payload| serde_json::from_slice(&payload).ok());
+    Ok(Some(errors.unwrap_or_default()))
+}
+
+/// The last message of a subject, as soon as a server tells of it.
+async fn found(stream: &Stream<()>, subject: &str) -> Result<Option<Bytes>, Failure> {
+    let mut patience = Patience::new();
+    loop {
+        match last(stream, subject.to_owned()).await {
+            Ok(found) => return Ok(found),
+            Err(failure) => patience.or(failure).await?,
+        }
+    }
+}
+
+/// A job that has just come.
+pub(crate) fn arrival<'a>(
+    station: &Station,
+    name: &Name,
+    not_after: Option<u64>,
+    errors: &'a Errors,
+) -> Arrival<'a> {
+    Arrival {
+        delivery: name.delivery,
+        now: station.now_of_fleet(),
+        not_after,
+        is_cancelled: lock(&station.cancelled).contains(&cancel_key(&name.queue, &name.id)),
+        errors,
+        max_deliveries: station.settings.jobs.max_deliveries,
+    }
 }
 
 /// From a job to how it ends.
@@ -120,25 +194,10 @@ async fn go<'a>(
     if let Err(reason) = validate::check(job, &name.queue, &rules) {
         return Ok(End::Result(FleetOutcome::Refused, Some(reason), None));
     }
-    let mut errors = Errors::default();
-    if name.delivery > 1 || name.attempt > 1 {
-        let subject = result_subject(&name.queue, &name.id);
-        if last(&station.fleet.results, subject).await?.is_some() {
-            return Ok(End::Known);
-        }
-        let subject = error_subject(&name.queue, &name.id);
-        if let Some(payload) = last(&station.fleet.dead, subject).await? {
-            errors = serde_json::from_slice(&payload).unwrap_or_default();
-        }
-    }
-    let arrival = Arrival {
-        delivery: name.delivery,
-        now: station.now_of_fleet(),
-        not_after: job.not_after,
-        is_cancelled: lock(&station.cancelled).contains(&cancel_key(&name.queue, &job.id)),
-        errors: &errors,
-        max_deliveries: station.settings.jobs.max_deliveries,
+    let Some(errors) = known(station, name).await? else {
+        return Ok(End::Known);
     };
+    let arrival = arrival(station, name, job.not_after, &errors);
     // Until there is a result: what comes twice is not run twice here.
     *running = Running::begin(station, &name.queue, &job.id);
     let Some(running) = running else {
@@ -147,7 +206,12 @@ async fn go<'a>(
     if let Before::Result(outcome, reason) = before(arrival) {
         return Ok(End::Result(outcome, Some(reason), None));
     }
+    let _alone = match arrival.is_last_try() {
+        true => Some(last_try(station, name, &errors).await),
+        false => None,
+    };
     let job = job.job();
+    fail::job(&job.id);
     let _in_use = match files::fetch(station, &name.queue, &job).await {
         Ok(entries) => entries,
         Err(Missing::TooLarge(reason)) => {
@@ -178,6 +242,25 @@ async fn go<'a>(
             blame: Blame::Unknown,
         },
     })
+}
+
+/// Waits until no other job here has its last try, and writes down that this one begins. Until then
+/// it has not begun, whatever the other one does to this process.
+async fn last_try<'a>(
+    station: &'a Station,
+    name: &Name,
+    errors: &Errors,
+) -> Option<SemaphorePermit<'a>> {
+    // Nobody closes it.
+    let alone = station.last_tries.acquire().await.ok();
+    let errors = Errors {
+        had_last_try: true,
+        ..errors.clone()
+    };
+    if let Ok(payload) = serde_json::to_vec(&errors) {
+        remember(station, error_subject(&name.queue, &name.id), payload).await;
+    }
+    alone
 }
 
 /// A job that is under way here, for as long as this is there.

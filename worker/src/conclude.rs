@@ -33,6 +33,11 @@ pub(crate) async fn finish(
         End::Retry { reason, blame } => {
             give_back(station, &lease, &name, &reason, blame).await;
         }
+        End::HandOn {
+            reason,
+            errors,
+            leaves,
+        } => leave_to_newer(station, &lease, &name, &reason, &errors, leaves).await,
         End::Result(outcome, reason, result) => {
             if outcome == FleetOutcome::Done {
                 lock(&station.streak).worked();
@@ -153,8 +158,33 @@ async fn give_back(station: &Station, lease: &Lease, name: &Name, reason: &str, 
     lease.end(AckKind::Nak(Some(delay))).await;
 }
 
+/// For how many pauses a queue is left alone that has jobs of a newer form.
+const LEAVES: u32 = 6;
+
+/// Gives a job back that is in a newer form, without a try.
+async fn leave_to_newer(
+    station: &Station,
+    lease: &Lease,
+    name: &Name,
+    reason: &str,
+    errors: &Errors,
+    leaves: bool,
+) {
+    let (id, delivery) = (&name.id, name.delivery);
+    log::warn!("job {id} delivery {delivery} is left to a newer worker: {reason}");
+    if let Ok(payload) = serde_json::to_vec(errors) {
+        remember(station, error_subject(&name.queue, id), payload).await;
+    }
+    let delay = station.settings.jobs.retry_after.0;
+    if leaves {
+        let until = now() + u64::try_from((delay * LEAVES).as_millis()).unwrap_or(u64::MAX);
+        lock(&station.avoid).push((name.subject.clone(), until));
+    }
+    lease.end(AckKind::Nak(Some(delay))).await;
+}
+
 /// Writes something down for the administrators.
-async fn remember(station: &Station, subject: String, payload: Vec<u8>) {
+pub(crate) async fn remember(station: &Station, subject: String, payload: Vec<u8>) {
     let published = station
         .fleet
         .jetstream

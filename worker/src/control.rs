@@ -10,6 +10,7 @@ use async_nats::jetstream::kv::Operation;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
+use crate::fail;
 use crate::failure::Failure;
 use crate::files;
 use crate::machine::Seen;
@@ -67,7 +68,8 @@ pub(crate) async fn tell_once(station: &Station, since: u64) {
         busy: station.busy(),
         draining: station.drain.reason(),
         spool: station.spool.len(),
-        worker: env!("CARGO_PKG_VERSION").into(),
+        worker: fail::version(),
+        format: fail::known_format(),
         since,
     };
     let Ok(bytes) = serde_json::to_vec(&seen) else {

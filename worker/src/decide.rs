@@ -3,14 +3,20 @@
 
 use std::collections::BTreeMap;
 
-use isolate_run_client::{Answer, BatchResult, FleetOutcome, Outcome};
+use isolate_run_client::{Answer, BatchResult, FORMAT, FleetOutcome, Outcome};
 use serde::{Deserialize, Serialize};
 
-/// On which machines a job ended with an internal error, and why.
+/// On which machines a job ended with an internal error, and why. Those of other versions write and
+/// read it, too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Errors {
     /// The last reason of each machine.
     pub(crate) machines: BTreeMap<String, String>,
+    /// How often a machine that is too old for it had it: these are no tries.
+    pub(crate) handed_on: u64,
+    /// Its last try has begun, without others that may have ended a process.
+    pub(crate) had_last_try: bool,
 }
 
 /// A job as it comes.
@@ -47,6 +53,20 @@ pub(crate) enum After {
     Retry(String),
 }
 
+/// What is done with a job in a form that is newer than this worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum TooNew {
+    /// Those that know the form have it first: this machine leaves the queue alone for a while.
+    Leave,
+    /// Nobody seems to know the form; one may be about to start anew.
+    Wait,
+    /// Nobody does.
+    Refuse(String),
+}
+
+/// So often such a job is handed on where nobody seems to know its form.
+const WAITS: u64 = 3;
+
 /// On so many machines a job does not work before it is the job that is to blame.
 const MACHINES: usize = 2;
 
@@ -73,17 +93,47 @@ pub(crate) fn before(arrival: Arrival<'_>) -> Before {
         );
         return Before::Result(FleetOutcome::Poison, reason);
     }
-    if arrival.delivery > arrival.max_deliveries {
-        let mut reason = format!(
-            "it was begun {} times and never ended",
-            arrival.delivery - 1
-        );
+    let tries = arrival.tries();
+    // It may have been lost with another one that ended the process, and not even have begun.
+    let had_last_try = arrival.errors.had_last_try || arrival.max_deliveries == 1;
+    if tries > arrival.max_deliveries && had_last_try {
+        let mut reason = format!("it was begun {} times and never ended", tries - 1);
         if !said.is_empty() {
             reason = format!("{reason} but with an internal error; {}", said.join("; "));
         }
         return Before::Result(FleetOutcome::Poison, reason);
     }
     Before::Run
+}
+
+impl Arrival<'_> {
+    /// Which try this is, from 1.
+    fn tries(&self) -> u64 {
+        self.delivery.saturating_sub(self.errors.handed_on).max(1)
+    }
+
+    /// Whether it has no try after this one. It may be what ended the processes that had it, or
+    /// have been beside one that did: no two such ones are begun at the same time, so that it
+    /// shows.
+    pub(crate) fn is_last_try(&self) -> bool {
+        self.max_deliveries > 1 && self.tries() >= self.max_deliveries
+    }
+}
+
+/// Decides about a job in this form, which is newer than this worker. `knows` is a machine of the
+/// pool that knows it, and `is_last` says that the queue gives the job to nobody after this.
+pub(crate) fn too_new(errors: &Errors, form: u64, knows: Option<&str>, is_last: bool) -> TooNew {
+    let times = errors.handed_on + 1;
+    match knows {
+        Some(machine) if is_last => TooNew::Refuse(format!(
+            "the job has format {form}, and came {times} times to machines that do not know it; '{machine}' does: upgrade the others"
+        )),
+        Some(_) => TooNew::Leave,
+        None if times < WAITS && !is_last => TooNew::Wait,
+        None => TooNew::Refuse(format!(
+            "the job has format {form}, and no machine of its pool knows more than {FORMAT}: upgrade them"
+        )),
+    }
 }
 
 /// Decides about what the batch answered. It also tells of a job as cancelled when it was ended by
@@ -150,6 +200,7 @@ mod tests {
             .map(|name| ((*name).to_owned(), "no cgroup".to_owned()));
         Errors {
             machines: pairs.collect(),
+            ..Errors::default()
         }
     }
 
@@ -163,12 +214,72 @@ mod tests {
     #[test]
     fn a_job_is_begun_three_times_and_no_more() {
         let none = Errors::default();
-        for (delivery, expected) in [(1, None), (3, None), (4, Some(FleetOutcome::Poison))] {
+        let all = Errors {
+            had_last_try: true,
+            ..Errors::default()
+        };
+        let poison = Some(FleetOutcome::Poison);
+        for (delivery, errors, is_last, expected) in [
+            (1, &none, false, None),
+            (2, &none, false, None),
+            (3, &none, true, None),
+            (4, &none, true, None),
+            (4, &all, true, poison),
+        ] {
             let arrival = Arrival {
                 delivery,
-                ..arrival(&none)
+                ..arrival(errors)
+            };
+            let found = (arrival.is_last_try(), outcome(arrival));
+            assert_eq!(found, (is_last, expected), "delivery {delivery}");
+        }
+        let once = Arrival {
+            delivery: 2,
+            max_deliveries: 1,
+            ..arrival(&none)
+        };
+        assert_eq!((once.is_last_try(), outcome(once)), (false, poison));
+    }
+
+    #[test]
+    fn what_machines_that_are_too_old_hand_on_is_no_try() {
+        let errors = Errors {
+            handed_on: 7,
+            had_last_try: true,
+            ..Errors::default()
+        };
+        for (delivery, expected) in [(8, None), (10, None), (11, Some(FleetOutcome::Poison))] {
+            let arrival = Arrival {
+                delivery,
+                ..arrival(&errors)
             };
             assert_eq!(outcome(arrival), expected, "delivery {delivery}");
+        }
+    }
+
+    #[test]
+    fn a_job_that_is_too_new_waits_for_whoever_knows_it_and_is_refused_where_nobody_does() {
+        let after = |handed_on| Errors {
+            handed_on,
+            ..Errors::default()
+        };
+        assert_eq!(too_new(&after(0), 2, Some("n"), false), TooNew::Leave);
+        assert_eq!(too_new(&after(500), 2, Some("n"), false), TooNew::Leave);
+        assert_eq!(too_new(&after(1), 2, None, false), TooNew::Wait);
+        for (errors, knows, is_last, part) in [
+            (
+                after(2),
+                None,
+                false,
+                "no machine of its pool knows more than 1",
+            ),
+            (after(0), None, true, "no machine"),
+            (after(998), Some("n"), true, "999 times"),
+        ] {
+            let TooNew::Refuse(reason) = too_new(&errors, 2, knows, is_last) else {
+                panic!("{part}")
+            };
+            assert!(reason.contains(part), "{reason}");
         }
     }
 

@@ -1,18 +1,21 @@
 //! Brings the files of a job from the object store into the cache.
 
-use std::io::Write;
+use std::fmt::Display;
+use std::io::{self, Write};
 
+use bytes::Bytes;
 use isolate_run_client::Job;
 use sha2::{Digest, Sha256};
 
 use crate::cache::Entry;
+use crate::patience::Patience;
 use crate::station::Station;
-use crate::store;
+use crate::store::{self, Reader};
 
 /// Why a file is not there.
 #[derive(Debug)]
 pub(crate) enum Missing {
-    /// It is larger than allowed: nothing will change that.
+    /// It is larger than allowed, alone or with others: nothing will change that.
     TooLarge(String),
     /// The store does not have it, or has something else: another machine may see more.
     NotInStore(String),
@@ -26,64 +29,134 @@ pub(crate) async fn fetch(
     queue: &str,
     job: &Job,
 ) -> Result<Vec<Entry>, Missing> {
-    let mut entries = Vec::new();
+    let (mut entries, mut lacking) = (Vec::new(), Vec::new());
+    let mut size = 0_u64;
     for digest in job.digests() {
         // What the job brings along itself is added by the batch.
         let is_along = job.files.iter().any(|file| {
             file.sha256.as_deref() == Some(digest) && (file.text.is_some() || file.base64.is_some())
         });
-        if !is_along {
-            entries.push(get(station, queue, digest).await?);
+        if is_along {
+            continue;
         }
+        match find(station, digest)? {
+            Some(entry) => {
+                size = size.saturating_add(entry.size);
+                entries.push(entry);
+            }
+            None => {
+                let object = look(station, queue, digest).await?;
+                size = size.saturating_add(object.size);
+                lacking.push((digest, object));
+            }
+        }
+    }
+    // All of them are in use at the same time, and nothing in use is removed: before the first one
+    // comes, for a disk that is full would have one machine after the other drain.
+    let most = station.settings.files.cache_max.0;
+    if size > most {
+        let reason = format!(
+            "the files of the job have {size} bytes together, and files.cache_max of worker.toml is {most}"
+        );
+        return Err(Missing::TooLarge(reason));
+    }
+    for (digest, object) in lacking {
+        entries.push(download(station, digest, object).await?);
     }
     Ok(entries)
 }
 
 /// Gets one.
 pub(crate) async fn get(station: &Station, queue: &str, digest: &str) -> Result<Entry, Missing> {
-    let disk = |error: std::io::Error| {
-        let dir = station.cache.dir().display();
-        Missing::Disk(format!("the cache {dir} does not work: {error}"))
-    };
-    if let Some(entry) = station.cache.find(digest).map_err(disk)? {
-        return Ok(entry);
+    match find(station, digest)? {
+        Some(entry) => Ok(entry),
+        None => {
+            let object = look(station, queue, digest).await?;
+            download(station, digest, object).await
+        }
     }
-    let missing = |reason: &dyn std::fmt::Display| {
-        Missing::NotInStore(format!(
-            "the file {digest} is not in the object store: {reason}"
-        ))
+}
+
+/// In the cache.
+fn find(station: &Station, digest: &str) -> Result<Option<Entry>, Missing> {
+    station.cache.find(digest).map_err(disk(station))
+}
+
+/// In the object store. A server that is away is waited for.
+async fn look(station: &Station, queue: &str, digest: &str) -> Result<Reader, Missing> {
+    let mut patience = Patience::new();
+    let object = loop {
+        match store::open(&station.fleet, queue, digest).await {
+            Ok(Some(object)) => break object,
+            Ok(None) => {
+                let reason = "nobody has put it there, or it was removed";
+                return Err(not_in_store(digest, &reason));
+            }
+            Err(failure) => {
+                let waited = patience.or(failure).await;
+                waited.map_err(|failure| not_in_store(digest, &failure))?;
+            }
+        }
     };
-    let found = store::open(&station.fleet, queue, digest).await;
-    let mut object = found
-        .map_err(|failure| missing(&failure))?
-        .ok_or_else(|| missing(&"nobody has put it there, or it was removed"))?;
     let (size, most) = (object.size, station.settings.files.max.0);
     if size > most {
         let reason =
             format!("the file {digest} has {size} bytes, and files.max of worker.toml is {most}");
         return Err(Missing::TooLarge(reason));
     }
-    let mut new = station.cache.begin().map_err(disk)?;
+    Ok(object)
+}
+
+/// From the object store into the cache.
+async fn download(station: &Station, digest: &str, mut object: Reader) -> Result<Entry, Missing> {
+    let disk = disk(station);
+    let mut new = station.cache.begin().map_err(&disk)?;
     let mut hash = Sha256::new();
     let mut length = 0;
-    while let Some(bytes) = object.next().await.map_err(|failure| missing(&failure))? {
+    while let Some(bytes) = next(&mut object, digest).await? {
         length += bytes.len() as u64;
         // What the store says of itself need not be true.
-        if length > most {
-            let reason =
-                format!("the file {digest} has more than {most} bytes (files.max of worker.toml)");
-            return Err(Missing::TooLarge(reason));
+        if length > object.size {
+            let reason = format!(
+                "it has more than the {} bytes that it is to have",
+                object.size
+            );
+            return Err(not_in_store(digest, &reason));
         }
         hash.update(&bytes);
-        new.file.write_all(&bytes).map_err(disk)?;
+        new.file.write_all(&bytes).map_err(&disk)?;
     }
     let found = hex(&hash.finalize());
     if found != digest {
-        return Err(missing(&format!(
-            "what is there under this name has the digest {found}"
-        )));
+        let reason = format!("what is there under this name has the digest {found}");
+        return Err(not_in_store(digest, &reason));
     }
-    station.cache.add(digest, &new).map_err(disk)
+    station.cache.add(digest, &new).map_err(&disk)
+}
+
+/// The next part. A server that is away is waited for.
+async fn next(object: &mut Reader, digest: &str) -> Result<Option<Bytes>, Missing> {
+    let mut patience = Patience::new();
+    loop {
+        match object.next().await {
+            Ok(bytes) => return Ok(bytes),
+            Err(failure) => {
+                let waited = patience.or(failure).await;
+                waited.map_err(|failure| not_in_store(digest, &failure))?;
+            }
+        }
+    }
+}
+
+fn not_in_store(digest: &str, reason: &dyn Display) -> Missing {
+    Missing::NotInStore(format!(
+        "the file {digest} is not in the object store: {reason}"
+    ))
+}
+
+fn disk(station: &Station) -> impl Fn(io::Error) -> Missing {
+    let dir = station.cache.dir().display().to_string();
+    move |error| Missing::Disk(format!("the cache {dir} does not work: {error}"))
 }
 
 /// In small hexadecimal digits.

@@ -15,8 +15,9 @@ use crate::settings::Settings;
 pub(crate) const JOB_MAX: usize = 256 << 10;
 /// How long the server knows a message that it has.
 const DUPLICATES: Duration = Duration::from_secs(600);
-/// How often the server delivers a job at all. Workers give up before that, with a result.
-const BACKSTOP: i64 = 6;
+/// How often the server delivers a job at all. Workers give up long before that, with a result, but
+/// for a job that they hand on since only a newer one understands it.
+const BACKSTOP: i64 = 1000;
 /// How long a machine that is silent is still one.
 pub(crate) const MACHINE_TTL: Duration = Duration::from_secs(30);
 /// How long the cancelling of a job is remembered.

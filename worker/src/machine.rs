@@ -15,8 +15,9 @@ use crate::failure::Failure;
 use crate::names::is_name;
 use crate::settings::{Settings, SlotSettings};
 
-/// A machine in the list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A machine in the list. Machines of other versions are in it, too, and say more or less.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Seen {
     /// What does not change.
     pub(crate) machine: Machine,
@@ -27,8 +28,9 @@ pub(crate) struct Seen {
     pub(crate) draining: Option<String>,
     /// Results that are not published yet.
     pub(crate) spool: usize,
-    /// Of the worker.
+    /// The worker's version, and the newest form of jobs that it knows.
     pub(crate) worker: String,
+    pub(crate) format: u32,
     /// In milliseconds since 1970.
     pub(crate) since: u64,
 }

@@ -31,6 +31,8 @@ mod local;
 mod machine;
 mod metrics;
 mod names;
+mod newer;
+mod patience;
 mod quantity;
 mod settings;
 mod shares;

@@ -85,6 +85,12 @@ pub(crate) fn consumer(pool: &str, priority: Priority, queue: &str) -> String {
     format!("{pool}_{priority}_{queue}")
 }
 
+/// The same, by the subject of its jobs.
+pub(crate) fn consumer_of(subject: &str) -> String {
+    let parts = subject.strip_prefix("iso.job.").unwrap_or(subject);
+    parts.replace('.', "_")
+}
+
 /// Pool, priority and queue of a consumer.
 pub(crate) fn parts_of_consumer(name: &str) -> Option<(&str, Priority, &str)> {
     let mut parts = name.split('_');

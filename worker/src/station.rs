@@ -11,7 +11,7 @@ use async_nats::jetstream::kv;
 use async_nats::jetstream::stream::Stream;
 use isolate_run_client::Machine;
 use nix::sys::statvfs::statvfs;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use crate::batches::Batches;
 use crate::cache::Cache;
@@ -47,6 +47,8 @@ pub(crate) struct Station {
     pub(crate) streak: Mutex<Streak>,
     /// A consumer whose job did not work here: others are to have it first.
     pub(crate) avoid: Mutex<Vec<(String, u64)>>,
+    /// Whichever job has its last try has it.
+    pub(crate) last_tries: Semaphore,
     /// There are new jobs.
     pub(crate) wake: Notify,
     /// By how many milliseconds the servers' clock is ahead of this machine's.

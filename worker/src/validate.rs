@@ -1,8 +1,9 @@
 //! Whether a job from the queue makes sense and asks only for what it may have. It comes from
 //! strangers: what it says of paths is of their machine, or an attempt at ours. Pure.
 
-use isolate_run_client::{FORMAT, FleetJob, Input, Output, Step};
+use isolate_run_client::{FleetJob, Input, Output, Step};
 
+use crate::fail::known_format;
 use crate::names::{is_digest, is_id};
 use crate::settings::AllowSettings;
 
@@ -20,6 +21,18 @@ pub(crate) struct Unreadable {
     pub(crate) id: Option<String>,
     /// What is wrong.
     pub(crate) reason: String,
+    /// It is in a form that is newer than this worker: nothing need be wrong.
+    pub(crate) newer: Option<Newer>,
+}
+
+/// What can be told of a job in a newer form: what every form has.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Newer {
+    pub(crate) format: u64,
+    pub(crate) attempt: u32,
+    pub(crate) submitted: u64,
+    pub(crate) not_after: Option<u64>,
+    pub(crate) trace: Option<String>,
 }
 
 /// Reads a job. `message_id` is what the server knows the message by.
@@ -31,14 +44,27 @@ pub(crate) fn read(payload: &[u8], message_id: Option<&str>) -> Result<FleetJob,
     let unreadable = |reason: String| Unreadable {
         id: id.clone(),
         reason,
+        newer: None,
     };
     let value = value.map_err(|error| unreadable(format!("the job is no JSON: {error}")))?;
-    let format = value["format"].as_u64();
-    if format.is_some_and(|format| format > u64::from(FORMAT)) {
-        let found = format.unwrap_or_default();
+    let known = u64::from(known_format());
+    if let Some(format) = value["format"].as_u64().filter(|format| *format > known) {
         let reason =
-            format!("the job has format {found}, and this worker knows {FORMAT}: upgrade it");
-        return Err(unreadable(reason));
+            format!("the job has format {format}, and this worker knows {known}: upgrade it");
+        let attempt = value["attempt"].as_u64();
+        let newer = Newer {
+            format,
+            attempt: attempt
+                .and_then(|number| number.try_into().ok())
+                .unwrap_or(1),
+            submitted: value["submitted"].as_u64().unwrap_or_default(),
+            not_after: value["not_after"].as_u64(),
+            trace: value["trace"].as_str().map(str::to_owned),
+        };
+        return Err(Unreadable {
+            newer: Some(newer),
+            ..unreadable(reason)
+        });
     }
     let job = serde_json::from_value::<FleetJob>(value);
     let job = job.map_err(|error| unreadable(format!("the job makes no sense: {error}")))?;
@@ -233,7 +259,16 @@ mod tests {
         assert_eq!(id("{", Some("a#1")), Some("a".into()));
         assert_eq!(id(r#"{"id":"b"}"#, Some("a#1")), Some("b".into()));
         assert_eq!(id(r#"{"id":"b.>"}"#, None), None);
-        let newer = read(br#"{"id":"b","format":2}"#, None).unwrap_err();
+        let newer = br#"{"id":"b","format":2,"attempt":3,"not_after":5,"gpu":{}}"#;
+        let newer = read(newer, None).unwrap_err();
         assert!(newer.reason.contains("upgrade"), "{newer:?}");
+        let newer = newer.newer.unwrap();
+        assert_eq!(
+            (newer.format, newer.attempt, newer.not_after),
+            (2, 3, Some(5))
+        );
+        // A key that is not known is a mistake: a job says the lowest format that has all its keys.
+        let odd = read(br#"{"id":"b","format":1,"gpu":{}}"#, None).unwrap_err();
+        assert!(odd.newer.is_none() && odd.reason.contains("gpu"), "{odd:?}");
     }
 }

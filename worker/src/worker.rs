@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::batches::Batches;
@@ -176,6 +176,7 @@ async fn start(settings: Settings) -> Result<Station, Failure> {
         running: Default::default(),
         streak: Default::default(),
         avoid: Default::default(),
+        last_tries: Semaphore::new(1),
         wake: Notify::new(),
         clock_offset: AtomicI64::new(0),
     })

@@ -126,11 +126,8 @@ mod tests {
         Seen {
             machine,
             slots: 1,
-            busy: 0,
-            draining: None,
-            spool: 0,
             worker: "1".into(),
-            since: 0,
+            ..Seen::default()
         }
     }
 

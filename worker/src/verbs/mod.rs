@@ -30,8 +30,13 @@ async fn machines(fleet: &Fleet) -> Result<Vec<Seen>, Failure> {
     keys.sort();
     let mut found = Vec::new();
     for key in keys {
-        let value = machines.get(&key).await.map_err(Failure::at(what))?;
-        found.extend(value.and_then(|value| serde_json::from_slice(&value).ok()));
+        let Some(value) = machines.get(&key).await.map_err(Failure::at(what))? else {
+            continue;
+        };
+        match serde_json::from_slice(&value) {
+            Ok(seen) => found.push(seen),
+            Err(error) => log::warn!("cannot read what machine {key} says of itself: {error}"),
+        }
     }
     Ok(found)
 }

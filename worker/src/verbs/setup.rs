@@ -116,6 +116,10 @@ async fn consumers(
                 let (old, new) = (have.config.ack_wait, want.ack_wait);
                 format!("consumer {name}: ack_wait: {old:?} -> {new:?}")
             }
+            Some(have) if have.config.max_deliver != want.max_deliver => {
+                let (old, new) = (have.config.max_deliver, want.max_deliver);
+                format!("consumer {name}: max_deliver: {old} -> {new}")
+            }
             Some(_) => continue,
         };
         changes += made(&what, dry);

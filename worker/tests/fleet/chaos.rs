@@ -12,9 +12,9 @@ const SUBMITTER: &str = "submitter";
 const WORKERS: [&str; 4] = ["w0", "w1", "w2", "w3"];
 
 /// How many jobs: more where somebody wants to know.
-fn jobs() -> usize {
+pub fn jobs_or(short: usize) -> usize {
     let wanted = std::env::var("ISOLATE_TEST_FLEET_JOBS");
-    wanted.map_or(200, |count| {
+    wanted.map_or(short, |count| {
         count.parse().expect("ISOLATE_TEST_FLEET_JOBS is a number")
     })
 }
@@ -34,7 +34,7 @@ fn said_of(world: &World, id: &str) -> Vec<String> {
 
 #[test]
 fn each_job_has_one_result_while_machines_and_servers_are_killed() {
-    let count = jobs();
+    let count = jobs_or(200);
     let mut world = World::bare(3, |_| (Who::default(), Box::new(|_| String::new())));
     // So many machines die that a job may well have been on three of them. A lease that is as long
     // as the pause between two would have a job come to a machine just when that is killed.

@@ -4,9 +4,14 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub, missing_docs)]
 
+mod backlog;
 mod chaos;
 mod deaths;
+mod disks;
+mod drains;
 mod fake;
+mod full;
+mod greedy;
 mod local;
 mod metrics;
 mod partitions;
@@ -21,5 +26,6 @@ mod tls;
 mod tries;
 mod troubles;
 mod verdicts;
+mod versions;
 mod ways;
 mod world;

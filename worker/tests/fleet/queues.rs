@@ -48,6 +48,35 @@ impl World {
         }
     }
 
+    /// Who decides about a stream, as soon as that is known and the others have what it has.
+    pub fn leader(&self, stream: &str) -> usize {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let cluster = self.runtime.block_on(async {
+                let stream = self.jetstream().await.get_stream(stream).await.ok()?;
+                stream.cached_info().cluster.clone()
+            });
+            if let Some(cluster) = &cluster {
+                let is_well = cluster
+                    .replicas
+                    .iter()
+                    .all(|one| one.current && !one.offline);
+                let name = cluster
+                    .leader
+                    .as_deref()
+                    .and_then(|name| name.strip_prefix('n'));
+                if let (Some(number), true) = (name, is_well && cluster.replicas.len() == 2) {
+                    return number.parse().unwrap();
+                }
+            }
+            assert!(
+                Instant::now() < end,
+                "{stream} does not come to rest: {cluster:?}"
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// Takes all messages out of a stream, as if it had lost them.
     pub fn purge(&self, stream: &str) {
         self.runtime.block_on(async {
@@ -78,7 +107,7 @@ impl World {
     }
 
     /// Those of the jobs of pool default.
-    fn consumers(&self) -> Vec<Info> {
+    pub fn consumers(&self) -> Vec<Info> {
         let consumers: Result<Vec<Info>, String> = self.runtime.block_on(async {
             let jetstream = self.jetstream().await;
             let stream = jetstream.get_stream("ISO_JOBS_default").await;

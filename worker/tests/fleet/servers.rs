@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::disks::Disk;
 use crate::world::PATIENCE;
 
 /// The program, which a script gets out of Debian's archive, once.
@@ -37,6 +38,8 @@ pub type More = Box<dyn Fn(usize) -> String>;
 
 /// Them, with their folders.
 pub struct Servers {
+    /// Small ones, if each is to have its own.
+    pub disks: Vec<Disk>,
     dir: PathBuf,
     more: More,
     scheme: &'static str,
@@ -63,10 +66,13 @@ pub fn ports(count: usize) -> Vec<u16> {
 }
 
 impl Servers {
-    /// So many, with what else their configuration says.
-    pub fn start(dir: &Path, count: usize, more: More) -> Self {
+    /// So many, with what else their configuration says, and how large the disk of each is.
+    pub fn start(dir: &Path, count: usize, more: More, disk: Option<&str>) -> Self {
         let all = ports(2 * count);
+        let place = |index| dir.join(format!("nats-{index}"));
+        let disk = |index| disk.map(|size| Disk::new(&place(index), size));
         let mut servers = Self {
+            disks: (0..count).filter_map(disk).collect(),
             dir: dir.to_owned(),
             scheme: if more(0).contains("tls {") {
                 "tls"
@@ -123,7 +129,10 @@ impl Servers {
         }
         let file = self.dir.join(format!("nats-{index}.conf"));
         fs::write(&file, config).unwrap();
-        let mut command = Command::new(program());
+        let mut command = match self.disks.get(index) {
+            Some(disk) => disk.command(program()),
+            None => Command::new(program()),
+        };
         let child = command
             .arg("-c")
             .arg(&file)
@@ -134,7 +143,8 @@ impl Servers {
         self.running[index] = Some(child.unwrap());
     }
 
-    fn wait_until_up(&self, index: usize) {
+    /// Waits until clients of one can connect.
+    pub fn wait_until_up(&self, index: usize) {
         let end = Instant::now() + PATIENCE;
         while TcpStream::connect(("127.0.0.1", self.ports[index])).is_err() {
             assert!(Instant::now() < end, "server {index} does not come up");
@@ -148,6 +158,16 @@ impl Servers {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// The id of the process of one that runs.
+    pub fn process(&self, index: usize) -> u32 {
+        self.running[index].as_ref().unwrap().id()
+    }
+
+    /// What one has said.
+    pub fn log(&self, index: usize) -> String {
+        fs::read_to_string(self.dir.join(format!("nats-{index}.log"))).unwrap_or_default()
     }
 
     pub fn count(&self) -> usize {

@@ -1,11 +1,13 @@
 //! A submitter that is under way while something happens to its servers.
 
+use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::world::{Extra, PATIENCE, World};
 
-const NAME: &str = "submitter";
+/// By this it is among the workers.
+pub const NAME: &str = "submitter";
 
 /// Submits jobs from a process that reaches the servers as this says; `words` are its options.
 pub fn submit(world: &mut World, extra: &Extra<'_>, words: &[&str], ids: &[&str]) {
@@ -19,10 +21,15 @@ pub fn submit(world: &mut World, extra: &Extra<'_>, words: &[&str], ids: &[&str]
         .args(words)
         .arg(&file)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(fs::File::create(world.path("submitter.out")).unwrap())
         .spawn();
     // It goes with the others, whatever fails.
     world.workers.insert(NAME.to_owned(), child.unwrap());
+}
+
+/// What it has written.
+pub fn output(world: &World) -> String {
+    fs::read_to_string(world.path("submitter.out")).unwrap()
 }
 
 /// Its exit code, if it has ended.

@@ -44,8 +44,9 @@ pub struct World {
 pub struct Extra<'a> {
     pub pool: &'a str,
     pub program: &'a str,
-    /// What else is in `[jobs]`.
+    /// What else is in `[jobs]` and in `[files]`.
     pub jobs: &'a str,
+    pub files: &'a str,
     pub env: &'a [(&'a str, &'a str)],
     /// By which ways it reaches the servers; none: straight.
     pub urls: Option<&'a [String]>,
@@ -66,10 +67,25 @@ impl World {
     /// With servers alone: who the administrator is, and what else their configuration says.
     pub fn bare(servers: usize, guard: impl FnOnce(&Path) -> (Who, More)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        fake::program(dir.path());
         let (admin, more) = guard(dir.path());
+        let servers = Servers::start(dir.path(), servers, more, None);
+        Self::around(servers, dir, admin)
+    }
+
+    /// With a cluster of servers each of which has a disk of this size.
+    pub fn on_disks(size: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let nothing = Box::new(|_| String::new());
+        let servers = Servers::start(dir.path(), 3, nothing, Some(size));
+        let mut world = Self::around(servers, dir, Who::default());
+        world.set_up(&["default"], "");
+        world
+    }
+
+    fn around(servers: Servers, dir: tempfile::TempDir, admin: Who) -> Self {
+        fake::program(dir.path());
         Self {
-            servers: Servers::start(dir.path(), servers, more),
+            servers,
             dir,
             workers: BTreeMap::new(),
             runtime: Runtime::new().unwrap(),
@@ -138,11 +154,12 @@ impl World {
         };
         let text = format!(
             "[machine]\nid = \"{id}\"\npool = \"{pool}\"\nprogram = \"{place}/{program}\"\nstate_dir = \"{place}/state-{id}\"\n\
-             [nats]\nurls = {urls:?}\n{}\n[files]\ncache_dir = \"{place}/cache-{id}\"\nmin_free = \"{}\"\n\
+             [nats]\nurls = {urls:?}\n{}\n[files]\ncache_dir = \"{place}/cache-{id}\"\nmin_free = \"{}\"\n{}\n\
              [streams]\nreplicas = {replicas}\njobs_max = \"256M\"\nfiles_max = \"256M\"\n\
              [slots]\ncount = 2\n[jobs]\n{lease}retry_after = \"200ms\"\n{}\n",
             extra.who.unwrap_or(&self.admin).settings,
             if extra.worker.is_some() { "1K" } else { "1M" },
+            extra.files,
             extra.jobs
         );
         let file = self.path(&format!("{id}.toml"));

@@ -1,0 +1,80 @@
+//! Jobs in a form that is newer than this worker. While a fleet is upgraded, a machine of the pool
+//! may know it already, and is to have them: nothing is final that only this machine says.
+
+use async_nats::jetstream::stream::DirectGetErrorKind;
+
+use crate::carry::{self, End, Name};
+use crate::decide::{Before, TooNew, before, too_new};
+use crate::failure::Failure;
+use crate::machine::Seen;
+use crate::names::{MACHINES, consumer_of, machine_subject};
+use crate::station::Station;
+use crate::validate::Newer;
+use isolate_run_client::FleetOutcome;
+
+/// How such a job ends here.
+///
+/// # Errors
+///
+/// The server does not answer.
+pub(crate) async fn hand_on(
+    station: &Station,
+    name: &Name,
+    newer: &Newer,
+    reason: String,
+) -> Result<End, Failure> {
+    let Some(mut errors) = carry::known(station, name).await? else {
+        return Ok(End::Known);
+    };
+    let arrival = carry::arrival(station, name, newer.not_after, &errors);
+    if let Before::Result(outcome, reason) = before(arrival) {
+        return Ok(End::Result(outcome, Some(reason), None));
+    }
+    let knows = who_knows(station, newer.format).await?;
+    let is_last = is_last(station, name).await;
+    let leaves = match too_new(&errors, newer.format, knows.as_deref(), is_last) {
+        TooNew::Leave => true,
+        TooNew::Wait => false,
+        TooNew::Refuse(reason) => {
+            return Ok(End::Result(FleetOutcome::Refused, Some(reason), None));
+        }
+    };
+    errors.handed_on += 1;
+    Ok(End::HandOn {
+        reason,
+        errors,
+        leaves,
+    })
+}
+
+/// A machine of this pool that knows this form. One that drains will be back.
+async fn who_knows(station: &Station, format: u64) -> Result<Option<String>, Failure> {
+    let stream = station.fleet.stream(&format!("KV_{MACHINES}")).await?;
+    let mut position = 1;
+    loop {
+        let found = stream
+            .direct_get_next_for_subject(machine_subject("*"), Some(position))
+            .await;
+        let message = match found {
+            Ok(message) => message,
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Failure::at("cannot list the machines")(error)),
+        };
+        position = message.sequence + 1;
+        // One that is gone has left an empty message.
+        let Ok(seen) = serde_json::from_slice::<Seen>(&message.payload) else {
+            continue;
+        };
+        if seen.machine.pool == station.machine.pool && u64::from(seen.format) >= format {
+            return Ok(Some(seen.machine.id));
+        }
+    }
+}
+
+/// Whether the queue gives the job to nobody after this.
+async fn is_last(station: &Station, name: &Name) -> bool {
+    let consumer = consumer_of(&name.subject);
+    let info = station.jobs.consumer_info(consumer).await;
+    let most = info.map_or(0, |info| info.config.max_deliver);
+    most > 0 && name.delivery >= most.unsigned_abs()
+}
