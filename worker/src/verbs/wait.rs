@@ -95,7 +95,7 @@ pub(crate) async fn results(
         while let Some((id, tries, found)) = asked.next().await {
             match found {
                 Ok(Some(payload)) if left.contains_key(&id) => {
-                    match write(fleet, queue, &payload).await {
+                    match write(fleet, queue, &id, &payload).await {
                         Ok(is_done) => all_done &= is_done,
                         // The others have results, too.
                         Err(failure) => {
@@ -171,10 +171,16 @@ async fn again(fleet: &Fleet, job: Option<&mut Cow<'_, FleetJob>>) -> Result<(),
 
 /// Writes a result; whether the job is done. It may be of a newer worker, and is written as it
 /// came.
-async fn write(fleet: &Fleet, queue: &str, payload: &Bytes) -> Result<bool, Failure> {
+async fn write(fleet: &Fleet, queue: &str, id: &str, payload: &Bytes) -> Result<bool, Failure> {
     let what = "a result is none";
-    let mut result: Map<String, Value> =
-        serde_json::from_slice(payload).map_err(Failure::at(what))?;
+    let mut result: Map<String, Value> = match serde_json::from_slice(payload) {
+        Ok(result) => result,
+        Err(error) => {
+            // Nor will it be one.
+            log::error!("what job {id} has as a result is none: {error}");
+            return Ok(false);
+        }
+    };
     let stored = result.remove("stored");
     let is_whole = stored.is_none();
     if let Some(stored) = stored {

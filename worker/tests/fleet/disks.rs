@@ -5,6 +5,11 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
+
+/// The largest that there is.
+const LARGEST: usize = 256 << 20;
+
 /// A disk, for as long as this is there.
 #[derive(Debug)]
 pub struct Disk {
@@ -50,23 +55,37 @@ impl Disk {
         command
     }
 
-    fn filler(&self) -> PathBuf {
+    /// As it is seen from here. It must not be this machine's own by any mistake.
+    fn root(&self) -> PathBuf {
         let inside = self.place.strip_prefix("/").unwrap();
         let root = format!("/proc/{}/root", self.holder.id());
-        Path::new(&root).join(inside).join("filler")
+        let place = Path::new(&root).join(inside);
+        let kind = statfs(&place).unwrap().filesystem_type();
+        assert_eq!(kind, TMPFS_MAGIC, "{} is no disk of ours", place.display());
+        place
     }
 
     /// Nothing more goes onto it.
     pub fn fill(&self) {
-        let mut file = File::create(self.filler()).unwrap();
+        let mut file = File::create(self.root().join("filler")).unwrap();
+        let mut left = LARGEST;
         for length in [1 << 20, 1 << 12] {
-            while file.write_all(&vec![b'x'; length]).is_ok() {}
+            while file.write_all(&vec![b'x'; length]).is_ok() {
+                left = left.checked_sub(length).expect("it is never full");
+            }
         }
     }
 
     /// There is room again.
     pub fn free(&self) {
-        fs::remove_file(self.filler()).unwrap();
+        fs::remove_file(self.root().join("filler")).unwrap();
+    }
+
+    /// Nothing is on it any more.
+    pub fn clear(&self) {
+        for entry in fs::read_dir(self.root()).unwrap().flatten() {
+            fs::remove_dir_all(entry.path()).unwrap();
+        }
     }
 }
 

@@ -11,31 +11,32 @@ fn a_server_without_room_costs_no_job_and_is_well_again_with_room() {
     for id in ["a", "b"] {
         world.start(id, &Extra::default());
     }
-    // Whoever decides about the jobs, and then one that does not.
-    for round in 0..2 {
-        let leader = world.leader("ISO_JOBS_default");
-        let server = (leader + round) % 3;
-        world.servers.disks[server].fill();
+    let judge = |world: &mut World, name: &str| {
         let ids: Vec<String> = (0..40)
-            .map(|number| format!("slow-{round}-{number}"))
+            .map(|number| format!("slow-{name}-{number}"))
             .collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        submit(&mut world, &Extra::default(), &["--wait"], &ids);
-        assert_eq!(ended(&mut world, PATIENCE), 0, "{}", world.log("a"));
-        // It must really have been full, or nothing is shown.
-        let end = Instant::now() + PATIENCE;
-        while !world
-            .servers
-            .log(server)
-            .contains("no space left on device")
-        {
-            assert!(Instant::now() < end, "{}", world.servers.log(server));
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        world.servers.disks[server].free();
-        world.servers.kill(server);
-        world.servers.begin(server);
+        submit(world, &Extra::default(), &["--wait"], &ids);
+        assert_eq!(ended(world, PATIENCE), 0, "{}", world.log("a"));
+    };
+    // Whoever decides about the jobs.
+    let server = world.leader("ISO_JOBS_default");
+    world.servers.disks[server].fill();
+    judge(&mut world, "full");
+    // It must really have been full, or nothing is shown.
+    let end = Instant::now() + PATIENCE;
+    while !world
+        .servers
+        .log(server)
+        .contains("no space left on device")
+    {
+        assert!(Instant::now() < end, "{}", world.servers.log(server));
+        std::thread::sleep(std::time::Duration::from_millis(50));
     }
+    world.servers.disks[server].free();
+    world.servers.kill(server);
+    world.servers.begin(server);
+    judge(&mut world, "roomy");
     world.leader("ISO_JOBS_default");
     world.wait_until_empty();
     assert_eq!(world.messages("ISO_RESULTS"), 80);

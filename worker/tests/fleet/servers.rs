@@ -103,7 +103,11 @@ impl Servers {
     pub fn begin_anew(&mut self) {
         for index in 0..self.count() {
             self.kill(index);
-            fs::remove_dir_all(self.dir.join(format!("nats-{index}"))).ok();
+            match self.disks.get(index) {
+                // Where a disk is, its folder is not to go: the disk would go with it.
+                Some(disk) => disk.clear(),
+                None => drop(fs::remove_dir_all(self.dir.join(format!("nats-{index}")))),
+            }
         }
         self.begin_all();
     }
