@@ -170,7 +170,7 @@ fn doctor_examines_what_runs_of_the_user_need() {
             "{check}: {verdict}: {value}"
         );
     }
-    for check in ["ids", "subids", "quota"] {
+    for check in ["ids", "subids", "quota", "polkit", "group"] {
         assert_eq!(found(&said, check).0, "not-applicable", "{check}");
     }
     // Of a service that is the machine's.
@@ -180,6 +180,10 @@ fn doctor_examines_what_runs_of_the_user_need() {
         rootless.contains("subordinate ids"),
         "{verdict}: {rootless}"
     );
+    // So it is for those who look often, by root of the namespace.
+    let metrics = user.call(&["status", "--prometheus"]);
+    let line = "isolate_doctor_verdict{check=\"boxes\"} 0\n";
+    assert!(metrics.stdout.contains(line), "{metrics:?}");
     let drop_in = user.path("config/isolate-run/isolate.toml.d");
     fs::create_dir(&drop_in).unwrap();
     fs::write(drop_in.join("60-own.toml"), "[cpus]\nlease = 'core'\n").unwrap();

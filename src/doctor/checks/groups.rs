@@ -25,6 +25,9 @@ const ASKED: [&str; 4] = [
 ];
 
 pub(in super::super) fn group(machine: &Machine) -> Finding {
+    if machine.facts.looker.is_rootless {
+        return Finding::not_applicable("it is the broker that lets its members in");
+    }
     let named = &machine.settings.broker.groups;
     let name = named.first().map_or(GROUP, String::as_str);
     let text = machine.tree.text("/etc/group").unwrap_or_default();
@@ -111,5 +114,7 @@ mod tests {
         assert_eq!(group(&here).verdict, Verdict::Note);
         here.machine.facts.looker.groups = vec![100, 990];
         assert_eq!(group(&here).verdict, Verdict::Ok);
+        here.machine.facts.looker.is_rootless = true;
+        assert_eq!(group(&here).verdict, Verdict::NotApplicable);
     }
 }

@@ -39,7 +39,11 @@ pub(in super::super) fn rootless(machine: &Machine) -> Finding {
     let lacks = |wanted: &str| !controllers.split_whitespace().any(|name| name == wanted);
     let lingers =
         name.is_some_and(|name| machine.tree.has(format!("/var/lib/systemd/linger/{name}")));
-    let value = format!("{ids} subordinate ids; your systemd has: {controllers}");
+    let shown = match controllers.as_str() {
+        "" => "no controllers",
+        some => some,
+    };
+    let value = format!("{ids} subordinate ids; your systemd has: {shown}");
     if lacks("memory") || lacks("pids") {
         Finding::warning(format!("{value}; without memory and pids there is no --cg"))
             .remedy(Remedy::DelegateToUser)

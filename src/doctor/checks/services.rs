@@ -97,6 +97,9 @@ fn reachable(machine: &Machine) -> Finding {
 }
 
 pub(in super::super) fn polkit(machine: &Machine) -> Finding {
+    if machine.facts.looker.is_rootless {
+        return Finding::not_applicable("nobody is asked about who does without the broker");
+    }
     let Some(survey) = machine.survey() else {
         return Finding::not_applicable(NOT_ASKED);
     };
@@ -274,6 +277,8 @@ mod tests {
         let mut without = running(&[]);
         survey(&mut without).has_polkit = false;
         assert_eq!(polkit(&without).verdict, Verdict::Note);
+        without.machine.facts.looker.is_rootless = true;
+        assert_eq!(polkit(&without).verdict, Verdict::NotApplicable);
     }
 
     #[test]
