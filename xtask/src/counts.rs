@@ -67,6 +67,14 @@ pub(crate) fn last_result(output: &str) -> Option<Counts> {
     })
 }
 
+/// The names of those that failed, in the list at the end of what a test binary said.
+pub(crate) fn failed_tests(output: &str) -> Vec<&str> {
+    let list = output.rsplit_once("\nfailures:\n");
+    let lines = list.map_or("", |(_, list)| list).lines();
+    let names = lines.map_while(|line| line.strip_prefix("    "));
+    names.collect()
+}
+
 /// Passed and failed tests of a binary that lists so many, and what is wrong with it besides. A test that did not run
 /// has failed, whatever the reason.
 pub(crate) fn judge(
@@ -154,6 +162,13 @@ mod tests {
         ] {
             assert_eq!(last_result(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_failed_is_in_the_last_list() {
+        let said = "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\n    no\n\nfailures:\n    a\n    b::c\n\ntest result: ";
+        assert_eq!(failed_tests(said), ["a", "b::c"]);
+        assert!(failed_tests("test a ... ok\n").is_empty());
     }
 
     #[test]

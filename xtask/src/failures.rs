@@ -7,6 +7,9 @@ const LINES_OF_A_TEST: usize = 8;
 const LINES: usize = 100;
 const LENGTH: usize = 400;
 
+/// How a line begins that tells of a test that failed, and did not when it was tried once more.
+const AGAIN: &str = "AGAIN: ";
+
 /// What was said of failures, in the order in which it was.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
@@ -36,6 +39,7 @@ impl Failures {
             _ => false,
         };
         let alone = text.starts_with("PROBLEM: ")
+            || text.starts_with(AGAIN)
             || text.starts_with("test ") && text.ends_with("... FAILED");
         if (of_a_test || alone) && self.kept.len() < LINES {
             let text: String = text.chars().take(LENGTH).collect();
@@ -64,12 +68,14 @@ mod tests {
             failures.line("other", "noise");
         }
         failures.line("guest", "PROBLEM: it is gone");
+        failures.line("guest", "AGAIN: it is there");
         let expected = [
             "one | test b ... FAILED",
             "one | ---- b stdout ----",
             "one | thread 'b' panicked at x.rs:1:1:",
             "one | left",
             "guest | PROBLEM: it is gone",
+            "guest | AGAIN: it is there",
         ];
         assert_eq!(failures.lines(), expected);
     }

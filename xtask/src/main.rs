@@ -126,8 +126,10 @@ fn finished(run: &Run) -> ExitCode {
         say("\n=== what failed");
         let rows = rows.iter().filter(|row| row.failed > 0);
         rows.for_each(|row| say(&row.to_string()));
-        failures.iter().for_each(|line| say(line));
+    } else if !failures.is_empty() {
+        say("\n=== what failed once, and not when it was tried again");
     }
+    failures.iter().for_each(|line| say(line));
     if passed + failed == 0 {
         say("PROBLEM: no test ran");
         failed = 1;

@@ -124,6 +124,15 @@ impl Orders {
         self.unit || self.compiler || self.root || self.soak || self.here || !self.guests.is_empty()
     }
 
+    /// So many tests of a suite that failed are tried once more: with all of them it is a machine's worst moment that decides,
+    /// and whoever has chosen some wants to see each failure.
+    pub(crate) fn again(&self) -> usize {
+        match self.filter {
+            None => 2,
+            Some(_) => 0,
+        }
+    }
+
     /// Whether a part needs more in its image: those are no parts of all.
     pub(crate) fn needs_a_richer_image(&self) -> bool {
         self.languages || self.engines || self.dbus_broker

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::build::{Built, cargo};
-use crate::counts::{Row, judge, last_result, listed, suite_rows};
+use crate::counts::{Row, failed_tests, judge, last_result, listed, suite_rows};
 use crate::dependencies;
 use crate::job::{self, Ended};
 use crate::orders::Orders;
@@ -281,12 +281,39 @@ impl Run {
         let ended = self.job(name, &mut command);
         let result = last_result(&ended.output);
         let (passed, failed, problem) = judge(names.len(), result, ended.ok());
-        if let Some(problem) = problem {
+        if let Some(problem) = &problem {
             let advice = "tests that need root belong in tests/root, those that need systemd in tests/system";
             self.screen
                 .problem(name, &format!("{name} {problem}; {advice}"));
         }
+        let (passed, failed) = match problem {
+            None if self.passes_again(name, binary, &ended.output) => (passed + failed, 0),
+            _ => (passed, failed),
+        };
         self.row(name, "here", (passed, failed), start);
+    }
+
+    /// Whether the tests that failed are few, and pass when they are tried once more.
+    fn passes_again(&self, name: &str, binary: &Path, output: &str) -> bool {
+        let names = failed_tests(output);
+        if names.is_empty() || names.len() > self.orders.again() {
+            return false;
+        }
+        self.screen.line(name, "-- once more: what failed");
+        let mut command = Command::new("timeout");
+        command.args(["--foreground", "-k", "10", "900"]);
+        command.arg(binary).arg("--exact").args(&names);
+        let ended = self.job(name, command.current_dir(&self.top));
+        let counts = judge(names.len(), last_result(&ended.output), ended.ok());
+        if counts != (names.len(), 0, None) {
+            return false;
+        }
+        for test in names {
+            let said =
+                format!("AGAIN: {name}::{test} failed, and passed when it was tried once more");
+            self.screen.line(name, &said);
+        }
+        true
     }
 
     /// Whether Debian 13's compiler builds the crate, in the tree that `image` will be.
@@ -348,6 +375,7 @@ impl Run {
             format!("SUITE_THREADS={threads}").into(),
             format!("SUITE_LIMIT={limit}").into(),
             format!("SUITE_SETTLE={settle}").into(),
+            format!("SUITE_AGAIN={}", self.orders.again()).into(),
         ];
         for name in ["ISOLATE_TEST_EVERY_ATTACK", "ISOLATE_TEST_SOAK_SECONDS"] {
             let value = std::env::var(name).ok();
