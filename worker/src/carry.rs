@@ -206,10 +206,9 @@ async fn go<'a>(
     if let Before::Result(outcome, reason) = before(arrival) {
         return Ok(End::Result(outcome, Some(reason), None));
     }
-    let _alone = match arrival.is_last_try() {
-        true => Some(last_try(station, name, &errors).await),
-        false => None,
-    };
+    if arrival.is_last_try() {
+        running.alone = last_try(station, name, &errors).await;
+    }
     let job = job.job();
     fail::job(&job.id);
     let _in_use = match files::fetch(station, &name.queue, &job).await {
@@ -260,6 +259,8 @@ async fn last_try<'a>(
     if let Ok(payload) = serde_json::to_vec(&errors) {
         remember(station, error_subject(&name.queue, &name.id), payload).await;
     }
+    let (id, delivery) = (&name.id, name.delivery);
+    log::info!("job {id} delivery {delivery} begins its last try");
     alone
 }
 
@@ -269,6 +270,8 @@ struct Running<'a> {
     id: String,
     /// Why it is to end.
     orders: mpsc::UnboundedReceiver<&'static str>,
+    /// Of one that has its last try: the next such one waits until the result of this is safe.
+    alone: Option<SemaphorePermit<'a>>,
 }
 
 impl<'a> Running<'a> {
@@ -285,6 +288,7 @@ impl<'a> Running<'a> {
             station,
             id,
             orders,
+            alone: None,
         })
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE;
 
+use crate::submitter::wait_until_begun;
 use crate::world::{Extra, PATIENCE, World};
 
 /// How many files a machine has in its cache.
@@ -107,7 +108,11 @@ fn a_job_that_ends_whatever_process_has_it_is_a_poison_and_takes_no_other_along(
             ..Extra::default()
         };
         world.start(pool, &extra);
-        world.submit(pool, &[&format!("killer-{pool}"), &format!("long-{pool}")]);
+        // It takes longer than the lease: without a rule the killer comes back each time while it
+        // runs.
+        world.submit(pool, &[&format!("long-{pool}")]);
+        wait_until_begun(&world, &format!("long-{pool}"));
+        world.submit(pool, &[&format!("killer-{pool}")]);
     }
     // As systemd would.
     let end = Instant::now() + PATIENCE;
