@@ -31,6 +31,9 @@ use crate::sys::poll::{self, Until, readable};
 use crate::sys::socket;
 use crate::way;
 
+/// How often a call is put that a broker did not begin, because it was being restarted.
+pub(super) const TRIES: usize = 4;
+
 /// What all calls of a batch have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct House {
@@ -265,22 +268,26 @@ impl Office {
     /// Puts a call about a box and waits for its end.
     pub(super) fn ask(&mut self, argv: &[&str]) -> Result<String, (Outcome, Failure)> {
         let internal = |failure| (Outcome::Internal, failure);
-        let argv = ["isolate-run"].iter().chain(argv).map(OsString::from);
-        let asked = Moment::now().map_err(Failure::at("cannot read the clock"));
-        let asked = asked.map_err(internal)?;
-        let errand = self.put(Wanted {
-            about: About::Box,
-            argv: argv.collect(),
-            asked,
-            standard: [None; 3],
-            inherited: &[],
-            renews: false,
-        })?;
-        match self.wait(&errand).map_err(internal)? {
-            Heard::Done(answer, _) => Ok(answer.stdout),
-            Heard::Failed(reason) => Err((Outcome::Refused, Failure::new(reason))),
-            Heard::Lost => Err(internal(lost())),
+        for _ in 0..TRIES {
+            let argv = ["isolate-run"].iter().chain(argv).map(OsString::from);
+            let asked = Moment::now().map_err(Failure::at("cannot read the clock"));
+            let asked = asked.map_err(internal)?;
+            let errand = self.put(Wanted {
+                about: About::Box,
+                argv: argv.collect(),
+                asked,
+                standard: [None; 3],
+                inherited: &[],
+                renews: false,
+            })?;
+            match self.wait(&errand).map_err(internal)? {
+                Heard::Done(answer, _) => return Ok(answer.stdout),
+                Heard::Failed(reason) => return Err((Outcome::Refused, Failure::new(reason))),
+                Heard::Lost => break,
+                Heard::Unbegun => self.speak_for_itself(),
+            }
         }
+        Err(internal(lost()))
     }
 
     /// Waits for the last word of a call; the own keepers are heard meanwhile.

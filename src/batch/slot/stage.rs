@@ -18,7 +18,7 @@ use crate::batch::cache::{Digest, Entry};
 use crate::batch::job::argv::argv;
 use crate::batch::job::words::{Input, Job, Step};
 use crate::batch::job::{Group, Pipe};
-use crate::batch::office::{About, Office, Wanted, lost};
+use crate::batch::office::{About, Office, TRIES, Wanted, lost};
 use crate::batch::result::{Content, Outcome};
 use crate::broker::client::errand::{Errand, Heard};
 use crate::clock::Moment;
@@ -100,12 +100,18 @@ pub(super) fn perform(
     rooms: &[Room],
     is_last: bool,
 ) -> Result<Vec<Ended>, (Outcome, Failure)> {
-    let mut stage = begin(office, job, group, rooms, is_last)?;
     let internal = |failure| (Outcome::Internal, failure);
-    while !stage.is_over() {
-        stage.go_on(office, telephone).map_err(internal)?;
+    let mut tries = 1..TRIES;
+    loop {
+        let mut stage = begin(office, job, group, rooms, is_last)?;
+        while !stage.is_over() {
+            stage.go_on(office, telephone).map_err(internal)?;
+        }
+        if !stage.is_unbegun() || telephone.is_cancelled || tries.next().is_none() {
+            return Ok(stage.runs.into_iter().map(Run::into_ended).collect());
+        }
+        office.speak_for_itself();
     }
-    Ok(stage.runs.into_iter().map(Run::into_ended).collect())
 }
 
 fn begin(
@@ -248,6 +254,12 @@ impl Stage {
                     && self.relays.iter().all(|(_, relay)| relay.is_over())))
     }
 
+    /// Whether none of its runs was begun, and all may be put again.
+    fn is_unbegun(&self) -> bool {
+        let is_unbegun = |run: &Run| matches!(run.heard, Some(Heard::Unbegun));
+        self.runs.iter().all(is_unbegun)
+    }
+
     /// Waits for something to happen, and attends to all that has.
     fn go_on(&mut self, office: &mut Office, telephone: &mut Telephone<'_>) -> Result<(), Failure> {
         let runs = self.runs.iter();
@@ -278,7 +290,10 @@ impl Stage {
         for run in &mut self.runs {
             if next() {
                 run.heard = run.errand.as_ref().and_then(Errand::hear);
-                has_failed |= matches!(run.heard, Some(Heard::Failed(_) | Heard::Lost));
+                has_failed |= matches!(
+                    run.heard,
+                    Some(Heard::Failed(_) | Heard::Lost | Heard::Unbegun)
+                );
             }
             let mut has_exceeded = false;
             for sink in [&mut run.stdout, &mut run.stderr] {
@@ -352,7 +367,9 @@ impl Run {
                 ),
             },
             Some(Heard::Failed(reason)) => (None, Some((Outcome::Refused, reason))),
-            Some(Heard::Lost) | None => (None, Some((Outcome::Internal, lost().to_string()))),
+            Some(Heard::Lost | Heard::Unbegun) | None => {
+                (None, Some((Outcome::Internal, lost().to_string())))
+            }
         };
         if let Some(report) = report.as_mut().filter(|_| has_exceeded) {
             become_output_limit(report);

@@ -27,6 +27,8 @@ pub(crate) enum Heard {
     Failed(String),
     /// Whoever carried it out is gone, without a word.
     Lost,
+    /// It was not carried out: the broker is being restarted.
+    Unbegun,
 }
 
 impl Errand {
@@ -50,8 +52,7 @@ impl Errand {
                 return None;
             }
             Ok(Some(Reply::Done(answer, results))) => Heard::Done(answer, results),
-            // It was not carried out, whatever it was.
-            Ok(Some(Reply::Failed(message))) if message == RESTARTING => Heard::Lost,
+            Ok(Some(Reply::Failed(message))) if message == RESTARTING => Heard::Unbegun,
             Ok(Some(Reply::Failed(message))) => Heard::Failed(message),
             Ok(None | Some(Reply::Part(_))) | Err(_) => Heard::Lost,
         })
@@ -60,5 +61,27 @@ impl Errand {
     /// Sends a signal. If the other side is gone, [`Self::hear`] notices.
     pub(crate) fn signal(&self, number: i32) {
         Line::send(self.connection.as_fd(), number).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::wire::send_reply;
+    use crate::sys::socket::pair;
+
+    #[test]
+    fn what_was_not_begun_is_told_apart_from_what_was_lost_and_what_was_refused() {
+        let hear = |text: Option<&str>| {
+            let (connection, theirs) = pair().unwrap();
+            if let Some(text) = text {
+                send_reply(theirs.as_fd(), &Reply::Failed(text.into())).unwrap();
+            }
+            drop(theirs);
+            Errand { connection }.hear()
+        };
+        assert!(matches!(hear(Some(RESTARTING)), Some(Heard::Unbegun)));
+        assert!(matches!(hear(Some("no box")), Some(Heard::Failed(_))));
+        assert!(matches!(hear(None), Some(Heard::Lost)));
     }
 }
