@@ -12,6 +12,7 @@ use crate::support::systemd::{alone, assert_systemd_accepts, main_pid, must};
 use crate::support::{Output, binary, finish, source, wait_until};
 
 const UNIT: &str = "isolate-run-worker.service";
+const TARGET: &str = "isolate-run-worker.target";
 const STATE: &str = "/var/lib/isolate-run-worker";
 const SOON: &str = "/run/isolate/isolate.toml.d/99-fleet-test.toml";
 const CONFIG: &str = "/run/isolate-run-worker-test.toml";
@@ -42,6 +43,7 @@ impl Service {
         fs::write(SOON, "[cgroup]\nkeep_ready = 1\n").unwrap();
         let unit = PathBuf::from("/run/systemd/system").join(UNIT);
         fs::copy(source("units").join(UNIT), &unit).unwrap();
+        fs::copy(source("units").join(TARGET), unit.with_extension("target")).unwrap();
         let drop_in = PathBuf::from(format!("{}.d", unit.display()));
         fs::create_dir_all(&drop_in).unwrap();
         let worker = worker.display();
@@ -67,6 +69,7 @@ impl Drop for Service {
             fs::remove_dir_all(path).ok();
         }
         fs::remove_dir_all(format!("{}.d", unit.display())).ok();
+        fs::remove_file(unit.with_extension("target")).ok();
         fs::remove_file(unit).ok();
         fs::remove_file(CONFIG).ok();
         fs::remove_file(SOON).ok();
