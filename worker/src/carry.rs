@@ -70,8 +70,10 @@ pub(crate) async fn carry_out(station: Arc<Station>, message: Message) {
     let delivery = message
         .info()
         .map_or(1, |info| u64::try_from(info.delivered).unwrap_or(1));
-    let (message, acker) = message.split();
-    let lease = Lease::hold(Arc::clone(&station), acker);
+    // What comes out of a queue has one.
+    let keeper = message.reply.clone().unwrap_or_else(|| "none".into());
+    let (message, _) = message.split();
+    let lease = Lease::hold(Arc::clone(&station), keeper);
     if delivery > 1 {
         station.metrics.redeliveries.inc();
     }

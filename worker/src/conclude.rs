@@ -6,13 +6,13 @@ use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
 use isolate_run_client::{FORMAT, FleetOutcome, FleetResult, Times};
 
 use crate::carry::{Blame, End, Name};
-use crate::decide::Errors;
+use crate::decide::{Errors, NOTHING_WORKS};
 use crate::failure::Failure;
 use crate::lease::Lease;
 use crate::names::{self, error_subject};
 use crate::spool::Letter;
 use crate::station::{Station, lock, now};
-use crate::{courier, fail};
+use crate::{courier, fail, health};
 
 /// Does what the end asks for.
 pub(crate) async fn finish(
@@ -31,7 +31,8 @@ pub(crate) async fn finish(
             forget(&lease, &name.id).await;
         }
         End::Retry { reason, blame } => {
-            give_back(station, &lease, &name, &reason, blame).await;
+            let begun = times.begun.unwrap_or(times.received);
+            give_back(station, &lease, &name, begun, &reason, blame).await;
         }
         End::HandOn {
             reason,
@@ -85,7 +86,16 @@ async fn deliver(
     if let Err(failure) = kept {
         // What cannot be kept is not said either: another machine can do both.
         station.drain.begin(&failure.to_string());
-        return give_back(station, lease, name, &failure.to_string(), Blame::Machine).await;
+        let reason = failure.to_string();
+        return give_back(
+            station,
+            lease,
+            name,
+            times.received,
+            &reason,
+            Blame::Machine,
+        )
+        .await;
     }
     fail::point("spooled");
     if outcome == FleetOutcome::Poison {
@@ -120,20 +130,27 @@ async fn deliver(
 }
 
 /// Gives a job back, so that another machine tries.
-async fn give_back(station: &Station, lease: &Lease, name: &Name, reason: &str, blame: Blame) {
+async fn give_back(
+    station: &Station,
+    lease: &Lease,
+    name: &Name,
+    begun: u64,
+    reason: &str,
+    blame: Blame,
+) {
     let (id, delivery) = (&name.id, name.delivery);
     log::error!("job {id} delivery {delivery} did not work: {reason}");
     let delay = station.settings.jobs.retry_after.0;
     let is_ours = match blame {
         Blame::Job => false,
         Blame::Machine => true,
-        Blame::Unknown => !station.batches.probe().await,
+        Blame::Unknown => !health::works(station).await,
     };
     if blame == Blame::Unknown {
         station.metrics.internal_errors.inc();
-        let failed = lock(&station.streak).failed(id);
+        let failed = lock(&station.streak).failed(id, begun, now());
         if is_ours {
-            let why = format!("nothing works here, not even /bin/true; the first job: {reason}");
+            let why = format!("{NOTHING_WORKS}; the first job: {reason}");
             station.drain.begin(&why);
         } else if failed >= station.settings.jobs.drain_after {
             let why = format!("{failed} different jobs in a row did not work, the last: {reason}");

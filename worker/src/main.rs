@@ -24,6 +24,7 @@ mod dispatch;
 mod fail;
 mod failure;
 mod files;
+mod health;
 mod keys;
 mod layout;
 mod lease;

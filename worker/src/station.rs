@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use crate::batches::Batches;
 use crate::cache::Cache;
 use crate::connection::Fleet;
-use crate::decide::Streak;
+use crate::decide::{Streak, replaces};
 use crate::fail;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
@@ -72,26 +72,39 @@ impl Drain {
 
     /// Takes no more jobs.
     pub(crate) fn begin(&self, reason: &str) {
-        if self.reason().is_some() {
-            return;
-        }
-        log::warn!("draining: {reason}");
-        if let Err(error) = fs::write(&self.file, reason) {
-            log::warn!(
-                "cannot keep in {} that this machine drains: {error}",
-                self.file.display()
-            );
-        }
-        self.reason.send_replace(Some(reason.to_owned()));
+        self.reason.send_if_modified(|current| {
+            if !replaces(current.as_deref(), reason) {
+                return false;
+            }
+            log::warn!("draining: {reason}");
+            if let Err(error) = fs::write(&self.file, reason) {
+                log::warn!(
+                    "cannot keep in {} that this machine drains: {error}",
+                    self.file.display()
+                );
+            }
+            *current = Some(reason.to_owned());
+            true
+        });
     }
 
     /// Takes jobs again.
     pub(crate) fn end(&self) {
-        // It may not have been drained.
-        fs::remove_file(&self.file).ok();
-        if self.reason.send_replace(None).is_some() {
-            log::info!("no longer draining");
-        }
+        self.end_if(|_| true);
+    }
+
+    /// Takes jobs again if the reason not to is such a one.
+    pub(crate) fn end_if(&self, is_over: impl Fn(&str) -> bool) {
+        self.reason.send_if_modified(|current| {
+            let is_over = current.as_deref().is_some_and(is_over);
+            if is_over {
+                // It may be gone already.
+                fs::remove_file(&self.file).ok();
+                *current = None;
+                log::info!("no longer draining");
+            }
+            is_over
+        });
     }
 
     /// Why, if so.

@@ -20,7 +20,7 @@ use crate::settings::Settings;
 use crate::silence::break_silence;
 use crate::spool::Spool;
 use crate::station::{Drain, Station, now};
-use crate::{control, courier, machine};
+use crate::{control, courier, health, machine};
 
 /// A dispatcher that is silent for so long is stuck.
 const STUCK: Duration = Duration::from_secs(120);
@@ -73,9 +73,11 @@ pub(crate) async fn work(
     );
     // Nobody may be listening.
     sd_notify::notify(&[sd_notify::NotifyState::Ready]).ok();
+    let recovering = tokio::spawn(health::recover(Arc::clone(&station), stop.clone()));
     let work = tokio::spawn(dispatch(Arc::clone(&station), stop.clone(), alive));
     let told = tokio::spawn(tell_of_stop(Arc::clone(&station), stop));
     work.await.map_err(Failure::at("the dispatcher ended"))?;
+    recovering.await.ok();
     told.abort();
     heartbeat.abort();
     watchdog.abort();

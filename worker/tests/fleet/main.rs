@@ -12,6 +12,7 @@ mod drains;
 mod fake;
 mod full;
 mod greedy;
+mod health;
 mod local;
 mod metrics;
 mod partitions;
