@@ -39,6 +39,7 @@ mod doctor;
 mod documents;
 mod filesystems;
 mod fleet;
+mod fleet_failures;
 mod id_maps;
 mod judge_day;
 mod kept;
