@@ -38,6 +38,8 @@ pub(crate) struct Name {
 pub(crate) enum Blame {
     Job,
     Machine,
+    /// A server did not answer, or something was away for a moment.
+    Nobody,
     /// A job that must work on a machine that works says.
     Unknown,
 }
@@ -55,6 +57,8 @@ pub(crate) enum End {
         errors: Errors,
         leaves: bool,
     },
+    /// Another job has its last try here.
+    Later,
     /// There is a result already.
     Known,
     /// It is under way here, by an earlier delivery.
@@ -97,7 +101,7 @@ pub(crate) async fn carry_out(station: Arc<Station>, message: Message) {
             times.submitted = job.submitted;
             (name.id, name.attempt, name.trace) = (job.id.clone(), job.attempt, job.trace.clone());
             let way = go(&station, &job, &name, &mut times, &mut running).await;
-            way.unwrap_or_else(by_the_job)
+            way.unwrap_or_else(by_nobody)
         }
         Err(Unreadable {
             id: Some(id),
@@ -111,7 +115,7 @@ pub(crate) async fn carry_out(station: Arc<Station>, message: Message) {
                     times.submitted = newer.submitted;
                     (name.attempt, name.trace) = (newer.attempt, newer.trace.clone());
                     let way = hand_on(&station, &name, &newer, reason).await;
-                    way.unwrap_or_else(by_the_job)
+                    way.unwrap_or_else(by_nobody)
                 }
             }
         }
@@ -126,11 +130,11 @@ pub(crate) async fn carry_out(station: Arc<Station>, message: Message) {
     finish(&station, lease, name, times, end, &message.payload).await;
 }
 
-/// Somebody else has to try.
-fn by_the_job(failure: Failure) -> End {
+/// The server did not answer: somebody else has to try.
+fn by_nobody(failure: Failure) -> End {
     End::Retry {
         reason: failure.to_string(),
-        blame: Blame::Job,
+        blame: Blame::Nobody,
     }
 }
 
@@ -154,7 +158,11 @@ pub(crate) async fn known(station: &Station, name: &Name) -> Result<Option<Error
 }
 
 /// The last message of a subject, as soon as a server tells of it.
-async fn found(stream: &Stream<()>, subject: &str) -> Result<Option<Bytes>, Failure> {
+///
+/// # Errors
+///
+/// None does.
+pub(crate) async fn found(stream: &Stream<()>, subject: &str) -> Result<Option<Bytes>, Failure> {
     let mut patience = Patience::new();
     loop {
         match last(stream, subject.to_owned()).await {
@@ -209,7 +217,10 @@ async fn go<'a>(
         return Ok(End::Result(outcome, Some(reason), None));
     }
     if arrival.is_last_try() {
-        running.alone = last_try(station, name, &errors).await;
+        match last_try(station, name, &errors).await {
+            Ok(alone) => running.alone = Some(alone),
+            Err(end) => return Ok(end),
+        }
     }
     let job = job.job();
     fail::job(&job.id);
@@ -222,6 +233,12 @@ async fn go<'a>(
             return Ok(End::Retry {
                 reason,
                 blame: Blame::Job,
+            });
+        }
+        Err(Missing::Away(reason)) => {
+            return Ok(End::Retry {
+                reason,
+                blame: Blame::Nobody,
             });
         }
         Err(Missing::Disk(reason)) => {
@@ -245,25 +262,29 @@ async fn go<'a>(
     })
 }
 
-/// Waits until no other job here has its last try, and writes down that this one begins. Until then
-/// it has not begun, whatever the other one does to this process.
+/// Writes down that the last try begins. Where another job has its own, it does not begin, whatever
+/// that one does to this process; nor does it where it cannot be written down.
 async fn last_try<'a>(
     station: &'a Station,
     name: &Name,
     errors: &Errors,
-) -> Option<SemaphorePermit<'a>> {
-    // Nobody closes it.
-    let alone = station.last_tries.acquire().await.ok();
+) -> Result<SemaphorePermit<'a>, End> {
+    let alone = station.last_tries.try_acquire();
+    let alone = alone.map_err(|_| End::Later)?;
     let errors = Errors {
         had_last_try: true,
         ..errors.clone()
     };
-    if let Ok(payload) = serde_json::to_vec(&errors) {
-        remember(station, error_subject(&name.queue, &name.id), payload).await;
+    let payload = serde_json::to_vec(&errors).unwrap_or_default();
+    if !remember(station, error_subject(&name.queue, &name.id), payload).await {
+        return Err(End::Retry {
+            reason: "it cannot be written down that its last try begins".into(),
+            blame: Blame::Nobody,
+        });
     }
     let (id, delivery) = (&name.id, name.delivery);
     log::info!("job {id} delivery {delivery} begins its last try");
-    alone
+    Ok(alone)
 }
 
 /// A job that is under way here, for as long as this is there.
@@ -272,7 +293,7 @@ struct Running<'a> {
     id: String,
     /// Why it is to end.
     orders: mpsc::UnboundedReceiver<&'static str>,
-    /// Of one that has its last try: the next such one waits until the result of this is safe.
+    /// Of one that has its last try: no other such one begins until the result of this is safe.
     alone: Option<SemaphorePermit<'a>>,
 }
 

@@ -5,13 +5,15 @@ use async_nats::jetstream::AckKind;
 use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
 use isolate_run_client::{FORMAT, FleetOutcome, FleetResult, Times};
 
-use crate::carry::{Blame, End, Name};
-use crate::decide::{Errors, NOTHING_WORKS};
+use crate::carry::{Blame, End, Name, found};
+use crate::decide::Errors;
 use crate::failure::Failure;
+use crate::health::Works;
 use crate::lease::Lease;
 use crate::names::{self, error_subject};
 use crate::spool::Letter;
 use crate::station::{Station, lock, now};
+use crate::trouble::NOTHING_WORKS;
 use crate::{courier, fail, health};
 
 /// Does what the end asks for.
@@ -26,6 +28,14 @@ pub(crate) async fn finish(
     match end {
         // The earlier delivery holds the lease, which is the same one.
         End::UnderWay => log::info!("job {} is under way here already", name.id),
+        End::Later => {
+            let (id, delivery) = (&name.id, name.delivery);
+            let reason = "another job has its last try here";
+            log::info!("job {id} delivery {delivery} waits: {reason}");
+            note(station, &name, reason, false).await;
+            let delay = station.settings.jobs.retry_after.0;
+            lease.end(AckKind::Nak(Some(delay))).await;
+        }
         End::Known => {
             log::info!("job {} has a result already", name.id);
             forget(&lease, &name.id).await;
@@ -141,15 +151,14 @@ async fn give_back(
     let (id, delivery) = (&name.id, name.delivery);
     log::error!("job {id} delivery {delivery} did not work: {reason}");
     let delay = station.settings.jobs.retry_after.0;
-    let is_ours = match blame {
-        Blame::Job => false,
-        Blame::Machine => true,
-        Blame::Unknown => !health::works(station).await,
+    let works = match blame {
+        Blame::Unknown => Some(health::works(station).await),
+        _ => None,
     };
-    if blame == Blame::Unknown {
+    if let Some(works) = works {
         station.metrics.internal_errors.inc();
         let failed = lock(&station.streak).failed(id, begun, now());
-        if is_ours {
+        if works == Works::Never {
             let why = format!("{NOTHING_WORKS}; the first job: {reason}");
             station.drain.begin(&why);
         } else if failed >= station.settings.jobs.drain_after {
@@ -157,22 +166,35 @@ async fn give_back(
             station.drain.begin(&why);
         }
     }
-    // A machine on which nothing works says nothing about a job.
-    if !is_ours {
-        let subject = error_subject(&name.queue, id);
-        let before = last(&station.fleet.dead, subject.clone()).await;
-        let before = before.ok().flatten();
-        let before = before.and_then(|payload| serde_json::from_slice::<Errors>(&payload).ok());
-        let mut errors = before.unwrap_or_default();
-        let machine = station.machine.id.clone();
-        errors.machines.insert(machine, reason.to_owned());
-        if let Ok(payload) = serde_json::to_vec(&errors) {
-            remember(station, subject, payload).await;
-        }
-    }
+    // A machine on which nothing works, even if only for a moment, says nothing about a job.
+    let is_the_jobs = blame == Blame::Job || works == Some(Works::AtOnce);
+    note(station, name, reason, is_the_jobs).await;
     let until = now() + u64::try_from(delay.as_millis()).unwrap_or(u64::MAX) + 2000;
     lock(&station.avoid).push((name.subject.clone(), until));
     lease.end(AckKind::Nak(Some(delay))).await;
+}
+
+/// Writes down what is known of a job that is given back: that it did not work on this machine, or
+/// that this was no try.
+async fn note(station: &Station, name: &Name, reason: &str, is_the_jobs: bool) {
+    let subject = error_subject(&name.queue, &name.id);
+    let before = match found(&station.fleet.dead, &subject).await {
+        Ok(before) => before,
+        // What other machines wrote is not to be lost.
+        Err(failure) => return log::warn!("nothing is noted of job {}: {failure}", name.id),
+    };
+    let before = before.and_then(|payload| serde_json::from_slice::<Errors>(&payload).ok());
+    let mut errors = before.unwrap_or_default();
+    if is_the_jobs {
+        let machine = station.machine.id.clone();
+        errors.machines.insert(machine, reason.to_owned());
+    } else {
+        errors.blameless += 1;
+        errors.had_last_try = false;
+    }
+    if let Ok(payload) = serde_json::to_vec(&errors) {
+        remember(station, subject, payload).await;
+    }
 }
 
 /// For how many pauses a queue is left alone that has jobs of a newer form.
@@ -192,16 +214,18 @@ async fn leave_to_newer(
     if let Ok(payload) = serde_json::to_vec(errors) {
         remember(station, error_subject(&name.queue, id), payload).await;
     }
+    // Longer each time: who knows it may be about to come back.
+    let pauses = u32::try_from(errors.handed_on).map_or(LEAVES, |times| times.min(LEAVES));
     let delay = station.settings.jobs.retry_after.0;
     if leaves {
         let until = now() + u64::try_from((delay * LEAVES).as_millis()).unwrap_or(u64::MAX);
         lock(&station.avoid).push((name.subject.clone(), until));
     }
-    lease.end(AckKind::Nak(Some(delay))).await;
+    lease.end(AckKind::Nak(Some(delay * pauses.max(1)))).await;
 }
 
-/// Writes something down for the administrators.
-pub(crate) async fn remember(station: &Station, subject: String, payload: Vec<u8>) {
+/// Writes something down, for the administrators and for who has the job next; whether it is safe.
+pub(crate) async fn remember(station: &Station, subject: String, payload: Vec<u8>) -> bool {
     let published = station
         .fleet
         .jetstream
@@ -211,9 +235,10 @@ pub(crate) async fn remember(station: &Station, subject: String, payload: Vec<u8
         Ok(acknowledged) => acknowledged.await.map(drop),
         Err(error) => Err(error),
     };
-    if let Err(error) = known {
+    if let Err(error) = &known {
         log::warn!("cannot write down what became of a job: {error}");
     }
+    known.is_ok()
 }
 
 /// Has the queue forget a job. If that is not heard, the job comes again and has a result.

@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use isolate_run_client::{Answer, BatchResult, FORMAT, FleetOutcome, Outcome};
+use isolate_run_client::{Answer, BatchResult, FleetOutcome, Outcome};
 use serde::{Deserialize, Serialize};
 
-/// On which machines a job ended with an internal error, and why. Those of other versions write and
-/// read it, too.
+/// What is known of a job that has no result yet. Those of other versions write and read it, too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Errors {
-    /// The last reason of each machine.
+    /// On which machines it ended with an internal error, and why it did the last time.
     pub(crate) machines: BTreeMap<String, String>,
     /// How often a machine that is too old for it had it: these are no tries.
     pub(crate) handed_on: u64,
+    /// How often it was given back for what was no fault of its own: these are no tries, either.
+    pub(crate) blameless: u64,
     /// Its last try has begun, without others that may have ended a process.
     pub(crate) had_last_try: bool,
 }
@@ -67,6 +68,9 @@ pub(crate) enum TooNew {
 /// So often such a job is handed on where nobody seems to know its form.
 const WAITS: u64 = 3;
 
+/// So often a job is given back without a try: a fleet in which nothing works for longer is to say so.
+const BLAMELESS: u64 = 100;
+
 /// On so many machines a job does not work before it is the job that is to blame.
 const MACHINES: usize = 2;
 
@@ -109,7 +113,13 @@ pub(crate) fn before(arrival: Arrival<'_>) -> Before {
 impl Arrival<'_> {
     /// Which try this is, from 1.
     fn tries(&self) -> u64 {
-        self.delivery.saturating_sub(self.errors.handed_on).max(1)
+        let Errors {
+            handed_on,
+            blameless,
+            ..
+        } = *self.errors;
+        let no_tries = handed_on.saturating_add(blameless.min(BLAMELESS));
+        self.delivery.saturating_sub(no_tries).max(1)
     }
 
     /// Whether it has no try after this one. It may be what ended the processes that had it, or
@@ -131,7 +141,7 @@ pub(crate) fn too_new(errors: &Errors, form: u64, knows: Option<&str>, is_last: 
         Some(_) => TooNew::Leave,
         None if times < WAITS && !is_last => TooNew::Wait,
         None => TooNew::Refuse(format!(
-            "the job has format {form}, and no machine of its pool knows more than {FORMAT}: upgrade them"
+            "the job has format {form}, and no machine of its pool knows it: upgrade them"
         )),
     }
 }
@@ -154,47 +164,6 @@ pub(crate) fn after(answer: Answer, cancelled_for: Option<&str>) -> After {
             Some(why) => After::Result(FleetOutcome::Cancelled, Some(why.into()), Some(result)),
             None => After::Retry("the batch was ended from outside".into()),
         },
-    }
-}
-
-/// Why a machine takes no more jobs on which not even the job works that must work. What follows
-/// says more.
-pub(crate) const NOTHING_WORKS: &str = "nothing works here, not even /bin/true";
-
-/// Whether a machine that drains for this reason takes jobs again by itself.
-pub(crate) fn ends_by_itself(reason: &str) -> bool {
-    reason.starts_with(NOTHING_WORKS)
-}
-
-/// Whether a machine that drains for one reason drains for another from now on: what somebody wants
-/// is not forgotten when the machine works again.
-pub(crate) fn replaces(old: Option<&str>, new: &str) -> bool {
-    old.is_none_or(|old| ends_by_itself(old) && !ends_by_itself(new))
-}
-
-/// Jobs that ended with an internal error, one after the other: a machine with many different ones
-/// is to blame itself.
-#[derive(Debug, Default)]
-pub(crate) struct Streak {
-    jobs: Vec<String>,
-    /// When the last of them did not work.
-    last: u64,
-}
-
-impl Streak {
-    /// A job came to an end by itself.
-    pub(crate) fn worked(&mut self) {
-        self.jobs.clear();
-    }
-
-    /// A job begun then did not work; the number of different ones since the last that did.
-    /// Those under way when another one failed may have failed for the same reason.
-    pub(crate) fn failed(&mut self, id: &str, begun: u64, now: u64) -> usize {
-        if begun >= self.last && !self.jobs.iter().any(|job| job == id) {
-            self.jobs.push(id.to_owned());
-            self.last = now;
-        }
-        self.jobs.len()
     }
 }
 
@@ -277,6 +246,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_back_for_no_fault_of_its_own_is_no_try_so_and_so_often() {
+        let poison = Some(FleetOutcome::Poison);
+        for (blameless, delivery, expected) in [
+            (3, 6, None),
+            (3, 7, poison),
+            (BLAMELESS, BLAMELESS + 3, None),
+            (500, BLAMELESS + 4, poison),
+        ] {
+            let errors = Errors {
+                blameless,
+                had_last_try: true,
+                ..Errors::default()
+            };
+            let arrival = Arrival {
+                delivery,
+                ..arrival(&errors)
+            };
+            assert_eq!(outcome(arrival), expected, "{blameless} {delivery}");
+        }
+    }
+
+    #[test]
     fn a_job_that_is_too_new_waits_for_whoever_knows_it_and_is_refused_where_nobody_does() {
         let after = |handed_on| Errors {
             handed_on,
@@ -286,12 +277,7 @@ mod tests {
         assert_eq!(too_new(&after(500), 2, Some("n"), false), TooNew::Leave);
         assert_eq!(too_new(&after(1), 2, None, false), TooNew::Wait);
         for (errors, knows, is_last, part) in [
-            (
-                after(2),
-                None,
-                false,
-                "no machine of its pool knows more than 1",
-            ),
+            (after(2), None, false, "no machine of its pool knows it"),
             (after(0), None, true, "no machine"),
             (after(998), Some("n"), true, "999 times"),
         ] {
@@ -359,35 +345,5 @@ mod tests {
             &after(answer("cancelled"), Some("asked")),
             FleetOutcome::Cancelled
         ));
-    }
-
-    #[test]
-    fn one_job_that_fails_often_does_not_stop_a_machine() {
-        let mut streak = Streak::default();
-        let ids = ["a", "a", "b"];
-        let counts = ids.map(|id| streak.failed(id, 100, 100));
-        assert_eq!(counts, [1, 1, 2]);
-        streak.worked();
-        assert_eq!(streak.failed("a", 100, 100), 1);
-    }
-
-    #[test]
-    fn jobs_that_fail_at_the_same_time_are_one_failure() {
-        let mut streak = Streak::default();
-        let ids = ["a", "b", "c", "d"];
-        let counts = ids.map(|id| streak.failed(id, 100, 200));
-        assert_eq!(counts, [1; 4]);
-        assert_eq!(streak.failed("e", 201, 300), 2);
-    }
-
-    #[test]
-    fn only_what_the_machine_found_out_itself_ends_by_itself() {
-        let own = format!("{NOTHING_WORKS}; the first job: no cgroup");
-        assert!(ends_by_itself(&own) && !ends_by_itself("drained by root"));
-        assert!(replaces(None, &own) && replaces(None, "disk"));
-        assert!(replaces(Some(&own), "drained by root"));
-        assert!(!replaces(Some("drained by root"), &own));
-        assert!(!replaces(Some(&own), &own));
-        assert!(!replaces(Some("disk"), "drained by root"));
     }
 }

@@ -8,6 +8,7 @@ use isolate_run_client::Job;
 use sha2::{Digest, Sha256};
 
 use crate::cache::Entry;
+use crate::failure::Failure;
 use crate::patience::Patience;
 use crate::station::Station;
 use crate::store::{self, Reader};
@@ -19,6 +20,8 @@ pub(crate) enum Missing {
     TooLarge(String),
     /// The store does not have it, or has something else: another machine may see more.
     NotInStore(String),
+    /// The store does not answer.
+    Away(String),
     /// The disk of this machine does not take it.
     Disk(String),
 }
@@ -45,7 +48,7 @@ pub(crate) async fn fetch(
                 entries.push(entry);
             }
             None => {
-                let object = look(station, queue, digest).await?;
+                let object = look(station, queue, digest, Patience::new()).await?;
                 size = size.saturating_add(object.size);
                 lacking.push((digest, object));
             }
@@ -61,18 +64,18 @@ pub(crate) async fn fetch(
         return Err(Missing::TooLarge(reason));
     }
     for (digest, object) in lacking {
-        entries.push(download(station, digest, object).await?);
+        entries.push(download(station, digest, object, Patience::new).await?);
     }
     Ok(entries)
 }
 
-/// Gets one.
+/// Gets one, if the store answers at once.
 pub(crate) async fn get(station: &Station, queue: &str, digest: &str) -> Result<Entry, Missing> {
     match find(station, digest)? {
         Some(entry) => Ok(entry),
         None => {
-            let object = look(station, queue, digest).await?;
-            download(station, digest, object).await
+            let object = look(station, queue, digest, Patience::none()).await?;
+            download(station, digest, object, Patience::none).await
         }
     }
 }
@@ -83,8 +86,12 @@ fn find(station: &Station, digest: &str) -> Result<Option<Entry>, Missing> {
 }
 
 /// In the object store. A server that is away is waited for.
-async fn look(station: &Station, queue: &str, digest: &str) -> Result<Reader, Missing> {
-    let mut patience = Patience::new();
+async fn look(
+    station: &Station,
+    queue: &str,
+    digest: &str,
+    mut patience: Patience,
+) -> Result<Reader, Missing> {
     let object = loop {
         match store::open(&station.fleet, queue, digest).await {
             Ok(Some(object)) => break object,
@@ -94,7 +101,7 @@ async fn look(station: &Station, queue: &str, digest: &str) -> Result<Reader, Mi
             }
             Err(failure) => {
                 let waited = patience.or(failure).await;
-                waited.map_err(|failure| not_in_store(digest, &failure))?;
+                waited.map_err(|failure| away(digest, &failure))?;
             }
         }
     };
@@ -108,12 +115,17 @@ async fn look(station: &Station, queue: &str, digest: &str) -> Result<Reader, Mi
 }
 
 /// From the object store into the cache.
-async fn download(station: &Station, digest: &str, mut object: Reader) -> Result<Entry, Missing> {
+async fn download(
+    station: &Station,
+    digest: &str,
+    mut object: Reader,
+    patience: fn() -> Patience,
+) -> Result<Entry, Missing> {
     let disk = disk(station);
     let mut new = station.cache.begin().map_err(&disk)?;
     let mut hash = Sha256::new();
     let mut length = 0;
-    while let Some(bytes) = next(&mut object, digest).await? {
+    while let Some(bytes) = next(&mut object, digest, patience()).await? {
         length += bytes.len() as u64;
         // What the store says of itself need not be true.
         if length > object.size {
@@ -135,14 +147,17 @@ async fn download(station: &Station, digest: &str, mut object: Reader) -> Result
 }
 
 /// The next part. A server that is away is waited for.
-async fn next(object: &mut Reader, digest: &str) -> Result<Option<Bytes>, Missing> {
-    let mut patience = Patience::new();
+async fn next(
+    object: &mut Reader,
+    digest: &str,
+    mut patience: Patience,
+) -> Result<Option<Bytes>, Missing> {
     loop {
         match object.next().await {
             Ok(bytes) => return Ok(bytes),
             Err(failure) => {
                 let waited = patience.or(failure).await;
-                waited.map_err(|failure| not_in_store(digest, &failure))?;
+                waited.map_err(|failure| away(digest, &failure))?;
             }
         }
     }
@@ -152,6 +167,10 @@ fn not_in_store(digest: &str, reason: &dyn Display) -> Missing {
     Missing::NotInStore(format!(
         "the file {digest} is not in the object store: {reason}"
     ))
+}
+
+fn away(digest: &str, failure: &Failure) -> Missing {
+    Missing::Away(format!("the file {digest} cannot be had: {failure}"))
 }
 
 fn disk(station: &Station) -> impl Fn(io::Error) -> Missing {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::decide::ends_by_itself;
 use crate::station::Station;
+use crate::trouble::ends_by_itself;
 
 /// How long the job that must work may take.
 const PROBE: Duration = Duration::from_secs(60);
@@ -17,15 +17,28 @@ const PAUSES: [u32; 4] = [1, 2, 4, 8];
 /// How often in a row it has to work until a machine takes jobs again.
 const IN_A_ROW: usize = 3;
 
-/// Whether anything works. What does not work for a moment only is no trouble of the machine.
-pub(crate) async fn works(station: &Station) -> bool {
-    for pause in PAUSES {
-        if probe(station).await {
-            return true;
-        }
-        sleep(station.settings.jobs.retry_after.0 / 5 * pause).await;
+/// Whether anything works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Works {
+    /// It does: a job that did not has itself to blame.
+    AtOnce,
+    /// It did not for a moment, which is no trouble of the machine, and no job's.
+    Later,
+    Never,
+}
+
+/// Finds out.
+pub(crate) async fn works(station: &Station) -> Works {
+    if probe(station).await {
+        return Works::AtOnce;
     }
-    probe(station).await
+    for pause in PAUSES {
+        sleep(station.settings.jobs.retry_after.0 / 5 * pause).await;
+        if probe(station).await {
+            return Works::Later;
+        }
+    }
+    Works::Never
 }
 
 /// Has a machine on which nothing worked take jobs again when something does, until it is to stop.
@@ -46,7 +59,11 @@ pub(crate) async fn recover(station: Arc<Station>, mut stop: watch::Receiver<boo
             worked = 0;
             continue;
         }
-        worked = if probe(&station).await { worked + 1 } else { 0 };
+        let works = tokio::select! {
+            works = probe(&station) => works,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        worked = if works { worked + 1 } else { 0 };
         if worked == IN_A_ROW {
             station.drain.end_if(ends_by_itself);
             worked = 0;

@@ -42,6 +42,7 @@ mod spool;
 mod station;
 mod store;
 mod tell;
+mod trouble;
 mod validate;
 mod verbs;
 mod worker;

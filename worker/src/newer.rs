@@ -8,6 +8,7 @@ use crate::decide::{Before, TooNew, before, too_new};
 use crate::failure::Failure;
 use crate::machine::Seen;
 use crate::names::{MACHINES, consumer_of, machine_subject};
+use crate::patience::Patience;
 use crate::station::Station;
 use crate::validate::Newer;
 use isolate_run_client::FleetOutcome;
@@ -31,9 +32,11 @@ pub(crate) async fn hand_on(
         return Ok(End::Result(outcome, Some(reason), None));
     }
     let knows = who_knows(station, newer.format).await?;
-    let is_last = is_last(station, name).await;
-    let leaves = match too_new(&errors, newer.format, knows.as_deref(), is_last) {
-        TooNew::Leave => true,
+    let is_last = is_last(station, name).await?;
+    let who = knows.as_ref().map(|seen| seen.machine.id.as_str());
+    let leaves = match too_new(&errors, newer.format, who, is_last) {
+        // While it takes nothing, the queue's other jobs are not to wait for it as well.
+        TooNew::Leave => knows.is_some_and(|seen| seen.draining.is_none()),
         TooNew::Wait => false,
         TooNew::Refuse(reason) => {
             return Ok(End::Result(FleetOutcome::Refused, Some(reason), None));
@@ -47,18 +50,23 @@ pub(crate) async fn hand_on(
     })
 }
 
-/// A machine of this pool that knows this form. One that drains will be back.
-async fn who_knows(station: &Station, format: u64) -> Result<Option<String>, Failure> {
+/// A machine of this pool that knows this form. One that drains will be back; another one is better.
+async fn who_knows(station: &Station, format: u64) -> Result<Option<Seen>, Failure> {
     let stream = station.fleet.stream(&format!("KV_{MACHINES}")).await?;
-    let mut position = 1;
+    let (mut position, mut drains) = (1, None);
+    let mut patience = Patience::new();
     loop {
         let found = stream
             .direct_get_next_for_subject(machine_subject("*"), Some(position))
             .await;
         let message = match found {
             Ok(message) => message,
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Failure::at("cannot list the machines")(error)),
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(drains),
+            Err(error) => {
+                let failure = Failure::at("cannot list the machines")(error);
+                patience.or(failure).await?;
+                continue;
+            }
         };
         position = message.sequence + 1;
         // One that is gone has left an empty message.
@@ -66,15 +74,28 @@ async fn who_knows(station: &Station, format: u64) -> Result<Option<String>, Fai
             continue;
         };
         if seen.machine.pool == station.machine.pool && u64::from(seen.format) >= format {
-            return Ok(Some(seen.machine.id));
+            if seen.draining.is_none() {
+                return Ok(Some(seen));
+            }
+            drains = Some(seen);
         }
     }
 }
 
 /// Whether the queue gives the job to nobody after this.
-async fn is_last(station: &Station, name: &Name) -> bool {
-    let consumer = consumer_of(&name.subject);
-    let info = station.jobs.consumer_info(consumer).await;
-    let most = info.map_or(0, |info| info.config.max_deliver);
-    most > 0 && name.delivery >= most.unsigned_abs()
+async fn is_last(station: &Station, name: &Name) -> Result<bool, Failure> {
+    let mut patience = Patience::new();
+    loop {
+        let info = station.jobs.consumer_info(consumer_of(&name.subject)).await;
+        match info {
+            Ok(info) => {
+                let most = info.config.max_deliver;
+                return Ok(most > 0 && name.delivery >= most.unsigned_abs());
+            }
+            Err(error) => {
+                let failure = Failure::at("cannot ask how often a job is delivered")(error);
+                patience.or(failure).await?;
+            }
+        }
+    }
 }

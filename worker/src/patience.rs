@@ -29,6 +29,14 @@ impl Patience {
         }
     }
 
+    /// None at all.
+    pub(crate) fn none() -> Self {
+        Self {
+            end: Instant::now(),
+            pause: FIRST,
+        }
+    }
+
     /// Waits until it is time to ask again.
     ///
     /// # Errors

@@ -16,11 +16,11 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use crate::batches::Batches;
 use crate::cache::Cache;
 use crate::connection::Fleet;
-use crate::decide::{Streak, replaces};
 use crate::fail;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::spool::Spool;
+use crate::trouble::{Streak, replaces};
 
 /// All of it.
 #[derive(Debug)]

@@ -82,11 +82,11 @@ pub(crate) async fn open(
 }
 
 impl Reader {
-    /// The next chunk; none at the end.
+    /// The next chunk; none at the end, or where the store has lost a part.
     ///
     /// # Errors
     ///
-    /// The server does not answer, or has lost a part.
+    /// The server does not answer.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Failure> {
         if self.chunks == 0 {
             return Ok(None);
@@ -95,7 +95,11 @@ impl Reader {
             .stream
             .direct_get_next_for_subject(self.subject.as_str(), Some(self.position))
             .await;
-        let message = found.map_err(Failure::at("cannot read a part of a file"))?;
+        let message = match found {
+            Ok(message) => message,
+            Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Failure::at("cannot read a part of a file")(error)),
+        };
         self.position = message.sequence + 1;
         self.chunks -= 1;
         Ok(Some(message.payload))
@@ -105,7 +109,7 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// It is more, or cannot be read.
+    /// It is more, a part of it is lost, or it cannot be read.
     pub(crate) async fn all(&mut self, most: usize) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         while let Some(chunk) = self.next().await? {
@@ -113,6 +117,9 @@ impl Reader {
                 return Err(Failure::new(format!("it has more than {most} bytes")));
             }
             bytes.extend_from_slice(&chunk);
+        }
+        if self.chunks > 0 {
+            return Err(Failure::new("a part of it is lost"));
         }
         Ok(bytes)
     }

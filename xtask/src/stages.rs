@@ -287,16 +287,17 @@ impl Run {
                 .problem(name, &format!("{name} {problem}; {advice}"));
         }
         let (passed, failed) = match problem {
-            None if self.passes_again(name, binary, &ended.output) => (passed + failed, 0),
+            None if self.passes_again(name, binary, &ended.output, failed) => (passed + failed, 0),
             _ => (passed, failed),
         };
         self.row(name, "here", (passed, failed), start);
     }
 
     /// Whether the tests that failed are few, and pass when they are tried once more.
-    fn passes_again(&self, name: &str, binary: &Path, output: &str) -> bool {
+    fn passes_again(&self, name: &str, binary: &Path, output: &str, failed: usize) -> bool {
         let names = failed_tests(output);
-        if names.is_empty() || names.len() > self.orders.again() {
+        // Those whose names could not be read are not tried.
+        if failed == 0 || names.len() != failed || failed > self.orders.again() {
             return false;
         }
         self.screen.line(name, "-- once more: what failed");
