@@ -182,8 +182,10 @@ fn doctor_examines_what_runs_of_the_user_need() {
     );
     // So it is for those who look often, by root of the namespace.
     let metrics = user.call(&["status", "--prometheus"]);
-    let line = "isolate_doctor_verdict{check=\"boxes\"} 0\n";
+    let line = "isolate_doctor_verdict{check=\"config\"} 0\n";
     assert!(metrics.stdout.contains(line), "{metrics:?}");
+    // Whose they are cannot be seen from inside.
+    assert!(!metrics.stdout.contains("check=\"boxes\""), "{metrics:?}");
     let drop_in = user.path("config/isolate-run/isolate.toml.d");
     fs::create_dir(&drop_in).unwrap();
     fs::write(drop_in.join("60-own.toml"), "[cpus]\nlease = 'core'\n").unwrap();

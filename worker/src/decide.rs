@@ -68,7 +68,7 @@ pub(crate) enum TooNew {
 /// So often such a job is handed on where nobody seems to know its form.
 const WAITS: u64 = 3;
 
-/// So often a job is given back without a try: a fleet in which nothing works for longer is to say so.
+/// So often a job is given back without a try: a fleet in which nothing works for longer says so.
 const BLAMELESS: u64 = 100;
 
 /// On so many machines a job does not work before it is the job that is to blame.

@@ -50,7 +50,7 @@ pub(crate) async fn hand_on(
     })
 }
 
-/// A machine of this pool that knows this form. One that drains will be back; another one is better.
+/// A machine of this pool that knows this form, best one that takes jobs: others will be back.
 async fn who_knows(station: &Station, format: u64) -> Result<Option<Seen>, Failure> {
     let stream = station.fleet.stream(&format!("KV_{MACHINES}")).await?;
     let (mut position, mut drains) = (1, None);
