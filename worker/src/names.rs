@@ -124,9 +124,15 @@ pub(crate) fn control_subject(machine: &str) -> String {
     format!("iso.control.{machine}")
 }
 
-/// What makes the sending of a job the same one as before: the server drops the second.
-pub(crate) fn message_id(id: &str, attempt: u32) -> String {
-    format!("{id}#{attempt}")
+/// What makes the sending of a job the same one as before: the server drops the second. `time`
+/// counts from 0 how often it was sent without an answer: then it is another one, for a server that
+/// failed while it took a message may know its id and not have it. What is twice in a queue has one
+/// result.
+pub(crate) fn message_id(id: &str, attempt: u32, time: u32) -> String {
+    match time {
+        0 => format!("{id}#{attempt}"),
+        _ => format!("{id}#{attempt}#{time}"),
+    }
 }
 
 #[cfg(test)]

@@ -246,9 +246,9 @@ pub(crate) async fn publish(fleet: &Fleet, job: &FleetJob) -> Result<(), Failure
     let subject = names::job_subject(&job.pool, job.priority, &job.queue);
     let payload = bytes::Bytes::from(payload);
     let mut said = None;
-    for _ in 0..TRIES {
+    for time in 0..TRIES {
         let message = PublishMessage::build().payload(payload.clone());
-        let message = message.message_id(names::message_id(&job.id, job.attempt));
+        let message = message.message_id(names::message_id(&job.id, job.attempt, time));
         let sent = fleet.jetstream.send_publish(subject.clone(), message).await;
         let taken = match sent {
             Ok(taken) => taken.await,

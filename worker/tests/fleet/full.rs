@@ -8,8 +8,10 @@ use crate::world::{Extra, PATIENCE, World};
 #[test]
 fn a_server_without_room_costs_no_job_and_is_well_again_with_room() {
     let mut world = World::on_disks("48m");
+    // Whoever starts just when a server gives up ends, and systemd would start it again.
     for id in ["a", "b"] {
         world.start(id, &Extra::default());
+        world.wait_for_log(id, "takes jobs");
     }
     let judge = |world: &mut World, name: &str| {
         let ids: Vec<String> = (0..40)
