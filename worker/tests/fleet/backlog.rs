@@ -60,7 +60,8 @@ fn a_long_queue_costs_a_machine_nothing_and_is_told_of_at_once() {
         start.elapsed(),
         peak(world.servers.process(0))
     );
-    // Two machines have two slots each, and nothing in reserve; what was asked for on a busy machine may come a moment late.
+    // Two machines have two slots each, and nothing in reserve. What was asked for on a busy
+    // machine may come a moment late.
     assert!((1..=8).contains(&most), "{most} jobs are out at a time");
     let [a, b, submitter] = peaks;
     assert!(a.max(b) < 100 << 10, "{peaks:?}");
