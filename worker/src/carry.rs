@@ -5,20 +5,18 @@ use std::sync::Arc;
 
 use async_nats::jetstream::AckKind;
 use async_nats::jetstream::message::{Acker, Message};
-use async_nats::jetstream::stream::Stream;
-use bytes::Bytes;
 use isolate_run_client::{BatchResult, FleetJob, FleetOutcome, Times};
 use tokio::sync::{SemaphorePermit, mpsc};
 
-use crate::conclude::{bury, finish, last, remember};
+use crate::conclude::{bury, finish};
 use crate::decide::{After, Arrival, Before, Errors, after, before};
 use crate::fail;
 use crate::failure::Failure;
 use crate::files::{self, Missing};
 use crate::lease::Lease;
-use crate::names::{cancel_key, error_subject, queue_of, result_subject};
+use crate::names::{cancel_key, queue_of, result_subject};
 use crate::newer::hand_on;
-use crate::patience::Patience;
+use crate::past;
 use crate::station::{Station, lock, now};
 use crate::validate::{self, Rules, Unreadable};
 
@@ -148,28 +146,13 @@ pub(crate) async fn known(station: &Station, name: &Name) -> Result<Option<Error
         return Ok(Some(Errors::default()));
     }
     let subject = result_subject(&name.queue, &name.id);
-    if found(&station.fleet.results, &subject).await?.is_some() {
+    if past::found(&station.fleet.results, &subject)
+        .await?
+        .is_some()
+    {
         return Ok(None);
     }
-    let subject = error_subject(&name.queue, &name.id);
-    let errors = found(&station.fleet.dead, &subject).await?;
-    let errors = errors.and_then(|payload| serde_json::from_slice(&payload).ok());
-    Ok(Some(errors.unwrap_or_default()))
-}
-
-/// The last message of a subject, as soon as a server tells of it.
-///
-/// # Errors
-///
-/// None does.
-pub(crate) async fn found(stream: &Stream<()>, subject: &str) -> Result<Option<Bytes>, Failure> {
-    let mut patience = Patience::new();
-    loop {
-        match last(stream, subject.to_owned()).await {
-            Ok(found) => return Ok(found),
-            Err(failure) => patience.or(failure).await?,
-        }
-    }
+    past::errors(station, name).await.map(Some)
 }
 
 /// A job that has just come.
@@ -275,8 +258,7 @@ async fn last_try<'a>(
         had_last_try: true,
         ..errors.clone()
     };
-    let payload = serde_json::to_vec(&errors).unwrap_or_default();
-    if !remember(station, error_subject(&name.queue, &name.id), payload).await {
+    if !past::write(station, name, &errors).await {
         return Err(End::Retry {
             reason: "it cannot be written down that its last try begins".into(),
             blame: Blame::Nobody,

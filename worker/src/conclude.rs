@@ -2,15 +2,15 @@
 //! with the job in another machine's hands.
 
 use async_nats::jetstream::AckKind;
-use async_nats::jetstream::stream::{DirectGetErrorKind, Stream};
 use isolate_run_client::{FORMAT, FleetOutcome, FleetResult, Times};
 
-use crate::carry::{Blame, End, Name, found};
+use crate::carry::{Blame, End, Name};
 use crate::decide::Errors;
 use crate::failure::Failure;
 use crate::health::Works;
 use crate::lease::Lease;
-use crate::names::{self, error_subject};
+use crate::names;
+use crate::past::{self, remember};
 use crate::spool::Letter;
 use crate::station::{Station, lock, now};
 use crate::trouble::NOTHING_WORKS;
@@ -95,17 +95,9 @@ async fn deliver(
         .unwrap_or_else(|error| Err(Failure::new(error.to_string())));
     if let Err(failure) = kept {
         // What cannot be kept is not said either: another machine can do both.
-        station.drain.begin(&failure.to_string());
-        let reason = failure.to_string();
-        return give_back(
-            station,
-            lease,
-            name,
-            times.received,
-            &reason,
-            Blame::Machine,
-        )
-        .await;
+        let (begun, reason) = (times.received, failure.to_string());
+        station.drain.begin(&reason);
+        return give_back(station, lease, name, begun, &reason, Blame::Machine).await;
     }
     fail::point("spooled");
     if outcome == FleetOutcome::Poison {
@@ -177,14 +169,11 @@ async fn give_back(
 /// Writes down what is known of a job that is given back: that it did not work on this machine, or
 /// that this was no try.
 async fn note(station: &Station, name: &Name, reason: &str, is_the_jobs: bool) {
-    let subject = error_subject(&name.queue, &name.id);
-    let before = match found(&station.fleet.dead, &subject).await {
-        Ok(before) => before,
+    let mut errors = match past::errors(station, name).await {
+        Ok(errors) => errors,
         // What other machines wrote is not to be lost.
         Err(failure) => return log::warn!("nothing is noted of job {}: {failure}", name.id),
     };
-    let before = before.and_then(|payload| serde_json::from_slice::<Errors>(&payload).ok());
-    let mut errors = before.unwrap_or_default();
     if is_the_jobs {
         let machine = station.machine.id.clone();
         errors.machines.insert(machine, reason.to_owned());
@@ -192,9 +181,7 @@ async fn note(station: &Station, name: &Name, reason: &str, is_the_jobs: bool) {
         errors.blameless += 1;
         errors.had_last_try = false;
     }
-    if let Ok(payload) = serde_json::to_vec(&errors) {
-        remember(station, subject, payload).await;
-    }
+    past::write(station, name, &errors).await;
 }
 
 /// For how many pauses a queue is left alone that has jobs of a newer form.
@@ -211,9 +198,7 @@ async fn leave_to_newer(
 ) {
     let (id, delivery) = (&name.id, name.delivery);
     log::warn!("job {id} delivery {delivery} is left to a newer worker: {reason}");
-    if let Ok(payload) = serde_json::to_vec(errors) {
-        remember(station, error_subject(&name.queue, id), payload).await;
-    }
+    past::write(station, name, errors).await;
     // Longer each time: who knows it may be about to come back.
     let pauses = u32::try_from(errors.handed_on).map_or(LEAVES, |times| times.min(LEAVES));
     let delay = station.settings.jobs.retry_after.0;
@@ -222,23 +207,6 @@ async fn leave_to_newer(
         lock(&station.avoid).push((name.subject.clone(), until));
     }
     lease.end(AckKind::Nak(Some(delay * pauses.max(1)))).await;
-}
-
-/// Writes something down, for the administrators and for who has the job next; whether it is safe.
-pub(crate) async fn remember(station: &Station, subject: String, payload: Vec<u8>) -> bool {
-    let published = station
-        .fleet
-        .jetstream
-        .publish(subject, payload.into())
-        .await;
-    let known = match published {
-        Ok(acknowledged) => acknowledged.await.map(drop),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = &known {
-        log::warn!("cannot write down what became of a job: {error}");
-    }
-    known.is_ok()
 }
 
 /// Has the queue forget a job. If that is not heard, the job comes again and has a result.
@@ -262,18 +230,4 @@ pub(crate) async fn bury(
     let subject = format!("iso.dead.nonsense.{}", name.queue);
     remember(station, subject, payload.to_vec()).await;
     lease.end(AckKind::Term).await;
-}
-
-/// The last message of a subject.
-pub(crate) async fn last(
-    stream: &Stream<()>,
-    subject: String,
-) -> Result<Option<bytes::Bytes>, Failure> {
-    match stream.direct_get_last_for_subject(subject.clone()).await {
-        Ok(message) => Ok(Some(message.payload)),
-        Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::at(format!("cannot ask the server for {subject}"))(
-            error,
-        )),
-    }
 }

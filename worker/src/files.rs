@@ -92,19 +92,12 @@ async fn look(
     digest: &str,
     mut patience: Patience,
 ) -> Result<Reader, Missing> {
-    let object = loop {
-        match store::open(&station.fleet, queue, digest).await {
-            Ok(Some(object)) => break object,
-            Ok(None) => {
-                let reason = "nobody has put it there, or it was removed";
-                return Err(not_in_store(digest, &reason));
-            }
-            Err(failure) => {
-                let waited = patience.or(failure).await;
-                waited.map_err(|failure| away(digest, &failure))?;
-            }
-        }
-    };
+    let asked = patience.ask(|| store::open(&station.fleet, queue, digest));
+    let object = asked.await.map_err(|failure| away(digest, &failure))?;
+    let object = object.ok_or_else(|| {
+        let reason = "nobody has put it there, or it was removed";
+        not_in_store(digest, &reason)
+    })?;
     let (size, most) = (object.size, station.settings.files.max.0);
     if size > most {
         let reason =

@@ -8,7 +8,7 @@
 //!
 //! The judge's own database is the truth, and a message only a reminder: `docs/fleet.md` says what
 //! is promised to whom. What is decided is in modules without effects: `settings`, `layout`,
-//! `names`, `validate`, `decide`, `shares`, `quantity`.
+//! `names`, `validate`, `decide`, `trouble`, `shares`, `quantity`.
 
 mod batches;
 mod cache;
@@ -33,6 +33,7 @@ mod machine;
 mod metrics;
 mod names;
 mod newer;
+mod past;
 mod patience;
 mod quantity;
 mod settings;

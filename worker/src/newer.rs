@@ -2,6 +2,7 @@
 //! may know it already, and is to have them: nothing is final that only this machine says.
 
 use async_nats::jetstream::stream::DirectGetErrorKind;
+use isolate_run_client::FleetOutcome;
 
 use crate::carry::{self, End, Name};
 use crate::decide::{Before, TooNew, before, too_new};
@@ -11,7 +12,6 @@ use crate::names::{MACHINES, consumer_of, machine_subject};
 use crate::patience::Patience;
 use crate::station::Station;
 use crate::validate::Newer;
-use isolate_run_client::FleetOutcome;
 
 /// How such a job ends here.
 ///
@@ -56,17 +56,17 @@ async fn who_knows(station: &Station, format: u64) -> Result<Option<Seen>, Failu
     let (mut position, mut drains) = (1, None);
     let mut patience = Patience::new();
     loop {
-        let found = stream
-            .direct_get_next_for_subject(machine_subject("*"), Some(position))
-            .await;
-        let message = match found {
-            Ok(message) => message,
-            Err(error) if error.kind() == DirectGetErrorKind::NotFound => return Ok(drains),
-            Err(error) => {
-                let failure = Failure::at("cannot list the machines")(error);
-                patience.or(failure).await?;
-                continue;
+        let stream = &stream;
+        let next = || async move {
+            let found = stream.direct_get_next_for_subject(machine_subject("*"), Some(position));
+            match found.await {
+                Ok(message) => Ok(Some(message)),
+                Err(error) if error.kind() == DirectGetErrorKind::NotFound => Ok(None),
+                Err(error) => Err(Failure::at("cannot list the machines")(error)),
             }
+        };
+        let Some(message) = patience.ask(next).await? else {
+            return Ok(drains);
         };
         position = message.sequence + 1;
         // One that is gone has left an empty message.
@@ -84,18 +84,12 @@ async fn who_knows(station: &Station, format: u64) -> Result<Option<Seen>, Failu
 
 /// Whether the queue gives the job to nobody after this.
 async fn is_last(station: &Station, name: &Name) -> Result<bool, Failure> {
+    let what = "cannot ask how often a job is delivered";
     let mut patience = Patience::new();
-    loop {
+    let asked = patience.ask(|| async {
         let info = station.jobs.consumer_info(consumer_of(&name.subject)).await;
-        match info {
-            Ok(info) => {
-                let most = info.config.max_deliver;
-                return Ok(most > 0 && name.delivery >= most.unsigned_abs());
-            }
-            Err(error) => {
-                let failure = Failure::at("cannot ask how often a job is delivered")(error);
-                patience.or(failure).await?;
-            }
-        }
-    }
+        info.map_err(Failure::at(what))
+    });
+    let most = asked.await?.config.max_deliver;
+    Ok(most > 0 && name.delivery >= most.unsigned_abs())
 }

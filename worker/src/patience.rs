@@ -37,6 +37,23 @@ impl Patience {
         }
     }
 
+    /// Asks until there is an answer.
+    ///
+    /// # Errors
+    ///
+    /// The last failure, when that has gone on for long enough.
+    pub(crate) async fn ask<T, A>(&mut self, mut question: impl FnMut() -> A) -> Result<T, Failure>
+    where
+        A: Future<Output = Result<T, Failure>>,
+    {
+        loop {
+            match question().await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => self.or(failure).await?,
+            }
+        }
+    }
+
     /// Waits until it is time to ask again.
     ///
     /// # Errors

@@ -264,11 +264,7 @@ impl Run {
         let list = list.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
         let list = list.unwrap_or_default();
         let mut names = listed(&list);
-        let mut command = Command::new("timeout");
-        command
-            .args(["--foreground", "-k", "10", "900"])
-            .arg(binary);
-        command.current_dir(&self.top);
+        let mut command = self.test_binary(binary);
         let filter = self.orders.filter.as_deref();
         if let Some(word) = filter {
             names.retain(|test| format!("{name}::{test}").contains(word));
@@ -293,6 +289,14 @@ impl Run {
         self.row(name, "here", (passed, failed), start);
     }
 
+    /// A test binary, where its tests look for their files.
+    fn test_binary(&self, binary: &Path) -> Command {
+        let mut command = Command::new("timeout");
+        command.args(["--foreground", "-k", "10", "900"]);
+        command.arg(binary).current_dir(&self.top);
+        command
+    }
+
     /// Whether the tests that failed are few, and pass when they are tried once more.
     fn passes_again(&self, name: &str, binary: &Path, output: &str, failed: usize) -> bool {
         let names = failed_tests(output);
@@ -301,10 +305,8 @@ impl Run {
             return false;
         }
         self.screen.line(name, "-- once more: what failed");
-        let mut command = Command::new("timeout");
-        command.args(["--foreground", "-k", "10", "900"]);
-        command.arg(binary).arg("--exact").args(&names);
-        let ended = self.job(name, command.current_dir(&self.top));
+        let mut command = self.test_binary(binary);
+        let ended = self.job(name, command.arg("--exact").args(&names));
         let counts = judge(names.len(), last_result(&ended.output), ended.ok());
         if counts != (names.len(), 0, None) {
             return false;

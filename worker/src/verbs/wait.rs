@@ -15,10 +15,10 @@ use isolate_run_client::{FleetJob, FleetOutcome, Stored};
 use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout};
 
-use crate::conclude::last;
 use crate::connection::Fleet;
 use crate::failure::Failure;
 use crate::names::result_subject;
+use crate::past::last;
 use crate::station::now;
 use crate::tell::tell;
 use crate::{store, verbs::submit};
