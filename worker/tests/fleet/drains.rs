@@ -126,7 +126,7 @@ fn a_machine_drains_whatever_else_goes_wrong() {
         assert_eq!(code(&mut world), Some(0), "{trouble:?}");
     }
     world.wait_until_empty();
-    let results = world.results();
+    let results = world.all_results(ids.len());
     assert!(results.iter().all(|result| result["outcome"] == "done"));
     assert_eq!(results.len(), ids.len());
 }

@@ -77,6 +77,18 @@ impl World {
         }
     }
 
+    /// All results, once there are so many: a server may be asked that does not have them yet.
+    pub fn all_results(&self, count: usize) -> Vec<Value> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let results = self.results();
+            if results.len() >= count || Instant::now() > end {
+                return results;
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
     /// Takes all messages out of a stream, as if it had lost them.
     pub fn purge(&self, stream: &str) {
         self.runtime.block_on(async {
