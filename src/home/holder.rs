@@ -12,7 +12,6 @@ use nix::sys::signal::Signal;
 
 use crate::box_dir::Kept;
 use crate::cgroup::{INIT, hierarchy};
-use crate::quantity::BoxId;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::process;
 use crate::systemd::{ScopeSpec, manager_path, slice_path};
@@ -64,7 +63,8 @@ impl Holder {
             .join(manager_path())
             .join(slice_path(&spec.slice));
         let scopes = fs::read_dir(slice).ok()?.filter_map(Result::ok);
-        let of_box = scopes.filter(|entry| is_of_box(&entry.file_name(), spec.box_id));
+        let prefix = spec.prefix();
+        let of_box = scopes.filter(|entry| is_of_box(&entry.file_name(), &prefix));
         let mut found = of_box.filter_map(|scope| Self::resting_in(&scope.path(), spec));
         let first = found.next();
         // One is enough.
@@ -144,17 +144,17 @@ impl Holder {
     }
 }
 
-/// Whether a unit is a scope of this box.
-fn is_of_box(unit: &OsStr, id: BoxId) -> bool {
-    let of_box = format!("isolate-{id}-");
-    unit.as_bytes().starts_with(of_box.as_bytes())
+/// Whether a unit is a scope of the box whose scopes' names begin so.
+fn is_of_box(unit: &OsStr, prefix: &str) -> bool {
+    unit.as_bytes().starts_with(prefix.as_bytes())
 }
 
 /// What a process keeps that is in this cgroup. Pure.
 fn what_is_kept(mut path: PathBuf, spec: &ScopeSpec) -> Keeps {
+    let prefix = spec.prefix();
     let is_of_box = |path: &Path| {
         let unit = path.file_name();
-        unit.is_some_and(|unit| is_of_box(unit, spec.box_id))
+        unit.is_some_and(|unit| is_of_box(unit, &prefix))
     };
     if is_of_box(&path) {
         if !spec.controllers.is_empty() {
@@ -174,20 +174,23 @@ fn what_is_kept(mut path: PathBuf, spec: &ScopeSpec) -> Keeps {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quantity::BoxId;
 
     #[test]
     fn a_scope_of_this_box_in_this_slice_fits_as_soon_as_it_is_arranged() {
         let mut spec = ScopeSpec {
             box_id: BoxId(7),
+            locks: 0xab,
             uid: 1,
             slice: "isolate-u1.slice".to_owned(),
             mount_point: "/cg".into(),
             controllers: vec!["memory".to_owned()],
             runtime_max: None,
             outlasts_runs: false,
+            is_kept: false,
         };
         let kept = |path: &str, spec: &ScopeSpec| what_is_kept(path.into(), spec);
-        let scope = "isolate.slice/isolate-u1.slice/isolate-7-0a.scope";
+        let scope = "isolate.slice/isolate-u1.slice/isolate-7-000000ab01.scope";
         let there = || Keeps::Scope(Path::new("/cg").join(scope));
         assert_eq!(kept(&format!("{scope}/init"), &spec), there());
         assert_eq!(kept(scope, &spec), Keeps::Nothing);
@@ -195,11 +198,13 @@ mod tests {
             "",
             "init",
             "user.slice/x.scope",
-            "isolate.slice/isolate-71-0a.scope/init",
+            "isolate.slice/isolate-u1.slice/isolate-71-000000ab01.scope/init",
+            // Of a box with this number and other locks.
+            "isolate.slice/isolate-u1.slice/isolate-7-000000ac01.scope/init",
         ] {
             assert_eq!(kept(elsewhere, &spec), Keeps::Nothing, "{elsewhere}");
         }
-        let of_another = "isolate.slice/isolate-7-0a.scope/init";
+        let of_another = "isolate.slice/isolate-7-000000ab01.scope/init";
         assert_eq!(kept(of_another, &spec), Keeps::Another);
         spec.controllers.clear();
         assert_eq!(kept(scope, &spec), there());

@@ -143,6 +143,10 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
     }
     drop(maker);
     // After an error systemd may still move this process, and must find it alive.
+    let spec = ScopeSpec {
+        is_kept: true,
+        ..spec.clone()
+    };
     let Ok(Some(own)) = have_scope(spec, &orders) else {
         before.wait_for_another(MOVE_PATIENCE);
         return Ok(());
@@ -208,14 +212,15 @@ fn detach(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
 
 /// Asks systemd for the scope around this process. Returns the cgroup in it where this process is
 /// then, or `None` if the scope is not needed any more.
-fn have_scope(spec: &ScopeSpec, orders: &SignalFd) -> io::Result<Option<PathBuf>> {
+fn have_scope(spec: ScopeSpec, orders: &SignalFd) -> io::Result<Option<PathBuf>> {
     let pid = nix::unistd::getpid().as_raw();
     let own = process::pidfd_of(pid)?;
     let held = Held {
         pid,
         pidfd: own.as_fd(),
     };
-    let request = ScopeRequest::start(connect(), spec.clone(), held);
+    let controllers = spec.controllers.clone();
+    let request = ScopeRequest::start(connect(), spec, held);
     let mut request = request.map_err(io::Error::other)?;
     let mut until = Until::within(PATIENCE);
     let mut is_wanted = true;
@@ -247,6 +252,6 @@ fn have_scope(spec: &ScopeSpec, orders: &SignalFd) -> io::Result<Option<PathBuf>
     if !is_wanted {
         return Ok(None);
     }
-    let arranged = Subtree::arrange_scope(&scope, &spec.controllers, pid);
+    let arranged = Subtree::arrange_scope(&scope, &controllers, pid);
     arranged.map(Some).map_err(io::Error::other)
 }

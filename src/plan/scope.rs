@@ -1,5 +1,8 @@
 //! The scope that runs in a box need: all of it follows from the box, and nothing from one run.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+
 use crate::cgroup::{LeafLimits, Place};
 use crate::config::settings::{LeaseUnit, Settings};
 use crate::quantity::BoxId;
@@ -42,11 +45,20 @@ pub(super) fn scope(
     };
     Some(ScopeSpec {
         box_id,
+        locks: digest(&settings.boxes.locks),
         uid,
         slice: settings.cgroup.slice.clone(),
         mount_point: mount_point.clone(),
         controllers: leaf.controllers().into_iter().map(str::to_owned).collect(),
         runtime_max: None,
         outlasts_runs: false,
+        is_kept: false,
     })
+}
+
+/// The same for the same path, in every process.
+fn digest(path: &Path) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    hasher.finish() as u32
 }

@@ -41,8 +41,11 @@ use crate::way;
 /// The scope that systemd is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ScopeSpec {
-    /// The box of the run: the unit is `isolate-BOX-RANDOM.scope`.
+    /// The box of the run: see [`prefix`](Self::prefix).
     pub(crate) box_id: BoxId,
+    /// A digest of where the locks of boxes are. Another configuration has other locks, and boxes
+    /// with the same numbers that these say nothing about.
+    pub(crate) locks: u32,
     /// The user whose run it is.
     pub(crate) uid: u32,
     /// The slice that the scope is in.
@@ -55,6 +58,8 @@ pub(crate) struct ScopeSpec {
     pub(crate) runtime_max: Option<Duration>,
     /// Whether it is there for the runs that follow, too, as long as somebody keeps it.
     pub(crate) outlasts_runs: bool,
+    /// Whether the process that it is made around only keeps it, for runs to come.
+    pub(crate) is_kept: bool,
 }
 
 impl ScopeSpec {
@@ -66,6 +71,11 @@ impl ScopeSpec {
         }
     }
 
+    /// What the names of scopes of this box begin with: `isolate-BOX-LOCKS`, then random digits.
+    pub(crate) fn prefix(&self) -> String {
+        format!("isolate-{}-{:08x}", self.box_id, self.locks)
+    }
+
     /// The text that `systemctl status` shows. It goes into the journal, so no user ever chooses
     /// it.
     fn description(&self) -> String {
@@ -74,11 +84,15 @@ impl ScopeSpec {
             0 => "root".to_owned(),
             uid => format!("uid {uid}"),
         };
-        format!(
-            "isolate-run: a program in box {} for {user} (keeper is PID {})",
-            self.box_id,
-            std::process::id()
-        )
+        let (id, own) = (self.box_id, std::process::id());
+        match self.is_kept {
+            true => format!(
+                "isolate-run: kept for programs in box {id} for {user} (isolate-holder is PID {own})"
+            ),
+            false => {
+                format!("isolate-run: a program in box {id} for {user} (keeper is PID {own})")
+            }
+        }
     }
 }
 
@@ -345,21 +359,23 @@ impl Drop for ScopeRequest {
 pub(crate) fn rehearse() {
     let spec = ScopeSpec {
         box_id: BoxId(0),
+        locks: 0,
         uid: 0,
         slice: String::new(),
         mount_point: PathBuf::new(),
         controllers: vec!["pids".to_owned()],
         runtime_max: None,
         outlasts_runs: false,
+        is_kept: false,
     };
     unit::rehearse(&unit_name(&spec), &spec);
 }
 
-/// Names a scope by 64 random bits: no two names may be the same, not even with a left-over of a
-/// failed start.
+/// Names a scope by 32 random bits: no two of a box may be the same, not even with a left-over of
+/// a failed start.
 fn unit_name(spec: &ScopeSpec) -> String {
     use std::hash::{BuildHasher, RandomState};
     // The standard library seeds this from getrandom(2) once per process, and counts up from there.
-    let random = RandomState::new().hash_one(std::process::id());
-    format!("isolate-{}-{random:016x}.scope", spec.box_id)
+    let random = RandomState::new().hash_one(std::process::id()) as u32;
+    format!("{}{random:08x}.scope", spec.prefix())
 }

@@ -238,10 +238,8 @@ fn start_unit(unit: &str, properties: Vec<(&str, Value<'_>)>) -> zbus::Result<Me
 
 /// The process that the scope is to hold, as a descriptor; PIDs has its number.
 const PIDFDS: &str = "PIDFDs";
-/// What the scope does when the kernel kills for lack of memory.
-const OOM_POLICY: &str = "OOMPolicy";
 /// Properties that an older systemd does not know; [`properties`] does without them.
-const OPTIONAL: [&str; 2] = [PIDFDS, OOM_POLICY];
+const OPTIONAL: [&str; 1] = [PIDFDS];
 
 /// The optional property that systemd says it does not know.
 fn unknown_property(error: &BusError) -> Option<&'static str> {
@@ -269,8 +267,9 @@ fn properties<'a>(
     let mut properties: Vec<(&str, Value<'_>)> = vec![
         ("Description", spec.description().into()),
         ("Slice", spec.slice.as_str().into()),
-        // This implies Delegate=yes. Only the leaf's controllers are listed: each further one costs
-        // time at every fork.
+        // This implies Delegate=yes, and OOMPolicy=continue with that: an OOM kill in the leaf ends
+        // the program and not the scope. Only the leaf's controllers are listed: each further one
+        // costs time at every fork.
         ("DelegateControllers", spec.controllers.clone().into()),
         // Otherwise a scope that failed would stay loaded for ever.
         ("CollectMode", "inactive-or-failed".into()),
@@ -289,10 +288,6 @@ fn properties<'a>(
         properties.push(("PIDs", vec![held.pid as u32].into()));
     } else {
         properties.push((PIDFDS, vec![Fd::from(held.pidfd)].into()));
-    }
-    if !left_out.contains(&OOM_POLICY) {
-        // An OOM kill in the leaf ends the program and not the scope.
-        properties.push((OOM_POLICY, "continue".into()));
     }
     properties
 }

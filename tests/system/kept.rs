@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use crate::support::systemd::{
     any_box, assert_nothing_left, assert_nothing_left_of, in_any_mode, let_go, members, must,
-    read_cgroup, scopes, scopes_of, start_with, user_box,
+    property, read_cgroup, scopes, scopes_of, start_with, user_box,
 };
 use crate::support::{BOXES, TestBox, binary, finish, wait_until};
 
@@ -235,7 +235,13 @@ fn what_exec_leaves_is_a_scope_for_the_next_of_the_same_user() {
 fn who_keeps_it_has_nothing_of_anybodys() {
     let test_box = &boxes()[1];
     test_box.init();
-    let (_, holder) = kept(test_box);
+    let (scope, holder) = kept(test_box);
+    let words = format!(
+        "isolate-run: kept for programs in box {} for root (isolate-holder is PID {holder})",
+        test_box.id()
+    );
+    let unit = scope.file_name().unwrap().to_str().unwrap();
+    assert_eq!(property(unit, "Description"), words);
     let proc = PathBuf::from(format!("/proc/{holder}"));
     for file in ["environ", "cmdline"] {
         let bytes = fs::read(proc.join(file)).unwrap();

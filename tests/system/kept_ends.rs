@@ -1,4 +1,4 @@
-//! The process that keeps a scope ends while a run takes the scope up.
+//! A scope that is kept and must not be used: whoever keeps it ends while a run takes it up, or it is that of another box.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::{Signal, kill};
 
-use super::kept::{boxes, is_there, kept};
-use crate::support::systemd::assert_nothing_left;
-use crate::support::wait_until;
+use super::kept::{boxes, holder, is_there, kept};
+use crate::support::systemd::{assert_nothing_left, assert_nothing_left_of, scopes, scopes_of};
+use crate::support::{BOXES, TestBox, finish, isolate_command, wait_until};
 
 fn pipe_of_one_page() -> (File, File) {
     let (reader, writer) = nix::unistd::pipe().unwrap();
@@ -56,4 +56,73 @@ fn a_scope_is_not_used_whose_holder_ends_while_a_run_begins() {
     stranger.wait().unwrap();
     test_box.cleanup();
     assert_nothing_left(test_box);
+}
+
+/// Whose record says so, whoever wrote it.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn the_scope_of_another_box_is_not_used_though_the_record_names_it() {
+    let [mine, another, _] = boxes();
+    for test_box in [&mine, &another] {
+        test_box.init();
+    }
+    let (theirs, _) = kept(&another);
+    let (_, holder) = kept(&mine);
+    let [own, others] = [&mine, &another].map(|test_box| test_box.lock_file());
+    let [own_text, others_text] = [&own, &others].map(|file| fs::read_to_string(file).unwrap());
+    let line = |text: &str| text[text.find("holder ").unwrap()..].to_owned();
+    fs::write(
+        &own,
+        own_text.replace(&line(&own_text), &line(&others_text)),
+    )
+    .unwrap();
+    let run = mine.shell("cat /proc/self/cgroup").options(&["-vv"]).run();
+    let said = &run.assert_ok().stderr;
+    let theirs = theirs.file_name().unwrap().to_str().unwrap();
+    assert!(!said.contains(theirs), "{said}");
+    assert!(said.contains(&format!("/isolate-{}-", mine.id())), "{said}");
+    kill(holder, Signal::SIGTERM).unwrap();
+    for test_box in [&mine, &another] {
+        test_box.cleanup();
+        assert_nothing_left(test_box);
+    }
+}
+
+/// It has other locks, so nobody keeps two boxes with one number apart.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn the_scope_of_a_box_of_another_configuration_with_the_same_number_is_not_used() {
+    let both = [(); 2].map(|()| TestBox::with_manager("systemd").config("keep_ready = 60\n"));
+    let [one, other] = &both;
+    // That which exec takes.
+    let id = other.id() + BOXES - 1;
+    let of_one = |command: &str| {
+        let mut words = isolate_command(&["--config"]);
+        words.arg(one.config_file());
+        finish({
+            words.arg(format!("--box-id={id}")).arg(command);
+            words
+        })
+        .assert_success();
+    };
+    of_one("--init");
+    let all = || scopes_of(id);
+    let kept_ones = |count: usize| {
+        wait_until("scopes are kept", || {
+            let all = all();
+            all.len() == count && all.iter().all(|scope| holder(scope).is_some())
+        });
+        all()
+    };
+    let first = kept_ones(1).remove(0);
+    let keeps_it = holder(&first);
+    assert_eq!(other.exec(&["true"]).code, 0);
+    let second = kept_ones(2).into_iter().find(|scope| *scope != first);
+    assert_eq!(other.exec(&["true"]).code, 0);
+    assert_eq!(kept_ones(2).len(), 2);
+    assert_eq!(holder(&first), keeps_it);
+    of_one("--cleanup");
+    kill(holder(&second.unwrap()).unwrap(), Signal::SIGTERM).unwrap();
+    assert_nothing_left_of(other, id);
+    assert!(scopes(one).is_empty());
 }
