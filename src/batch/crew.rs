@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::frames::{Channel, Kind, numbers, read_numbers};
 use super::office::House;
 use super::slot;
-use crate::cli;
 use crate::output::write_all;
 use crate::sys::descriptors::put_on_input_and_output;
 use crate::sys::poll::{self, Until, readable};
@@ -100,10 +99,6 @@ impl Crew {
     fn make(&mut self) -> io::Result<Slot> {
         self.house.call_broker();
         let (ours, theirs) = UnixStream::pair()?;
-        if self.house.acts_itself() {
-            // Their keepers read a line for each run.
-            cli::get_ready();
-        }
         match process::clone(0, None)? {
             Cloned::Child => {
                 // The channels of its fellows are not its business, nor where jobs come from and

@@ -10,7 +10,7 @@ use super::getopt::Operands;
 use super::options::Options;
 use super::options::exec::{AroundOptions, TellingOptions};
 use super::page::{Chapter, Page};
-use super::read_words;
+use super::read_directly;
 use super::verb::{Mistake, Verb};
 use crate::request::{BoxCommand, Session, Telling};
 
@@ -68,7 +68,7 @@ const EXIT_STATUS: &str = "That of the program; 128 + N if a signal N killed it;
     the sandbox did not work; 2 if the command line is wrong.";
 
 /// The options of `exec`.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser)]
 #[command(
     disable_help_flag = true,
     no_binary_name = true,
@@ -76,17 +76,17 @@ const EXIT_STATUS: &str = "That of the program; 128 + N if a signal N killed it;
 )]
 pub(super) struct ExecLine {
     #[command(flatten)]
-    options: Options,
+    pub(super) options: Options,
     #[command(flatten)]
-    around: AroundOptions,
+    pub(super) around: AroundOptions,
     #[command(flatten)]
-    telling: TellingOptions,
+    pub(super) telling: TellingOptions,
 }
 
 /// Reads the line. `--cg-mem` without `--cg` is no mistake here: the box is made for this run, so
 /// the plan may choose the mode that the limit needs.
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
-    let (line, words) = read_words::<ExecLine>(argv, VERB.operands)?;
+    let (line, words) = read_directly::<ExecLine>(argv, VERB.operands)?;
     let ExecLine {
         around,
         options,

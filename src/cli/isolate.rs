@@ -8,7 +8,7 @@ use super::Call;
 use super::getopt::Operands;
 use super::options::Options;
 use super::page::{Chapter, Page};
-use super::read;
+use super::read_directly;
 use super::suggest;
 use super::verb::{Mistake, Verb};
 use crate::request::{BoxCommand, Init, Tell, Topic};
@@ -61,7 +61,7 @@ const EXIT_STATUS: &str = "Of --run: 0 the program exited with 0; 1 it failed, w
     could not be run, or the command line is wrong. Of this help: 2, as with isolate; of isolate-run help: 0.";
 
 /// The command line as isolate takes it.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser)]
 #[command(
     disable_help_flag = true,
     no_binary_name = true,
@@ -75,7 +75,7 @@ pub(super) struct IsolateLine {
 }
 
 /// isolate's commands, which look like options.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Commands (exactly one)")]
 #[group(skip)]
 pub(super) struct CommandFlags {
@@ -111,7 +111,8 @@ enum Command {
 fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
     let mut argv = argv.peekable();
     let first = argv.peek().cloned();
-    let (line, program) = read::<IsolateLine>(argv, Operands::Anywhere)?;
+    let (line, words) = read_directly::<IsolateLine>(argv, Operands::Anywhere)?;
+    let program = words.operands;
     let command = match commands(&line.commands).as_slice() {
         [] => {
             return Err(match (program.first(), &first) {

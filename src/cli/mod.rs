@@ -18,6 +18,7 @@ use crate::request::{
     ContainerInit, Doctor, PairOptions, Session, Tell, TestOptions,
 };
 pub(crate) use complete::{Known, complete};
+use direct::Direct;
 use getopt::{Operands, Words};
 pub(crate) use mistake::meta_before_mistake;
 use page::Chapter;
@@ -32,6 +33,7 @@ mod complete;
 mod complete_verb;
 mod config;
 mod container_init;
+mod direct;
 mod doctor;
 mod entry;
 mod exec;
@@ -50,7 +52,6 @@ mod mistake;
 mod options;
 mod page;
 mod pair;
-mod ready;
 mod rootless;
 mod shell;
 mod spelling;
@@ -183,39 +184,52 @@ impl Call {
     }
 }
 
-/// Gets ready to read many lines about boxes, in copies of this process (fork(2)).
-pub(crate) fn get_ready() {
-    ready::make::<isolate::IsolateLine>();
-    ready::make::<exec::ExecLine>();
-}
-
 /// Reads a command line into options and operands.
-fn read<Line: clap::Parser + 'static>(
+fn read<Line: clap::Parser>(
     argv: impl Iterator<Item = OsString>,
     operands: Operands,
 ) -> Result<(Line, Vec<OsString>), Mistake> {
-    let (line, words) = read_words(argv, operands)?;
-    Ok((line, words.operands))
+    // One command is both getopt's table and the parser.
+    let mut command = Line::command();
+    let words = take_apart(&Table::of(&command), argv, operands)?;
+    Ok((read_by_clap(&mut command, &words)?, words.operands))
 }
 
-/// The same, with the options in the form that clap is given.
-fn read_words<Line: clap::Parser + 'static>(
+/// The same for lines that run programs, without clap as long as they are right; with the options
+/// in the one form that they have then.
+fn read_directly<Line: clap::Parser + Direct>(
     argv: impl Iterator<Item = OsString>,
     operands: Operands,
 ) -> Result<(Line, Words), Mistake> {
-    let mut words = Words::default();
-    // One command is both getopt's table and the parser.
-    let line = ready::with::<Line, _>(|command| {
-        getopt::normalize(&Table::of(command), argv, operands, &mut words)?;
-        if let Some(form) = words.help {
-            return Err(Mistake::Help { verb: None, form });
-        }
-        command
-            .try_get_matches_from_mut(&words.options)
-            .and_then(|mut matches| Line::from_arg_matches_mut(&mut matches))
-            .map_err(|error| in_own_words(&error, &words))
-    })?;
+    let words = take_apart(&Line::table(), argv, operands)?;
+    let line = match direct::read(&words.options) {
+        Some(line) => line,
+        None => read_by_clap(&mut Line::command(), &words)?,
+    };
     Ok((line, words))
+}
+
+fn take_apart(
+    table: &Table<'_>,
+    argv: impl Iterator<Item = OsString>,
+    operands: Operands,
+) -> Result<Words, Mistake> {
+    let mut words = Words::default();
+    getopt::normalize(table, argv, operands, &mut words)?;
+    match words.help {
+        Some(form) => Err(Mistake::Help { verb: None, form }),
+        None => Ok(words),
+    }
+}
+
+fn read_by_clap<Line: clap::Parser>(
+    command: &mut clap::Command,
+    words: &Words,
+) -> Result<Line, Mistake> {
+    command
+        .try_get_matches_from_mut(&words.options)
+        .and_then(|mut matches| Line::from_arg_matches_mut(&mut matches))
+        .map_err(|error| in_own_words(&error, words))
 }
 
 /// clap's refusal of a value, with the option's name in front, as it was typed: `--time: 'abc' is

@@ -1,5 +1,4 @@
-//! How options may be spelled: the table in which `getopt` looks names up. It is read from the clap
-//! command, so that there is no second list of options.
+//! How options may be spelled: the table in which `getopt` looks names up.
 
 use super::entry;
 
@@ -57,6 +56,9 @@ const ISOLATES: [&str; 39] = [
     "wall-time",
 ];
 
+/// The option that asks for help.
+const HELP: &str = "help";
+
 impl Origin {
     /// The origin of the option `long`.
     fn of(long: &str) -> Self {
@@ -108,6 +110,11 @@ pub(super) enum Mismatch<'t, 'a> {
 pub(super) struct Table<'a>(Vec<Spelling<'a>>);
 
 impl<'a> Table<'a> {
+    /// A table of these.
+    pub(super) fn new(spellings: impl IntoIterator<Item = Spelling<'a>>) -> Self {
+        Self(spellings.into_iter().collect())
+    }
+
     /// Reads the options of a clap command; it need not be built.
     pub(super) fn of(command: &'a clap::Command) -> Self {
         Self(command.get_arguments().filter_map(Spelling::of).collect())
@@ -157,6 +164,17 @@ impl<'a> Table<'a> {
 }
 
 impl<'a> Spelling<'a> {
+    /// The spellings of an option: its name, further names, its letter.
+    pub(super) fn new(long: &'a str, others: &[&'a str], short: Option<u8>, takes: Takes) -> Self {
+        Self {
+            long,
+            aliases: others.to_vec(),
+            is_help: long == HELP,
+            short,
+            takes,
+        }
+    }
+
     fn has_name(&self, name: &[u8]) -> bool {
         self.long.as_bytes() == name || self.is_other_name(name)
     }

@@ -30,7 +30,6 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::caller::Caller;
-use crate::cli;
 use crate::error::chain;
 use crate::failure::Failure;
 use crate::output::write_all;
@@ -83,8 +82,6 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     let signals = stop_signals().map_err(Failure::at("cannot take over signals"))?;
     let state = [sd_notify::NotifyState::Ready];
     sd_notify::notify(&state).map_err(Failure::at("cannot tell systemd that we are ready"))?;
-    // Each keeper is a copy of this process, and reads a line.
-    cli::get_ready();
     let mut pool = Pool::new(Callers {
         config: options.config.as_deref(),
     });

@@ -10,7 +10,7 @@ use crate::quantity::{self, DiskQuota};
 use crate::request::BoxChoice;
 
 /// Which box, and for whom.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Box")]
 #[group(skip)]
 pub(in crate::cli) struct BoxOptions {

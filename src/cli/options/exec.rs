@@ -8,7 +8,7 @@ use crate::request::Copied;
 use crate::screen::Coloring;
 
 /// What is done around the run.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Before and after the run")]
 #[group(skip)]
 pub(in crate::cli) struct AroundOptions {
@@ -42,7 +42,7 @@ pub(in crate::cli) struct AroundOptions {
 }
 
 /// How it is said how the program ended.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 #[group(skip)]
 pub(in crate::cli) struct TellingOptions {

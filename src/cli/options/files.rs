@@ -9,7 +9,7 @@ use crate::dir_rule::DirRequest;
 use crate::request::EnvRule;
 
 /// Redirections, the working directory and what is visible.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Files and directories (names as the program sees them)")]
 #[group(skip)]
 pub(in crate::cli) struct FileOptions {
@@ -63,7 +63,7 @@ pub(in crate::cli) struct FileOptions {
 }
 
 /// The program's environment.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Environment (empty by default; PATH and HOME with exec)")]
 #[group(skip)]
 pub(in crate::cli) struct EnvironmentOptions {

@@ -8,7 +8,7 @@ use super::value;
 use crate::quantity::{self, Bytes};
 
 /// Limits of one run.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Limits (0 is no limit, except for --core)")]
 #[group(skip)]
 pub(in crate::cli) struct LimitOptions {
@@ -63,7 +63,7 @@ pub(in crate::cli) struct LimitOptions {
 }
 
 /// Control-group mode.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Control group")]
 #[group(skip)]
 pub(in crate::cli) struct CgroupOptions {

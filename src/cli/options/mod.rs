@@ -2,8 +2,8 @@
 //! comments are the text of help and manual: the first paragraph that of `-h`, all of them that of
 //! `--help`. What `-h` does not tell has `hide_short_help`.
 //!
-//! The name and the letter of an option stand only here; `getopt` reads them from the command that
-//! clap derives.
+//! `getopt` reads names and letters from the command that clap derives, but for lines that run
+//! programs: see [`direct`](super::direct).
 
 use std::ffi::OsString;
 
@@ -28,7 +28,7 @@ mod solution;
 mod world;
 
 /// The options that both spellings of the command line have.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[group(skip)]
 pub(super) struct Options {
     #[command(flatten)]

@@ -7,7 +7,7 @@ use crate::quantity;
 use crate::request::OutputTarget;
 
 /// What of the outside world the program keeps.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Program's world")]
 #[group(skip)]
 pub(in crate::cli) struct WorldOptions {
@@ -34,7 +34,7 @@ pub(in crate::cli) struct WorldOptions {
 }
 
 /// What is said about a run.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Output")]
 #[group(skip)]
 pub(in crate::cli) struct OutputOptions {
