@@ -299,7 +299,7 @@ fn about_box(call: BoxCall, code: u8, kept: &mut Kept) -> Result<Answer, Failure
     // They are made while all this is read.
     let program = call.command.program();
     let coming = program
-        .filter(|(_, program)| is_root && !program.share_net)
+        .filter(|(_, program)| is_root && !program.share_net && !systemd::is_there())
         .and_then(|_| Coming::begin());
     let source = ConfigSource::new(call.common.config.as_deref());
     let loaded = (is_root || ResultFiles::are_wanted(&call.common)).then(|| config::load(&source));

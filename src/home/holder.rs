@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 
 use crate::box_dir::Kept;
 use crate::cgroup::{INIT, hierarchy};
+use crate::launch::Spare;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::process;
 use crate::systemd::{ScopeSpec, manager_path, slice_path};
@@ -21,7 +22,7 @@ pub(super) const NAME: &CStr = c"isolate-holder";
 
 /// Tells it to end.
 pub(super) const DISMISSAL: Signal = Signal::SIGTERM;
-/// Tells it that its scope was of use: its time begins anew.
+/// Tells it that its scope was of use: its time begins anew, and it makes namespaces for the next.
 pub(super) const REST: Signal = Signal::SIGHUP;
 
 /// How long a holder may take to end when it was killed.
@@ -94,6 +95,14 @@ impl Holder {
     /// How the box notes it.
     pub(super) fn kept(&self) -> Kept {
         self.kept
+    }
+
+    /// The namespaces that it may have for the next run.
+    pub(super) fn spare(&self) -> Spare<'_> {
+        Spare {
+            pidfd: self.pidfd(),
+            keeps: self.kept,
+        }
     }
 
     /// Its pidfd, which is readable when it has ended.

@@ -171,7 +171,11 @@ impl Home {
             // If an awaited scope does not come, systemd is asked for another.
             Self::Wanted(..) | Self::Awaited(_) | Self::Coming(_) => (None, Moves::BySystemd),
         };
-        let init = launch::spawn(setup, door, moves);
+        let spare = match self {
+            Self::Standing(_, Some(holder)) => Some(holder.spare()),
+            _ => None,
+        };
+        let init = launch::spawn(setup, door, moves, spare);
         init.map_err(|error| {
             let remedy = match error.raw_os_error() {
                 Some(libc::ENOSPC) => Some(Remedy::RaiseFirstNamespaces),

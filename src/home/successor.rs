@@ -1,10 +1,11 @@
 //! The process that stays behind when a command ends, and asks systemd for the scope of the box's
 //! next run. It belongs to nobody; the next run knows it as a [holder](super::holder).
 
-use std::fs;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -19,10 +20,11 @@ use super::connect;
 use super::holder::{DISMISSAL, Holder, NAME, REST};
 use crate::box_dir::{Kept, Lock};
 use crate::cgroup::{Subtree, Whereabouts};
-use crate::launch::become_ordinary;
+use crate::launch::{Ready, become_ordinary};
 use crate::sys::credentials;
 use crate::sys::descriptors::put_on_streams;
 use crate::sys::poll::{self, Until, readable};
+use crate::sys::priority;
 use crate::sys::process::{self, Cloned};
 use crate::sys::signals;
 use crate::sys::socket;
@@ -152,24 +154,46 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
         return Ok(());
     };
     drop(before);
+    let processes = File::open(own.join("cgroup.procs"))?;
+    let pid = nix::unistd::getpid().as_raw();
+    let start = process::start_time(pid)?;
+    // Without namespaces for the next run, its init makes them.
+    let ready = Ready::new(Kept { pid, start }).ok().flatten();
     credentials::drop_bounding_set()?;
-    credentials::drop_capabilities()?;
-    process::close_all_but(&[], orders.as_fd())?;
-    rest(&own, Duration::from_secs(seconds.into()), &orders)
+    match &ready {
+        Some(_) => credentials::keep_only_namespaces()?,
+        None => credentials::drop_capabilities()?,
+    }
+    process::close_all_but(&[processes.as_raw_fd()], orders.as_fd())?;
+    priority::let_others_first()?;
+    let time = Duration::from_secs(seconds.into());
+    rest(&processes, time, &orders, ready.as_ref())
 }
 
-/// Stays in the scope, in this cgroup of it, until nobody has used it for so long.
-fn rest(own: &Path, time: Duration, orders: &SignalFd) -> io::Result<()> {
+/// Stays in the scope until nobody has used it for so long.
+/// After each run it makes namespaces for the next one, if it can. `processes` lists those of its
+/// control group.
+fn rest(
+    processes: &File,
+    time: Duration,
+    orders: &SignalFd,
+    ready: Option<&Ready>,
+) -> io::Result<()> {
+    let make = || ready.map(Ready::make);
+    make();
     loop {
         let heard = poll::first([((), readable(orders.as_fd()))], Until::within(time))?;
         let is_over = match heard {
-            Some(()) => is_dismissed(orders)?,
+            Some(()) if is_dismissed(orders)? => true,
+            Some(()) => {
+                make();
+                false
+            }
             // A run may take longer than that.
             None => {
-                fs::read_to_string(own.join("cgroup.procs"))?
-                    .lines()
-                    .count()
-                    <= 1
+                let mut list = [0; 4096];
+                let length = processes.read_at(&mut list, 0)?;
+                list[..length].iter().filter(|byte| **byte == b'\n').count() <= 1
             }
         };
         if is_over {

@@ -92,35 +92,53 @@ fn parts(network: Network) -> io::Result<Vec<String>> {
     Ok(parts)
 }
 
+/// A file or directory of the host's.
+#[derive(Debug)]
+pub(super) struct Part {
+    name: String,
+    /// A detached copy.
+    tree: OwnedFd,
+    is_directory: bool,
+}
+
+/// Copies what is the host's. This process must be among the host's mounts.
+pub(super) fn take_parts(network: Network) -> io::Result<Vec<Part>> {
+    let taken = parts(network)?.into_iter().map(|name| {
+        let Some(part) = open_part(&name)? else {
+            return Ok(None);
+        };
+        Ok(Some(Part {
+            name,
+            is_directory: is_directory(part.as_fd())?,
+            tree: mount::copy_tree(part.as_fd(), false)?,
+        }))
+    });
+    taken.filter_map(Result::transpose).collect()
+}
+
 /// Writes the files, and makes room for the host's.
-pub(super) fn populate(etc: BorrowedFd<'_>, purpose: Purpose) -> io::Result<()> {
+pub(super) fn populate(etc: BorrowedFd<'_>, purpose: Purpose, parts: &[Part]) -> io::Result<()> {
     for (name, content) in files(purpose) {
         let flags = OFlag::O_CREAT | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         let file = openat(etc, name, flags, Mode::from_bits_truncate(0o644))?;
         File::from(file).write_all(content.as_bytes())?;
     }
-    for name in parts(purpose.network)? {
-        if let Some(part) = open_part(&name)? {
-            make_mount_point(etc, Path::new(&name), is_directory(part.as_fd())?)?;
-        }
+    for part in parts {
+        make_mount_point(etc, Path::new(&part.name), part.is_directory)?;
     }
     Ok(())
 }
 
 /// Binds the host's, read-only.
-pub(super) fn bind_parts(root: BorrowedFd<'_>, etc: &Path, purpose: Purpose) -> io::Result<()> {
-    for name in parts(purpose.network)? {
-        let Some(part) = open_part(&name)? else {
-            continue;
-        };
-        let part = mount::copy_tree(part.as_fd(), false)?;
+pub(super) fn bind_parts(root: BorrowedFd<'_>, etc: &Path, parts: &[Part]) -> io::Result<()> {
+    for Part { name, tree, .. } in parts {
         let change = mount::Change {
             set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_RDONLY,
             ..mount::Change::default()
         };
-        mount::change(part.as_fd(), c"", change)?;
+        mount::change(tree.as_fd(), c"", change)?;
         let target = resolve(root, &etc.join(name))?;
-        mount::attach(part.as_fd(), target.as_fd(), c"")?;
+        mount::attach(tree.as_fd(), target.as_fd(), c"")?;
     }
     Ok(())
 }

@@ -19,8 +19,35 @@ use crate::sys::{memory, mount};
 /// The most that a tmpfs holds where nothing is said and no memory limit holds for the run.
 const MOST_MEMORY: u64 = 1 << 30;
 
+/// What a file system shows of the host, as detached copies.
+#[derive(Debug)]
+pub(super) enum OfHost {
+    /// Nothing.
+    Nothing,
+    /// Devices.
+    Devices(Vec<OwnedFd>),
+    /// Files of `/etc`.
+    Parts(Vec<etc::Part>),
+}
+
+/// Takes what a file system will show of the host. This process must be among the host's mounts.
+pub(super) fn take(kind: FileSystem, purpose: Purpose) -> io::Result<OfHost> {
+    let devices = |paths: &mut dyn Iterator<Item = &CStr>| {
+        let copies: io::Result<_> = paths.map(mount::copy_tree_at).collect();
+        copies.map(OfHost::Devices)
+    };
+    match kind {
+        FileSystem::Dev => devices(&mut DEVICES.iter().map(|(_, outside)| *outside)),
+        FileSystem::Proc if Barrier::CoveredProc.stands() => {
+            devices(&mut COVERED.iter().map(|_| c"/dev/null"))
+        }
+        FileSystem::Etc => etc::take_parts(purpose.network).map(OfHost::Parts),
+        _ => Ok(OfHost::Nothing),
+    }
+}
+
 /// Makes a file system, as a detached mount.
-pub(super) fn make(kind: FileSystem, purpose: Purpose) -> io::Result<OwnedFd> {
+pub(super) fn make(kind: FileSystem, purpose: Purpose, of_host: &OfHost) -> io::Result<OwnedFd> {
     let make = |name: &CStr, options: &[(&CStr, &CStr)]| mount::new_file_system(name, options, 0);
     let small = [(c"mode", c"755"), (c"size", c"1m"), (c"nr_inodes", c"1024")];
     match kind {
@@ -48,7 +75,9 @@ pub(super) fn make(kind: FileSystem, purpose: Purpose) -> io::Result<OwnedFd> {
         }
         FileSystem::Etc => {
             let made = make(c"tmpfs", &small)?;
-            etc::populate(made.as_fd(), purpose)?;
+            if let OfHost::Parts(parts) = of_host {
+                etc::populate(made.as_fd(), purpose, parts)?;
+            }
             Ok(made)
         }
         // The program's process mounts it: in init's cgroup namespace it would be the host's.
@@ -60,17 +89,15 @@ pub(super) fn make(kind: FileSystem, purpose: Purpose) -> io::Result<OwnedFd> {
 /// 6.15 mounts nothing in a detached tree.
 pub(super) fn finish(
     kind: FileSystem,
-    purpose: Purpose,
+    of_host: &OfHost,
     root: BorrowedFd<'_>,
     inside: &Path,
 ) -> io::Result<()> {
-    match kind {
-        FileSystem::Dev => bind_devices(root, inside),
-        FileSystem::Proc => Barrier::CoveredProc.raise(|| cover(root, inside)),
-        FileSystem::Etc => etc::bind_parts(root, inside, purpose),
-        FileSystem::Sysfs | FileSystem::Tmpfs(_) | FileSystem::Devpts | FileSystem::Cgroup => {
-            Ok(())
-        }
+    match of_host {
+        OfHost::Nothing => Ok(()),
+        OfHost::Devices(nulls) if kind == FileSystem::Proc => cover(root, inside, nulls),
+        OfHost::Devices(devices) => bind_devices(root, inside, devices),
+        OfHost::Parts(parts) => etc::bind_parts(root, inside, parts),
     }
 }
 
@@ -96,15 +123,14 @@ const DEVICES: [(&str, &CStr); 6] = [
 ];
 
 /// Binds the host's device nodes one by one: mknod(2) is refused in many containers.
-fn bind_devices(root: BorrowedFd<'_>, dev: &Path) -> io::Result<()> {
-    for (name, outside) in DEVICES {
-        bind_device(outside, resolve(root, &dev.join(name))?.as_fd())?;
+fn bind_devices(root: BorrowedFd<'_>, dev: &Path, devices: &[OwnedFd]) -> io::Result<()> {
+    for ((name, _), device) in DEVICES.iter().zip(devices) {
+        bind_device(device, resolve(root, &dev.join(name))?.as_fd())?;
     }
     Ok(())
 }
 
-fn bind_device(outside: &CStr, target: BorrowedFd<'_>) -> io::Result<()> {
-    let device = mount::copy_tree_at(outside)?;
+fn bind_device(device: &OwnedFd, target: BorrowedFd<'_>) -> io::Result<()> {
     let change = mount::Change {
         // The host's node is read-only, since its times would tell one box of another; the device
         // is not.
@@ -120,10 +146,10 @@ fn bind_device(outside: &CStr, target: BorrowedFd<'_>) -> io::Result<()> {
 const COVERED: [&str; 4] = ["cmdline", "interrupts", "keys", "key-users"];
 
 /// Puts something empty over them; a kernel need not have all.
-fn cover(root: BorrowedFd<'_>, proc: &Path) -> io::Result<()> {
-    for name in COVERED {
+fn cover(root: BorrowedFd<'_>, proc: &Path, nulls: &[OwnedFd]) -> io::Result<()> {
+    for (name, null) in COVERED.iter().zip(nulls) {
         match resolve(root, &proc.join(name)) {
-            Ok(target) => bind_device(c"/dev/null", target.as_fd())?,
+            Ok(target) => bind_device(null, target.as_fd())?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }

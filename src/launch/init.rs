@@ -22,7 +22,8 @@ use super::program::{self, Beginning};
 use super::program_setup::ProgramSetup;
 use super::progress::Progress;
 use super::purpose::Purpose;
-use super::root::{self, Mount};
+use super::root::{self, Mount, OldRoot};
+use super::spare::Spare;
 use super::step::Step;
 use crate::barrier::Barrier;
 use crate::cgroup::{Leaf, Whereabouts};
@@ -73,9 +74,10 @@ pub(super) fn run(
     keeper: &OwnedFd,
     moved_beside: Option<u32>,
     cpu: Cpu,
+    spare: Option<Spare<'_>>,
 ) -> ! {
     let mut unmoved = moved_beside.and_then(|keeper_pid| Whereabouts::beside(keeper_pid).ok());
-    let code = match live(setup, keeper.as_fd(), &mut unmoved, cpu) {
+    let code = match live(setup, keeper.as_fd(), &mut unmoved, cpu, spare) {
         Ok(()) => 0,
         Err(failure) => {
             // When even this cannot be sent, the keeper is gone.
@@ -96,6 +98,7 @@ fn live(
     keeper: BorrowedFd<'_>,
     unmoved: &mut Option<Whereabouts>,
     cpu: Cpu,
+    spare: Option<Spare<'_>>,
 ) -> Result<(), StepFailure> {
     match FromKeeper::receive(keeper).map_err(StepFailure::at(Step::HearFromKeeper))? {
         Some((FromKeeper::Begin, _)) => {}
@@ -106,10 +109,6 @@ fn live(
     Barrier::OrdinaryPriority
         .raise(ordinary::become_ordinary)
         .map_err(StepFailure::at(Step::Ordinary))?;
-    match &setup.namespaces {
-        Some(namespaces) => namespaces.enter(setup.network)?,
-        None => namespaces::make(setup.network)?,
-    }
     let may_have_users = !setup.syscalls.contains(Restriction::UserNamespaces);
     let purpose = Purpose {
         ids: Ids {
@@ -118,7 +117,20 @@ fn live(
         },
         network: setup.network,
     };
-    let cgroup = root::build(&setup.mounts, purpose, may_have_users)?;
+    let of_host = root::take(&setup.mounts, purpose)?;
+    let old_root = match (spare, &setup.namespaces) {
+        (Some(spare), _) => spare.enter(setup.network)?,
+        (None, Some(namespaces)) => {
+            namespaces.enter(setup.network)?;
+            OldRoot::Hosts
+        }
+        (None, None) => {
+            namespaces::make(setup.network)?;
+            OldRoot::Hosts
+        }
+    };
+    let cgroup = root::build(&setup.mounts, &of_host, purpose, may_have_users, old_root)?;
+    drop(of_host);
     nix::unistd::chdir("/box").map_err(StepFailure::at(Step::ChangeToBox))?;
     ToKeeper::RootBuilt
         .send(keeper, None)

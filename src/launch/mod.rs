@@ -29,6 +29,7 @@ mod purpose;
 mod root;
 mod shown_cgroup;
 pub(crate) mod sources;
+mod spare;
 pub(crate) mod standard;
 pub(crate) mod step;
 
@@ -37,6 +38,7 @@ pub(crate) use init::InitSetup;
 pub(crate) use namespaces::{Coming, Namespaces, Network};
 pub(crate) use ordinary::become_ordinary;
 pub(crate) use program_setup::{Foreground, ProgramSetup};
+pub(crate) use spare::{Ready, Spare};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -107,8 +109,10 @@ pub(crate) enum Moves {
 /// builds the sandbox when it is told to ([`Init::begin`]), and then waits for
 /// [`message::FromKeeper::Go`]. The calling process must have one thread only.
 ///
-/// The clone makes only the mount and PID namespaces, because the keeper waits for it. init makes
-/// the others itself while the keeper talks to systemd, or enters prepared ones ([`Namespaces`]).
+/// The clone makes only the mount and PID namespaces, because the keeper waits for it, or even init
+/// leaves the keeper's mounts itself. init makes
+/// the others itself while the keeper talks to systemd, or enters prepared ones ([`Namespaces`],
+/// `spare`).
 ///
 /// The program gets its own cgroup namespace later. With `nsdelegate` a process in one could not
 /// clone into a leaf outside of it, and init may move to its scope only later.
@@ -116,10 +120,18 @@ pub(crate) fn spawn(
     setup: &InitSetup<'_>,
     door: Option<BorrowedFd<'_>>,
     moves: Moves,
+    spare: Option<Spare<'_>>,
 ) -> io::Result<Init> {
     let (keeper, init) = socket::pair()?;
     let keeper_pid = std::process::id();
-    let namespaces = libc::CLONE_NEWNS | Barrier::PidNamespace.of(libc::CLONE_NEWPID);
+    // Where namespaces stand ready, init has its mounts from there, which are fewer than the host's.
+    let spare = spare.filter(|_| spare::is_possible());
+    let mounts = if spare.is_some() {
+        0
+    } else {
+        libc::CLONE_NEWNS
+    };
+    let namespaces = mounts | Barrier::PidNamespace.of(libc::CLONE_NEWPID);
     // While init builds the sandbox, it stays on the CPU of the keeper, which mostly waits. On
     // another CPU it would be in the way of the bus and systemd: the kernel wakes them where they
     // ran last, even if other CPUs are idle.
@@ -131,7 +143,7 @@ pub(crate) fn spawn(
         Ok(Cloned::Child) => {
             drop(keeper);
             let moved_beside = (moves == Moves::BySystemd).then_some(keeper_pid);
-            init::run(setup, &init, moved_beside, cpu)
+            init::run(setup, &init, moved_beside, cpu, spare)
         }
         Ok(Cloned::Parent { pid, pidfd }) => Ok(Init {
             pid,

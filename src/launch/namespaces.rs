@@ -182,7 +182,8 @@ pub(super) fn make(network: Network) -> Result<(), StepFailure> {
     Ok(())
 }
 
-fn kinds(network: Network) -> CloneFlags {
+/// The kinds of namespaces that a run has besides mount and PID namespaces.
+pub(super) fn kinds(network: Network) -> CloneFlags {
     let mut kinds = CloneFlags::empty();
     kinds.set(CloneFlags::CLONE_NEWIPC, Barrier::IpcNamespace.stands());
     kinds.set(CloneFlags::CLONE_NEWUTS, Barrier::UtsNamespace.stands());

@@ -14,7 +14,7 @@ use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::Mode;
 use nix::unistd::{chdir, chroot, fchdir, pivot_root};
 
-use super::file_systems;
+use super::file_systems::{self, OfHost};
 use super::message::StepFailure;
 use super::mount_point::{make_mount_point, resolve};
 use super::purpose::Purpose;
@@ -49,14 +49,37 @@ pub(crate) enum MountSource {
     FileSystem(FileSystem),
 }
 
+/// What the root of the mount namespace is before there is one for the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OldRoot {
+    /// The host's: it goes.
+    Hosts,
+    /// An empty directory, which nobody can write to.
+    Empty,
+}
+
+/// Takes what the rules' file systems will show of the host, before init leaves its mounts.
+pub(super) fn take(mounts: &[Option<Mount>], purpose: Purpose) -> Result<Vec<OfHost>, StepFailure> {
+    let of_host = |(index, mount): (usize, &Option<Mount>)| match mount {
+        Some(Mount {
+            source: MountSource::FileSystem(kind),
+            ..
+        }) => file_systems::take(*kind, purpose).map_err(StepFailure::at_index(Step::Mount, index)),
+        _ => Ok(OfHost::Nothing),
+    };
+    mounts.iter().enumerate().map(of_host).collect()
+}
+
 /// Builds the root and changes to it, with `/` as working directory; returns a mount that is left
 /// to the program's process. Without `may_have_users`, this is the second obstacle to user
 /// namespaces: the kernel makes none for a process with another root than its mount namespace
 /// (user_namespaces(7), chroot).
 pub(super) fn build(
     mounts: &[Option<Mount>],
+    of_host: &[OfHost],
     purpose: Purpose,
     may_have_users: bool,
+    old: OldRoot,
 ) -> Result<Option<ShownCgroup>, StepFailure> {
     let here = nix::fcntl::AT_FDCWD;
     let private = mount::Change {
@@ -86,8 +109,8 @@ pub(super) fn build(
         attach_again(first.as_fd()).map_err(StepFailure::at(Step::RootFileSystem))?
     };
     let root = second.as_ref().unwrap_or(&first);
-    for index in 0..mounts.len() {
-        attach(root.as_fd(), mounts, index, purpose)?;
+    for (index, of_host) in of_host.iter().enumerate() {
+        attach(root.as_fd(), mounts, index, purpose, of_host)?;
     }
     let shown = shown_cgroup(root.as_fd(), mounts)?;
     let seal = mount::Change {
@@ -98,11 +121,18 @@ pub(super) fn build(
         .raise(|| mount::change(root.as_fd(), c"", seal))
         .map_err(StepFailure::at(Step::SealRoot))?;
     fchdir(&first).map_err(StepFailure::at(Step::PivotRoot))?;
-    // With two equal arguments the old root ends up on top of the new one: pivot_root(2), NOTES.
-    pivot_root(".", ".").map_err(StepFailure::at(Step::PivotRoot))?;
-    Barrier::OldRootDetached
-        .raise(|| umount2(".", MntFlags::MNT_DETACH))
-        .map_err(StepFailure::at(Step::DetachOldRoot))?;
+    match old {
+        OldRoot::Hosts => {
+            // With two equal arguments the old root ends up on top of the new one: pivot_root(2),
+            // NOTES.
+            pivot_root(".", ".").map_err(StepFailure::at(Step::PivotRoot))?;
+            Barrier::OldRootDetached
+                .raise(|| umount2(".", MntFlags::MNT_DETACH))
+                .map_err(StepFailure::at(Step::DetachOldRoot))?;
+        }
+        // The new root is on top of it. To let go of it takes a grace period of the kernel's.
+        OldRoot::Empty => chroot(".").map_err(StepFailure::at(Step::PivotRoot))?,
+    }
     if second.is_some() {
         fchdir(root).map_err(StepFailure::at(Step::PivotRoot))?;
         chroot(".").map_err(StepFailure::at(Step::PivotRoot))?;
@@ -165,6 +195,7 @@ fn attach(
     mounts: &[Option<Mount>],
     index: usize,
     purpose: Purpose,
+    of_host: &OfHost,
 ) -> Result<(), StepFailure> {
     let Some(Mount {
         inside,
@@ -179,7 +210,7 @@ fn attach(
         MountSource::Tree { tree, .. } => tree,
         MountSource::FileSystem(FileSystem::Cgroup) => return Ok(()),
         MountSource::FileSystem(kind) => {
-            made = file_systems::make(*kind, purpose)
+            made = file_systems::make(*kind, purpose, of_host)
                 .map_err(StepFailure::at_index(Step::NewFileSystem, index))?;
             // A new file system was never writable for the program, so later rules may have mount
             // points in it.
@@ -204,7 +235,7 @@ fn attach(
     mount::attach(tree.as_fd(), target.as_fd(), c"")
         .map_err(StepFailure::at_index(Step::Mount, index))?;
     match source {
-        MountSource::FileSystem(kind) => file_systems::finish(*kind, purpose, root, inside)
+        MountSource::FileSystem(kind) => file_systems::finish(*kind, of_host, root, inside)
             .map_err(StepFailure::at_index(Step::Mount, index)),
         MountSource::Tree { .. } => Ok(()),
     }

@@ -108,6 +108,19 @@ pub(crate) fn keep_only_kill() -> io::Result<()> {
     })
 }
 
+/// Keeps what it takes to make namespaces, and a network in one (CAP_SYS_ADMIN, CAP_NET_ADMIN),
+/// and nothing else.
+pub(crate) fn keep_only_namespaces() -> io::Result<()> {
+    const CAP_NET_ADMIN: u32 = 12;
+    const CAP_SYS_ADMIN: u32 = 21;
+    let kept = [1 << CAP_NET_ADMIN | 1 << CAP_SYS_ADMIN, 0];
+    set_capabilities(&Capabilities {
+        effective: kept,
+        permitted: kept,
+        inheritable: [0, 0],
+    })
+}
+
 /// The three sets of a thread, each as two words: the capabilities up to 31, and those from 32 on.
 #[derive(Clone, Copy, Default)]
 struct Capabilities {

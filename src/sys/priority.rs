@@ -56,6 +56,15 @@ pub(crate) fn leave_real_time() -> io::Result<()> {
     set(libc::SCHED_OTHER, 0)
 }
 
+/// Lets the calling thread, when it wakes up, not run before one that is running (SCHED_BATCH), if
+/// it has the usual policy.
+pub(crate) fn let_others_first() -> io::Result<()> {
+    match policy()? {
+        libc::SCHED_OTHER => set(libc::SCHED_BATCH, 0),
+        _ => Ok(()),
+    }
+}
+
 /// ioprio_set(2): the calling thread.
 const IOPRIO_WHO_PROCESS: c_int = 1;
 /// By how many bits the class is shifted above the rest.

@@ -13,7 +13,7 @@ use crate::support::systemd::{
     any_box, assert_nothing_left, assert_nothing_left_of, in_any_mode, let_go, members, must,
     property, read_cgroup, scopes, scopes_of, start_with, user_box,
 };
-use crate::support::{BOXES, TestBox, binary, finish, wait_until};
+use crate::support::{BOXES, TestBox, binary, entries, finish, wait_until};
 
 /// Boxes of root and of a user, with control-group mode, where there are controllers, and without it. Runs that follow each other in one share a scope.
 pub(crate) fn boxes() -> [TestBox; 3] {
@@ -35,7 +35,7 @@ pub(crate) fn holder(scope: &Path) -> Option<Pid> {
     let pid: i32 = list.trim().parse().ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let is_at_rest =
-        status.contains("Name:\tisolate-holder\n") && status.contains("CapPrm:\t0000000000000000");
+        status.contains("Name:\tisolate-holder\n") && status.contains("CapPrm:\t0000000000201000");
     is_at_rest.then(|| Pid::from_raw(pid))
 }
 
@@ -255,7 +255,13 @@ fn who_keeps_it_has_nothing_of_anybodys() {
         .collect();
     open.sort();
     let null = "/dev/null";
-    assert_eq!(open, [null, null, null, "anon_inode:[signalfd]"]);
+    let processes = scope.join("init/cgroup.procs");
+    let processes = processes.to_str().unwrap();
+    assert_eq!(open, [null, null, null, processes, "anon_inode:[signalfd]"]);
+    // An empty directory, on which nothing is mounted.
+    let mounts = fs::read_to_string(proc.join("mountinfo")).unwrap();
+    assert_eq!(mounts.lines().count(), 1, "{mounts}");
+    assert_eq!(entries(&proc.join("root")).count(), 0);
     let stat = fs::read_to_string(proc.join("stat")).unwrap();
     let fields: Vec<_> = stat
         .rsplit(')')

@@ -58,6 +58,7 @@ mod rootless_attacks;
 mod scope;
 mod security;
 mod soak;
+mod spare;
 mod time;
 mod units;
 mod verdicts;

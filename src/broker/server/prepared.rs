@@ -55,7 +55,12 @@ impl Prepared {
 
     /// With these connections, and namespaces.
     fn with(bus: Option<Bus>, polkit: Option<Link>) -> io::Result<Self> {
-        let namespaces = Namespaces::ahead()?;
+        // Under systemd the process that keeps a scope has them, or whoever waits for a scope makes
+        // them meanwhile.
+        let namespaces = match systemd::is_there() {
+            true => None,
+            false => Namespaces::ahead()?,
+        };
         Ok(Self {
             polkit,
             ahead: Ahead {

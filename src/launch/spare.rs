@@ -1,0 +1,121 @@
+//! Namespaces that stand ready for the next run of a box: those of the process that keeps its
+//! scope. A network namespace takes as long to make as all the rest of the sandbox; that process
+//! makes one when a run is over and nobody waits, and init goes where it is. With it comes a mount
+//! namespace without any of the host's mounts, which need not be copied then and let go of again.
+//!
+//! Each set serves one run. The name of the host says whether it was used: it is a mark of its
+//! maker's own, until init takes the set for a program and names the host as always. A program has
+//! no rights over the namespace and cannot set it back.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use nix::fcntl::AT_FDCWD;
+use nix::mount::{MntFlags, umount2};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::utsname::uname;
+use nix::unistd::{chdir, fchdir, pivot_root, sethostname};
+
+use super::message::StepFailure;
+use super::namespaces::{self, HOST_NAME, Network, kinds};
+use super::root::OldRoot;
+use super::step::Step;
+use crate::barrier::Barrier;
+use crate::box_dir::Kept;
+use crate::sys::mount;
+use crate::way;
+
+/// The mount namespace.
+const MOUNTS: CloneFlags = CloneFlags::CLONE_NEWNS;
+
+/// Where a set may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spare<'a> {
+    /// The process that keeps the scope.
+    pub(crate) pidfd: BorrowedFd<'a>,
+    /// The same, by name.
+    pub(crate) keeps: Kept,
+}
+
+impl Spare<'_> {
+    /// Moves this process, which is among its maker's mounts, into the set, or into namespaces of
+    /// its own if there is none, or it was used. Its mounts are its own in any case.
+    pub(super) fn enter(&self, network: Network) -> Result<OldRoot, StepFailure> {
+        let is_fresh = self.join(network).unwrap_or(false);
+        unshare(MOUNTS).map_err(StepFailure::at(Step::Namespaces))?;
+        if is_fresh {
+            sethostname(HOST_NAME).map_err(StepFailure::at(Step::HostName))?;
+            return Ok(OldRoot::Empty);
+        }
+        namespaces::make(network)?;
+        // Or that of a set that was used: it makes no difference.
+        Ok(OldRoot::Hosts)
+    }
+
+    /// Whether the set is fresh where this process is then.
+    fn join(&self, network: Network) -> io::Result<bool> {
+        // All at once: never into a part of one set and a part of the next.
+        setns(self.pidfd, kinds(network) | MOUNTS)?;
+        is_marked(self.keeps)
+    }
+}
+
+/// A process that keeps a scope, and is ready to make sets.
+#[derive(Debug)]
+pub(crate) struct Ready(Kept);
+
+impl Ready {
+    /// Moves the calling process, which is this one, away from the host's mounts. `None` where no
+    /// sets are made.
+    pub(crate) fn new(keeps: Kept) -> io::Result<Option<Self>> {
+        if !is_possible() {
+            return Ok(None);
+        }
+        unshare(MOUNTS)?;
+        let private = mount::Change {
+            recursive: true,
+            ..mount::Change::default()
+        };
+        mount::change(AT_FDCWD, c"/", private)?;
+        let attributes =
+            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+        let options = [(c"mode", c"555"), (c"size", c"4k"), (c"nr_inodes", c"2")];
+        let empty = mount::new_file_system(c"tmpfs", &options, attributes)?;
+        mount::attach(empty.as_fd(), AT_FDCWD, c"/")?;
+        fchdir(&empty)?;
+        pivot_root(".", ".")?;
+        umount2(".", MntFlags::MNT_DETACH)?;
+        chdir("/")?;
+        Ok(Some(Self(keeps)))
+    }
+
+    /// Moves the calling process into a new set, unless the one where it is was not used.
+    pub(crate) fn make(&self) -> io::Result<()> {
+        if is_marked(self.0)? {
+            return Ok(());
+        }
+        namespaces::make(Network::Own).map_err(|_| io::ErrorKind::Other)?;
+        // Last of all: until now nobody takes it.
+        Ok(sethostname(mark(self.0))?)
+    }
+}
+
+/// Whether there are sets: not with root of a user namespace alone, and not where a test does
+/// without one of the namespaces, or keeps the host's root.
+pub(super) fn is_possible() -> bool {
+    let all = CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWNET;
+    let stand = kinds(Network::Own) == all && Barrier::OldRootDetached.stands();
+    way::rootless().is_none() && stand
+}
+
+fn is_marked(keeps: Kept) -> io::Result<bool> {
+    Ok(uname()?.nodename() == mark(keeps).as_str())
+}
+
+/// The name of the host in a set that was not used. It is the process's own, so that no host is
+/// called so by chance.
+fn mark(keeps: Kept) -> String {
+    let Kept { pid, start } = keeps;
+    format!("isolate-spare-{pid}-{start}")
+}
