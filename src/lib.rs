@@ -83,6 +83,9 @@ mod dir_rule;
 mod doctor;
 mod error;
 mod failure;
+/// The functions for the fuzz targets; `cargo fuzz` sets this.
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod guess;
 mod home;
 mod judge;
@@ -107,6 +110,7 @@ mod systemd;
 mod user;
 mod way;
 
+use std::ffi::c_int;
 use std::process::ExitCode;
 
 use answer::{Answer, Results};
@@ -128,32 +132,26 @@ use status::Snapshot;
 /// The exit code of a call that was refused or did not work.
 const EXIT_FAILURE: u8 = 2;
 
-/// The functions for the fuzz targets; `cargo fuzz` sets this.
-#[cfg(fuzzing)]
-pub mod fuzzing {
-    pub use crate::batch::fuzzing::job;
-    pub use crate::box_dir::fuzzing::record;
-    pub use crate::broker::fuzzing::{reply, request};
-    pub use crate::cli::fuzzing::command_line;
-    pub use crate::config::fuzzing::{old_config, toml};
-    pub use crate::dir_rule::any_rule as rule;
-    pub use crate::report::meta::any_message as meta;
-
-    /// Reads any file of `/proc`, or of a control group.
-    pub fn machine(bytes: &[u8]) {
-        crate::box_dir::fuzzing::status(bytes);
-        if let Ok(text) = std::str::from_utf8(bytes) {
-            crate::cgroup::read_any(text);
-            crate::keeper::read_any(text);
-            for number in 0..60 {
-                crate::sys::process::stat_field(text, number);
-            }
-        }
+/// What the program does where the C library calls it, without Rust's runtime.
+pub fn start() -> c_int {
+    // Without these three it could write into a file that has the number of a standard descriptor.
+    let ready = sys::start::open_standard_descriptors();
+    if ready
+        .and_then(|()| sys::start::ignore_broken_pipes())
+        .is_err()
+    {
+        return EXIT_FAILURE.into();
     }
+    run().into()
+}
+
+/// The same where Rust's runtime has done its part.
+pub fn main() -> ExitCode {
+    run().into()
 }
 
 /// What the program does, from its command line to its exit code.
-pub fn main() -> ExitCode {
+fn run() -> u8 {
     // The caller's umask must not count: directories that programs pass through are made here.
     umask(Mode::from_bits_truncate(0o022));
     if let Err(errno) = Signals::hold_back_write_errors() {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::unistd::write;
@@ -31,7 +30,7 @@ pub(crate) fn write_all(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
 /// Writes an answer to the standard descriptors, and returns its exit code. An output that nobody
 /// reads is no error, and neither is a message that cannot be written. What else keeps the output
 /// from being written is told, with the code of a `failure`.
-pub(crate) fn print(answer: &Answer, failure: u8) -> ExitCode {
+pub(crate) fn print(answer: &Answer, failure: u8) -> u8 {
     let written = write_all(io::stdout(), answer.stdout.as_bytes());
     let tell = |line: &str| write_all(io::stderr(), format!("{line}\n").as_bytes()).ok();
     if let Some(line) = &answer.stderr {
@@ -43,9 +42,9 @@ pub(crate) fn print(answer: &Answer, failure: u8) -> ExitCode {
             tell(&format!(
                 "isolate-run: cannot write to standard output: {reason}"
             ));
-            ExitCode::from(failure)
+            failure
         }
-        _ => ExitCode::from(answer.code),
+        _ => answer.code,
     }
 }
 

@@ -6,7 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use libc::{MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
-use nix::sys::stat::{Mode, mkdirat};
+use nix::errno::Errno;
+use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat, umask};
 use nix::unistd::symlinkat;
 
 use super::etc;
@@ -15,15 +16,21 @@ use super::purpose::Purpose;
 use crate::barrier::Barrier;
 use crate::dir_rule::FileSystem;
 use crate::sys::{memory, mount};
+use crate::way;
 
 /// The most that a tmpfs holds where nothing is said and no memory limit holds for the run.
 const MOST_MEMORY: u64 = 1 << 30;
+
+/// The options of a tmpfs that holds a few names.
+const SMALL: [(&CStr, &CStr); 3] = [(c"mode", c"755"), (c"size", c"1m"), (c"nr_inodes", c"1024")];
 
 /// What a file system shows of the host, as detached copies.
 #[derive(Debug)]
 pub(super) enum OfHost {
     /// Nothing.
     Nothing,
+    /// The file system itself, which has device nodes of its own.
+    Nodes(OwnedFd),
     /// Devices.
     Devices(Vec<OwnedFd>),
     /// Files of `/etc`.
@@ -37,7 +44,10 @@ pub(super) fn take(kind: FileSystem, purpose: Purpose) -> io::Result<OfHost> {
         copies.map(OfHost::Devices)
     };
     match kind {
-        FileSystem::Dev => devices(&mut DEVICES.iter().map(|(_, outside)| *outside)),
+        FileSystem::Dev => match make_with_nodes()? {
+            Some(dev) => Ok(OfHost::Nodes(dev)),
+            None => devices(&mut DEVICES.iter().map(|device| device.outside)),
+        },
         FileSystem::Proc if Barrier::CoveredProc.stands() => {
             devices(&mut COVERED.iter().map(|_| c"/dev/null"))
         }
@@ -49,7 +59,6 @@ pub(super) fn take(kind: FileSystem, purpose: Purpose) -> io::Result<OfHost> {
 /// Makes a file system, as a detached mount.
 pub(super) fn make(kind: FileSystem, purpose: Purpose, of_host: &OfHost) -> io::Result<OwnedFd> {
     let make = |name: &CStr, options: &[(&CStr, &CStr)]| mount::new_file_system(name, options, 0);
-    let small = [(c"mode", c"755"), (c"size", c"1m"), (c"nr_inodes", c"1024")];
     match kind {
         FileSystem::Proc if Barrier::HidePid.stands() => make(c"proc", &[(c"hidepid", c"2")]),
         FileSystem::Proc => make(c"proc", &[]),
@@ -69,12 +78,15 @@ pub(super) fn make(kind: FileSystem, purpose: Purpose, of_host: &OfHost) -> io::
         }
         FileSystem::Devpts => make(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"620")]),
         FileSystem::Dev => {
-            let dev = make(c"tmpfs", &small)?;
+            let dev = make(c"tmpfs", &SMALL)?;
+            for device in DEVICES {
+                make_mount_point(dev.as_fd(), Path::new(device.name), false)?;
+            }
             populate_dev(dev.as_fd())?;
             Ok(dev)
         }
         FileSystem::Etc => {
-            let made = make(c"tmpfs", &small)?;
+            let made = make(c"tmpfs", &SMALL)?;
             if let OfHost::Parts(parts) = of_host {
                 etc::populate(made.as_fd(), purpose, parts)?;
             }
@@ -94,7 +106,7 @@ pub(super) fn finish(
     inside: &Path,
 ) -> io::Result<()> {
     match of_host {
-        OfHost::Nothing => Ok(()),
+        OfHost::Nothing | OfHost::Nodes(_) => Ok(()),
         OfHost::Devices(nulls) if kind == FileSystem::Proc => cover(root, inside, nulls),
         OfHost::Devices(devices) => bind_devices(root, inside, devices),
         OfHost::Parts(parts) => etc::bind_parts(root, inside, parts),
@@ -112,19 +124,67 @@ fn decimal(number: u64) -> CString {
     CString::new(number.to_string()).unwrap_or_default()
 }
 
-/// The devices that every program may expect; all others of the host stay outside.
-const DEVICES: [(&str, &CStr); 6] = [
-    ("null", c"/dev/null"),
-    ("zero", c"/dev/zero"),
-    ("full", c"/dev/full"),
-    ("random", c"/dev/random"),
-    ("urandom", c"/dev/urandom"),
-    ("tty", c"/dev/tty"),
+/// A device that every program may expect.
+#[derive(Debug, Clone, Copy)]
+struct Device {
+    name: &'static str,
+    outside: &'static CStr,
+    /// Major and minor number (devices.txt of the kernel).
+    number: (u64, u64),
+}
+
+const fn device(name: &'static str, outside: &'static CStr, number: (u64, u64)) -> Device {
+    Device {
+        name,
+        outside,
+        number,
+    }
+}
+
+/// All of them; every other one of the host stays outside.
+const DEVICES: [Device; 6] = [
+    device("null", c"/dev/null", (1, 3)),
+    device("zero", c"/dev/zero", (1, 5)),
+    device("full", c"/dev/full", (1, 7)),
+    device("random", c"/dev/random", (1, 8)),
+    device("urandom", c"/dev/urandom", (1, 9)),
+    device("tty", c"/dev/tty", (5, 0)),
 ];
 
-/// Binds the host's device nodes one by one: mknod(2) is refused in many containers.
+/// Makes `/dev` with nodes of its own, where this process may: mknod(2) is refused in many
+/// containers, and in user namespaces. To bind the host's takes eight calls each.
+fn make_with_nodes() -> io::Result<Option<OwnedFd>> {
+    // A test that takes this barrier away is about the host's nodes.
+    if way::rootless().is_some() || !Barrier::ReadOnlyDevices.stands() {
+        return Ok(None);
+    }
+    let dev = mount::new_file_system(c"tmpfs", &SMALL, 0)?;
+    let before = umask(Mode::empty());
+    let mode = Mode::from_bits_truncate(0o666);
+    let made = DEVICES.iter().try_for_each(|device| {
+        let (major, minor) = device.number;
+        mknodat(
+            &dev,
+            device.name,
+            SFlag::S_IFCHR,
+            mode,
+            makedev(major, minor),
+        )
+    });
+    umask(before);
+    match made {
+        Ok(()) => {
+            populate_dev(dev.as_fd())?;
+            Ok(Some(dev))
+        }
+        Err(Errno::EPERM | Errno::EACCES) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Binds the host's device nodes one by one.
 fn bind_devices(root: BorrowedFd<'_>, dev: &Path, devices: &[OwnedFd]) -> io::Result<()> {
-    for ((name, _), device) in DEVICES.iter().zip(devices) {
+    for (Device { name, .. }, device) in DEVICES.iter().zip(devices) {
         bind_device(device, resolve(root, &dev.join(name))?.as_fd())?;
     }
     Ok(())
@@ -157,10 +217,8 @@ fn cover(root: BorrowedFd<'_>, proc: &Path, nulls: &[OwnedFd]) -> io::Result<()>
     Ok(())
 }
 
+/// Adds everything but the devices.
 fn populate_dev(dev: BorrowedFd<'_>) -> io::Result<()> {
-    for (name, _) in DEVICES {
-        make_mount_point(dev, Path::new(name), false)?;
-    }
     for (name, target) in [
         ("fd", "/proc/self/fd"),
         ("stdin", "/proc/self/fd/0"),

@@ -124,7 +124,7 @@ pub(crate) fn spawn(
 ) -> io::Result<Init> {
     let (keeper, init) = socket::pair()?;
     let keeper_pid = std::process::id();
-    // Where namespaces stand ready, init has its mounts from there, which are fewer than the host's.
+    // Where namespaces stand ready, init has its mounts from there.
     let spare = spare.filter(|_| spare::is_possible());
     let mounts = if spare.is_some() {
         0

@@ -205,13 +205,19 @@ fn attach(
     else {
         return Ok(());
     };
-    let made;
+    let new;
     let tree = match source {
         MountSource::Tree { tree, .. } => tree,
         MountSource::FileSystem(FileSystem::Cgroup) => return Ok(()),
         MountSource::FileSystem(kind) => {
-            made = file_systems::make(*kind, purpose, of_host)
-                .map_err(StepFailure::at_index(Step::NewFileSystem, index))?;
+            let made = match of_host {
+                OfHost::Nodes(dev) => dev,
+                _ => {
+                    new = file_systems::make(*kind, purpose, of_host)
+                        .map_err(StepFailure::at_index(Step::NewFileSystem, index))?;
+                    &new
+                }
+            };
             // A new file system was never writable for the program, so later rules may have mount
             // points in it.
             if kind.is_ours() {
@@ -222,7 +228,7 @@ fn attach(
                     }
                 }
             }
-            &made
+            made
         }
     };
     let change = mount::Change {

@@ -20,6 +20,7 @@ pub(crate) mod quota;
 pub(crate) mod range_lock;
 pub(crate) mod signals;
 pub(crate) mod socket;
+pub(crate) mod start;
 pub(crate) mod time;
 pub(crate) mod vfork;
 
