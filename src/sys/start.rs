@@ -14,10 +14,9 @@ pub(crate) fn open_standard_descriptors() -> io::Result<()> {
     });
     // SAFETY: the kernel reads and writes three elements of an array that outlives the call.
     check(unsafe { libc::poll(standard.as_mut_ptr(), 3, 0) }.into())?;
-    let closed = standard
-        .iter()
-        .filter(|polled| polled.revents & libc::POLLNVAL != 0);
-    closed.map(|_| open_null()).collect()
+    let is_closed = |polled: &&libc::pollfd| polled.revents & libc::POLLNVAL != 0;
+    let mut closed = standard.iter().filter(is_closed);
+    closed.try_for_each(|_| open_null())
 }
 
 /// Opens it with the lowest number that is free.
