@@ -17,6 +17,7 @@ mod logs;
 mod next_scope;
 pub(crate) mod offers;
 mod one_run;
+mod remover;
 mod renew;
 mod rights;
 mod run;
