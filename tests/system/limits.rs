@@ -1,9 +1,14 @@
 //! Limits of memory, processes and CPUs hold for everything in a run together, and for this run alone.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
-use crate::support::systemd::{assert_nothing_left, cg_box, only_scope, read_cgroup};
-use crate::support::{CG_FIGURES, TestBox, wait_until};
+use crate::support::systemd::{
+    Mounted, assert_nothing_left, cg_box, let_go, must, only_scope, private_mounts, read_cgroup,
+    start,
+};
+use crate::support::{CG_FIGURES, TestBox, program, wait_until};
 
 /// The keys of a run that was killed for memory.
 fn oom_keys() -> Vec<&'static str> {
@@ -117,6 +122,52 @@ fn the_leaf_holds_the_limits_and_there_is_no_swap() {
     running.finish().assert_verdict(1, "SG", "Interrupted");
 }
 
+/// Swap of this machine, in a file, until it is dropped.
+struct Swap {
+    file: PathBuf,
+    _mounted: Mounted,
+}
+
+impl Swap {
+    fn on() -> Self {
+        private_mounts();
+        let mounted = Mounted::image(96, &["mkfs.ext4", "-q"], "rw");
+        let file = mounted.path().join("swap");
+        fs::write(&file, vec![0; 64 << 20]).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        for command in ["mkswap", "swapon"] {
+            must(command, &[&file]);
+        }
+        Self {
+            file,
+            _mounted: mounted,
+        }
+    }
+}
+
+impl Drop for Swap {
+    fn drop(&mut self) {
+        must("swapoff", &[&self.file]);
+    }
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn what_does_not_fit_into_the_memory_of_a_run_does_not_go_to_swap() {
+    let _swap = Swap::on();
+    let bomb = program("memory_bomb");
+    let limit = ["--scope", "--quiet", "--property=MemoryMax=16M"];
+    // It would.
+    must(
+        "systemd-run",
+        &[&limit[..], &[bomb.to_str().unwrap(), "1", "40"]].concat(),
+    );
+    let job = cg_box().program("memory_bomb").args(&["1", "40"]);
+    let run = job.options(&["--cg-mem=16M"]).run();
+    run.assert_verdict(1, "SG", "Caught fatal signal 9");
+    assert_eq!(run.meta.get("cg-oom-killed"), Some("1"), "{run:?}");
+}
+
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_fork_bomb_is_held_by_the_limit_of_processes_and_ended_by_that_of_time() {
@@ -209,6 +260,30 @@ fn a_box_is_bound_to_the_cpus_of_its_pin_and_others_are_not() {
     let config = fs::read_to_string(plain.config_file()).unwrap();
     fs::write(plain.config_file(), config + &pin).unwrap();
     assert_eq!(plain.program("list_cpus").run().stdout, all);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_box_is_bound_to_the_memory_nodes_of_its_pin() {
+    let bound_to = |nodes: &str| {
+        let test_box = cg_box();
+        let pin = format!("[[pin]]\nboxes = {}\nmems = '{nodes}'\n", test_box.id());
+        test_box.config(&pin)
+    };
+    let test_box = bound_to("0");
+    let running = start(&test_box);
+    let leaf = only_scope(&test_box).0.join("box");
+    for file in ["cpuset.mems", "cpuset.mems.effective"] {
+        assert_eq!(read_cgroup(&leaf, file), "0", "{file}");
+    }
+    let_go(&test_box);
+    running.finish().assert_ok();
+    let nodes = "grep ^Mems_allowed_list: /proc/self/status";
+    let run = test_box.shell(nodes).options(&["--processes=4"]).run();
+    assert_eq!(run.assert_ok().stdout, "Mems_allowed_list:\t0\n");
+    let run = bound_to("63").command(&["/bin/true"]).run();
+    run.assert_failed("cpuset.mems");
+    assert!(run.stderr.contains("63"), "{run:?}");
 }
 
 /// init is on one CPU for a while, which is nobody's business but its own.

@@ -1,9 +1,11 @@
 //! The rules of the house that a compiler does not check: what may use what, where unsafe code is, how long a file may be,
 //! and that no test is forgotten.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::compatibility::collect_tests;
 use crate::support::source;
 
 /// The modules of src, each layer above those that it may use. Modules of one layer do not use each other.
@@ -245,4 +247,54 @@ fn every_test_says_what_it_needs() {
             }
         }
     }
+}
+
+/// Lines of `tests/kernel_files.txt`: a file of the kernel's, the source that writes it, a test.
+fn kernel_files() -> Vec<[String; 3]> {
+    let list = read(Path::new("tests/kernel_files.txt"));
+    let lines = list
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let words = |line: &str| {
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let lines = lines.map(|line| words(line).try_into());
+    lines.map(|line| line.expect("three words")).collect()
+}
+
+#[test]
+fn whatever_is_written_to_the_kernel_has_a_test_that_shows_it_in_force() {
+    let list = kernel_files();
+    let mut tests = BTreeSet::new();
+    collect_tests(&source("tests"), &mut tests);
+    for [file, writer, test] in &list {
+        let code = code(&Path::new("src").join(writer));
+        let is_named = code.contains(file.as_str()) || file == "(doctor)";
+        assert!(is_named, "{writer} does not write {file}");
+        let name = test.rsplit("::").next().unwrap();
+        assert!(tests.contains(name), "no such test: {test}");
+    }
+    // By the functions that write to a cgroup, or to any path.
+    let mut found = 0;
+    for path in files("src").iter().filter(|path| !is_test(path)) {
+        let code = code(path);
+        let below = path.strip_prefix("src").unwrap().to_str().unwrap();
+        let of_source = || list.iter().filter(|[_, writer, _]| writer == below);
+        if below.starts_with("cgroup/") {
+            for text in code.split(".write(\"").skip(1) {
+                let file = text.split('"').next().unwrap();
+                assert!(of_source().any(|line| line[0] == file), "{below}: {file}");
+                found += 1;
+            }
+        }
+        // Of others, these modules write nothing but files of the kernel's.
+        let modules = ["home", "keeper", "launch", "cpus", "sys", "systemd"];
+        if modules.contains(&module(path).as_str()) && code.contains("fs::write(") {
+            assert!(of_source().next().is_some(), "{below}");
+            found += 1;
+        }
+    }
+    assert!(found >= 9, "{found}");
 }
