@@ -164,9 +164,8 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
     rest(&processes, time, &orders, ready.as_ref())
 }
 
-/// Stays in the scope until nobody has used it for so long.
-/// After each run it makes namespaces for the next one, if it can. `processes` lists those of its
-/// control group.
+/// Stays in the scope until nobody has used it for so long, and makes namespaces for the next run
+/// after each one, if it can. `processes` lists those of its control group.
 fn rest(
     processes: &File,
     time: Duration,
