@@ -15,7 +15,6 @@
 
 mod census;
 mod closed;
-pub(crate) mod discarded;
 mod error;
 #[cfg(fuzzing)]
 pub(crate) mod fuzzing;
@@ -88,9 +87,6 @@ pub(crate) enum SpecialFiles {
 /// The mode of `<root>/<id>` between runs: the caller passes through it to `box`.
 const OPEN: u32 = 0o755;
 
-/// How many names of a box are removed while its owner waits: some milliseconds.
-const AT_ONCE: usize = 1_000;
-
 /// The directory of a box.
 #[derive(Debug)]
 pub(crate) struct BoxDir {
@@ -133,11 +129,6 @@ impl BoxDir {
         &self.path
     }
 
-    /// The directory of all boxes.
-    fn root(&self) -> &Path {
-        self.path.parent().unwrap_or(&self.path)
-    }
-
     /// Whether no program can be executed from here, whatever its mode; no when in doubt.
     pub(crate) fn forbids_programs(&self) -> bool {
         let found = nix::sys::statvfs::fstatvfs(&self.fd);
@@ -172,39 +163,12 @@ impl BoxDir {
         let Some(dir) = open_own(place.as_fd(), id, &path)? else {
             return Ok(());
         };
-        close(dir.as_fd(), &path)?;
-        walk(dir.as_fd(), &path, &mut Removal::of_all(mounts))?;
+        // From here on nobody gets in. A process that has a directory inside open already can only
+        // delay.
+        fchmod(&dir, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
+        walk(dir.as_fd(), &path, &mut Removal { mounts })?;
         unlinkat(&place, dir_name(id).as_c_str(), UnlinkatFlags::RemoveDir)
             .map_err(BoxDirError::at("remove", &path))
-    }
-
-    /// Does the same at once: if that `may` be, the rest of a box with many files is put away, and
-    /// somebody has to [empty](discarded::empty) that.
-    pub(crate) fn discard(
-        root: &Path,
-        id: BoxId,
-        mounts: Mounts,
-        may: impl FnOnce() -> bool,
-    ) -> Result<(), BoxDirError> {
-        let Some(place) = open_place(root)? else {
-            return Ok(());
-        };
-        let path = root.join(id.to_string());
-        let Some(dir) = open_own(place.as_fd(), id, &path)? else {
-            return Ok(());
-        };
-        close(dir.as_fd(), &path)?;
-        let mut removal = Removal::of_few(mounts, AT_ONCE);
-        match walk(dir.as_fd(), &path, &mut removal) {
-            // A mount keeps its box where it is.
-            Err(_) if removal.is_cut_short() && may() && !discarded::holds_mounts(dir.as_fd()) => {
-                discarded::put_away(place.as_fd(), root, id)
-            }
-            Ok(()) | Err(_) if removal.is_cut_short() => Self::remove(root, id, mounts),
-            Ok(()) => unlinkat(&place, dir_name(id).as_c_str(), UnlinkatFlags::RemoveDir)
-                .map_err(BoxDirError::at("remove", &path)),
-            Err(error) => Err(error),
-        }
     }
 
     /// The directory `box`.
@@ -213,11 +177,6 @@ impl BoxDir {
         let inner = open_dir(self.fd(), c"box").map_err(BoxDirError::at("open", &path))?;
         Ok((inner, path))
     }
-}
-
-/// Keeps everybody out. A process that has a directory inside open already can only delay.
-fn close(dir: BorrowedFd<'_>, path: &Path) -> Result<(), BoxDirError> {
-    fchmod(dir, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", path))
 }
 
 /// Opens the directory of the box `id` in the directory of all boxes, if it is one that was made

@@ -3,19 +3,14 @@
 use nix::errno::Errno;
 
 use super::place::errno;
-use super::{BoxDir, BoxDirError, discarded};
+use super::{BoxDir, BoxDirError};
 use crate::quantity::DiskQuota;
-use crate::sys::file::IfLocked;
 use crate::sys::quota::{has_user_quota, set_user_quota};
 
 impl BoxDir {
     /// Sets what the user `uid` may use on the file system of the box. With None, limits go that an
     /// earlier box of this user may have left, where there are quotas at all.
     pub(crate) fn set_quota(&self, quota: Option<DiskQuota>, uid: u32) -> Result<(), BoxDirError> {
-        if quota.is_some() {
-            // What this user had in a box before would count.
-            discarded::empty(self.root(), IfLocked::Wait)?;
-        }
         let (blocks, inodes) = quota.map_or((0, 0), |quota| (quota.blocks, quota.inodes));
         let set = set_user_quota(self.fd(), uid, blocks.into(), inodes.into());
         match set.map_err(|error| errno(&error)) {

@@ -5,7 +5,6 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
-use nix::sys::stat::FileStat;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::visitor::{Fault, Found, Visitor};
@@ -20,42 +19,13 @@ pub(crate) enum Mounts {
     Detach,
 }
 
-/// Removes everything that a walk finds, or so much of it.
+/// Removes everything that a walk finds.
 pub(super) struct Removal {
-    mounts: Mounts,
-    /// How many names may still be removed; `None`: all.
-    left: Option<usize>,
-}
-
-impl Removal {
-    pub(super) fn of_all(mounts: Mounts) -> Self {
-        let left = None;
-        Self { mounts, left }
-    }
-
-    /// Of so many names at most: a walk that finds more of them fails.
-    pub(super) fn of_few(mounts: Mounts, most: usize) -> Self {
-        let left = Some(most);
-        Self { mounts, left }
-    }
-
-    /// Whether there was more than was to be removed.
-    pub(super) fn is_cut_short(&self) -> bool {
-        self.left == Some(0)
-    }
-
-    fn count(&mut self) -> Result<(), Fault> {
-        self.left = self.left.map(|left| left.saturating_sub(1));
-        match self.left {
-            Some(0) => Err(Fault::at("remove all of")(Errno::E2BIG)),
-            _ => Ok(()),
-        }
-    }
+    pub(super) mounts: Mounts,
 }
 
 impl Visitor for Removal {
     fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault> {
-        self.count()?;
         match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) => Ok(Found::Other),
             Err(Errno::EISDIR) => Ok(Found::Directory),
@@ -81,10 +51,6 @@ impl Visitor for Removal {
         umount2(path.as_slice(), flags).is_ok()
     }
 
-    fn enter(&mut self, _dir: BorrowedFd<'_>, _stat: &FileStat) -> Result<(), Fault> {
-        self.count()
-    }
-
     fn leave(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
         unlinkat(parent, name, UnlinkatFlags::RemoveDir).map_err(Fault::at("remove"))
     }
@@ -108,7 +74,9 @@ mod tests {
     use super::*;
 
     fn removal() -> Removal {
-        Removal::of_all(Mounts::Refuse)
+        Removal {
+            mounts: Mounts::Refuse,
+        }
     }
 
     fn remove_below(path: &Path) {

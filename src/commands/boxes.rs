@@ -1,13 +1,8 @@
 //! What the commands do with boxes: whose they are, how they come and go.
 
-use std::fs::File;
-use std::io;
-use std::os::fd::AsFd;
-use std::path::Path;
-
-use super::{Context, remover};
+use super::Context;
 use crate::box_dir::{
-    Absent, BoxDir, Busy, Census, Expected, LeaseError, Lock, Mounts, Record, discarded, holders,
+    Absent, BoxDir, Busy, Census, Expected, LeaseError, Lock, Mounts, Record, holders,
     wait_for_stragglers,
 };
 use crate::cgroup::{Place, Subtree};
@@ -17,8 +12,6 @@ use crate::plan::{BoxPlan, ceilings};
 use crate::polkit::Action;
 use crate::quantity::{BoxId, DiskQuota, Ids};
 use crate::request::BoxChoice;
-use crate::sys::descriptors::put_on_streams;
-use crate::sys::process::inheritable_descriptors;
 use crate::user::Who;
 use crate::way;
 
@@ -107,9 +100,7 @@ fn remove_unfinished(context: Context<'_>, plan: &BoxPlan, place: &Place) -> Res
                     continue;
                 }
                 let ids = Some(record.ids);
-                if let Err(failure) =
-                    remove(context, &plan, &lock, ids, Some(place), Mounts::Detach)
-                {
+                if let Err(failure) = remove(&plan, &lock, ids, Some(place), Mounts::Detach) {
                     log::warn!("box {id} cannot be removed: {failure}");
                 }
             }
@@ -135,7 +126,6 @@ pub(super) fn create(
 
 /// Removes a locked box. Without `ids` they are not known.
 pub(super) fn remove(
-    context: Context<'_>,
     plan: &BoxPlan,
     lock: &Lock,
     ids: Option<Ids>,
@@ -143,14 +133,13 @@ pub(super) fn remove(
     mounts: Mounts,
 ) -> Result<(), Failure> {
     home::dismiss(lock);
-    remove_traces(context, plan, place, ids, mounts)?;
+    remove_traces(plan, place, ids, mounts)?;
     Ok(lock.give_up(ids)?)
 }
 
 /// Removes what a box with these ids consists of: cgroups that a killed keeper left, the quota, the
-/// directory. Of one with many files the rest goes later, so that nobody waits for it.
+/// directory.
 pub(super) fn remove_traces(
-    context: Context<'_>,
     plan: &BoxPlan,
     place: Option<&Place>,
     ids: Option<Ids>,
@@ -160,40 +149,11 @@ pub(super) fn remove_traces(
         Subtree::remove_delegated(root, plan.id)?;
     }
     let box_dir = BoxDir::open(&plan.root, plan.id).unwrap_or(None);
-    let mut may_stay = false;
     if let (Some(box_dir), Some(ids)) = (box_dir, ids) {
-        // What counts for somebody has to be gone.
-        may_stay = !box_dir.has_quota(ids.uid);
         lift_quota(&box_dir, ids);
     }
-    // In a container without systemd, perhaps nobody would reap who removes it.
-    may_stay &= matches!(place, Some(Place::Systemd { .. }));
-    BoxDir::discard(&plan.root, plan.id, mounts, || {
-        may_stay && has_let_go(context)
-    })?;
-    remove_left(context, &plan.root)
-}
-
-/// Has removed what is left of boxes here, if nobody is at it.
-pub(super) fn remove_left(context: Context<'_>, root: &Path) -> Result<(), Failure> {
-    if discarded::is_left(root) && has_let_go(context) {
-        remover::start(root)?;
-    }
+    BoxDir::remove(&plan.root, plan.id, mounts)?;
     Ok(())
-}
-
-/// Lets go of the streams of a user, who needs none of them here. Whether nothing of theirs is open
-/// then.
-pub(super) fn has_let_go(context: Context<'_>) -> bool {
-    if context.by_broker.is_none() {
-        return true;
-    }
-    let let_go = || -> io::Result<bool> {
-        let null = File::options().read(true).write(true).open("/dev/null")?;
-        put_on_streams(null.as_fd())?;
-        Ok(inheritable_descriptors()?.is_empty())
-    };
-    let_go().unwrap_or(false)
 }
 
 /// What becomes of mounts in what was there `before`, when it is removed or made anew. Root is kept

@@ -37,6 +37,6 @@ pub(super) fn cleanup(context: Context<'_>) -> Result<Answer, Failure> {
         record.map(|record| record.ids),
         mounts_in(record.as_ref(), context),
     );
-    remove(context, &plan, &lock, ids, place.as_ref(), mounts)?;
+    remove(&plan, &lock, ids, place.as_ref(), mounts)?;
     Ok(Answer::default())
 }

@@ -69,32 +69,31 @@ pub(super) fn exec(
         &place,
     )?;
     let ids = record.ids;
-    let mut finished =
-        remove_traces(context, &box_plan, Some(&place), Some(ids), mounts).and_then(|()| {
-            let box_dir = create(&box_plan, &record, None)?;
-            let record = match fate {
-                Fate::GivenBack => record,
-                Fate::Kept => Record {
-                    ready: true,
-                    ..record
-                },
-            };
-            let run = BoxRun {
-                context,
-                box_plan: &box_plan,
-                box_dir: &box_dir,
-                lock: &lock,
-                lease: lease.as_ref(),
-                record,
-                signals: &signals,
-                left,
-                keep_ready: match (fate, left) {
-                    (Fate::GivenBack, NOBODY) => 0,
-                    _ => keep_ready(context),
-                },
-            };
-            run.run(plan, ahead)
-        });
+    let mut finished = remove_traces(&box_plan, Some(&place), Some(ids), mounts).and_then(|()| {
+        let box_dir = create(&box_plan, &record, None)?;
+        let record = match fate {
+            Fate::GivenBack => record,
+            Fate::Kept => Record {
+                ready: true,
+                ..record
+            },
+        };
+        let run = BoxRun {
+            context,
+            box_plan: &box_plan,
+            box_dir: &box_dir,
+            lock: &lock,
+            lease: lease.as_ref(),
+            record,
+            signals: &signals,
+            left,
+            keep_ready: match (fate, left) {
+                (Fate::GivenBack, NOBODY) => 0,
+                _ => keep_ready(context),
+            },
+        };
+        run.run(plan, ahead)
+    });
     if let Ok(finished) = &mut finished {
         finished.end_lease(lease);
     }
@@ -107,14 +106,7 @@ pub(super) fn exec(
             Ok(())
         }
         // Nobody comes back for what was mounted in there, either.
-        false => remove(
-            context,
-            &box_plan,
-            &lock,
-            Some(ids),
-            Some(&place),
-            Mounts::Detach,
-        ),
+        false => remove(&box_plan, &lock, Some(ids), Some(&place), Mounts::Detach),
     };
     let mut finished = finished?;
     if let Err(failure) = removed {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use super::boxes::{mounts_in, remove, remove_left, settle};
+use super::boxes::{mounts_in, remove, settle};
 use super::{Context, Done};
 use crate::answer::Answer;
 use crate::box_dir::{Absent, Busy, Lock, sight_of, sights, strays};
@@ -57,9 +57,6 @@ pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failu
             }
             Err(failure) => failures.push(format!("box {id} cannot be removed: {failure}")),
         }
-    }
-    if !request.dry_run {
-        remove_left(context, &boxes.root)?;
     }
     let told = match (request.dry_run, removed) {
         (true, _) | (_, 0) => Told::Nothing,
@@ -176,8 +173,7 @@ fn remove_if_old(
         settle(record)?;
     }
     let mounts = mounts_in(record.as_ref(), context);
-    let ids = record.map(|record| record.ids);
-    remove(context, plan, &lock, ids, place, mounts)?;
+    remove(plan, &lock, record.map(|record| record.ids), place, mounts)?;
     Ok(true)
 }
 

@@ -1,8 +1,12 @@
 //! `--init`: makes a box.
 
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+
 use super::boxes::{
     box_plan, busy, check_known_owner, check_not_anothers, check_number, check_owner, claim,
-    create, has_let_go, may_init, mounts_in, remove, remove_traces, settle,
+    create, may_init, mounts_in, remove, remove_traces, settle,
 };
 use super::free_box::take_any;
 use super::next_scope::{keep_ready, leave};
@@ -13,6 +17,8 @@ use crate::failure::Failure;
 use crate::home::{self, Successor};
 use crate::plan::{require_cg, scope_of};
 use crate::request::{BoxChoice, Common};
+use crate::sys::descriptors::put_on_streams;
+use crate::sys::process::inheritable_descriptors;
 
 /// Makes a box, or makes it anew; prints its path.
 pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
@@ -74,7 +80,7 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     // Others that it had may be those of another box by now.
     let ids = before.map(|before| before.ids);
     let ids = ids.filter(|ids| *ids == record.ids);
-    let made = remove_traces(context, &plan, Some(&place), ids, mounts).and_then(|()| {
+    let made = remove_traces(&plan, Some(&place), ids, mounts).and_then(|()| {
         let box_dir = create(&plan, &record, context.asked.granted.quota())?;
         lock.write(&Record {
             ready: true,
@@ -85,14 +91,7 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     if made.is_err() {
         kept.into_iter().for_each(home::dismiss_kept);
         // What failed is what there is to tell.
-        drop(remove(
-            context,
-            &plan,
-            &lock,
-            Some(record.ids),
-            Some(&place),
-            mounts,
-        ));
+        drop(remove(&plan, &lock, Some(record.ids), Some(&place), mounts));
     }
     let box_dir = made?;
     if let Some(kept) = kept {
@@ -121,4 +120,18 @@ fn no_exec(box_dir: &BoxDir) -> String {
          with exec, or put the boxes elsewhere ([boxes] root)",
         box_dir.path().display()
     )
+}
+
+/// Lets go of the streams of a user, who needs none of them here. Whether nothing of theirs is open
+/// then.
+fn has_let_go(context: Context<'_>) -> bool {
+    if context.by_broker.is_none() {
+        return true;
+    }
+    let let_go = || -> io::Result<bool> {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        put_on_streams(null.as_fd())?;
+        Ok(inheritable_descriptors()?.is_empty())
+    };
+    let_go().unwrap_or(false)
 }

@@ -17,7 +17,6 @@ mod logs;
 mod next_scope;
 pub(crate) mod offers;
 mod one_run;
-mod remover;
 mod renew;
 mod rights;
 mod run;

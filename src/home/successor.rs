@@ -3,12 +3,17 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::sys::signalfd::SignalFd;
+use log::LevelFilter;
+use nix::fcntl::{OFlag, open};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, SigmaskHow, pthread_sigmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::Mode;
 use nix::unistd::close;
 
 use super::connect;
@@ -17,10 +22,11 @@ use crate::box_dir::{Kept, Lock};
 use crate::cgroup::{Subtree, Whereabouts};
 use crate::launch::{Ready, become_ordinary};
 use crate::sys::credentials;
-use crate::sys::detached::detach;
+use crate::sys::descriptors::put_on_streams;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::priority;
 use crate::sys::process::{self, Cloned};
+use crate::sys::signals;
 use crate::sys::socket;
 use crate::systemd::{Held, ScopeRequest, ScopeSpec};
 
@@ -129,7 +135,7 @@ pub(crate) fn dismiss_kept(kept: Kept) {
 
 /// What the process does, from its first step to its last.
 fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
-    let orders = detach(NAME, &[DISMISSAL, REST], maker.as_fd())?;
+    let orders = detach(maker.as_fd())?;
     become_ordinary()?;
     let before = Whereabouts::beside(std::process::id())?;
     socket::send(maker.as_fd(), &[0], None)?;
@@ -203,6 +209,28 @@ fn is_dismissed(orders: &SignalFd) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Drops everything that was the maker's, except for the connection to it. Returns a descriptor
+/// that is readable when the process is told something.
+fn detach(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
+    // Log lines would go to the user of the maker.
+    log::set_max_level(LevelFilter::Off);
+    prctl::set_name(NAME)?;
+    signals::reset_signal_dispositions();
+    let orders = SigSet::from_iter([DISMISSAL, REST]);
+    pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&orders), None)?;
+    let orders = SignalFd::with_flags(&orders, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    nix::unistd::setsid()?;
+    nix::unistd::chdir("/")?;
+    credentials::leave_session_keyring()?;
+    let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+    put_on_streams(null.as_fd())?;
+    process::forget_words()?;
+    // This closes the lock of the box as well.
+    let kept = [orders.as_fd().as_raw_fd(), null.as_raw_fd()];
+    process::close_all_but(&kept, maker)?;
+    Ok(orders)
 }
 
 /// Asks systemd for the scope around this process. Returns the cgroup in it where this process is

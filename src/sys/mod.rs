@@ -6,7 +6,6 @@
 
 pub(crate) mod credentials;
 pub(crate) mod descriptors;
-pub(crate) mod detached;
 pub(crate) mod exec;
 pub(crate) mod file;
 pub(crate) mod memory;

@@ -71,8 +71,6 @@ const IOPRIO_WHO_PROCESS: c_int = 1;
 const IOPRIO_CLASS_SHIFT: u32 = 13;
 /// The class before all others. The default is 0, no class, which goes by the nice value.
 const IOPRIO_CLASS_RT: c_long = 1;
-/// The class behind all others.
-const IOPRIO_CLASS_IDLE: c_long = 3;
 
 /// Gives up the real-time I/O class of the calling thread; any other one stays. Does nothing where
 /// the kernel has no I/O priorities.
@@ -114,19 +112,6 @@ pub(crate) fn set_niceness(niceness: i32) -> io::Result<()> {
     // SAFETY: no memory is passed; 0 is the calling process.
     let result = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, niceness) };
     check(c_long::from(result)).map(drop)
-}
-
-/// Lets the calling thread run only when no other one wants to: SCHED_IDLE, and the idle class of
-/// I/O where the kernel has such priorities.
-pub(crate) fn yield_to_all() -> io::Result<()> {
-    set(libc::SCHED_IDLE, 0)?;
-    let idle = IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT;
-    // SAFETY: no memory is passed; 0 is the calling thread.
-    let result = check(unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, idle) });
-    match result {
-        Err(error) if error.raw_os_error() != Some(libc::ENOSYS) => Err(error),
-        _ => Ok(()),
-    }
 }
 
 /// Sets RLIMIT_RTTIME, unless it is lower already.

@@ -443,18 +443,11 @@ impl TestBox {
 
     /// Fails unless there is no trace of any box of this test.
     pub(crate) fn assert_gone(&self) {
-        self.0.wait_for_removal();
         assert_eq!(self.0.traces(), Vec::<PathBuf>::new(), "left behind");
     }
 }
 
 impl Inner {
-    /// Of a box with many files some are removed when nobody waits any more.
-    fn wait_for_removal(&self) {
-        let left = self.dir.path().join("boxes/.discarded");
-        wait_until("what was left of a box is removed", || !left.exists());
-    }
-
     /// What is there of any box of this test: directories, lock files, leases.
     fn traces(&self) -> Vec<PathBuf> {
         let locks = entries(&self.dir.path().join("locks"));
@@ -485,7 +478,6 @@ impl Drop for Inner {
         if self.made.get().is_some() {
             finish(command).assert_silent_success();
         }
-        self.wait_for_removal();
         assert_eq!(self.traces(), Vec::<PathBuf>::new(), "left behind");
     }
 }

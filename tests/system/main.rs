@@ -34,7 +34,6 @@ mod clients_schools;
 mod clients_services;
 mod containers;
 mod delegated;
-mod discarded;
 mod distributions;
 mod doctor;
 mod documents;
