@@ -5,6 +5,11 @@
 
 #![no_main]
 
+#[cfg(not(target_env = "gnu"))]
+compile_error!(
+    "another C library than glibc does not give Rust the words of the command line before main"
+);
+
 #[allow(
     unsafe_code,
     reason = "the name is the C library's, and nothing else has it"

@@ -22,6 +22,9 @@ pub(super) type Fragment = Vec<(Key, Located)>;
 /// Parses a file's text. `file` is the place that the errors and the values name.
 pub(super) fn parse(text: &str, file: &Place) -> Result<Fragment, ConfigError> {
     let text = &*without_comments(text);
+    if sets_nothing(text) {
+        return Ok(Fragment::new());
+    }
     let lines = Lines::new(text, file);
     let document = DeTable::parse(text).map_err(|error| syntax_error(&error, text, &lines))?;
     let mut fragment = Fragment::new();
@@ -46,6 +49,23 @@ pub(super) fn parse(text: &str, file: &Place) -> Result<Fragment, ConfigError> {
     }
     refuse_twice(&fragment)?;
     Ok(fragment)
+}
+
+/// Whether there are only headers of tables, each once: the file that administrators start from,
+/// which every run reads. In doubt it is parsed.
+fn sets_nothing(text: &str) -> bool {
+    let mut tables = Vec::new();
+    text.split('\n')
+        .filter(|line| !line.is_empty())
+        .all(|line| {
+            let name = line
+                .strip_prefix('[')
+                .and_then(|line| line.strip_suffix(']'));
+            let is_new =
+                name.is_some_and(|name| Table::named(name).is_some() && !tables.contains(&name));
+            tables.extend(name);
+            is_new
+        })
 }
 
 /// Refuses a key that stands under both names of a table; the table itself may have both.
@@ -178,6 +198,30 @@ mod tests {
 
     fn parse_text(text: &str) -> Result<Fragment, String> {
         parse(text, &Place::file(Path::new("f"))).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_sets_nothing_is_what_the_parser_finds_empty() {
+        let shipped = include_str!("../../isolate.toml");
+        let all = without_comments(shipped).into_owned();
+        for text in ["", "\n\n", "[boxes]\n[log]\n", "[limits]\n[ceilings]", &all] {
+            assert!(sets_nothing(text), "{text}");
+            let document = DeTable::parse(text).unwrap();
+            let mut tables = document.get_ref().iter();
+            assert!(tables.all(|(_, table)| table.get_ref().as_table().unwrap().is_empty()));
+        }
+        for text in [
+            "[boxes]\n[boxes]\n",
+            "[pin]\n",
+            "[[pin]]\n",
+            "[other]\n",
+            " [boxes]\n",
+            "[boxes]\r\n",
+            "[boxes]\ncount = 1\n",
+            "x\n",
+        ] {
+            assert!(!sets_nothing(text), "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::LevelFilter;
 use nix::fcntl::{OFlag, open};
@@ -35,6 +35,9 @@ const LET_GO_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long systemd may take to make the scope.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often the process looks whether a run is over whose namespaces it is in.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// How long the process waits to be moved after an error, before it ends: systemd may have the
 /// request all the same.
@@ -178,25 +181,32 @@ fn rest(
     orders: &SignalFd,
     ready: Option<&Ready>,
 ) -> io::Result<()> {
+    let is_alone = || -> io::Result<bool> {
+        let mut list = [0; 4096];
+        let length = processes.read_at(&mut list, 0)?;
+        Ok(list[..length].iter().filter(|byte| **byte == b'\n').count() <= 1)
+    };
     let make = || ready.map(Ready::make);
     make();
+    let mut end = Instant::now() + time;
     loop {
-        let heard = poll::first([((), readable(orders.as_fd()))], Until::within(time))?;
-        let is_over = match heard {
-            Some(()) if is_dismissed(orders)? => true,
+        let next = match ready {
+            Some(_) => end.min(Instant::now() + LOOK),
+            None => end,
+        };
+        let heard = poll::first([((), readable(orders.as_fd()))], Until::At(next))?;
+        match heard {
+            Some(()) if is_dismissed(orders)? => return Ok(()),
             Some(()) => {
                 make();
-                false
+                end = Instant::now() + time;
             }
             // A run may take longer than that.
-            None => {
-                let mut list = [0; 4096];
-                let length = processes.read_at(&mut list, 0)?;
-                list[..length].iter().filter(|byte| **byte == b'\n').count() <= 1
-            }
-        };
-        if is_over {
-            return Ok(());
+            None if !is_alone()? => end = end.max(Instant::now() + LOOK),
+            None if Instant::now() >= end => return Ok(()),
+            // The namespaces of a run keep what it left in them, as shared memory, while this
+            // process is there, and a keeper that was killed tells nobody that the run is over.
+            None => drop(make()),
         }
     }
 }

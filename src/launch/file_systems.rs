@@ -15,7 +15,7 @@ use super::mount_point::{make_mount_point, resolve};
 use super::purpose::Purpose;
 use crate::barrier::Barrier;
 use crate::dir_rule::FileSystem;
-use crate::sys::{memory, mount};
+use crate::sys::{credentials, memory, mount};
 use crate::way;
 
 /// The most that a tmpfs holds where nothing is said and no memory limit holds for the run.
@@ -155,7 +155,8 @@ const DEVICES: [Device; 6] = [
 /// containers, and in user namespaces. To bind the host's takes eight calls each.
 fn make_with_nodes() -> io::Result<Option<OwnedFd>> {
     // A test that takes this barrier away is about the host's nodes.
-    if way::rootless().is_some() || !Barrier::ReadOnlyDevices.stands() {
+    let may = way::rootless().is_none() && credentials::may_make_nodes()?;
+    if !may || !Barrier::ReadOnlyDevices.stands() {
         return Ok(None);
     }
     let dev = mount::new_file_system(c"tmpfs", &SMALL, 0)?;

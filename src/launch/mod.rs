@@ -109,8 +109,8 @@ pub(crate) enum Moves {
 /// builds the sandbox when it is told to ([`Init::begin`]), and then waits for
 /// [`message::FromKeeper::Go`]. The calling process must have one thread only.
 ///
-/// The clone makes only the mount and PID namespaces, because the keeper waits for it, or even init
-/// leaves the keeper's mounts itself. init makes
+/// The clone makes only the mount and PID namespaces, because the keeper waits for it, and only the
+/// PID namespace where all others stand ready. init makes
 /// the others itself while the keeper talks to systemd, or enters prepared ones ([`Namespaces`],
 /// `spare`).
 ///

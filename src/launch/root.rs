@@ -2,7 +2,8 @@
 //!
 //! init builds it with the mount API that works on descriptors, so neither `/` nor any directory of
 //! the host has to serve as a stage, and ends on it with pivot_root(2): the old root is not merely
-//! hidden, it is gone from the mount namespace.
+//! hidden, it is gone from the mount namespace. Where the mount namespace never had any of the
+//! host's mounts (`spare`), there is nothing to be gone: below is an empty directory.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

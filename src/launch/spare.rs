@@ -7,8 +7,10 @@
 //! maker's own, until init takes the set for a program and names the host as always. A program has
 //! no rights over the namespace and cannot set it back.
 
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::MetadataExt;
 
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use nix::fcntl::AT_FDCWD;
@@ -29,6 +31,10 @@ use crate::way;
 /// The mount namespace.
 const MOUNTS: CloneFlags = CloneFlags::CLONE_NEWNS;
 
+/// The first user namespace (linux/proc_ns.h, PROC_USER_INIT_INO). In any other the kernel mounts
+/// proc and sysfs only where a whole one is to be seen, and in an empty directory none is.
+const FIRST_USERS: u64 = 0xeffffffd;
+
 /// Where a set may be.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spare<'a> {
@@ -42,18 +48,30 @@ impl Spare<'_> {
     /// Moves this process, which is among its maker's mounts, into the set, or into namespaces of
     /// its own if there is none, or it was used. Its mounts are its own in any case.
     pub(super) fn enter(&self, network: Network) -> Result<OldRoot, StepFailure> {
-        let is_fresh = self.join(network).unwrap_or(false);
+        let old_root = match self.is_there().unwrap_or(false) {
+            true => OldRoot::Empty,
+            false => OldRoot::Hosts,
+        };
+        let is_fresh = old_root == OldRoot::Empty
+            && self
+                .join(network)
+                .map_err(StepFailure::at(Step::Namespaces))?;
         unshare(MOUNTS).map_err(StepFailure::at(Step::Namespaces))?;
-        if is_fresh {
-            sethostname(HOST_NAME).map_err(StepFailure::at(Step::HostName))?;
-            return Ok(OldRoot::Empty);
+        match is_fresh {
+            true => sethostname(HOST_NAME).map_err(StepFailure::at(Step::HostName))?,
+            false => namespaces::make(network)?,
         }
-        namespaces::make(network)?;
-        // Or that of a set that was used: it makes no difference.
-        Ok(OldRoot::Hosts)
+        Ok(old_root)
     }
 
-    /// Whether the set is fresh where this process is then.
+    /// Whether there is a fresh set, seen in its UTS namespace alone. Only then are the maker's
+    /// mounts what they will be: before that they may be the host's, or about to be let go of.
+    fn is_there(&self) -> io::Result<bool> {
+        setns(self.pidfd, CloneFlags::CLONE_NEWUTS)?;
+        is_marked(self.keeps)
+    }
+
+    /// Whether the set where this process is then is fresh: its maker may have gone on.
     fn join(&self, network: Network) -> io::Result<bool> {
         // All at once: never into a part of one set and a part of the next.
         setns(self.pidfd, kinds(network) | MOUNTS)?;
@@ -69,7 +87,7 @@ impl Ready {
     /// Moves the calling process, which is this one, away from the host's mounts. `None` where no
     /// sets are made.
     pub(crate) fn new(keeps: Kept) -> io::Result<Option<Self>> {
-        if !is_possible() {
+        if !is_possible() || fs::metadata("/proc/self/ns/user")?.ino() != FIRST_USERS {
             return Ok(None);
         }
         unshare(MOUNTS)?;

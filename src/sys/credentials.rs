@@ -108,6 +108,12 @@ pub(crate) fn keep_only_kill() -> io::Result<()> {
     })
 }
 
+/// Whether the calling thread may make device nodes (CAP_MKNOD).
+pub(crate) fn may_make_nodes() -> io::Result<bool> {
+    const CAP_MKNOD: u32 = 27;
+    Ok(capabilities()?.effective[0] & 1 << CAP_MKNOD != 0)
+}
+
 /// Keeps what it takes to make namespaces, and a network in one (CAP_SYS_ADMIN, CAP_NET_ADMIN),
 /// and nothing else.
 pub(crate) fn keep_only_namespaces() -> io::Result<()> {

@@ -9,32 +9,36 @@ use super::kept::{boxes, kept};
 use crate::support::systemd::{assert_nothing_left, must, start_with};
 use crate::support::{TestBox, wait_until};
 
-/// The network namespace of a process.
-fn network_of(process: Pid) -> String {
-    let link = fs::read_link(format!("/proc/{process}/ns/net")).unwrap();
-    link.into_os_string().into_string().unwrap()
+/// The namespaces of a process that are made ahead, besides that of names.
+fn of(process: Pid) -> [String; 2] {
+    ["net", "ipc"].map(|kind| {
+        let link = fs::read_link(format!("/proc/{process}/ns/{kind}")).unwrap();
+        link.into_os_string().into_string().unwrap()
+    })
 }
 
-/// The network that stands ready, as soon as one does.
+/// The namespaces that stand ready, as soon as some do.
 #[track_caller]
-fn ready(test_box: &TestBox) -> String {
+fn ready(test_box: &TestBox) -> [String; 2] {
     let (_, holder) = kept(test_box);
     let target = holder.to_string();
     wait_until("namespaces stand ready", || {
         let name = must("nsenter", &["--uts", "--target", &target, "uname", "-n"]);
         name.starts_with(&format!("isolate-spare-{target}-"))
     });
-    network_of(holder)
+    of(holder)
 }
 
-/// The network that a program finds, and what its host is called.
+/// The namespaces that a program finds, whose host is called as always.
 #[track_caller]
-fn seen(test_box: &TestBox, options: &[&str]) -> String {
-    let script = "readlink /proc/self/ns/net; uname -n";
+fn seen(test_box: &TestBox, options: &[&str]) -> [String; 2] {
+    let script = "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; uname -n; ipcmk -M 4096 >/dev/null; \
+                  ipcs -m | grep -c ^0x";
     let output = test_box.shell(script).options(options).run();
     let lines: Vec<_> = output.stdout.lines().collect();
-    assert_eq!(lines[1..], ["localhost"], "{output:?}");
-    lines[0].to_owned()
+    // What an earlier program left in memory that is shared is gone with its namespace.
+    assert_eq!(lines[2..], ["localhost", "1"], "{output:?}");
+    [lines[0], lines[1]].map(str::to_owned)
 }
 
 #[test]
@@ -45,8 +49,8 @@ fn each_run_has_what_stood_ready_and_no_other_has() {
         let mut had = Vec::new();
         for _ in 0..4 {
             let expected = ready(&test_box);
-            assert!(!had.contains(&expected), "{expected} {had:?}");
-            assert_eq!(seen(&test_box, &[]), expected);
+            assert!(!had.contains(&expected), "{expected:?} {had:?}");
+            assert_eq!(seen(&test_box, &["--processes=9"]), expected);
             // The one before may have the same number: it is gone.
             had = vec![expected];
         }
@@ -60,17 +64,22 @@ fn each_run_has_what_stood_ready_and_no_other_has() {
 fn what_a_run_had_whose_keeper_was_killed_is_of_no_use_to_the_next() {
     let test_box = &boxes()[0];
     test_box.init();
-    let expected = ready(test_box);
-    let running = start_with(test_box, &[]);
-    running.signal(Signal::SIGKILL);
-    drop(running.finish());
-    let (_, holder) = kept(test_box);
-    // Nobody has told it that the run is over.
-    assert_eq!(network_of(holder), expected);
-    let other = seen(test_box, &[]);
-    assert_ne!(other, expected);
-    let again = ready(test_box);
-    assert_eq!(seen(test_box, &[]), again);
+    for goes_on_at_once in [true, false] {
+        let had = ready(test_box);
+        let running = start_with(test_box, &["--processes=9"]);
+        running.signal(Signal::SIGKILL);
+        drop(running.finish());
+        let (_, holder) = kept(test_box);
+        if !goes_on_at_once {
+            // Nobody has told it that the run is over.
+            wait_until("its namespaces are let go of", || of(holder) != had);
+        }
+        let [network, memory] = seen(test_box, &["--processes=9"]);
+        assert!(
+            network != had[0] && memory != had[1],
+            "{network} {memory} {had:?}"
+        );
+    }
     test_box.cleanup();
     assert_nothing_left(test_box);
 }
@@ -81,11 +90,12 @@ fn with_the_hosts_network_the_rest_of_it_is_used_up() {
     let test_box = &boxes()[0];
     test_box.init();
     let expected = ready(test_box);
-    let hosts = network_of(Pid::this());
-    assert_eq!(seen(test_box, &["--share-net"]), hosts);
+    let hosts = of(Pid::this());
+    let found = seen(test_box, &["--processes=9", "--share-net"]);
+    assert_eq!(found, [hosts[0].clone(), expected[1].clone()]);
     let next = ready(test_box);
-    assert_ne!(next, expected);
-    assert_eq!(seen(test_box, &[]), next);
+    assert!(next[0] != expected[0] && next[1] != expected[1]);
+    assert_eq!(seen(test_box, &["--processes=9"]), next);
     test_box.cleanup();
     assert_nothing_left(test_box);
 }
