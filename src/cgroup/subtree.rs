@@ -176,6 +176,22 @@ impl Subtree {
         Cgroup::open(scope)?.kill()
     }
 
+    /// Whether a scope's cgroup is there and nobody is in it or below.
+    pub(crate) fn is_deserted(scope: &Path) -> bool {
+        let populated = Cgroup::open(scope).and_then(|top| top.is_populated());
+        populated.is_ok_and(|populated| !populated)
+    }
+
+    /// Removes the cgroups of a scope that systemd has none of any more. The kernel keeps those in
+    /// which somebody is.
+    pub(crate) fn remove_scope(scope: &Path) -> Result<(), CgroupError> {
+        let top = Cgroup::open(scope)?;
+        Leaf::remove(&top)?;
+        top.remove_child(INIT)?;
+        let what = || format!("cannot remove the cgroup '{}'", scope.display());
+        fs::remove_dir(scope).map_err(|error| CgroupError::new(what(), error))
+    }
+
     /// Gives the cgroups back when init is gone. Those of a scope are left to systemd: it learns
     /// from the directory that the scope has ended, and would keep the unit for ever if we removed
     /// it first.

@@ -1,4 +1,4 @@
-//! `gc`: removes boxes that nobody has used for a time.
+//! `gc`: removes boxes that nobody has used for a time, and scopes that are over.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
@@ -9,7 +9,9 @@ use crate::answer::Answer;
 use crate::box_dir::{Absent, Busy, Lock, sight_of, sights, strays};
 use crate::cgroup::Place;
 use crate::chronicle::Told;
+use crate::error::chain;
 use crate::failure::Failure;
+use crate::home::Remnant;
 use crate::plan::BoxPlan;
 use crate::polkit::Action;
 use crate::quantity::BoxId;
@@ -58,12 +60,13 @@ pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failu
             Err(failure) => failures.push(format!("box {id} cannot be removed: {failure}")),
         }
     }
+    take_away_remnants(context, request, place.as_ref(), &mut text, &mut failures);
     let told = match (request.dry_run, removed) {
         (true, _) | (_, 0) => Told::Nothing,
         (false, 1) => Told::Did("removed a box that was not used".to_owned()),
         (false, _) => Told::Did(format!("removed {removed} boxes that were not used")),
     };
-    if request.dry_run && removed == 0 && failures.is_empty() {
+    if request.dry_run && text.is_empty() && failures.is_empty() {
         let unused = in_words(request.older_than);
         text = format!("nothing to remove: no box is unused for {unused}\n");
     }
@@ -76,6 +79,35 @@ pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failu
         told,
         ..Done::from(answer)
     })
+}
+
+/// Takes away scopes that are over and still there, or tells of them.
+fn take_away_remnants(
+    context: Context<'_>,
+    request: GcRequest,
+    place: Option<&Place>,
+    text: &mut String,
+    failures: &mut Vec<String>,
+) {
+    let found = place.map(|place| Remnant::find_all(place, &context.asked.settings.cgroup));
+    let found = found.unwrap_or(Ok(Vec::new())).unwrap_or_else(|error| {
+        let why = chain(&error);
+        failures.push(format!(
+            "systemd cannot be asked which scopes are over: {why}; run gc again"
+        ));
+        Vec::new()
+    });
+    for remnant in found {
+        let unit = remnant.unit();
+        if request.dry_run {
+            text.push_str(&format!("would remove {unit}, which stands empty\n"));
+            continue;
+        }
+        match remnant.remove() {
+            Ok(()) => text.push_str(&format!("removed {unit}, which stood empty\n")),
+            Err(failure) => failures.push(format!("{unit} cannot be removed: {failure}")),
+        }
+    }
 }
 
 /// Whether all users' boxes are meant, or the caller's alone.

@@ -59,11 +59,8 @@ impl Holder {
     /// A process that waits in a scope which fits, in a box that notes nobody, since it is made
     /// for one run at a time. The box is locked, so no run goes on in it.
     pub(super) fn find(spec: &ScopeSpec) -> Option<Self> {
-        let slice = spec
-            .mount_point
-            .join(manager_path())
-            .join(slice_path(&spec.slice));
-        let scopes = fs::read_dir(slice).ok()?.filter_map(Result::ok);
+        let scopes = fs::read_dir(spec.slice_cgroup()).ok()?;
+        let scopes = scopes.filter_map(Result::ok);
         let prefix = spec.prefix();
         let of_box = scopes.filter(|entry| is_of_box(&entry.file_name(), &prefix));
         let mut found = of_box.filter_map(|scope| Self::resting_in(&scope.path(), spec));

@@ -15,12 +15,14 @@
 mod awaited;
 mod find;
 mod holder;
+mod remnant;
 mod successor;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 pub(crate) use find::{cgroup_of_runs, find_place};
+pub(crate) use remnant::Remnant;
 pub(crate) use successor::{Successor, dismiss, dismiss_kept, still_kept};
 
 use awaited::{Awaited, Seen};

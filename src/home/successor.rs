@@ -18,6 +18,7 @@ use nix::unistd::close;
 
 use super::connect;
 use super::holder::{DISMISSAL, Holder, NAME, REST};
+use super::remnant::Remnant;
 use crate::box_dir::{Kept, Lock};
 use crate::cgroup::{Subtree, Whereabouts};
 use crate::launch::{Ready, become_ordinary};
@@ -148,15 +149,16 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
     }
     drop(maker);
     // After an error systemd may still move this process, and must find it alive.
-    let spec = ScopeSpec {
+    let kept = ScopeSpec {
         is_kept: true,
         ..spec.clone()
     };
-    let Ok(Some(own)) = have_scope(spec, &orders) else {
+    let Ok(Some(own)) = have_scope(kept, &orders) else {
         before.wait_for_another(MOVE_PATIENCE);
         return Ok(());
     };
     drop(before);
+    take_away_remnants(spec);
     let processes = File::open(own.join("cgroup.procs"))?;
     let pid = nix::unistd::getpid().as_raw();
     let start = process::start_time(pid)?;
@@ -171,6 +173,13 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
     priority::let_others_first()?;
     let time = Duration::from_secs(seconds.into());
     rest(&processes, time, &orders, ready.as_ref())
+}
+
+/// Takes away what is left of earlier scopes of the box. What cannot be is there for the next one.
+fn take_away_remnants(spec: &ScopeSpec) {
+    for remnant in Remnant::find_of_box(spec).into_iter().flatten() {
+        remnant.remove().ok();
+    }
 }
 
 /// Stays in the scope until nobody has used it for so long, and makes namespaces for the next run

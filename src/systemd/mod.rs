@@ -1,5 +1,5 @@
 //! The scope of a run: asked for ahead, awaited in the keeper's poll loop, verified in `/proc`.
-//! Also the quota of a slice, the state of a unit, and a survey of services. What is in the cgroup
+//! Also the quota of a slice, the state of units, and a survey of services. What is in the cgroup
 //! of a scope is not set up here.
 //!
 //! Asking and using are apart: [`Bus::connect`] begins the handshake with the bus, and
@@ -9,7 +9,9 @@
 mod attempt;
 mod cpu_quota;
 mod error;
+mod inquiry;
 mod line;
+mod name;
 mod slice;
 mod state;
 mod survey;
@@ -22,7 +24,10 @@ use std::time::{Duration, Instant};
 use attempt::{Attempt, Line};
 pub(crate) use cpu_quota::ensure as ensure_cpu_quota;
 pub(crate) use error::ScopeError;
+pub(crate) use inquiry::Inquiry;
 pub(crate) use line::{connect, is_there};
+pub(crate) use name::is_scope;
+use name::unit_name;
 pub(crate) use slice::{manager_path, slice_of_user, slice_path};
 pub(crate) use state::StateRequest;
 #[cfg(test)]
@@ -63,6 +68,12 @@ pub(crate) struct ScopeSpec {
 }
 
 impl ScopeSpec {
+    /// The cgroup of the slice.
+    pub(crate) fn slice_cgroup(&self) -> PathBuf {
+        let manager = self.mount_point.join(manager_path());
+        manager.join(slice_path(&self.slice))
+    }
+
     /// The same for a run whose time limits are not known: init ends it at these limits, too.
     pub(crate) fn of_any_time(self) -> Self {
         Self {
@@ -369,13 +380,4 @@ pub(crate) fn rehearse() {
         is_kept: false,
     };
     unit::rehearse(&unit_name(&spec), &spec);
-}
-
-/// Names a scope by 32 random bits: no two of a box may be the same, not even with a left-over of
-/// a failed start.
-fn unit_name(spec: &ScopeSpec) -> String {
-    use std::hash::{BuildHasher, RandomState};
-    // The standard library seeds this from getrandom(2) once per process, and counts up from there.
-    let random = RandomState::new().hash_one(std::process::id()) as u32;
-    format!("{}{random:08x}.scope", spec.prefix())
 }

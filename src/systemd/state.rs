@@ -21,7 +21,7 @@ impl StateRequest {
     /// Asks.
     pub(crate) fn start(unit: &str) -> Result<Self, BusError> {
         let mut bus = line::undisturbed()?;
-        let call = Pending::send(&mut bus, get_active_state(unit)?, "systemd")?;
+        let call = Pending::send(&mut bus, get_active_state(&object_path(unit))?, "systemd")?;
         Ok(Self { bus, call })
     }
 
@@ -45,8 +45,9 @@ impl StateRequest {
     }
 }
 
-fn get_active_state(unit: &str) -> zbus::Result<Message> {
-    Message::method_call(object_path(unit), "Get")?
+/// Asks for the state of a unit's object.
+pub(super) fn get_active_state(path: &str) -> zbus::Result<Message> {
+    Message::method_call(path, "Get")?
         .destination(SYSTEMD)?
         .interface("org.freedesktop.DBus.Properties")?
         .build(&("org.freedesktop.systemd1.Unit", "ActiveState"))
@@ -75,6 +76,6 @@ mod tests {
             object_path("isolate-3-0a.scope"),
             "/org/freedesktop/systemd1/unit/isolate_2d3_2d0a_2escope"
         );
-        assert!(get_active_state("isolate-3-0a.scope").is_ok());
+        assert!(get_active_state(&object_path("isolate-3-0a.scope")).is_ok());
     }
 }

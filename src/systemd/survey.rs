@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use zbus::Message;
-use zbus::zvariant::{OwnedObjectPath, OwnedValue, Type, Value};
+use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
 use super::state::object_path;
-use super::unit::{MANAGER, MANAGER_PATH, SYSTEMD};
+use super::unit::{MANAGER, MANAGER_PATH, SYSTEMD, of_manager};
 use crate::bus::{Bus, BusError, Carries, Incoming, Pending, call_of_the_bus};
 
 /// How long all answers may take together.
@@ -175,16 +175,6 @@ fn cpus(answer: &Incoming) -> Option<Vec<u32>> {
         .map(|(cpu, _)| cpu)
         .collect();
     (!set.is_empty()).then_some(set)
-}
-
-fn of_manager<B>(member: &str, body: &B) -> zbus::Result<Message>
-where
-    B: serde::Serialize + Type,
-{
-    Message::method_call(MANAGER_PATH, member)?
-        .destination(SYSTEMD)?
-        .interface(MANAGER)?
-        .build(body)
 }
 
 fn property(path: &str, interface: &str, name: &str) -> zbus::Result<Message> {

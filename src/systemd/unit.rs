@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use zbus::Message;
-use zbus::zvariant::{Fd, OwnedObjectPath, Value};
+use zbus::zvariant::{Fd, OwnedObjectPath, Type, Value};
 
 use super::{Held, ScopeSpec};
 use crate::bus::{Bus, BusError, Carries, Incoming, Kind, Pending, call_of_the_bus};
@@ -181,11 +181,7 @@ impl Start {
     /// Has the unit stopped, whatever has become of it. This waits for the answer, but not for the
     /// end: systemd asks the bus who we are, and the bus forgets whoever has gone.
     pub(super) fn take_back(&mut self, until: Instant) -> Result<(), BusError> {
-        let stop = Message::method_call(MANAGER_PATH, "StopUnit")?
-            .destination(SYSTEMD)?
-            .interface(MANAGER)?
-            .build(&(self.unit.as_str(), "replace"))?;
-        let stopped = Pending::send(&mut self.bus, stop, "systemd")?;
+        let stopped = Pending::send(&mut self.bus, stop_unit(&self.unit)?, "systemd")?;
         stopped.wait(&mut self.bus, until).map(drop)
     }
 
@@ -230,10 +226,22 @@ fn match_job_of(unit: &str) -> zbus::Result<Message> {
 
 fn start_unit(unit: &str, properties: Vec<(&str, Value<'_>)>) -> zbus::Result<Message> {
     let auxiliary: Vec<(&str, Vec<(&str, Value<'_>)>)> = Vec::new();
-    Message::method_call(MANAGER_PATH, "StartTransientUnit")?
+    of_manager("StartTransientUnit", &(unit, "fail", properties, auxiliary))
+}
+
+pub(super) fn stop_unit(unit: &str) -> zbus::Result<Message> {
+    of_manager("StopUnit", &(unit, "replace"))
+}
+
+/// A call of systemd's manager.
+pub(super) fn of_manager<B>(member: &str, body: &B) -> zbus::Result<Message>
+where
+    B: serde::Serialize + Type,
+{
+    Message::method_call(MANAGER_PATH, member)?
         .destination(SYSTEMD)?
         .interface(MANAGER)?
-        .build(&(unit, "fail", properties, auxiliary))
+        .build(body)
 }
 
 /// The process that the scope is to hold, as a descriptor; PIDs has its number.

@@ -2,7 +2,7 @@
 //! says that it did not; none is late, and in the end nothing is left and nothing busy.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::dice::Dice;
-use crate::support::systemd::{assert_nothing_left, main_pid, units};
+use crate::support::systemd::{CGROUPS, assert_nothing_left, main_pid, must, units};
 use crate::support::{ALICE, TestBox, entries, finish, slow, wait_until};
 
 /// Who runs programs at the same time: root, each in a box of its own, and a user.
@@ -116,6 +116,15 @@ fn own_processes() -> Vec<i32> {
         .filter(|process| is_own(process))
         .filter_map(|process| number(&process))
         .collect()
+}
+
+/// The control groups of all scopes, root's and users'.
+fn all_scopes() -> Vec<PathBuf> {
+    let is = |path: &PathBuf, kind: &str| path.extension().is_some_and(|found| found == kind);
+    let all = Path::new(CGROUPS).join("isolate.slice");
+    let slices: Vec<_> = entries(&all).filter(|path| is(path, "slice")).collect();
+    let inside = slices.iter().chain([&all]).flat_map(|slice| entries(slice));
+    inside.filter(|path| is(path, "scope")).collect()
 }
 
 fn broker() -> i32 {
@@ -257,6 +266,9 @@ fn every_run_is_right_or_says_that_it_is_not_whoever_is_killed() {
     assert_eq!(entries(own_boxes).count(), before);
     drop(boxes);
     wait_until("no unit is left", || units("isolate-*.scope").is_empty());
+    // Whose keeper was killed before they were taken away.
+    must("/usr/bin/isolate-run", &["gc"]);
+    wait_until("no control group is left", || all_scopes().is_empty());
     // The broker, and the keeper that stands by for the next request.
     wait_until("no process is left", || own_processes().len() <= 2);
     let used = ticks();

@@ -2,13 +2,19 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, fcntl};
+use nix::mount::{MsFlags, mount, umount};
 use nix::sys::signal::{Signal, kill};
 
 use super::kept::{boxes, holder, is_there, kept};
-use crate::support::systemd::{assert_nothing_left, assert_nothing_left_of, scopes, scopes_of};
+use crate::support::systemd::{
+    alone, assert_nothing_left, assert_nothing_left_of, scopes, scopes_of, units,
+};
 use crate::support::{BOXES, TestBox, finish, isolate_command, wait_until};
 
 fn pipe_of_one_page() -> (File, File) {
@@ -125,4 +131,88 @@ fn the_scope_of_a_box_of_another_configuration_with_the_same_number_is_not_used(
     kill(holder(&second.unwrap()).unwrap(), Signal::SIGTERM).unwrap();
     assert_nothing_left_of(other, id);
     assert!(scopes(one).is_empty());
+}
+
+fn unit_of(scope: &Path) -> String {
+    scope.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// A scope that systemd has forgotten without removing its control group: a mount on that is in its way, as somebody is who
+/// comes in that very moment.
+fn forgotten(test_box: &TestBox) -> PathBuf {
+    test_box.shell("true").run().assert_ok();
+    let (scope, holder) = kept(test_box);
+    let bind = MsFlags::MS_BIND;
+    mount(Some(&scope), &scope, None::<&str>, bind, None::<&str>).unwrap();
+    kill(holder, Signal::SIGKILL).unwrap();
+    wait_until("systemd has forgotten it", || {
+        units(&unit_of(&scope)).is_empty()
+    });
+    umount(&scope).unwrap();
+    assert!(scope.exists());
+    scope
+}
+
+/// A scope whose end systemd has not noticed: its control group is made anew when the kernel has told it something a moment
+/// ago, and waits with what comes next.
+fn unnoticed(test_box: &TestBox) -> PathBuf {
+    for _ in 0..50 {
+        test_box.shell("true").run().assert_ok();
+        let (scope, holder) = kept(test_box);
+        for frozen in ["1", "0"] {
+            fs::write(scope.join("cgroup.freeze"), frozen).unwrap();
+        }
+        kill(holder, Signal::SIGKILL).unwrap();
+        let begun = Instant::now();
+        let mut removed = false;
+        while !removed && scope.exists() && begun.elapsed() < Duration::from_secs(1) {
+            removed = fs::remove_dir(&scope).is_ok();
+        }
+        if !removed {
+            continue;
+        }
+        fs::create_dir(&scope).unwrap();
+        sleep(Duration::from_millis(200));
+        if !units(&unit_of(&scope)).is_empty() {
+            return scope;
+        }
+        // It has noticed, and taken it away.
+        drop(fs::remove_dir(&scope));
+    }
+    panic!("systemd notices each end");
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_scope_that_is_over_and_was_not_taken_away_goes_with_the_next_run_or_by_gc() {
+    let _alone = alone();
+    for test_box in &boxes() {
+        test_box.init();
+        let scope = forgotten(test_box);
+        test_box.shell("true").run().assert_ok();
+        wait_until("the next run has it removed", || !scope.exists());
+        test_box.cleanup();
+        assert_nothing_left(test_box);
+    }
+    let test_box = &boxes()[0];
+    test_box.init();
+    for make in [forgotten, unnoticed] {
+        let scope = make(test_box);
+        let unit = unit_of(&scope);
+        let would = test_box.verb("gc", &["--dry-run"]);
+        let line = format!("would remove {unit}, which stands empty\n");
+        assert!(would.code == 0 && would.stdout.contains(&line), "{would:?}");
+        assert!(scope.exists());
+        let done = test_box.verb::<&str>("gc", &[]);
+        let line = format!("removed {unit}, which stood empty\n");
+        assert!(done.code == 0 && done.stdout.contains(&line), "{done:?}");
+        wait_until("it is gone", || !scope.exists() && units(&unit).is_empty());
+    }
+    // One that is of use stays.
+    test_box.shell("true").run().assert_ok();
+    let (scope, holder) = kept(test_box);
+    test_box.verb::<&str>("gc", &[]).assert_success();
+    assert!(is_there(holder) && scope.exists());
+    test_box.cleanup();
+    assert_nothing_left(test_box);
 }
