@@ -46,7 +46,8 @@ pub(crate) struct InitSetup<'a> {
     pub(crate) network: Network,
     /// Whether it is still to be said that the caller may run the program.
     pub(crate) awaits_permission: bool,
-    /// Namespaces that were made ahead; otherwise init makes them.
+    /// Namespaces that were made ahead, where none stand ready with a scope; otherwise init makes
+    /// them.
     pub(crate) namespaces: Option<Namespaces>,
     /// The system calls that the program is refused.
     pub(crate) syscalls: SyscallSet,

@@ -7,6 +7,8 @@
 //!    │                                        │ IPC, UTS, network namespaces  │
 //!    └──── one socket pair, see [`message`] ──┴───────────────────────────────┘
 //! ```
+//!
+//! Where they stand ready with the scope, init goes into all of them but the PID namespace instead.
 
 mod affinity;
 mod etc;

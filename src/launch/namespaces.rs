@@ -1,7 +1,7 @@
 //! The namespaces of a run besides its mount and PID namespaces. A network namespace takes as long
-//! as the rest of the sandbox, so a keeper that stands by makes them ahead of its request, and
-//! another one has them made while it reads what is configured, if a CPU is idle. Otherwise init
-//! makes them.
+//! as the rest of the sandbox. Under systemd those of `spare` stand ready, or init makes them while
+//! systemd makes the scope. Elsewhere a keeper that stands by makes them ahead of its request, and
+//! another one has them made while it reads what is configured, if a CPU is idle.
 
 use std::fs::File;
 use std::io;
