@@ -7,67 +7,65 @@ use std::borrow::Cow;
 /// of each line. What may be no comment, or none that is allowed, stays for the parser to judge.
 pub(super) fn without_comments(text: &str) -> Cow<'_, str> {
     let mut rest = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        match kind_of(line) {
-            Line::Comment => rest.push('\n'),
-            Line::Other => rest.push_str(line),
-            Line::Strange => return text.into(),
+    let mut begin = 0;
+    while begin < text.len() {
+        let Some(end) = end_of_line(&text.as_bytes()[begin..]) else {
+            return text.into();
+        };
+        let line = &text[begin..begin + end];
+        begin += end;
+        if is_comment(line) {
+            rest.push('\n');
+            continue;
         }
+        // In a string of several lines anything may begin with #.
+        if line.contains("\"\"\"") || line.contains("'''") {
+            return text.into();
+        }
+        rest.push_str(line);
     }
     rest.into()
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    /// Nothing but a comment.
-    Comment,
-    Other,
-    /// After this one, what looks like a comment may be none.
-    Strange,
-}
-
-/// What a line is that is not in a string of several lines.
-fn kind_of(line: &str) -> Line {
-    let bytes = line.as_bytes();
-    // Without its end, which is such a character, too.
-    let within = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    if has_control(within) && within.iter().copied().any(is_forbidden) {
-        return Line::Strange;
-    }
-    let begins = bytes.iter().find(|byte| !matches!(byte, b' ' | b'\t'));
-    if begins != Some(&b'#') {
-        // In a string of several lines anything may begin with #.
-        let has_long_string = line.contains("\"\"\"") || line.contains("'''");
-        return match has_long_string {
-            true => Line::Strange,
-            false => Line::Other,
-        };
-    }
-    let Some(line) = line.strip_suffix('\n') else {
-        return Line::Other;
-    };
-    match line.strip_suffix('\r').unwrap_or(line).contains('\r') {
-        true => Line::Other,
-        false => Line::Comment,
+/// How long the first line is, with its end. `None` if it has a character that no comment may have
+/// (TOML 1.0, Comment).
+fn end_of_line(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += before_control(&text[at..]);
+        match text.get(at) {
+            None => return Some(at),
+            Some(b'\n') => return Some(at + 1),
+            Some(b'\t' | b'\r') => at += 1,
+            Some(_) => return None,
+        }
     }
 }
 
-/// Whether a byte is below a blank, or is 0x7f; eight at a time, since every run reads this.
-fn has_control(bytes: &[u8]) -> bool {
+/// How many bytes there are before the first that is below a blank, or is 0x7f. Eight at a time,
+/// since each run reads all of a file's comments.
+fn before_control(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    // The highest bit of each byte that is below `limit`, which is at most 0x80.
+    // Not zero if any byte is below `limit`, which is at most 0x80.
     let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & (ONES << 7);
-    let is_found = |word: &[u8]| {
-        let word = u64::from_ne_bytes(word.try_into().unwrap_or_default());
-        below(word, 0x20) != 0 || below(word ^ (ONES * 0x7f), 1) != 0
-    };
-    let mut words = bytes.chunks_exact(8);
-    words.by_ref().any(is_found) || words.remainder().iter().any(u8::is_ascii_control)
+    let mut at = 0;
+    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let word = u64::from_ne_bytes(*word);
+        if below(word, 0x20) | below(word ^ (ONES * 0x7f), 1) != 0 {
+            break;
+        }
+        at += 8;
+    }
+    let rest = bytes[at..].iter().position(u8::is_ascii_control);
+    rest.map_or(bytes.len(), |more| at + more)
 }
 
-/// Whether no comment may have this character (TOML 1.0, Comment).
-fn is_forbidden(byte: u8) -> bool {
-    byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r')
+/// Whether a line, with its end, is nothing but a comment.
+fn is_comment(line: &str) -> bool {
+    let begins = line.bytes().find(|byte| !matches!(byte, b' ' | b'\t'));
+    let within = line.strip_suffix('\n');
+    let within = within.map(|line| line.strip_suffix('\r').unwrap_or(line));
+    begins == Some(b'#') && within.is_some_and(|line| !line.as_bytes().contains(&b'\r'))
 }
 
 #[cfg(test)]
@@ -105,11 +103,12 @@ mod tests {
 
     #[test]
     fn a_control_character_is_found_wherever_it_is() {
-        for byte in 0..=0xff {
+        for byte in 0..=0xff_u8 {
             for at in 0..20 {
                 let mut text = [b'a'; 20];
                 text[at] = byte;
-                assert_eq!(has_control(&text), byte.is_ascii_control(), "{byte} {at}");
+                let expected = if byte.is_ascii_control() { at } else { 20 };
+                assert_eq!(before_control(&text), expected, "{byte} {at}");
             }
         }
     }
