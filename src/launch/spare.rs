@@ -48,14 +48,15 @@ impl Spare<'_> {
     /// Moves this process, which is among its maker's mounts, into the set, or into namespaces of
     /// its own if there is none, or it was used. Its mounts are its own in any case.
     pub(super) fn enter(&self, network: Network) -> Result<OldRoot, StepFailure> {
-        let old_root = match self.is_there().unwrap_or(false) {
-            true => OldRoot::Empty,
-            false => OldRoot::Hosts,
+        let joined = match self.is_there() {
+            // Its maker may end in between. Then nothing was joined: setns does all or nothing.
+            Ok(true) => self.join(network).ok(),
+            Ok(false) | Err(_) => None,
         };
-        let is_fresh = old_root == OldRoot::Empty
-            && self
-                .join(network)
-                .map_err(StepFailure::at(Step::Namespaces))?;
+        let (old_root, is_fresh) = match joined {
+            Some(is_fresh) => (OldRoot::Empty, is_fresh),
+            None => (OldRoot::Hosts, false),
+        };
         unshare(MOUNTS).map_err(StepFailure::at(Step::Namespaces))?;
         match is_fresh {
             true => sethostname(HOST_NAME).map_err(StepFailure::at(Step::HostName))?,
@@ -75,7 +76,7 @@ impl Spare<'_> {
     fn join(&self, network: Network) -> io::Result<bool> {
         // All at once: never into a part of one set and a part of the next.
         setns(self.pidfd, kinds(network) | MOUNTS)?;
-        is_marked(self.keeps)
+        Ok(is_marked(self.keeps).unwrap_or(false))
     }
 }
 
