@@ -98,11 +98,11 @@ pub(super) fn read<Line: Direct>(options: &[OsString]) -> Option<Line> {
     let mut line = Line::default();
     for option in options {
         let option = option.as_bytes().strip_prefix(b"--")?;
-        let (name, value) = match option.iter().position(|byte| *byte == b'=') {
-            Some(at) => (&option[..at], Some(OsStr::from_bytes(&option[at + 1..]))),
-            None => (option, None),
-        };
-        line.put(std::str::from_utf8(name).ok()?, value)?;
+        let (name, value) = value::name_and_value(option);
+        line.put(
+            std::str::from_utf8(name).ok()?,
+            value.map(OsStr::from_bytes),
+        )?;
     }
     Some(line)
 }
@@ -148,19 +148,14 @@ impl Direct for ExecLine {
     }
 
     fn put(&mut self, name: &str, value: Option<&OsStr>) -> Option<()> {
-        let Self {
-            options,
-            around,
-            telling,
-        } = self;
         match (name, value) {
-            ("in", Some(value)) => around.bring.push(value::brought(value).ok()?),
-            ("out", Some(value)) => around.fetch.push(value::fetched(value).ok()?),
-            ("repeat", Some(value)) => around.repeat = Some(text(value, parse_count)?),
-            ("keep", None) => around.keep = true,
-            ("json", None) => telling.json = true,
-            ("color", Some(value)) => telling.color = Some(value::coloring(value).ok()?),
-            _ => return options.put(name, value),
+            ("in", Some(value)) => self.around.bring.push(value::brought(value).ok()?),
+            ("out", Some(value)) => self.around.fetch.push(value::fetched(value).ok()?),
+            ("repeat", Some(value)) => self.around.repeat = Some(text(value, parse_count)?),
+            ("keep", None) => self.around.keep = true,
+            ("json", None) => self.telling.json = true,
+            ("color", Some(value)) => self.telling.color = Some(value::coloring(value).ok()?),
+            _ => return self.options.put(name, value),
         }
         Some(())
     }
@@ -169,78 +164,69 @@ impl Direct for ExecLine {
 impl Options {
     /// Puts an option where it belongs, as [`Direct::put`] does.
     fn put(&mut self, name: &str, value: Option<&OsStr>) -> Option<()> {
-        let Self {
-            box_options,
-            limits,
-            cgroup,
-            files,
-            environment,
-            world,
-            output,
-        } = self;
         let Some(value) = value else {
             match name {
-                "wait" => box_options.wait = true,
-                "rootless" => box_options.rootless = true,
+                "wait" => self.box_options.wait = true,
+                "rootless" => self.box_options.rootless = true,
                 // Bare: no limit.
-                "processes" => limits.processes = Some(0),
-                "cg" => cgroup.cg = true,
-                "cg-timing" => cgroup.no_cg_timing = false,
-                "no-cg-timing" => cgroup.no_cg_timing = true,
+                "processes" => self.limits.processes = Some(0),
+                "cg" => self.cgroup.cg = true,
+                "cg-timing" => self.cgroup.no_cg_timing = false,
+                "no-cg-timing" => self.cgroup.no_cg_timing = true,
                 "stderr-to-stdout" => {
-                    files.stderr = None;
-                    files.stderr_to_stdout = true;
+                    self.files.stderr = None;
+                    self.files.stderr_to_stdout = true;
                 }
-                "no-default-dirs" => files.no_default_dirs = true,
-                "special-files" => files.special_files = true,
-                "full-env" => environment.full_env = true,
-                "share-net" => world.share_net = true,
-                "inherit-fds" => world.inherit_fds = true,
-                "tty-hack" => world.tty_hack = true,
-                "verbose" => output.verbose = output.verbose.saturating_add(1),
-                "silent" => output.silent = true,
+                "no-default-dirs" => self.files.no_default_dirs = true,
+                "special-files" => self.files.special_files = true,
+                "full-env" => self.environment.full_env = true,
+                "share-net" => self.world.share_net = true,
+                "inherit-fds" => self.world.inherit_fds = true,
+                "tty-hack" => self.world.tty_hack = true,
+                "verbose" => self.output.verbose = self.output.verbose.saturating_add(1),
+                "silent" => self.output.silent = true,
                 _ => return None,
             }
             return Some(());
         };
         match name {
-            "box-id" => box_options.box_id = Some(text(value, value::box_choice)?),
-            "quota" => box_options.quota = Some(text(value, DiskQuota::parse)?),
-            "as-uid" => box_options.as_uid = Some(text(value, parse_count)?),
-            "as-gid" => box_options.as_gid = Some(text(value, parse_count)?),
-            "config" => box_options.config = Some(value::path(value).ok()?),
-            "time" => limits.time = Some(text(value, parse_time)?),
-            "extra-time" => limits.extra_time = Some(text(value, parse_time)?),
-            "wall-time" => limits.wall_time = Some(text(value, parse_time)?),
-            "mem" => limits.mem = Some(text(value, Bytes::parse)?),
-            "stack" => limits.stack = Some(text(value, Bytes::parse)?),
-            "fsize" => limits.fsize = Some(text(value, Bytes::parse)?),
-            "core" => limits.core = Some(text(value, Bytes::parse)?),
-            "open-files" => limits.open_files = Some(text(value, parse_count)?),
-            "processes" => limits.processes = Some(text(value, parse_count)?),
-            "cg-mem" => cgroup.cg_mem = Some(text(value, Bytes::parse)?),
-            "stdin" => files.stdin = Some(value::path(value).ok()?),
-            "stdout" => files.stdout = Some(value::path(value).ok()?),
+            "box-id" => self.box_options.box_id = Some(text(value, value::box_choice)?),
+            "quota" => self.box_options.quota = Some(text(value, DiskQuota::parse)?),
+            "as-uid" => self.box_options.as_uid = Some(text(value, parse_count)?),
+            "as-gid" => self.box_options.as_gid = Some(text(value, parse_count)?),
+            "config" => self.box_options.config = Some(value::path(value).ok()?),
+            "time" => self.limits.time = Some(text(value, parse_time)?),
+            "extra-time" => self.limits.extra_time = Some(text(value, parse_time)?),
+            "wall-time" => self.limits.wall_time = Some(text(value, parse_time)?),
+            "mem" => self.limits.mem = Some(text(value, Bytes::parse)?),
+            "stack" => self.limits.stack = Some(text(value, Bytes::parse)?),
+            "fsize" => self.limits.fsize = Some(text(value, Bytes::parse)?),
+            "core" => self.limits.core = Some(text(value, Bytes::parse)?),
+            "open-files" => self.limits.open_files = Some(text(value, parse_count)?),
+            "processes" => self.limits.processes = Some(text(value, parse_count)?),
+            "cg-mem" => self.cgroup.cg_mem = Some(text(value, Bytes::parse)?),
+            "stdin" => self.files.stdin = Some(value::path(value).ok()?),
+            "stdout" => self.files.stdout = Some(value::path(value).ok()?),
             "stderr" => {
-                files.stderr = Some(value::path(value).ok()?);
-                files.stderr_to_stdout = false;
+                self.files.stderr = Some(value::path(value).ok()?);
+                self.files.stderr_to_stdout = false;
             }
-            "chdir" => files.chdir = Some(value::path(value).ok()?),
-            "dir" => files.dirs.push(DirRequest::parse(value).ok()?),
-            "etc" => files.etc = Some(value::etc(value).ok()?),
-            "env" => environment.env.push(value::env_rule(value).ok()?),
-            "syscalls" => world.syscalls = Some(text(value, parse_count)?),
-            "meta" => output.meta = Some(value::output(value).ok()?),
-            "report" => output.report = Some(value::output(value).ok()?),
+            "chdir" => self.files.chdir = Some(value::path(value).ok()?),
+            "dir" => self.files.dirs.push(DirRequest::parse(value).ok()?),
+            "etc" => self.files.etc = Some(value::etc(value).ok()?),
+            "env" => self.environment.env.push(value::env_rule(value).ok()?),
+            "syscalls" => self.world.syscalls = Some(text(value, parse_count)?),
+            "meta" => self.output.meta = Some(value::output(value).ok()?),
+            "report" => self.output.report = Some(value::output(value).ok()?),
             _ => return None,
         }
         Some(())
     }
 }
 
-/// A value that is text; what is not UTF-8 is no quantity either.
+/// A value that is text.
 fn text<T>(value: &OsStr, parse: fn(&str) -> Result<T, QuantityError>) -> Option<T> {
-    parse(&value.to_string_lossy()).ok()
+    value::quantity(value, parse).ok()
 }
 
 #[cfg(test)]

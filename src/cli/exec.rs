@@ -11,6 +11,7 @@ use super::options::Options;
 use super::options::exec::{AroundOptions, TellingOptions};
 use super::page::{Chapter, Page};
 use super::read_directly;
+use super::value::name_and_value;
 use super::verb::{Mistake, Verb};
 use crate::request::{BoxCommand, Session, Telling};
 
@@ -169,9 +170,7 @@ fn check(around: &AroundOptions, options: &Options) -> Result<(), Mistake> {
 /// The options that each call of a session is given.
 fn of_each_call(options: Vec<OsString>, repeats: bool) -> Vec<OsString> {
     let is_ours = |option: &OsString| {
-        let option = option.as_bytes();
-        let name = option.split(|byte| *byte == b'=').next();
-        let name = name.unwrap_or_default();
+        let (name, _) = name_and_value(option.as_bytes());
         let of_session = [&b"--in"[..], b"--out", b"--repeat", b"--keep"];
         of_session.contains(&name) || (repeats && [&b"--json"[..], b"--silent"].contains(&name))
     };

@@ -10,6 +10,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use super::page::Form;
 use super::spelling::{Mismatch, Spelling, Table, Takes};
 use super::suggest;
+use super::value::name_and_value;
 
 /// Where words that are not options may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,10 +118,7 @@ fn read_long(
     argv: &mut impl Iterator<Item = OsString>,
     words: &mut Words,
 ) -> Result<(), String> {
-    let (name, value) = match text.iter().position(|byte| *byte == b'=') {
-        Some(at) => (&text[..at], Some(&text[at + 1..])),
-        None => (text, None),
-    };
+    let (name, value) = name_and_value(text);
     let option = table.long(name).map_err(|mismatch| {
         let text = String::from_utf8_lossy(text);
         match mismatch {

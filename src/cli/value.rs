@@ -32,9 +32,16 @@ pub(super) fn text<T>(
 where
     T: Clone + Send + Sync + 'static,
 {
-    OsStringValueParser::new().try_map(move |word: OsString| {
-        parse(&word.to_string_lossy()).map_err(|error| error.to_string())
-    })
+    OsStringValueParser::new()
+        .try_map(move |word: OsString| quantity(&word, parse).map_err(|error| error.to_string()))
+}
+
+/// A value that is text, by a function on text.
+pub(super) fn quantity<T>(
+    word: &OsStr,
+    parse: fn(&str) -> Result<T, QuantityError>,
+) -> Result<T, QuantityError> {
+    parse(&word.to_string_lossy())
 }
 
 /// The number of a box, or `auto`.
@@ -72,11 +79,7 @@ pub(super) fn export(word: &OsStr) -> Result<OutputTarget, &'static str> {
 
 /// One `--env`.
 pub(super) fn env_rule(word: &OsStr) -> Result<EnvRule, &'static str> {
-    let bytes = word.as_bytes();
-    let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
-        Some(at) => (&bytes[..at], Some(&bytes[at + 1..])),
-        None => (bytes, None),
-    };
+    let (name, value) = name_and_value(word.as_bytes());
     if name.is_empty() {
         return Err("the name of the variable is empty: use VAR, VAR=VALUE or VAR=");
     }
@@ -123,13 +126,17 @@ pub(super) fn fetched(word: &OsStr) -> Result<Copied, String> {
 
 /// What stands before and after the first equals sign; all of it after, if there is none.
 fn in_two(word: &OsStr) -> (Option<&OsStr>, &OsStr) {
-    let bytes = word.as_bytes();
-    match bytes.iter().position(|byte| *byte == b'=') {
-        Some(at) => (
-            Some(OsStr::from_bytes(&bytes[..at])),
-            OsStr::from_bytes(&bytes[at + 1..]),
-        ),
-        None => (None, word),
+    match name_and_value(word.as_bytes()) {
+        (name, Some(value)) => (Some(OsStr::from_bytes(name)), OsStr::from_bytes(value)),
+        (_, None) => (None, word),
+    }
+}
+
+/// `name` or `name=value`, taken apart at the first equals sign.
+pub(super) fn name_and_value(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match text.iter().position(|byte| *byte == b'=') {
+        Some(at) => (&text[..at], Some(&text[at + 1..])),
+        None => (text, None),
     }
 }
 
