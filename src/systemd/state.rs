@@ -6,7 +6,7 @@ use zbus::Message;
 use zbus::zvariant::{OwnedValue, Value};
 
 use super::line;
-use super::unit::SYSTEMD;
+use super::unit::property;
 use crate::bus::{Bus, BusError, Pending};
 
 /// The question, until it is answered. systemd answers when it has finished its work on the unit:
@@ -47,10 +47,7 @@ impl StateRequest {
 
 /// Asks for the state of a unit's object.
 pub(super) fn get_active_state(path: &str) -> zbus::Result<Message> {
-    Message::method_call(path, "Get")?
-        .destination(SYSTEMD)?
-        .interface("org.freedesktop.DBus.Properties")?
-        .build(&("org.freedesktop.systemd1.Unit", "ActiveState"))
+    property(path, "org.freedesktop.systemd1.Unit", "ActiveState")
 }
 
 /// The object of a unit. Any character but letters and digits becomes `_` and two hexadecimal

@@ -7,7 +7,7 @@ use zbus::Message;
 use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
 use super::state::object_path;
-use super::unit::{MANAGER, MANAGER_PATH, SYSTEMD, of_manager};
+use super::unit::{MANAGER, MANAGER_PATH, of_manager, property};
 use crate::bus::{Bus, BusError, Carries, Incoming, Pending, call_of_the_bus};
 
 /// How long all answers may take together.
@@ -175,11 +175,4 @@ fn cpus(answer: &Incoming) -> Option<Vec<u32>> {
         .map(|(cpu, _)| cpu)
         .collect();
     (!set.is_empty()).then_some(set)
-}
-
-fn property(path: &str, interface: &str, name: &str) -> zbus::Result<Message> {
-    Message::method_call(path, "Get")?
-        .destination(SYSTEMD)?
-        .interface("org.freedesktop.DBus.Properties")?
-        .build(&(interface, name))
 }

@@ -244,6 +244,14 @@ where
         .build(body)
 }
 
+/// Asks for a property of an object of systemd's.
+pub(super) fn property(path: &str, interface: &str, name: &str) -> zbus::Result<Message> {
+    Message::method_call(path, "Get")?
+        .destination(SYSTEMD)?
+        .interface("org.freedesktop.DBus.Properties")?
+        .build(&(interface, name))
+}
+
 /// The process that the scope is to hold, as a descriptor; PIDs has its number.
 const PIDFDS: &str = "PIDFDs";
 /// Properties that an older systemd does not know; [`properties`] does without them.
