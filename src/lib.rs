@@ -83,8 +83,7 @@ mod dir_rule;
 mod doctor;
 mod error;
 mod failure;
-/// The functions for the fuzz targets; `cargo fuzz` sets this.
-#[cfg(fuzzing)]
+#[cfg(fuzzing)] // set by cargo-fuzz
 pub mod fuzzing;
 mod guess;
 mod home;
@@ -134,15 +133,11 @@ const EXIT_FAILURE: u8 = 2;
 
 /// What the program does where the C library calls it, without Rust's runtime.
 pub fn start() -> c_int {
-    // Without these three it could write into a file that has the number of a standard descriptor.
-    let ready = sys::start::open_standard_descriptors();
-    if ready
-        .and_then(|()| sys::start::ignore_broken_pipes())
-        .is_err()
-    {
-        return EXIT_FAILURE.into();
+    match sys::start::as_the_runtime_would() {
+        Ok(()) => run().into(),
+        // Nobody can be told.
+        Err(_) => EXIT_FAILURE.into(),
     }
-    run().into()
 }
 
 /// The same where Rust's runtime has done its part.

@@ -167,15 +167,14 @@ impl Home {
     }
 
     fn spawn(&self, setup: &InitSetup<'_>) -> Result<Init, Failure> {
-        let (door, moves) = match self {
-            Self::Nowhere => (None, Moves::Never),
-            Self::Standing(subtree, _) => (Some(subtree.init_fd()), Moves::Never),
+        let (door, moves, spare) = match self {
+            Self::Nowhere => (None, Moves::Never, None),
+            Self::Standing(subtree, holder) => {
+                let spare = holder.as_ref().map(Holder::spare);
+                (Some(subtree.init_fd()), Moves::Never, spare)
+            }
             // If an awaited scope does not come, systemd is asked for another.
-            Self::Wanted(..) | Self::Awaited(_) | Self::Coming(_) => (None, Moves::BySystemd),
-        };
-        let spare = match self {
-            Self::Standing(_, Some(holder)) => Some(holder.spare()),
-            _ => None,
+            Self::Wanted(..) | Self::Awaited(_) | Self::Coming(_) => (None, Moves::BySystemd, None),
         };
         let init = launch::spawn(setup, door, moves, spare);
         init.map_err(|error| {

@@ -195,7 +195,8 @@ fn rest(
         let length = processes.read_at(&mut list, 0)?;
         Ok(list[..length].iter().filter(|byte| **byte == b'\n').count() <= 1)
     };
-    let make = || ready.map(Ready::make);
+    // Where it cannot, init makes them.
+    let make = || drop(ready.map(Ready::make));
     make();
     let mut end = Instant::now() + time;
     loop {
@@ -215,7 +216,7 @@ fn rest(
             None if Instant::now() >= end => return Ok(()),
             // The namespaces of a run keep what it left in them, as shared memory, while this
             // process is there, and a keeper that was killed tells nobody that the run is over.
-            None => drop(make()),
+            None => make(),
         }
     }
 }

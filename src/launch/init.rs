@@ -119,14 +119,13 @@ fn live(
         network: setup.network,
     };
     let of_host = root::take(&setup.mounts, purpose)?;
-    let old_root = match (spare, &setup.namespaces) {
-        (Some(spare), _) => spare.enter(setup.network)?,
-        (None, Some(namespaces)) => {
-            namespaces.enter(setup.network)?;
-            OldRoot::Hosts
-        }
-        (None, None) => {
-            namespaces::make(setup.network)?;
+    let old_root = match spare {
+        Some(spare) => spare.enter(setup.network)?,
+        None => {
+            match &setup.namespaces {
+                Some(namespaces) => namespaces.enter(setup.network)?,
+                None => namespaces::make(setup.network)?,
+            }
             OldRoot::Hosts
         }
     };

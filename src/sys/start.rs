@@ -4,9 +4,15 @@ use std::io;
 
 use super::check;
 
+/// Does all of it.
+pub(crate) fn as_the_runtime_would() -> io::Result<()> {
+    open_standard_descriptors()?;
+    ignore_broken_pipes()
+}
+
 /// Opens `/dev/null` in the place of each standard descriptor that is closed: the next file to be
 /// opened would get its number, and a message would be written into it.
-pub(crate) fn open_standard_descriptors() -> io::Result<()> {
+fn open_standard_descriptors() -> io::Result<()> {
     let mut standard = [0, 1, 2].map(|fd| libc::pollfd {
         fd,
         events: 0,
@@ -26,7 +32,7 @@ fn open_null() -> io::Result<()> {
 }
 
 /// Has a write into a pipe that nobody reads fail, and not kill this process.
-pub(crate) fn ignore_broken_pipes() -> io::Result<()> {
+fn ignore_broken_pipes() -> io::Result<()> {
     // SAFETY: SIG_IGN runs no code of ours.
     match unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) } {
         libc::SIG_ERR => Err(io::Error::last_os_error()),
