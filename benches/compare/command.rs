@@ -7,15 +7,15 @@ use std::process::{Child, Command, Stdio};
 /// A whole command, and who types it.
 #[derive(Clone)]
 pub(crate) struct Line {
-    /// None: who runs this.
-    pub uid: Option<u32>,
+    /// Who types it, with the only group of their process; None: who runs this.
+    pub user: Option<(u32, u32)>,
     pub words: Vec<String>,
 }
 
 impl Line {
     pub(crate) fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
         let words = words.into_iter().map(str::to_owned).collect();
-        Self { uid: None, words }
+        Self { user: None, words }
     }
 
     /// The same with more words at its end.
@@ -28,8 +28,8 @@ impl Line {
     /// The command, with nothing to read and nowhere to write.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.words[0]);
-        if let Some(uid) = self.uid {
-            command.uid(uid).gid(uid);
+        if let Some((uid, gid)) = self.user {
+            command.uid(uid).gid(gid);
         }
         command
             .args(&self.words[1..])
@@ -56,7 +56,7 @@ impl Line {
     }
 }
 
-/// Whose boxes are worked in: of root, of a user by the broker that is installed, or of the isolate that is compared.
+/// Whose boxes are worked in: of root, of users by the broker that is installed, or of the isolate that is compared.
 #[derive(Clone)]
 pub(crate) struct Boxes {
     pub name: &'static str,
@@ -73,14 +73,19 @@ impl Boxes {
         }
     }
 
-    /// Those of the user whose uid `ISOLATE_BENCH_USER` gives.
-    pub(crate) fn of_user() -> Option<Self> {
-        let uid = std::env::var("ISOLATE_BENCH_USER").ok()?;
-        let mut start = Line::new(["isolate-run"]);
-        start.uid = Some(uid.parse().expect("ISOLATE_BENCH_USER is no uid"));
-        Some(Self {
-            name: "isolate-run, a user",
-            start,
+    /// Those of the users that these variables give, as UID:GID: one whose group lets them in, and one about whom polkit
+    /// is asked.
+    pub(crate) fn of_users() -> impl Iterator<Item = Self> {
+        let users = [
+            ("isolate-run, a user", "ISOLATE_BENCH_USER"),
+            ("isolate-run, by polkit", "ISOLATE_BENCH_ASKING_USER"),
+        ];
+        users.into_iter().filter_map(|(name, variable)| {
+            let user = std::env::var(variable).ok()?;
+            let (uid, gid) = user.split_once(':').expect(variable);
+            let mut start = Line::new(["isolate-run"]);
+            start.user = Some((uid.parse().expect(variable), gid.parse().expect(variable)));
+            Some(Self { name, start })
         })
     }
 

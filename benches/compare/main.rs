@@ -4,7 +4,8 @@
 //!
 //! Absolute times say little on a shared machine; ratios of one run do. Peers are taken where they are installed:
 //! bubblewrap, nsjail, systemd-run, BenchExec's runexec, and any isolate binary that `ISOLATE_BENCH_PEER` names.
-//! `ISOLATE_BENCH_USER` is the uid of somebody who may use boxes by the broker that is installed.
+//! `ISOLATE_BENCH_USER` and `ISOLATE_BENCH_ASKING_USER`, each UID:GID, may use boxes by the broker that is installed: the
+//! first one by that group, and the other one by what polkit says.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -94,12 +95,12 @@ impl Bench {
         self.work.join(format!("boxes/{id}/box"))
     }
 
-    /// All whose boxes can be compared here: root's, the user's, the peer's.
+    /// All whose boxes can be compared here: root's, the users', the peer's.
     fn kinds(&self) -> Vec<Boxes> {
-        let others = [Boxes::of_user(), Boxes::of_peer()];
         [self.root()]
             .into_iter()
-            .chain(others.into_iter().flatten())
+            .chain(Boxes::of_users())
+            .chain(Boxes::of_peer())
             .collect()
     }
 }

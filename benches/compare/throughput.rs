@@ -27,14 +27,17 @@ const SERVICES: [&str; 5] = [
 impl Bench {
     pub(crate) fn throughput(&self) {
         let kinds = self.kinds();
-        let names: Vec<&str> = kinds.iter().map(|kind| kind.name).collect();
-        heading("Runs of /bin/true a second", &names);
+        let columns = BOXES.map(|boxes| boxes.to_string());
+        let mut found = vec![Vec::new(); kinds.len()];
         for boxes in BOXES {
-            let found: Vec<f64> = kinds
-                .iter()
-                .map(|kind| runs_a_second(kind, boxes))
-                .collect();
-            row(&format!("{boxes} boxes at once"), &found);
+            for (kind, found) in kinds.iter().zip(&mut found) {
+                found.push(runs_a_second(kind, boxes));
+            }
+        }
+        let columns = columns.each_ref().map(String::as_str);
+        heading("Runs of /bin/true a second, by boxes at once", &columns);
+        for (kind, found) in kinds.iter().zip(&found) {
+            row(kind.name, found);
         }
     }
 
