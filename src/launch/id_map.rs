@@ -6,17 +6,18 @@
 
 use std::fmt::Write as _;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::quantity::Ids;
-use crate::sys::{mount, namespace};
+use crate::sys::mount;
+use crate::sys::namespace::{self, UserNamespace};
 
 /// The last id that a file can have, and one more.
 const END: u32 = u32::MAX;
 
 /// A map of ids, which the kernel takes in the form of a user namespace.
 #[derive(Debug)]
-pub(crate) struct IdMap(OwnedFd);
+pub(crate) struct IdMap(UserNamespace);
 
 impl IdMap {
     /// The map that exchanges `user` and `program`, neither of which may be root. The calling

@@ -17,7 +17,7 @@ use super::step::Step;
 use crate::barrier::Barrier;
 use crate::sys::network::bring_loopback_up;
 use crate::sys::packet;
-use crate::sys::process::{self, Cloned};
+use crate::sys::process::{self, Cloned, Ending};
 use crate::sys::socket;
 use crate::way;
 
@@ -48,24 +48,15 @@ pub(crate) enum Network {
 pub(crate) struct Namespaces {
     each: [(CloneFlags, File); 3],
     /// Who made them, if it is a child of this process: it has ended, or ends soon.
-    _maker: Option<Maker>,
+    _maker: Option<Ending>,
 }
 
 /// Namespaces that are being made while the calling process does something else.
 #[derive(Debug)]
 pub(crate) struct Coming {
-    maker: Maker,
+    /// The process that makes them.
+    maker: Ending,
     socket: OwnedFd,
-}
-
-/// The process that makes namespaces; dropping it waits for its end.
-#[derive(Debug)]
-struct Maker(OwnedFd);
-
-impl Drop for Maker {
-    fn drop(&mut self) {
-        process::wait_for(self.0.as_fd()).ok();
-    }
 }
 
 impl Coming {
@@ -89,7 +80,7 @@ impl Coming {
                 process::exit_now(0)
             }
             Cloned::Parent { pidfd, .. } => Ok(Self {
-                maker: Maker(pidfd),
+                maker: Ending(pidfd),
                 socket: ours,
             }),
         }

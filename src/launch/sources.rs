@@ -99,8 +99,15 @@ impl Sources<'_> {
                     log::info!(
                         "the files of the box are given to the program: ids cannot be mapped: {error}"
                     );
-                    // A map stays for good, and some may have one.
-                    mounts = self.copy_all(rules)?;
+                    // A map stays for good, and some may have one. The others are not copied anew:
+                    // the kernel waits for a grace period when a copy is let go of.
+                    for (rule, mount) in rules
+                        .iter()
+                        .zip(&mut mounts)
+                        .filter(|(rule, _)| is_of_box(rule))
+                    {
+                        *mount = copy_tree(rule, self)?;
+                    }
                 }
             }
         }
@@ -158,9 +165,13 @@ fn trees<'a>(
 /// Maps the ids of all that is shown of the box but its temporary directories, which nobody else
 /// gets.
 fn map_box(rules: &[DirRule], mounts: &[Option<Mount>], map: &IdMap) -> io::Result<()> {
-    let mut of_box =
-        trees(rules, mounts).filter(|(rule, _)| matches!(rule.source, Source::BoxDir(_)));
+    let mut of_box = trees(rules, mounts).filter(|(rule, _)| is_of_box(rule));
     of_box.try_for_each(|(rule, tree)| map_tree(rule, tree, map))
+}
+
+/// Whether a rule shows a part of the box.
+fn is_of_box(rule: &DirRule) -> bool {
+    matches!(rule.source, Source::BoxDir(_))
 }
 
 fn map_tree(rule: &DirRule, tree: BorrowedFd<'_>, map: &IdMap) -> io::Result<()> {

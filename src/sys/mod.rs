@@ -8,6 +8,7 @@ pub(crate) mod credentials;
 pub(crate) mod descriptors;
 pub(crate) mod exec;
 pub(crate) mod file;
+pub(crate) mod idler;
 pub(crate) mod memory;
 pub(crate) mod mount;
 pub(crate) mod namespace;

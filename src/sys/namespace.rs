@@ -6,10 +6,13 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use libc::{c_int, c_ulong};
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
+use nix::unistd::pipe2;
 
-use super::process::{Cloned, clone, exit_now, wait_for};
-use super::{check, socket};
+use super::check;
+use super::idler::Idler;
+use super::process::Ending;
 
 /// From linux/nsfs.h.
 const NS_GET_USERNS: c_ulong = 0xb701;
@@ -31,25 +34,35 @@ pub(crate) fn owner(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 /// A user namespace with these maps, each a text for `/proc/PID/uid_map` and `gid_map`. It has no
-/// processes when this returns. The calling process must have one thread only.
-pub(crate) fn with_ids(uids: &str, gids: &str) -> io::Result<OwnedFd> {
+/// processes, or one that is ending.
+///
+/// The process in it shares the memory of the calling one, whose page tables need not be copied.
+pub(crate) fn with_ids(uids: &str, gids: &str) -> io::Result<UserNamespace> {
     // The maps are written from outside, by somebody with rights over all these ids.
-    let (ours, theirs) = socket::pair()?;
-    match clone(libc::CLONE_NEWUSER, None)? {
-        Cloned::Child => {
-            drop(ours);
-            // Until the other end is closed, which the death of its process does as well.
-            drop(socket::receive_alone(theirs.as_fd(), &mut [0]));
-            exit_now(0)
-        }
-        Cloned::Parent { pid, pidfd } => {
-            let at = |name: &str| format!("/proc/{pid}/{name}");
-            let made = fs::write(at("uid_map"), uids)
-                .and_then(|()| fs::write(at("gid_map"), gids))
-                .and_then(|()| File::open(at("ns/user")));
-            drop(ours);
-            wait_for(pidfd.as_fd())?;
-            made.map(OwnedFd::from)
-        }
+    let (theirs, ours) = pipe2(OFlag::O_CLOEXEC)?;
+    let Idler { pid, pidfd } = Idler::until_closed(libc::CLONE_NEWUSER, theirs, ours.as_fd())?;
+    // Whatever fails from here on, it ends when `ours` is closed, and is waited for after that.
+    let ending = Ending(pidfd);
+    let at = |name: &str| format!("/proc/{pid}/{name}");
+    let namespace = fs::write(at("uid_map"), uids)
+        .and_then(|()| fs::write(at("gid_map"), gids))
+        .and_then(|()| File::open(at("ns/user")));
+    drop(ours);
+    Ok(UserNamespace {
+        namespace: namespace?.into(),
+        _maker: ending,
+    })
+}
+
+/// A user namespace that was made for its maps.
+#[derive(Debug)]
+pub(crate) struct UserNamespace {
+    namespace: OwnedFd,
+    _maker: Ending,
+}
+
+impl AsFd for UserNamespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.namespace.as_fd()
     }
 }

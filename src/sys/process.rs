@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use libc::{c_int, pid_t};
@@ -93,6 +93,16 @@ pub(crate) fn wait_for(pidfd: BorrowedFd<'_>) -> io::Result<Exit> {
         WaitStatus::Signaled(_, signal, _) => Ok(Exit::Signal(signal as i32)),
         // The call did not ask for anything else.
         _ => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+    }
+}
+
+/// A child that has ended, or ends soon: dropping this waits for it and reaps it.
+#[derive(Debug)]
+pub(crate) struct Ending(pub(crate) OwnedFd);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        wait_for(self.0.as_fd()).ok();
     }
 }
 
