@@ -9,12 +9,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::socket::MsgFlags;
+use nix::sys::utsname::uname;
 use nix::unistd::sethostname;
 
 use super::affinity::online_cpus;
 use super::message::StepFailure;
 use super::step::Step;
 use crate::barrier::Barrier;
+use crate::sys::namespace::set_domain_name;
 use crate::sys::network::bring_loopback_up;
 use crate::sys::packet;
 use crate::sys::process::{self, Cloned, Ending};
@@ -24,6 +26,9 @@ use crate::way;
 /// The name of the host inside: the same on every machine, and one that every `/etc/hosts` knows,
 /// also that of the machine, which a rule may show.
 pub(super) const HOST_NAME: &str = "localhost";
+
+/// The name of the domain inside: that of a kernel to which nobody has told one (uname(2)).
+pub(super) const DOMAIN_NAME: &str = "(none)";
 
 const NETWORK: CloneFlags = CloneFlags::CLONE_NEWNET;
 
@@ -166,11 +171,24 @@ impl Namespaces {
 /// Moves this process into new namespaces. It keeps its network unless it is to have its own.
 pub(super) fn make(network: Network) -> Result<(), StepFailure> {
     unshare(kinds(network)).map_err(StepFailure::at(Step::Namespaces))?;
-    sethostname(HOST_NAME).map_err(StepFailure::at(Step::HostName))?;
+    set_names(DOMAIN_NAME).map_err(StepFailure::at(Step::HostName))?;
     if network == Network::Own {
         bring_loopback_up().map_err(StepFailure::at(Step::Loopback))?;
     }
     Ok(())
+}
+
+/// Sets the name of the host, and of a domain, unless they have these names: each change of the
+/// first wakes journald.
+pub(super) fn set_names(domain: &str) -> io::Result<()> {
+    let names = uname()?;
+    if names.nodename() != HOST_NAME {
+        sethostname(HOST_NAME)?;
+    }
+    match names.domainname() == domain {
+        true => Ok(()),
+        false => set_domain_name(domain),
+    }
 }
 
 /// The kinds of namespaces that a run has besides mount and PID namespaces.

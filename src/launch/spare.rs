@@ -3,9 +3,9 @@
 //! makes one when a run is over and nobody waits, and init goes where it is. With it comes a mount
 //! namespace without any of the host's mounts, which need not be copied then and let go of again.
 //!
-//! Each set serves one run. The name of the host says whether it was used: it is a mark of its
-//! maker's own, until init takes the set for a program and names the host as always. A program has
-//! no rights over the namespace and cannot set it back.
+//! Each set serves one run. The name of the domain says whether it was used: it is a mark of its
+//! maker's own, until init takes the set for a program and names the domain as always. A program
+//! has no rights over the namespace and cannot set it back.
 
 use std::fs;
 use std::io;
@@ -17,10 +17,10 @@ use nix::fcntl::AT_FDCWD;
 use nix::mount::{MntFlags, umount2};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::utsname::uname;
-use nix::unistd::{chdir, fchdir, pivot_root, sethostname};
+use nix::unistd::{chdir, fchdir, pivot_root};
 
 use super::message::StepFailure;
-use super::namespaces::{self, HOST_NAME, Network, kinds};
+use super::namespaces::{self, DOMAIN_NAME, Network, kinds, set_names};
 use super::root::OldRoot;
 use super::step::Step;
 use crate::barrier::Barrier;
@@ -59,7 +59,7 @@ impl Spare<'_> {
         };
         unshare(MOUNTS).map_err(StepFailure::at(Step::Namespaces))?;
         match is_fresh {
-            true => sethostname(HOST_NAME).map_err(StepFailure::at(Step::HostName))?,
+            true => set_names(DOMAIN_NAME).map_err(StepFailure::at(Step::HostName))?,
             false => namespaces::make(network)?,
         }
         Ok(old_root)
@@ -116,7 +116,7 @@ impl Ready {
         }
         namespaces::make(Network::Own).map_err(|_| io::ErrorKind::Other)?;
         // Last of all: until now nobody takes it.
-        Ok(sethostname(mark(self.0))?)
+        set_names(&mark(self.0))
     }
 }
 
@@ -129,10 +129,10 @@ pub(super) fn is_possible() -> bool {
 }
 
 fn is_marked(keeps: Kept) -> io::Result<bool> {
-    Ok(uname()?.nodename() == mark(keeps).as_str())
+    Ok(uname()?.domainname() == mark(keeps).as_str())
 }
 
-/// The name of the host in a set that was not used. It is the process's own, so that no host is
+/// The name of the domain in a set that was not used. It is the process's own, so that no domain is
 /// called so by chance.
 fn mark(keeps: Kept) -> String {
     let Kept { pid, start } = keeps;

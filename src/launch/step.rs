@@ -11,7 +11,7 @@ pub(crate) enum Step {
     Ordinary,
     /// init: make the other namespaces.
     Namespaces,
-    /// init: set the host name.
+    /// init: set the names of the host and of its domain.
     HostName,
     /// init: bring the loopback interface up.
     Loopback,
@@ -102,7 +102,7 @@ impl Step {
                 "cannot give the program an ordinary priority (CPU, I/O, timers, /proc/self/oom_score_adj)"
             }
             Self::Namespaces => "cannot make the IPC, UTS and network namespaces of the sandbox",
-            Self::HostName => "cannot set the host name of the sandbox",
+            Self::HostName => "cannot set the names of the host and of its domain in the sandbox",
             Self::Loopback => "cannot bring up the loopback interface of the sandbox",
             Self::PrivateMounts => "cannot make the mounts of the sandbox private",
             Self::RootFileSystem => "cannot make the root file system of the sandbox",

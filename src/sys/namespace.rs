@@ -24,6 +24,17 @@ pub(crate) fn enter_mounts_of(pidfd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(setns(pidfd, CloneFlags::CLONE_NEWNS)?)
 }
 
+/// Sets the name of the domain in the UTS namespace of this process (setdomainname(2)): EINVAL above
+/// 64 bytes, EPERM without rights over the namespace.
+///
+/// Whoever reads the name of the host from /proc is woken when that is set, in whichever namespace,
+/// and services such as systemd-journald do. Nobody waits for this one.
+pub(crate) fn set_domain_name(name: &str) -> io::Result<()> {
+    // SAFETY: the call reads as many bytes as it is told, which live until it returns.
+    let result = unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) };
+    check(result.into()).map(drop)
+}
+
 /// The user namespace that owns this namespace. EPERM when it is not ours or one below.
 pub(crate) fn owner(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: the call takes no argument and touches no memory.

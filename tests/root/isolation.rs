@@ -157,8 +157,11 @@ fn namespaces_are_the_runs_own() {
     for (name, inside) in ["ipc", "mnt", "net", "pid", "uts"].iter().zip(inside) {
         assert_ne!(outside(name).to_str().unwrap(), inside);
     }
-    let run = test_box.shell("cat /proc/sys/kernel/hostname").run();
-    assert_eq!(run.assert_ok().stdout, "localhost\n");
+    let names = "cat /proc/sys/kernel/hostname /proc/sys/kernel/domainname";
+    assert_eq!(
+        test_box.shell(names).run().assert_ok().stdout,
+        "localhost\n(none)\n"
+    );
 }
 
 #[test]

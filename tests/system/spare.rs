@@ -23,21 +23,25 @@ fn ready(test_box: &TestBox) -> [String; 2] {
     let (_, holder) = kept(test_box);
     let target = holder.to_string();
     wait_until("namespaces stand ready", || {
-        let name = must("nsenter", &["--uts", "--target", &target, "uname", "-n"]);
+        let read = ["cat", "/proc/sys/kernel/domainname"];
+        let name = must(
+            "nsenter",
+            &[&["--uts", "--target", &target], &read[..]].concat(),
+        );
         name.starts_with(&format!("isolate-spare-{target}-"))
     });
     of(holder)
 }
 
-/// The namespaces that a program finds, whose host is called as always.
+/// The namespaces that a program finds, whose host and domain are called as always.
 #[track_caller]
 fn seen(test_box: &TestBox, options: &[&str]) -> [String; 2] {
-    let script = "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc; uname -n; ipcmk -M 4096 >/dev/null; \
-                  ipcs -m | grep -c ^0x";
+    let script = "cd /proc; readlink self/ns/net self/ns/ipc; cat sys/kernel/hostname sys/kernel/domainname; \
+                  ipcmk -M 4096 >/dev/null; ipcs -m | grep -c ^0x";
     let output = test_box.shell(script).options(options).run();
     let lines: Vec<_> = output.stdout.lines().collect();
     // What an earlier program left in memory that is shared is gone with its namespace.
-    assert_eq!(lines[2..], ["localhost", "1"], "{output:?}");
+    assert_eq!(lines[2..], ["localhost", "(none)", "1"], "{output:?}");
     [lines[0], lines[1]].map(str::to_owned)
 }
 
