@@ -29,12 +29,14 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::barrier::Barrier;
 use crate::caller::Caller;
 use crate::error::chain;
 use crate::failure::Failure;
 use crate::output::write_all;
 use crate::pool::{Beginning, Front, Pool};
 use crate::request::BrokerOptions;
+use crate::sys::credentials;
 use crate::sys::poll::{self, Until};
 use crate::sys::socket::{self, PeerIds};
 use listener::Listener;
@@ -79,6 +81,12 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     most.and_then(|most| setrlimit(Resource::RLIMIT_NOFILE, most, most))
         .map_err(Failure::at("cannot raise the limit of open files"))?;
     let listener = Listener::open(options.socket.as_deref())?;
+    // Once, and not in each keeper, whose programs' process 1 inherits it. A run where it stays
+    // says so.
+    let dropped = Barrier::BoundingSet.raise(credentials::drop_bounding_set);
+    if let Err(error) = dropped {
+        complain("cannot empty the bounding set ahead of runs", &error);
+    }
     let signals = stop_signals().map_err(Failure::at("cannot take over signals"))?;
     let state = [sd_notify::NotifyState::Ready];
     sd_notify::notify(&state).map_err(Failure::at("cannot tell systemd that we are ready"))?;
