@@ -67,7 +67,7 @@ pub(super) fn open_turn(place: BorrowedFd<'_>, locks: &Path) -> Result<OwnedFd, 
 }
 
 /// Opens a file that all boxes have in common, beside the locks, or makes it. It is root's alone.
-fn open_beside(
+pub(super) fn open_beside(
     place: BorrowedFd<'_>,
     locks: &Path,
     name: &'static str,

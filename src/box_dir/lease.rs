@@ -6,15 +6,18 @@
 //!
 //! A box takes its lease before its record names the ids, and gives it up after the record is gone
 //! and before the lock is. A process that is killed in between leaves the lease over; the next box
-//! that wants the uid notices this and takes it. Ids that any process has are passed over.
+//! that wants the uid notices this and takes it. Ids that any process has, or had a moment ago, are
+//! passed over.
 
 use std::fmt;
 
 use super::id_pool::IdPool;
+use super::last_look::{last_look, note};
 use super::lease_link::leased_uids;
 use super::rotation::{next_slot, set_next_slot};
-use super::stragglers::InUse;
+use super::stragglers::{InUse, has_program};
 use super::{BoxDirError, Lock, LockError, Owner, Record};
+use crate::clock::Moment;
 
 /// Why a box got no ids, or could not give its ids up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,8 +128,12 @@ impl Lock {
         pool: Option<IdPool>,
         seen: &mut InUse,
     ) -> Result<bool, BoxDirError> {
-        // Not earlier: from here on no other box begins a run with them.
-        *seen = InUse::look()?;
+        // Not earlier: from here on no other box begins a run with them. A look of a moment ago has
+        // not seen such a run if it has not seen the ids: the lease was given up after its end.
+        *seen = match last_look(self.place(), self.locks()) {
+            Some(last) if !last.has(ids) && !has_program(ids)? => last,
+            _ => self.look()?,
+        };
         if seen.has(ids) {
             log::info!("uid {} is not leased: processes have it", ids.uid);
             return Ok(false);
@@ -135,6 +142,14 @@ impl Lock {
             set_next_slot(self.place(), self.locks(), ids.uid - pool.first.uid + 1)?;
         }
         Ok(true)
+    }
+
+    /// Looks at all processes, for others as well.
+    fn look(&self) -> Result<InUse, BoxDirError> {
+        let moment = Moment::now().map_err(BoxDirError::at("read the clock for", self.locks()))?;
+        let seen = InUse::look()?;
+        note(self.place(), self.locks(), &seen, moment);
+        Ok(seen)
     }
 
     /// Whether these ids are leased to the box.
@@ -221,6 +236,7 @@ mod tests {
         let names = fs::read_dir(locks).unwrap();
         let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name();
         let mut names: Vec<_> = names.map(|it| name(it).into_string().unwrap()).collect();
+        names.retain(|name| name != "processes");
         names.sort();
         names
     }

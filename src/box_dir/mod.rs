@@ -22,6 +22,7 @@ mod giving;
 mod handover;
 mod id_pool;
 mod kept;
+mod last_look;
 mod lease;
 mod lease_link;
 mod lock;

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::num::ParseIntError;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -50,14 +51,18 @@ impl Expected {
 /// another way; whoever has one can start it during the run as well as before. Such files are
 /// looked for when ids are leased, in all that runs ([`InUse`]).
 pub(crate) fn check_unused(ids: Owner) -> Result<(), BoxDirError> {
-    let failed = |error: std::io::Error| {
-        let step = "look for the processes of the box user in";
-        BoxDirError::at(step, "/proc".as_ref())(errno(&error))
-    };
-    match has_processes(ids.uid).map_err(failed)? && Barrier::NoStrangers.stands() {
+    match has_program(ids)? && Barrier::NoStrangers.stands() {
         true => wait_for_stragglers(ids, Expected::Nobody),
         false => Ok(()),
     }
+}
+
+/// Whether a process has this user as its real one, which costs next to nothing to find out.
+pub(super) fn has_program(ids: Owner) -> Result<bool, BoxDirError> {
+    has_processes(ids.uid).map_err(|error| {
+        let step = "look for the processes of the box user in";
+        BoxDirError::at(step, "/proc".as_ref())(errno(&error))
+    })
 }
 
 /// Waits until no process has the ids of a box: the next run would share limits and files with it.
@@ -93,6 +98,22 @@ impl InUse {
             };
         })?;
         Ok(seen)
+    }
+
+    /// What a look that was noted saw, which fails if one of the ids cannot be one.
+    pub(super) fn of(
+        uids: Result<HashSet<u32>, ParseIntError>,
+        gids: Result<HashSet<u32>, ParseIntError>,
+    ) -> Result<Self, ParseIntError> {
+        Ok(Self {
+            uids: uids?,
+            gids: gids?,
+        })
+    }
+
+    /// The ids of users and those of groups, to be noted.
+    pub(super) fn all(&self) -> [impl Iterator<Item = u32>; 2] {
+        [&self.uids, &self.gids].map(|ids| ids.iter().copied())
     }
 
     /// Whether a process had the user or the group in any way.

@@ -24,8 +24,8 @@ pub(crate) fn enter_mounts_of(pidfd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(setns(pidfd, CloneFlags::CLONE_NEWNS)?)
 }
 
-/// Sets the name of the domain in the UTS namespace of this process (setdomainname(2)): EINVAL above
-/// 64 bytes, EPERM without rights over the namespace.
+/// Sets the name of the domain in the UTS namespace of this process (setdomainname(2)): EINVAL
+/// above 64 bytes, EPERM without rights over the namespace.
 ///
 /// Whoever reads the name of the host from /proc is woken when that is set, in whichever namespace,
 /// and services such as systemd-journald do. Nobody waits for this one.

@@ -452,8 +452,10 @@ impl Inner {
     fn traces(&self) -> Vec<PathBuf> {
         let locks = entries(&self.dir.path().join("locks"));
         let boxes = entries(&self.dir.path().join("boxes"));
-        // By which users who make boxes wait for each other, what is counted of all commands, and the locks of CPUs.
-        let stays = ["turn", "counts", "cpus"].map(|name| self.dir.path().join("locks").join(name));
+        // By which users who make boxes wait for each other, what is counted of all commands, the locks of CPUs, and the
+        // last look at all processes.
+        let stays = ["turn", "counts", "cpus", "processes"]
+            .map(|name| self.dir.path().join("locks").join(name));
         boxes
             .chain(locks)
             .filter(|path| !stays.contains(path))

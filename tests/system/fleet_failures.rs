@@ -321,8 +321,12 @@ fn carries_out(kinds: &[(Trouble, u64)]) -> String {
     let names = || -> BTreeSet<PathBuf> {
         let all = [BOXES, LOCKS].map(|folder| entries(Path::new(folder)));
         let all = all.into_iter().flatten();
-        all.filter(|path| !path.ends_with("counts") && !path.ends_with("turn"))
-            .collect()
+        all.filter(|path| {
+            !["counts", "turn", "processes"]
+                .iter()
+                .any(|name| path.ends_with(name))
+        })
+        .collect()
     };
     let before = names();
     let machine = Machine::start();
