@@ -29,8 +29,10 @@ const SMALL: [(&CStr, &CStr); 3] = [(c"mode", c"755"), (c"size", c"1m"), (c"nr_i
 pub(super) enum OfHost {
     /// Nothing.
     Nothing,
-    /// The file system itself, which has device nodes of its own.
-    Nodes(OwnedFd),
+    /// The file system itself, with all that is in it.
+    Whole(OwnedFd),
+    /// It is found when init has left the host's mounts, or else taken then.
+    Spare,
     /// Devices.
     Devices(Vec<OwnedFd>),
     /// Files of `/etc`.
@@ -39,21 +41,27 @@ pub(super) enum OfHost {
 
 /// Takes what a file system will show of the host. This process must be among the host's mounts.
 pub(super) fn take(kind: FileSystem, purpose: Purpose) -> io::Result<OfHost> {
-    let devices = |paths: &mut dyn Iterator<Item = &CStr>| {
-        let copies: io::Result<_> = paths.map(mount::copy_tree_at).collect();
-        copies.map(OfHost::Devices)
-    };
     match kind {
-        FileSystem::Dev => match make_with_nodes()? {
-            Some(dev) => Ok(OfHost::Nodes(dev)),
-            None => devices(&mut DEVICES.iter().map(|device| device.outside)),
-        },
+        FileSystem::Dev => take_dev(),
         FileSystem::Proc if Barrier::CoveredProc.stands() => {
-            devices(&mut COVERED.iter().map(|_| c"/dev/null"))
+            copy_devices(COVERED.iter().map(|_| c"/dev/null"))
         }
         FileSystem::Etc => etc::take_parts(purpose.network).map(OfHost::Parts),
         _ => Ok(OfHost::Nothing),
     }
+}
+
+/// The same for [`FileSystem::Dev`].
+pub(super) fn take_dev() -> io::Result<OfHost> {
+    match make_with_nodes()? {
+        Some(dev) => Ok(OfHost::Whole(dev)),
+        None => copy_devices(DEVICES.iter().map(|device| device.outside)),
+    }
+}
+
+fn copy_devices<'a>(paths: impl Iterator<Item = &'a CStr>) -> io::Result<OfHost> {
+    let copies: io::Result<_> = paths.map(|path| mount::copy_tree_at(path, false)).collect();
+    copies.map(OfHost::Devices)
 }
 
 /// Makes a file system, as a detached mount.
@@ -77,14 +85,7 @@ pub(super) fn make(kind: FileSystem, purpose: Purpose, of_host: &OfHost) -> io::
             )
         }
         FileSystem::Devpts => make(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"620")]),
-        FileSystem::Dev => {
-            let dev = make(c"tmpfs", &SMALL)?;
-            for device in DEVICES {
-                make_mount_point(dev.as_fd(), Path::new(device.name), false)?;
-            }
-            populate_dev(dev.as_fd())?;
-            Ok(dev)
-        }
+        FileSystem::Dev => make_dev(),
         FileSystem::Etc => {
             let made = make(c"tmpfs", &SMALL)?;
             if let OfHost::Parts(parts) = of_host {
@@ -97,6 +98,16 @@ pub(super) fn make(kind: FileSystem, purpose: Purpose, of_host: &OfHost) -> io::
     }
 }
 
+/// The same for [`FileSystem::Dev`], without the devices.
+pub(super) fn make_dev() -> io::Result<OwnedFd> {
+    let dev = mount::new_file_system(c"tmpfs", &SMALL, 0)?;
+    for device in DEVICES {
+        make_mount_point(dev.as_fd(), Path::new(device.name), false)?;
+    }
+    populate_dev(dev.as_fd())?;
+    Ok(dev)
+}
+
 /// Adds what can be mounted in a file system only when it is attached, at `inside`: Linux before
 /// 6.15 mounts nothing in a detached tree.
 pub(super) fn finish(
@@ -106,7 +117,7 @@ pub(super) fn finish(
     inside: &Path,
 ) -> io::Result<()> {
     match of_host {
-        OfHost::Nothing | OfHost::Nodes(_) => Ok(()),
+        OfHost::Nothing | OfHost::Whole(_) | OfHost::Spare => Ok(()),
         OfHost::Devices(nulls) if kind == FileSystem::Proc => cover(root, inside, nulls),
         OfHost::Devices(devices) => bind_devices(root, inside, devices),
         OfHost::Parts(parts) => etc::bind_parts(root, inside, parts),
@@ -150,6 +161,9 @@ const DEVICES: [Device; 6] = [
     device("urandom", c"/dev/urandom", (1, 9)),
     device("tty", c"/dev/tty", (5, 0)),
 ];
+
+/// The directories in `/dev`, which other file systems are mounted on.
+pub(super) const DEV_DIRECTORIES: [&str; 2] = ["pts", "shm"];
 
 /// Makes `/dev` with nodes of its own, where this process may: mknod(2) is refused in many
 /// containers, and in user namespaces. To bind the host's takes eight calls each.
@@ -229,7 +243,7 @@ fn populate_dev(dev: BorrowedFd<'_>) -> io::Result<()> {
     ] {
         symlinkat(target, dev, name)?;
     }
-    for directory in ["pts", "shm"] {
+    for directory in DEV_DIRECTORIES {
         mkdirat(dev, directory, Mode::from_bits_truncate(0o755))?;
     }
     Ok(())

@@ -118,7 +118,7 @@ fn live(
         },
         network: setup.network,
     };
-    let of_host = root::take(&setup.mounts, purpose)?;
+    let of_host = root::take(&setup.mounts, purpose, spare.is_some())?;
     let old_root = match spare {
         Some(spare) => spare.enter(setup.network)?,
         None => {
@@ -129,8 +129,7 @@ fn live(
             OldRoot::Hosts
         }
     };
-    let cgroup = root::build(&setup.mounts, &of_host, purpose, may_have_users, old_root)?;
-    drop(of_host);
+    let cgroup = root::build(&setup.mounts, of_host, purpose, may_have_users, old_root)?;
     nix::unistd::chdir("/box").map_err(StepFailure::at(Step::ChangeToBox))?;
     ToKeeper::RootBuilt
         .send(keeper, None)

@@ -32,6 +32,7 @@ mod root;
 mod shown_cgroup;
 pub(crate) mod sources;
 mod spare;
+mod spare_dev;
 pub(crate) mod standard;
 pub(crate) mod step;
 

@@ -3,7 +3,7 @@
 //! init builds it with the mount API that works on descriptors, so neither `/` nor any directory of
 //! the host has to serve as a stage, and ends on it with pivot_root(2): the old root is not merely
 //! hidden, it is gone from the mount namespace. Where the mount namespace never had any of the
-//! host's mounts (`spare`), there is nothing to be gone: below is an empty directory.
+//! host's mounts (`spare`), there is nothing to be gone: below is a directory with nothing but `/dev`.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,6 +20,7 @@ use super::message::StepFailure;
 use super::mount_point::{make_mount_point, resolve};
 use super::purpose::Purpose;
 use super::shown_cgroup::ShownCgroup;
+use super::spare_dev;
 use super::step::Step;
 use crate::barrier::Barrier;
 use crate::dir_rule::{DirFlags, FileSystem};
@@ -55,13 +56,24 @@ pub(crate) enum MountSource {
 pub(super) enum OldRoot {
     /// The host's: it goes.
     Hosts,
-    /// An empty directory, which nobody can write to.
-    Empty,
+    /// A directory of a [spare](super::spare), which nobody can write to.
+    Spares,
 }
 
-/// Takes what the rules' file systems will show of the host, before init leaves its mounts.
-pub(super) fn take(mounts: &[Option<Mount>], purpose: Purpose) -> Result<Vec<OfHost>, StepFailure> {
+/// Takes what the rules' file systems will show of the host, before init leaves its mounts. Where it
+/// may go among those of a spare (`has_spare`), what lies there is left until then.
+pub(super) fn take(
+    mounts: &[Option<Mount>],
+    purpose: Purpose,
+    has_spare: bool,
+) -> Result<Vec<OfHost>, StepFailure> {
     let of_host = |(index, mount): (usize, &Option<Mount>)| match mount {
+        Some(Mount {
+            source: MountSource::FileSystem(kind),
+            ..
+        }) if has_spare && *kind == FileSystem::Dev && spare_dev::fits(mounts, index) => {
+            Ok(OfHost::Spare)
+        }
         Some(Mount {
             source: MountSource::FileSystem(kind),
             ..
@@ -71,17 +83,32 @@ pub(super) fn take(mounts: &[Option<Mount>], purpose: Purpose) -> Result<Vec<OfH
     mounts.iter().enumerate().map(of_host).collect()
 }
 
+/// Takes what was left.
+fn take_rest(of_host: &mut [OfHost], purpose: Purpose, old: OldRoot) -> Result<(), StepFailure> {
+    for (index, of_host) in of_host.iter_mut().enumerate() {
+        if let OfHost::Spare = of_host {
+            let taken = match old {
+                OldRoot::Spares => spare_dev::copy().map(OfHost::Whole),
+                OldRoot::Hosts => file_systems::take(FileSystem::Dev, purpose),
+            };
+            *of_host = taken.map_err(StepFailure::at_index(Step::Mount, index))?;
+        }
+    }
+    Ok(())
+}
+
 /// Builds the root and changes to it, with `/` as working directory; returns a mount that is left
 /// to the program's process. Without `may_have_users`, this is the second obstacle to user
 /// namespaces: the kernel makes none for a process with another root than its mount namespace
 /// (user_namespaces(7), chroot).
 pub(super) fn build(
     mounts: &[Option<Mount>],
-    of_host: &[OfHost],
+    mut of_host: Vec<OfHost>,
     purpose: Purpose,
     may_have_users: bool,
     old: OldRoot,
 ) -> Result<Option<ShownCgroup>, StepFailure> {
+    take_rest(&mut of_host, purpose, old)?;
     let here = nix::fcntl::AT_FDCWD;
     let private = mount::Change {
         recursive: true,
@@ -132,7 +159,7 @@ pub(super) fn build(
                 .map_err(StepFailure::at(Step::DetachOldRoot))?;
         }
         // The new root is on top of it. To let go of it takes a grace period of the kernel's.
-        OldRoot::Empty => chroot(".").map_err(StepFailure::at(Step::PivotRoot))?,
+        OldRoot::Spares => chroot(".").map_err(StepFailure::at(Step::PivotRoot))?,
     }
     if second.is_some() {
         fchdir(root).map_err(StepFailure::at(Step::PivotRoot))?;
@@ -183,7 +210,8 @@ fn attach_again(root: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
 }
 
 impl MountSource {
-    fn is_directory(&self) -> bool {
+    /// Whether its mount point is a directory.
+    pub(super) fn is_directory(&self) -> bool {
         match self {
             Self::Tree { is_directory, .. } => *is_directory,
             Self::FileSystem(_) => true,
@@ -212,7 +240,7 @@ fn attach(
         MountSource::FileSystem(FileSystem::Cgroup) => return Ok(()),
         MountSource::FileSystem(kind) => {
             let made = match of_host {
-                OfHost::Nodes(dev) => dev,
+                OfHost::Whole(made) => made,
                 _ => {
                     new = file_systems::make(*kind, purpose, of_host)
                         .map_err(StepFailure::at_index(Step::NewFileSystem, index))?;

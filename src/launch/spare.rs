@@ -1,7 +1,8 @@
 //! Namespaces that stand ready for the next run of a box: those of the process that keeps its
 //! scope. A network namespace takes as long to make as all the rest of the sandbox; that process
 //! makes one when a run is over and nobody waits, and init goes where it is. With it comes a mount
-//! namespace without any of the host's mounts, which need not be copied then and let go of again.
+//! namespace without any of the host's mounts, which need not be copied then and let go of again;
+//! all that is there is a [`/dev`](super::spare_dev) for programs.
 //!
 //! Each set serves one run. The name of the domain says whether it was used: it is a mark of its
 //! maker's own, until init takes the set for a program and names the domain as always. A program
@@ -22,6 +23,7 @@ use nix::unistd::{chdir, fchdir, pivot_root};
 use super::message::StepFailure;
 use super::namespaces::{self, DOMAIN_NAME, Network, kinds, set_names};
 use super::root::OldRoot;
+use super::spare_dev::SpareDev;
 use super::step::Step;
 use crate::barrier::Barrier;
 use crate::box_dir::Kept;
@@ -54,7 +56,7 @@ impl Spare<'_> {
             Ok(false) | Err(_) => None,
         };
         let (old_root, is_fresh) = match joined {
-            Some(is_fresh) => (OldRoot::Empty, is_fresh),
+            Some(is_fresh) => (OldRoot::Spares, is_fresh),
             None => (OldRoot::Hosts, false),
         };
         unshare(MOUNTS).map_err(StepFailure::at(Step::Namespaces))?;
@@ -91,17 +93,23 @@ impl Ready {
         if !is_possible() || fs::metadata("/proc/self/ns/user")?.ino() != FIRST_USERS {
             return Ok(None);
         }
+        let dev = SpareDev::take()?;
         unshare(MOUNTS)?;
         let private = mount::Change {
             recursive: true,
             ..mount::Change::default()
         };
         mount::change(AT_FDCWD, c"/", private)?;
-        let attributes =
-            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-        let options = [(c"mode", c"555"), (c"size", c"4k"), (c"nr_inodes", c"2")];
+        let attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+        let options = [(c"mode", c"555"), (c"size", c"4k"), (c"nr_inodes", c"4")];
         let empty = mount::new_file_system(c"tmpfs", &options, attributes)?;
         mount::attach(empty.as_fd(), AT_FDCWD, c"/")?;
+        dev.put_below(empty.as_fd())?;
+        let seal = mount::Change {
+            set: MOUNT_ATTR_RDONLY,
+            ..mount::Change::default()
+        };
+        mount::change(empty.as_fd(), c"", seal)?;
         fchdir(&empty)?;
         pivot_root(".", ".")?;
         umount2(".", MntFlags::MNT_DETACH)?;

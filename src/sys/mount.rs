@@ -32,9 +32,10 @@ pub(crate) fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> io::Result<Owned
     open_tree(at.as_raw_fd(), c"", libc::AT_EMPTY_PATH, recursive)
 }
 
-/// Copies the mount at an absolute path that nobody untrusted chose, without what is mounted below.
-pub(crate) fn copy_tree_at(path: &CStr) -> io::Result<OwnedFd> {
-    open_tree(libc::AT_FDCWD, path, libc::AT_SYMLINK_NOFOLLOW, false)
+/// Copies the mount at an absolute path that nobody untrusted chose, if `recursive` with all that is
+/// mounted below.
+pub(crate) fn copy_tree_at(path: &CStr, recursive: bool) -> io::Result<OwnedFd> {
+    open_tree(libc::AT_FDCWD, path, libc::AT_SYMLINK_NOFOLLOW, recursive)
 }
 
 fn open_tree(dir: c_int, path: &CStr, flags: c_int, recursive: bool) -> io::Result<OwnedFd> {
