@@ -141,8 +141,8 @@ fn is_marked(keeps: Kept) -> io::Result<bool> {
 }
 
 /// The name of the domain in a set that was not used. It is the process's own, so that no domain is
-/// called so by chance.
+/// called so by chance, and that of this release: what another one leaves there may differ.
 fn mark(keeps: Kept) -> String {
     let Kept { pid, start } = keeps;
-    format!("isolate-spare-{pid}-{start}")
+    format!("isolate-spare-{pid}-{start}-{}", env!("CARGO_PKG_VERSION"))
 }

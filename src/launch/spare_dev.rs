@@ -9,6 +9,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use libc::{MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+
 use super::file_systems::{self, DEV_DIRECTORIES, OfHost};
 use super::mount_point::{make_mount_point, resolve};
 use super::root::Mount;
@@ -37,7 +39,12 @@ impl SpareDev {
             _ => file_systems::make_dev()?,
         };
         mount::attach(made.as_fd(), resolve(root, inside)?.as_fd(), c"")?;
-        file_systems::finish(FileSystem::Dev, &self.0, root, inside)
+        file_systems::finish(FileSystem::Dev, &self.0, root, inside)?;
+        let seal = mount::Change {
+            set: MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID,
+            ..mount::Change::default()
+        };
+        mount::change(made.as_fd(), c"", seal)
     }
 }
 
