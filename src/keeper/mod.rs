@@ -307,20 +307,21 @@ impl Keeper<'_> {
             return Ok(None);
         };
         Ok(match message {
-            ToKeeper::RootBuilt => {
-                self.stages.root_built = Moment::now().ok();
-                None
-            }
             ToKeeper::Started => {
                 self.program = descriptor;
                 None
             }
             // It waits for that; should it ever not, this is where it ends.
-            ToKeeper::Begun(..) if self.permission.is_some() => Some(Event::Failed(
+            ToKeeper::Begun { .. } if self.permission.is_some() => Some(Event::Failed(
                 "the program's process did not wait for the permission to run it".to_owned(),
             )),
-            ToKeeper::Begun(used, moment) => {
+            ToKeeper::Begun {
+                used,
+                moment,
+                root_built,
+            } => {
                 self.figures.begin(used, moment);
+                self.stages.root_built = Some(root_built);
                 self.stages.begun = Some(moment);
                 Some(Event::Begun)
             }

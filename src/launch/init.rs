@@ -131,9 +131,7 @@ fn live(
     };
     let cgroup = root::build(&setup.mounts, of_host, purpose, may_have_users, old_root)?;
     nix::unistd::chdir("/box").map_err(StepFailure::at(Step::ChangeToBox))?;
-    ToKeeper::RootBuilt
-        .send(keeper, None)
-        .map_err(StepFailure::at(Step::HearFromKeeper))?;
+    let progress = Progress::new(Moment::now().map_err(StepFailure::at(Step::Wait))?);
     // The keeper still waits for systemd: what the program's process inherits is set up here.
     if cpu == Cpu::Keepers {
         affinity::leave_cpu().map_err(StepFailure::at(Step::LeaveCpu))?;
@@ -162,7 +160,6 @@ fn live(
         // It died before the death signal was armed.
         return Ok(());
     }
-    let progress = Progress::default();
     let beginning = Beginning {
         permitted,
         patience: setup.patience,

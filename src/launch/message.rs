@@ -7,7 +7,6 @@
 //! ```text
 //! keeper ──▶ init      Begin            build the sandbox: systemd was asked for the scope, if it
 //!                                       is to make one
-//! init ──▶ keeper      RootBuilt        namespaces and root file system are ready
 //! keeper ──▶ init      Go [+ the leaf]  make the program's process, in the leaf if there is one
 //! keeper ──▶ either    Permitted        the caller may run it: before Go, or when the process is
 //!                                       there; only where that is not known from the beginning
@@ -43,13 +42,18 @@ const SIZE: usize = 1024;
 /// A message to the keeper.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ToKeeper {
-    /// Namespaces and root file system are ready.
-    RootBuilt,
     /// The program's process exists; its pidfd comes along.
     Started,
-    /// The program's process is about to open its redirections and to become the program. Its usage
-    /// so far is not the program's, and the clock starts at this moment.
-    Begun(ResourceUsage, Moment),
+    /// The program's process is about to open its redirections and to become the program.
+    Begun {
+        /// Its usage so far, which is not the program's.
+        used: ResourceUsage,
+        /// When the clock starts.
+        moment: Moment,
+        /// When the root file system was ready. init does not say so by itself: to wake the keeper
+        /// for it would take time from the run.
+        root_built: Moment,
+    },
     /// The process that has begun or ended was never the program. This comes before `Ended`.
     NotBegun(Obstacle),
     /// The program's main process has ended, at this moment.
@@ -204,9 +208,12 @@ mod tests {
             errno: -1,
         };
         for message in [
-            ToKeeper::RootBuilt,
             ToKeeper::Started,
-            ToKeeper::Begun(usage, latest),
+            ToKeeper::Begun {
+                used: usage,
+                moment: latest,
+                root_built: latest,
+            },
             ToKeeper::Ended(Exit::Code(255), Moment::default()),
             ToKeeper::Ended(Exit::Signal(9), latest),
             ToKeeper::Empty(usage),

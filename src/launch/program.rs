@@ -229,7 +229,12 @@ fn start_clock(keeper: BorrowedFd<'_>, progress: &Progress) -> Result<Moment, St
     let used = process::resource_usage(process::UsageOf::Myself)
         .map_err(StepFailure::at(Step::StartClock))?;
     let moment = Moment::now().map_err(StepFailure::at(Step::StartClock))?;
-    ToKeeper::Begun(used, moment)
+    let begun = ToKeeper::Begun {
+        used,
+        moment,
+        root_built: progress.root_built,
+    };
+    begun
         .send(keeper, None)
         .map_err(StepFailure::at(Step::StartClock))?;
     progress.begun.set(Some(moment));

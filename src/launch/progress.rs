@@ -9,8 +9,10 @@ use crate::clock::Moment;
 use crate::report::{Obstacle, Stream};
 
 /// What the program's process notes for init.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Progress {
+    /// When init had built the root file system.
+    pub(super) root_built: Moment,
     /// When the clock started.
     pub(super) begun: Cell<Option<Moment>>,
     /// What it does.
@@ -30,6 +32,15 @@ pub(super) enum At {
 }
 
 impl Progress {
+    /// That of a process to be, for which the root file system was ready at this moment.
+    pub(super) fn new(root_built: Moment) -> Self {
+        Self {
+            root_built,
+            begun: Cell::default(),
+            at: Cell::default(),
+        }
+    }
+
     /// What kept the process that was made from `setup` from becoming the program, if that is so.
     pub(super) fn obstacle(&self, setup: &ProgramSetup<'_>) -> Option<Obstacle> {
         match self.at.get() {

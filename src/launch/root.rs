@@ -3,7 +3,8 @@
 //! init builds it with the mount API that works on descriptors, so neither `/` nor any directory of
 //! the host has to serve as a stage, and ends on it with pivot_root(2): the old root is not merely
 //! hidden, it is gone from the mount namespace. Where the mount namespace never had any of the
-//! host's mounts (`spare`), there is nothing to be gone: below is a directory with nothing but `/dev`.
+//! host's mounts (`spare`), there is nothing to be gone: below is a directory with nothing but a
+//! `/dev`.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -60,8 +61,8 @@ pub(super) enum OldRoot {
     Spares,
 }
 
-/// Takes what the rules' file systems will show of the host, before init leaves its mounts. Where it
-/// may go among those of a spare (`has_spare`), what lies there is left until then.
+/// Takes what the rules' file systems will show of the host, before init leaves its mounts. Where
+/// it may go among those of a spare (`has_spare`), what lies there is left until then.
 pub(super) fn take(
     mounts: &[Option<Mount>],
     purpose: Purpose,

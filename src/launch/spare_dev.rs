@@ -1,5 +1,6 @@
 //! `/dev`, as nearly all programs find it, made once by the process that keeps a scope: init shows
-//! its program a copy of the mount, which is read-only, and need not make twenty names for each run.
+//! its program a copy of the mount, which is read-only, and need not make all the names in it for
+//! each run.
 //!
 //! The file system is the same for all runs in the scope. Nothing of one comes to the next by it:
 //! no program can write to it, and the times of its names do not change where it is read-only.

@@ -54,7 +54,7 @@ pub(crate) struct Circumstances {
 pub(crate) struct Stages {
     /// Everything was opened and decided, and init was cloned.
     pub(crate) laid_out: Option<Moment>,
-    /// init had built the root file system.
+    /// init had built the root file system of a program that began.
     pub(crate) root_built: Option<Moment>,
     /// systemd had made the scope, and the leaf was there.
     pub(crate) cgroup_ready: Option<Moment>,

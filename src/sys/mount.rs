@@ -32,8 +32,8 @@ pub(crate) fn copy_tree(at: BorrowedFd<'_>, recursive: bool) -> io::Result<Owned
     open_tree(at.as_raw_fd(), c"", libc::AT_EMPTY_PATH, recursive)
 }
 
-/// Copies the mount at an absolute path that nobody untrusted chose, if `recursive` with all that is
-/// mounted below.
+/// Copies the mount at an absolute path that nobody untrusted chose, if `recursive` with all that
+/// is mounted below.
 pub(crate) fn copy_tree_at(path: &CStr, recursive: bool) -> io::Result<OwnedFd> {
     open_tree(libc::AT_FDCWD, path, libc::AT_SYMLINK_NOFOLLOW, recursive)
 }
