@@ -25,6 +25,10 @@ pub(super) struct Removal {
 }
 
 impl Visitor for Removal {
+    fn removes(&self) -> bool {
+        true
+    }
+
     fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault> {
         match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) => Ok(Found::Other),

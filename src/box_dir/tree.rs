@@ -2,7 +2,10 @@
 //!
 //! There is no recursion, and at most three descriptors are open, however deep the tree is: the way
 //! up is `..`, checked against the identity of the directory that the walk came from. The walk
-//! remembers one small record per level, and the names of the directories still to be visited.
+//! remembers one small record per level, and the names of the directories still to be visited. Of
+//! these a visitor that removes them has no more than [`PENDING`]: the rest is read when they are
+//! gone. Others have all of them, since no place in a directory is sure to be the same in another
+//! descriptor, which the way up makes.
 
 use std::ffi::{CStr, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -22,6 +25,8 @@ use crate::sys::file::{dir_entries, read_dir_entries};
 const ATTEMPTS: usize = 16;
 /// How often a directory may be refilled after it was emptied before the walk gives up.
 const RESCANS: usize = 1_000;
+/// How many bytes of names a walk that removes remembers; beyond that, one directory per level.
+const PENDING: usize = 1 << 20;
 /// Room for a few hundred directory entries.
 const BUFFER: usize = 32 << 10;
 
@@ -67,6 +72,8 @@ struct Level {
     /// Where the names of its subdirectories that are still to be visited begin. If there is a
     /// deeper level, the last of these is the one being visited.
     pending: usize,
+    /// More of them are in the directory than are remembered.
+    more: bool,
     /// It may have come to where it is with all that is below ([`Visitor::may_have_come`]).
     came: bool,
 }
@@ -86,11 +93,17 @@ impl Walk<'_> {
         let mut here = open_dir(top, c".").map_err(|errno| self.failed("open", None, errno))?;
         let stat = fstat(&here).map_err(|errno| self.failed("examine", None, errno))?;
         self.scan(here.as_fd(), file_id(&stat), false, visitor)?;
-        while let Some(level) = self.levels.last() {
+        while let Some(level) = self.levels.last_mut() {
             if self.names.len() > level.pending {
                 if let Some(child) = self.descend(here.as_fd(), visitor)? {
                     here = child;
                 }
+                continue;
+            }
+            if std::mem::take(&mut level.more) {
+                here = open_dir(here.as_fd(), c".")
+                    .map_err(|errno| self.failed("open", None, errno))?;
+                self.read(here.as_fd(), visitor)?;
                 continue;
             }
             let name = level.name;
@@ -141,8 +154,7 @@ impl Walk<'_> {
         Ok(Some(child))
     }
 
-    /// Adds a level for the directory whose name is the last on the stack, visits its entries, and
-    /// puts its subdirectories on the stack.
+    /// Adds a level for the directory whose name is the last on the stack, and reads it.
     fn scan(
         &mut self,
         dir: BorrowedFd<'_>,
@@ -154,8 +166,18 @@ impl Walk<'_> {
             id,
             name: self.last_name(),
             pending: self.names.len(),
+            more: false,
             came,
         });
+        self.read(dir, visitor)
+    }
+
+    /// Visits the entries of the directory that the walk is in, and puts its subdirectories on the
+    /// stack.
+    fn read(&mut self, dir: BorrowedFd<'_>, visitor: &mut impl Visitor) -> Result<(), Stop> {
+        // Each level leaves room for those below it.
+        let begin = self.names.len();
+        let most = begin + PENDING.saturating_sub(begin) / 2;
         loop {
             match read_dir_entries(dir, self.buffer).map_err(|error| errno(&error)) {
                 // ENOENT: the directory itself was removed meanwhile.
@@ -174,6 +196,12 @@ impl Walk<'_> {
                     Ok(Found::Other) => {}
                     Ok(Found::Directory) => {
                         self.names.extend_from_slice(entry.name.to_bytes_with_nul());
+                        if visitor.removes() && self.names.len() > most {
+                            if let Some(level) = self.levels.last_mut() {
+                                level.more = true;
+                            }
+                            return Ok(());
+                        }
                     }
                     Err(Fault {
                         errno: Errno::ENOENT,
@@ -246,129 +274,4 @@ impl Walk<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs::{self, File};
-    use std::os::unix::fs::symlink;
-
-    use nix::sys::stat::FileStat;
-
-    use super::*;
-
-    /// Notes every entry that it finds, and moves a directory away when it enters it.
-    #[derive(Default)]
-    struct Witness {
-        begun: usize,
-        entered: usize,
-        left: Vec<String>,
-        others: Vec<String>,
-        moves: Vec<(PathBuf, PathBuf)>,
-    }
-
-    impl Visitor for Witness {
-        fn begin(&mut self) {
-            self.begun += 1;
-            self.entered = 0;
-            self.left.clear();
-            self.others.clear();
-        }
-
-        fn enter(&mut self, _dir: BorrowedFd<'_>, _stat: &FileStat) -> Result<(), Fault> {
-            self.entered += 1;
-            if let Some((from, to)) = self.moves.pop() {
-                fs::rename(from, to).unwrap();
-            }
-            Ok(())
-        }
-
-        fn entry(&mut self, _parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault> {
-            self.others.push(name.to_str().unwrap().to_owned());
-            Ok(Found::Other)
-        }
-
-        fn leave(&mut self, _parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
-            self.left.push(name.to_str().unwrap().to_owned());
-            Ok(())
-        }
-    }
-
-    fn walk_over(path: &Path, witness: &mut Witness) -> Result<(), BoxDirError> {
-        let top = File::open(path).unwrap();
-        walk(top.as_fd(), path, witness)
-    }
-
-    #[test]
-    fn everything_below_the_top_is_visited_once_and_children_are_left_before_parents() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
-        fs::create_dir_all(dir.path().join("a/d")).unwrap();
-        symlink("/", dir.path().join("a/b/link")).unwrap();
-        fs::write(dir.path().join("a/d/file"), "").unwrap();
-        let mut witness = Witness::default();
-        walk_over(dir.path(), &mut witness).unwrap();
-        assert_eq!((witness.begun, witness.entered), (1, 4));
-        let at = |name| witness.left.iter().position(|left| left == name).unwrap();
-        assert!(at("c") < at("b") && at("b") < at("a") && at("d") < at("a"));
-        witness.others.sort();
-        assert_eq!(witness.others, ["file", "link"]);
-    }
-
-    #[test]
-    fn a_directory_that_is_moved_away_during_the_walk_leads_nowhere_else() {
-        let dir = tempfile::tempdir().unwrap();
-        let top = dir.path().join("top");
-        fs::create_dir_all(top.join("a/b")).unwrap();
-        fs::create_dir_all(dir.path().join("outside/secret")).unwrap();
-        // On entering b (the second directory), b is moved out of the tree; in the next attempt it
-        // is a.
-        let mut witness = Witness {
-            moves: vec![
-                (top.join("a"), dir.path().join("outside/a")),
-                (top.join("a/b"), dir.path().join("outside/b")),
-                (top.clone(), top.clone()),
-            ],
-            ..Witness::default()
-        };
-        walk_over(&top, &mut witness).unwrap();
-        assert_eq!(witness.begun, 3);
-        assert_eq!(witness.entered, 0);
-        assert!(dir.path().join("outside/secret").exists());
-    }
-
-    #[test]
-    fn a_tree_that_never_stops_changing_is_given_up() {
-        let dir = tempfile::tempdir().unwrap();
-        let (top, outside) = (dir.path().join("top"), dir.path().join("outside"));
-        fs::create_dir_all(&top).unwrap();
-        fs::create_dir_all(&outside).unwrap();
-        for number in 0..ATTEMPTS {
-            fs::create_dir(top.join(number.to_string())).unwrap();
-        }
-        struct Thief(PathBuf, PathBuf);
-        impl Visitor for Thief {
-            fn enter(&mut self, dir: BorrowedFd<'_>, _stat: &FileStat) -> Result<(), Fault> {
-                let id = file_id(&fstat(dir).unwrap());
-                for entry in fs::read_dir(&self.0).unwrap() {
-                    let entry = entry.unwrap();
-                    let stat = nix::sys::stat::stat(&entry.path()).unwrap();
-                    if file_id(&stat) == id {
-                        fs::rename(entry.path(), self.1.join(entry.file_name())).unwrap();
-                    }
-                }
-                Ok(())
-            }
-            fn entry(&mut self, _parent: BorrowedFd<'_>, _name: &CStr) -> Result<Found, Fault> {
-                Ok(Found::Other)
-            }
-        }
-        let open = File::open(&top).unwrap();
-        let error = walk(open.as_fd(), &top, &mut Thief(top.clone(), outside)).unwrap_err();
-        assert_eq!(error, BoxDirError::Changing { path: top });
-    }
-
-    #[test]
-    fn a_mount_point_ends_the_walk_and_is_named() {
-        // /dev/pts is a mount point that every machine has, also in a container.
-        let error = walk_over(Path::new("/dev"), &mut Witness::default()).unwrap_err();
-        assert!(matches!(error, BoxDirError::MountPoint { .. }), "{error}");
-    }
-}
+mod tests;

@@ -36,6 +36,11 @@ pub(super) trait Visitor {
     fn changes(&self) -> bool {
         true
     }
+    /// Whether what was visited is gone: then a directory can be read again for what is left in it,
+    /// and need not be remembered as a whole.
+    fn removes(&self) -> bool {
+        false
+    }
     /// Whether nothing is to be done in a directory: then the walk does not enter it.
     fn is_still(&self, _stat: &FileStat) -> bool {
         false
