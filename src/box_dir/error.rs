@@ -39,6 +39,11 @@ pub(crate) enum BoxDirError {
         /// The top of the tree.
         path: PathBuf,
     },
+    /// Another process goes on making files in what a box has left.
+    Refilled {
+        /// What it has left.
+        path: PathBuf,
+    },
     /// Processes of an earlier run are still alive.
     Stragglers {
         /// The user and group of the box.
@@ -98,6 +103,12 @@ impl fmt::Display for BoxDirError {
             Self::Changing { path } => write!(
                 f,
                 "'{}' keeps changing: another process moves directories in it",
+                Shown(path)
+            ),
+            Self::Refilled { path } => write!(
+                f,
+                "'{}' is filled faster than it is deleted: a process that has a directory in it open makes files there \
+                 (lsof finds it)",
                 Shown(path)
             ),
             Self::Stragglers { ids, left } => write!(

@@ -22,6 +22,12 @@ const SHUT: u32 = 0o700;
 /// The time of `<root>/<id>` when there may be links and the like in the box: long ago.
 const UNCLEAN: i64 = 0;
 
+/// Whether `<root>/<id>` says that there is nothing of the kind in the box: all that the last run
+/// left was given back.
+pub(super) fn is_clean(door: &FileStat) -> bool {
+    door.st_mtime != UNCLEAN
+}
+
 /// What makes the files in `box` the program's during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handover {
@@ -60,7 +66,7 @@ impl BoxDir {
         if how == Handover::IdMapped {
             // The door was opened last when the box was clean.
             let door = self.door()?;
-            let since = (door.st_mtime != UNCLEAN).then_some(door.st_ctime);
+            let since = is_clean(&door).then_some(door.st_ctime);
             Barrier::ClosedDoor.raise(|| self.open_to(None, SHUT))?;
             let closed = Closed::now(&self.door()?);
             let how = Sweep {
@@ -148,7 +154,7 @@ impl BoxDir {
     /// Notes whether there are links and the like in the box, as far as its program could make
     /// them: in the time of `<root>/<id>`, which nobody else can change.
     fn mark(&self, is_clean: bool) -> Result<(), BoxDirError> {
-        if (self.door()?.st_mtime != UNCLEAN) == is_clean {
+        if self::is_clean(&self.door()?) == is_clean {
             return Ok(());
         }
         let time = match is_clean {

@@ -14,6 +14,7 @@
 //! [`tree`]. The [`Lock`] says who may use the box: callers of everything here hold it.
 
 mod census;
+mod clearing;
 mod closed;
 mod error;
 #[cfg(fuzzing)]
@@ -25,6 +26,7 @@ mod kept;
 mod last_look;
 mod lease;
 mod lease_link;
+mod leftover;
 mod lock;
 mod lock_error;
 mod lock_file;
@@ -33,6 +35,7 @@ mod place;
 mod quota;
 mod record;
 mod removal;
+mod removing;
 mod renewal;
 mod rotation;
 mod sight;
@@ -50,21 +53,24 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::stat::{Mode, fchmod, fstat, mkdirat};
-use nix::unistd::{Gid, UnlinkatFlags, fchown, getegid, unlinkat};
+use nix::sys::stat::{FileStat, Mode, fchmod, fstat, mkdirat};
+use nix::unistd::{Gid, fchown, getegid};
 
 pub(crate) use census::{CPUS, Census, open_cpus};
+pub(crate) use clearing::{Cleared, clear_leftovers, count_leftovers};
 pub(crate) use error::BoxDirError;
 pub(crate) use handover::Handover;
 pub(crate) use id_pool::IdPool;
 pub(crate) use kept::Kept;
 pub(crate) use lease::LeaseError;
 pub(crate) use lease_link::holders;
+pub(crate) use leftover::leftovers_of;
 pub(crate) use lock::{Busy, Lock};
 pub(crate) use lock_error::LockError;
 pub(crate) use lock_file::Absent;
 pub(crate) use record::Record;
 pub(crate) use removal::Mounts;
+pub(crate) use removing::Removing;
 pub(crate) use sight::{Sight, Stray, sight_of, sights, strays};
 pub(crate) use stragglers::{Expected, check_unused, wait_for_stragglers};
 
@@ -73,8 +79,6 @@ use closed::Closed;
 use giving::give_dir;
 use open::open_dir;
 use place::{check_owner, make_place, open_place};
-use removal::Removal;
-use tree::walk;
 
 /// What becomes of the symbolic links, devices, FIFOs and sockets in a box before and after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +121,7 @@ impl BoxDir {
         let Some(place) = open_place(root)? else {
             return Ok(None);
         };
-        Ok(open_own(place.as_fd(), id, &path)?.map(|fd| Self::new(fd, path)))
+        Ok(open_own(place.as_fd(), id, &path)?.map(|(fd, _)| Self::new(fd, path)))
     }
 
     fn new(fd: OwnedFd, path: PathBuf) -> Self {
@@ -154,24 +158,6 @@ impl BoxDir {
             .map_err(BoxDirError::at("change the mode of", &self.path))
     }
 
-    /// Removes the directory of the box `id` and all that is in it. A missing directory is no
-    /// error.
-    pub(crate) fn remove(root: &Path, id: BoxId, mounts: Mounts) -> Result<(), BoxDirError> {
-        let Some(place) = open_place(root)? else {
-            return Ok(());
-        };
-        let path = root.join(id.to_string());
-        let Some(dir) = open_own(place.as_fd(), id, &path)? else {
-            return Ok(());
-        };
-        // From here on nobody gets in. A process that has a directory inside open already can only
-        // delay.
-        fchmod(&dir, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
-        walk(dir.as_fd(), &path, &mut Removal { mounts })?;
-        unlinkat(&place, dir_name(id).as_c_str(), UnlinkatFlags::RemoveDir)
-            .map_err(BoxDirError::at("remove", &path))
-    }
-
     /// The directory `box`.
     fn inner(&self) -> Result<(OwnedFd, PathBuf), BoxDirError> {
         let path = self.path.join("box");
@@ -181,8 +167,12 @@ impl BoxDir {
 }
 
 /// Opens the directory of the box `id` in the directory of all boxes, if it is one that was made
-/// here.
-fn open_own(place: BorrowedFd<'_>, id: BoxId, path: &Path) -> Result<Option<OwnedFd>, BoxDirError> {
+/// here; with its state.
+fn open_own(
+    place: BorrowedFd<'_>,
+    id: BoxId,
+    path: &Path,
+) -> Result<Option<(OwnedFd, FileStat)>, BoxDirError> {
     let dir = match open_dir(place, &dir_name(id)) {
         Ok(dir) => dir,
         Err(Errno::ENOENT) => return Ok(None),
@@ -190,7 +180,7 @@ fn open_own(place: BorrowedFd<'_>, id: BoxId, path: &Path) -> Result<Option<Owne
     };
     let stat = fstat(&dir).map_err(BoxDirError::at("examine", path))?;
     check_owner(&stat, path)?;
-    Ok(Some(dir))
+    Ok(Some((dir, stat)))
 }
 
 /// Makes and opens the directory `name` in `parent`, with exactly this mode.
@@ -224,6 +214,11 @@ mod tests {
 
     pub(super) const ID: BoxId = BoxId(7);
 
+    const WHOLE: Removing = Removing {
+        mounts: Mounts::Refuse,
+        by: None,
+    };
+
     pub(super) fn me() -> Owner {
         Owner {
             uid: geteuid().as_raw(),
@@ -254,7 +249,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let boxes = root.path().join("boxes");
         assert!(BoxDir::open(&boxes, ID).unwrap().is_none());
-        BoxDir::remove(&boxes, ID, Mounts::Refuse).unwrap();
+        BoxDir::remove(&boxes, ID, WHOLE).unwrap();
         let dir = BoxDir::create(&boxes, ID, box_user()).unwrap();
         let path = boxes.join("7");
         assert_eq!(dir.path(), path);
@@ -264,7 +259,7 @@ mod tests {
         let error = BoxDir::create(&boxes, ID, me()).unwrap_err().to_string();
         assert!(error.starts_with("cannot make the directory"), "{error}");
         assert!(BoxDir::open(&boxes, ID).unwrap().is_some());
-        BoxDir::remove(&boxes, ID, Mounts::Refuse).unwrap();
+        BoxDir::remove(&boxes, ID, WHOLE).unwrap();
         assert!(!path.exists());
     }
 
@@ -300,14 +295,14 @@ mod tests {
         symlink(other.path(), &path).unwrap();
         for error in [
             BoxDir::open(root.path(), ID).unwrap_err(),
-            BoxDir::remove(root.path(), ID, Mounts::Refuse).unwrap_err(),
+            BoxDir::remove(root.path(), ID, WHOLE).unwrap_err(),
         ] {
             assert!(matches!(error, BoxDirError::Unfit { .. }), "{error}");
         }
         assert!(other.path().join("file").exists());
         fs::remove_file(&path).unwrap();
         fs::write(&path, "").unwrap();
-        assert!(BoxDir::remove(root.path(), ID, Mounts::Refuse).is_err());
+        assert!(BoxDir::remove(root.path(), ID, WHOLE).is_err());
         fs::remove_file(&path).unwrap();
         let dir = BoxDir::create(root.path(), ID, me()).unwrap();
         fs::remove_dir(path.join("box")).unwrap();
@@ -316,7 +311,7 @@ mod tests {
             let given = dir.give_to_program(how, box_user(), me(), SpecialFiles::Keep);
             assert!(given.is_err());
         }
-        BoxDir::remove(root.path(), ID, Mounts::Refuse).unwrap();
+        BoxDir::remove(root.path(), ID, WHOLE).unwrap();
         assert!(other.path().join("file").exists());
     }
 

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
+use nix::sys::stat::FileStat;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::visitor::{Fault, Found, Visitor};
@@ -19,9 +20,41 @@ pub(crate) enum Mounts {
     Detach,
 }
 
-/// Removes everything that a walk finds.
+/// Removes what a walk finds, until it has met so many entries as it may.
 pub(super) struct Removal {
-    pub(super) mounts: Mounts,
+    mounts: Mounts,
+    /// How many entries it may still meet.
+    left: u64,
+    /// How many it has removed.
+    removed: u64,
+}
+
+impl Removal {
+    /// One that may meet `most` entries.
+    pub(super) fn of(mounts: Mounts, most: u64) -> Self {
+        Self {
+            mounts,
+            left: most,
+            removed: 0,
+        }
+    }
+
+    /// Whether it has met as many as it may, so that there may be more.
+    pub(super) fn is_spent(&self) -> bool {
+        self.left == 0
+    }
+
+    /// How many entries it has removed.
+    pub(super) fn removed(&self) -> u64 {
+        self.removed
+    }
+
+    /// Unlinks what is not a directory.
+    fn unlink(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+        unlinkat(parent, name, UnlinkatFlags::NoRemoveDir)?;
+        self.removed += 1;
+        Ok(())
+    }
 }
 
 impl Visitor for Removal {
@@ -29,16 +62,25 @@ impl Visitor for Removal {
         true
     }
 
+    fn is_enough(&self) -> bool {
+        self.is_spent()
+    }
+
+    fn enter(&mut self, _dir: BorrowedFd<'_>, _stat: &FileStat) -> Result<(), Fault> {
+        self.left = self.left.saturating_sub(1);
+        Ok(())
+    }
+
     fn entry(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<Found, Fault> {
-        match unlinkat(parent, name, UnlinkatFlags::NoRemoveDir) {
+        self.left = self.left.saturating_sub(1);
+        match self.unlink(parent, name) {
             Ok(()) => Ok(Found::Other),
             Err(Errno::EISDIR) => Ok(Found::Directory),
             // The removal is tried once more, and names a file that is mounted on again.
-            Err(errno) if self.clear(parent, name, errno) => {
-                unlinkat(parent, name, UnlinkatFlags::NoRemoveDir)
-                    .map(|()| Found::Other)
-                    .map_err(Fault::at("remove"))
-            }
+            Err(errno) if self.clear(parent, name, errno) => self
+                .unlink(parent, name)
+                .map(|()| Found::Other)
+                .map_err(Fault::at("remove")),
             Err(errno) => Err(Fault::at("remove")(errno)),
         }
     }
@@ -56,7 +98,9 @@ impl Visitor for Removal {
     }
 
     fn leave(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Fault> {
-        unlinkat(parent, name, UnlinkatFlags::RemoveDir).map_err(Fault::at("remove"))
+        unlinkat(parent, name, UnlinkatFlags::RemoveDir).map_err(Fault::at("remove"))?;
+        self.removed += 1;
+        Ok(())
     }
 }
 
@@ -78,9 +122,7 @@ mod tests {
     use super::*;
 
     fn removal() -> Removal {
-        Removal {
-            mounts: Mounts::Refuse,
-        }
+        Removal::of(Mounts::Refuse, u64::MAX)
     }
 
     fn remove_below(path: &Path) {

@@ -30,7 +30,8 @@ const PENDING: usize = 1 << 20;
 /// Room for a few hundred directory entries.
 const BUFFER: usize = 32 << 10;
 
-/// Walks over everything below `top`, which is at `path`, but not over `top` itself.
+/// Walks over everything below `top`, which is at `path`, but not over `top` itself; or until the
+/// visitor has had enough.
 pub(super) fn walk(
     top: BorrowedFd<'_>,
     path: &Path,
@@ -47,7 +48,7 @@ pub(super) fn walk(
             rescans: 0,
         };
         match walk.run(top, visitor) {
-            Ok(()) => return Ok(()),
+            Ok(()) | Err(Stop::Enough) => return Ok(()),
             Err(Stop::Changed) => {}
             Err(Stop::Failed(error)) => return Err(error),
         }
@@ -57,6 +58,8 @@ pub(super) fn walk(
 
 /// Why a walk ended early.
 enum Stop {
+    /// The visitor has had enough.
+    Enough,
     /// The tree is no longer what it was.
     Changed,
     /// Something failed.
@@ -94,6 +97,9 @@ impl Walk<'_> {
         let stat = fstat(&here).map_err(|errno| self.failed("examine", None, errno))?;
         self.scan(here.as_fd(), file_id(&stat), false, visitor)?;
         while let Some(level) = self.levels.last_mut() {
+            if visitor.is_enough() {
+                return Err(Stop::Enough);
+            }
             if self.names.len() > level.pending {
                 if let Some(child) = self.descend(here.as_fd(), visitor)? {
                     here = child;
@@ -187,6 +193,9 @@ impl Walk<'_> {
                 Err(errno) => return Err(self.failed("list", None, errno)),
             }
             for entry in dir_entries(self.buffer) {
+                if visitor.is_enough() {
+                    return Err(Stop::Enough);
+                }
                 let found = match entry.kind {
                     libc::DT_DIR => Ok(Found::Directory),
                     kind if visitor.passes(kind) => Ok(Found::Other),

@@ -41,6 +41,10 @@ pub(super) trait Visitor {
     fn removes(&self) -> bool {
         false
     }
+    /// Whether the walk is to end here, in the middle.
+    fn is_enough(&self) -> bool {
+        false
+    }
     /// Whether nothing is to be done in a directory: then the walk does not enter it.
     fn is_still(&self, _stat: &FileStat) -> bool {
         false

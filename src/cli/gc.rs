@@ -23,7 +23,10 @@ pub(super) const VERB: Verb = Verb {
         description: "A box is used when it is made and when a run begins or ends in it. Boxes that somebody works on \
             stay, and so does one that cannot be removed; the others go all the same.\n\
             Root removes the boxes of all users, others their own; with --all, those of all where polkit allows it \
-            (io.github.isolate_run.manage-boxes).",
+            (io.github.isolate_run.manage-boxes).\n\
+            A box with thousands of files is moved away when it is removed, to the directory ROOT.removed beside [boxes] \
+            root, where that exists, and deleted in the background: by isolate-removal.service, which calls gc \
+            --removed. Root's gc does so as well.",
         examples: &[
             ("gc --dry-run", "see what would go"),
             (
@@ -57,6 +60,9 @@ pub(super) struct GcLine {
     /// The boxes of all users
     #[arg(long)]
     all: bool,
+    /// Delete what large boxes have left that were removed, and nothing else: for root
+    #[arg(long)]
+    removed: bool,
     #[command(flatten)]
     look: LookOptions,
     /// Print this help
@@ -83,6 +89,7 @@ fn call(argv: &mut dyn Iterator<Item = OsString>) -> Result<Call, Mistake> {
         older_than: line.older_than.unwrap_or(USUAL),
         dry_run: line.dry_run,
         all: line.all,
+        leftovers: line.removed,
     };
     Ok(Call::about_box(line.look.common(), BoxCommand::Gc(request)))
 }

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::box_dir::{
-    Absent, BoxDir, Busy, Census, Expected, LeaseError, Lock, Mounts, Record, holders,
+    Absent, BoxDir, Busy, Census, Expected, LeaseError, Lock, Mounts, Record, Removing, holders,
     wait_for_stragglers,
 };
 use crate::cgroup::{Place, Subtree};
@@ -100,7 +100,8 @@ fn remove_unfinished(context: Context<'_>, plan: &BoxPlan, place: &Place) -> Res
                     continue;
                 }
                 let ids = Some(record.ids);
-                if let Err(failure) = remove(&plan, &lock, ids, Some(place), Mounts::Detach) {
+                let how = removing(Some(&record), Mounts::Detach, context);
+                if let Err(failure) = remove(&plan, &lock, ids, Some(place), how) {
                     log::warn!("box {id} cannot be removed: {failure}");
                 }
             }
@@ -130,10 +131,10 @@ pub(super) fn remove(
     lock: &Lock,
     ids: Option<Ids>,
     place: Option<&Place>,
-    mounts: Mounts,
+    how: Removing,
 ) -> Result<(), Failure> {
     home::dismiss(lock);
-    remove_traces(plan, place, ids, mounts)?;
+    remove_traces(plan, place, ids, how)?;
     Ok(lock.give_up(ids)?)
 }
 
@@ -143,7 +144,7 @@ pub(super) fn remove_traces(
     plan: &BoxPlan,
     place: Option<&Place>,
     ids: Option<Ids>,
-    mounts: Mounts,
+    how: Removing,
 ) -> Result<(), Failure> {
     if let Some(Place::Delegated { root, .. }) = place {
         Subtree::remove_delegated(root, plan.id)?;
@@ -152,7 +153,7 @@ pub(super) fn remove_traces(
     if let (Some(box_dir), Some(ids)) = (box_dir, ids) {
         lift_quota(&box_dir, ids);
     }
-    BoxDir::remove(&plan.root, plan.id, mounts)?;
+    BoxDir::remove(&plan.root, plan.id, how)?;
     Ok(())
 }
 
@@ -165,6 +166,16 @@ pub(super) fn mounts_in(before: Option<&Record>, context: Context<'_>) -> Mounts
     match own != 0 && before.is_none_or(stays) {
         true => Mounts::Refuse,
         false => Mounts::Detach,
+    }
+}
+
+/// How a box is removed of which this was known `before`. What a killed keeper left, or what nobody
+/// knows anything of, may be the box user's and within the reach of others: it goes as a whole.
+pub(super) fn removing(before: Option<&Record>, mounts: Mounts, context: Context<'_>) -> Removing {
+    let is_at_rest = before.is_some_and(|before| !before.running);
+    Removing {
+        mounts,
+        by: is_at_rest.then_some(context.asked.caller.uid),
     }
 }
 

@@ -1,7 +1,9 @@
 //! `--cleanup`: removes a box.
 
 use super::Context;
-use super::boxes::{box_plan, busy, check_known_owner, check_owner, mounts_in, remove, settle};
+use super::boxes::{
+    box_plan, busy, check_known_owner, check_owner, mounts_in, remove, removing, settle,
+};
 use crate::answer::Answer;
 use crate::box_dir::{Absent, BoxDir, Lock};
 use crate::failure::Failure;
@@ -37,6 +39,7 @@ pub(super) fn cleanup(context: Context<'_>) -> Result<Answer, Failure> {
         record.map(|record| record.ids),
         mounts_in(record.as_ref(), context),
     );
-    remove(&plan, &lock, ids, place.as_ref(), mounts)?;
+    let how = removing(record.as_ref(), mounts, context);
+    remove(&plan, &lock, ids, place.as_ref(), how)?;
     Ok(Answer::default())
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::boxes::{claim, create, may_init, mounts_in, remove, remove_traces};
+use super::boxes::{claim, create, may_init, mounts_in, remove, remove_traces, removing};
 use super::enter::enter;
 use super::free_box::{is_made, take_box};
 use super::lease::lease_cpus;
@@ -59,6 +59,7 @@ pub(super) fn exec(
     };
     let before = lock.record()?;
     let mounts = mounts_in(before.as_ref(), context);
+    let how = removing(before.as_ref(), mounts, context);
     // Not marked as ready: if we are killed, the next exec sees that nobody will come back for it.
     let record = claim(
         context,
@@ -69,7 +70,7 @@ pub(super) fn exec(
         &place,
     )?;
     let ids = record.ids;
-    let mut finished = remove_traces(&box_plan, Some(&place), Some(ids), mounts).and_then(|()| {
+    let mut finished = remove_traces(&box_plan, Some(&place), Some(ids), how).and_then(|()| {
         let box_dir = create(&box_plan, &record, None)?;
         let record = match fate {
             Fate::GivenBack => record,
@@ -106,7 +107,15 @@ pub(super) fn exec(
             Ok(())
         }
         // Nobody comes back for what was mounted in there, either.
-        false => remove(&box_plan, &lock, Some(ids), Some(&place), Mounts::Detach),
+        false => {
+            // Where the run failed, files may be the program's still.
+            let at_rest = finished
+                .as_ref()
+                .is_ok_and(|finished| !finished.has_failed());
+            let at_rest = at_rest.then_some(&record);
+            let how = removing(at_rest, Mounts::Detach, context);
+            remove(&box_plan, &lock, Some(ids), Some(&place), how)
+        }
     };
     let mut finished = finished?;
     if let Err(failure) = removed {

@@ -22,6 +22,11 @@ pub(super) struct Finished {
 }
 
 impl Finished {
+    /// Whether the sandbox did not work.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.report.ending, Ending::Failed(_))
+    }
+
     /// Whatever came of it: the sandbox did not work.
     pub(super) fn fail(&mut self, failure: &Failure) {
         if !matches!(self.report.ending, Ending::Failed(_)) {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use super::boxes::{mounts_in, remove, settle};
+use super::boxes::{mounts_in, remove, removing, settle};
+use super::leftovers;
 use super::{Context, Done};
 use crate::answer::Answer;
 use crate::box_dir::{Absent, Busy, Lock, sight_of, sights, strays};
@@ -30,6 +31,9 @@ struct Old {
 
 /// Removes them. One that cannot be removed does not keep the others.
 pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failure> {
+    if request.leftovers {
+        return leftovers::clear(context, request);
+    }
     let boxes = &context.asked.settings.boxes;
     let of_all = whose(context, request)?;
     let place = context.place().ok();
@@ -61,6 +65,15 @@ pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failu
         }
     }
     take_away_remnants(context, request, place.as_ref(), &mut text, &mut failures);
+    if leftovers::may_clear(context) {
+        match leftovers::clear_all(context, request) {
+            Ok((line, left)) => {
+                text.push_str(&line);
+                failures.extend(left);
+            }
+            Err(failure) => failures.push(failure.to_string()),
+        }
+    }
     let told = match (request.dry_run, removed) {
         (true, _) | (_, 0) => Told::Nothing,
         (false, 1) => Told::Did("removed a box that was not used".to_owned()),
@@ -205,7 +218,8 @@ fn remove_if_old(
         settle(record)?;
     }
     let mounts = mounts_in(record.as_ref(), context);
-    remove(plan, &lock, record.map(|record| record.ids), place, mounts)?;
+    let how = removing(record.as_ref(), mounts, context);
+    remove(plan, &lock, record.map(|record| record.ids), place, how)?;
     Ok(true)
 }
 

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use super::boxes::{
     box_plan, busy, check_known_owner, check_not_anothers, check_number, check_owner, claim,
-    create, may_init, mounts_in, remove, remove_traces, settle,
+    create, may_init, mounts_in, remove, remove_traces, removing, settle,
 };
 use super::free_box::take_any;
 use super::next_scope::{keep_ready, leave};
@@ -76,11 +76,15 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
         Err(error) => Err(error.into()),
     };
     let record = claimed.inspect_err(|_| kept.into_iter().for_each(home::dismiss_kept))?;
-    let mounts = mounts_in(before.as_ref(), context);
+    let how = removing(
+        before.as_ref(),
+        mounts_in(before.as_ref(), context),
+        context,
+    );
     // Others that it had may be those of another box by now.
     let ids = before.map(|before| before.ids);
     let ids = ids.filter(|ids| *ids == record.ids);
-    let made = remove_traces(&plan, Some(&place), ids, mounts).and_then(|()| {
+    let made = remove_traces(&plan, Some(&place), ids, how).and_then(|()| {
         let box_dir = create(&plan, &record, context.asked.granted.quota())?;
         lock.write(&Record {
             ready: true,
@@ -91,7 +95,7 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     if made.is_err() {
         kept.into_iter().for_each(home::dismiss_kept);
         // What failed is what there is to tell.
-        drop(remove(&plan, &lock, Some(record.ids), Some(&place), mounts));
+        drop(remove(&plan, &lock, Some(record.ids), Some(&place), how));
     }
     let box_dir = made?;
     if let Some(kept) = kept {

@@ -13,6 +13,7 @@ mod gc;
 mod init;
 mod kill;
 mod lease;
+mod leftovers;
 mod logs;
 mod next_scope;
 pub(crate) mod offers;

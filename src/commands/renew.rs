@@ -2,18 +2,16 @@
 //! that has it, instead of by a command of its own.
 
 use super::Context;
-use super::boxes::{may_init, mounts_in};
+use super::boxes::{may_init, mounts_in, removing};
 use super::finished::Finished;
 use super::run::Made;
 use crate::box_dir::{BoxDir, Record};
 use crate::failure::Failure;
-use crate::report::Ending;
 
 /// Makes the box anew, with the ids and the quota that it has, if that is wanted; whether it was.
 /// Otherwise the next job has it made by `--init`, which says what does not work.
 pub(super) fn renew(context: Context<'_>, made: &Made, finished: &Finished) -> Option<BoxDir> {
-    let has_failed = matches!(finished.report.ending, Ending::Failed(_));
-    if !context.asked.renews || has_failed || may_init(context).is_err() {
+    if !context.asked.renews || finished.has_failed() || may_init(context).is_err() {
         return None;
     }
     make(context, made)
@@ -32,7 +30,8 @@ fn make(context: Context<'_>, made: &Made) -> Result<Option<BoxDir>, Failure> {
         return Ok(None);
     };
     let mounts = mounts_in(Some(&made.record), context);
-    BoxDir::remove(&box_plan.root, box_plan.id, mounts)?;
+    let how = removing(Some(&made.record), mounts, context);
+    BoxDir::remove(&box_plan.root, box_plan.id, how)?;
     let box_dir = BoxDir::create(&box_plan.root, box_plan.id, record.owner)?;
     lock.write(&Record {
         ready: true,

@@ -13,6 +13,8 @@ pub(crate) struct GcRequest {
     pub(crate) dry_run: bool,
     /// `--all`: those of all users.
     pub(crate) all: bool,
+    /// `--removed`: nothing but what removed boxes have left.
+    pub(crate) leftovers: bool,
 }
 
 /// What `logs` is to tell.

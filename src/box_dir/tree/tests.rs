@@ -131,9 +131,7 @@ fn a_removal_remembers_few_of_many_names() {
         fs::write(path.join("file"), "").unwrap();
     }
     let top = File::open(dir.path()).unwrap();
-    let mut removal = Removal {
-        mounts: Mounts::Refuse,
-    };
+    let mut removal = Removal::of(Mounts::Refuse, u64::MAX);
     let mut buffer = Vec::with_capacity(BUFFER);
     let mut walk = Walk {
         path: dir.path(),
@@ -149,6 +147,7 @@ fn a_removal_remembers_few_of_many_names() {
         walk.names.capacity()
     );
     assert_eq!(walk.rescans, 0);
+    assert_eq!(removal.removed(), 6_002);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
