@@ -23,6 +23,7 @@ pub(crate) enum CheckName {
     Pins,
     Leases,
     Boxes,
+    Removal,
     Space,
     Quota,
     IdMaps,
@@ -49,7 +50,7 @@ pub(crate) enum CheckName {
 
 impl CheckName {
     /// Every check, in the order in which doctor makes them.
-    pub(crate) const ALL: [Self; 40] = [
+    pub(crate) const ALL: [Self; 41] = [
         Self::Config,
         Self::Kernel,
         Self::Cgroup,
@@ -68,6 +69,7 @@ impl CheckName {
         Self::Pins,
         Self::Leases,
         Self::Boxes,
+        Self::Removal,
         Self::Space,
         Self::Quota,
         Self::IdMaps,
@@ -113,6 +115,7 @@ impl CheckName {
             Self::Pins => "pins",
             Self::Leases => "leases",
             Self::Boxes => "boxes",
+            Self::Removal => "removal",
             Self::Space => "space",
             Self::Quota => "quota",
             Self::IdMaps => "id-maps",

@@ -40,6 +40,7 @@ in {
     security.polkit.enable = true;
     systemd.packages = [ cfg.package ];
     systemd.sockets.isolate.wantedBy = [ "sockets.target" ];
+    systemd.paths.isolate-removal.wantedBy = [ "paths.target" ];
     systemd.tmpfiles.rules = [
       "d /var/local/lib/isolate 0755 root root -"
       "d /run/isolate 0755 root root -"

@@ -14,7 +14,7 @@ rustPlatform.buildRustPackage {
       mkdir -p $out/share/man/man''${page##*.}
       $out/bin/isolate-run manual $page > $out/share/man/man''${page##*.}/$page
     done
-    install -D -m 644 -t $out/lib/systemd/system units/*.service units/*.socket units/*.slice units/*.timer
+    install -D -m 644 -t $out/lib/systemd/system units/*.service units/*.socket units/*.slice units/*.timer units/*.path
     substituteInPlace $out/lib/systemd/system/*.service --replace-quiet /usr/local/bin/ $out/bin/
     install -D -m 644 -t $out/share/polkit-1/actions polkit/io.github.isolate_run.policy
     install -D -m 644 -t $out/share/polkit-1/rules.d polkit/50-isolate-run.rules

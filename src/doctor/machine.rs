@@ -30,9 +30,10 @@ use crate::systemd::{self, SliceLimits, Survey};
 use crate::way;
 
 /// The units that checks ask about.
-const UNITS: [&str; 5] = [
+const UNITS: [&str; 6] = [
     "isolate.socket",
     "isolate.service",
+    "isolate-removal.path",
     "polkit.service",
     "systemd-homed.service",
     "systemd-oomd.service",

@@ -2,7 +2,7 @@
 //! do about it. `--undo` takes every change back, by what [`Change`](super::change::Change) says.
 
 use super::checks::{
-    base, clock, cpu, disk, groups, ids, kernel, memory, rootless, services, slice,
+    base, clock, cpu, disk, groups, ids, kernel, memory, removal, rootless, services, slice,
 };
 use super::finding::Finding;
 use super::machine::Machine;
@@ -39,7 +39,7 @@ use Fixing::{Always, Named, Never};
 
 /// Every check, in the order of [`CheckName::ALL`].
 #[rustfmt::skip]
-pub(super) const TABLE: [Check; 40] = [
+pub(super) const TABLE: [Check; 41] = [
     row(Is::Config, Never, base::config, "the configuration",
         "With a mistake in it nothing runs."),
     row(Is::Kernel, Never, base::kernel, "the version of Linux",
@@ -76,6 +76,8 @@ pub(super) const TABLE: [Check; 40] = [
         "So many programs can run at a time; the others wait or are refused."),
     row(Is::Boxes, Always, disk::boxes, "who may write into the directories of the boxes and of their locks, and who owns them",
         "Where others could put something of their own in the place of a box, nothing runs."),
+    row(Is::Removal, Always, removal::removal, "what large boxes have left to be deleted in the background, and isolate-removal.path",
+        "It takes space until somebody deletes it."),
     row(Is::Space, Never, disk::space, "free space and files where the boxes are",
         "On a full disk a correct program fails, and the verdict blames it."),
     row(Is::Quota, Never, disk::quota, "disk quotas for users where the boxes are",

@@ -70,6 +70,7 @@ fn the_package_of_rpm_brings_the_same_and_an_upgrade_disturbs_no_run() {
             "--now",
             "isolate.socket",
             "isolate.service",
+            "isolate-removal.path",
         ],
     );
     let script = "echo begun; read line; exit $line";

@@ -52,6 +52,7 @@ mod package;
 mod pins;
 mod python;
 mod quota;
+mod removal;
 mod restarts;
 mod rootless;
 mod rootless_attacks;

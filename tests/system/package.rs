@@ -50,6 +50,8 @@ fn what_the_package_brings_is_roots_and_writable_for_nobody_else() {
         "/usr/lib/systemd/system/isolate.service",
         "/usr/lib/systemd/system/isolate.socket",
         "/usr/lib/systemd/system/isolate.slice",
+        "/usr/lib/systemd/system/isolate-removal.path",
+        "/usr/lib/systemd/system/isolate-removal.service",
         "/usr/lib/sysusers.d/isolate-run.conf",
         "/usr/lib/tmpfiles.d/isolate-run.conf",
         "/usr/share/polkit-1/actions/io.github.isolate_run.policy",
@@ -78,12 +80,18 @@ fn what_the_package_brings_is_roots_and_writable_for_nobody_else() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn systemd_accepts_the_units_and_starts_the_broker_at_boot() {
     let _alone = alone();
-    for unit in ["isolate.service", "isolate.socket", "isolate.slice"] {
+    for unit in [
+        "isolate.service",
+        "isolate.socket",
+        "isolate.slice",
+        "isolate-removal.path",
+        "isolate-removal.service",
+    ] {
         let file = property(unit, "FragmentPath");
         assert!(file.ends_with(&format!("/lib/systemd/system/{unit}")));
         assert_systemd_accepts(Path::new(&file));
     }
-    for unit in ["isolate.service", "isolate.socket"] {
+    for unit in ["isolate.service", "isolate.socket", "isolate-removal.path"] {
         must("systemctl", &["is-enabled", unit]);
         must("systemctl", &["is-active", unit]);
     }
@@ -152,20 +160,18 @@ fn an_upgrade_keeps_the_configuration_and_starts_the_broker_anew() {
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn an_upgrade_does_not_enable_what_was_disabled() {
     let _alone = alone();
-    let units = ["isolate.socket", "isolate.service"];
-    must(
-        "systemctl",
-        &["--quiet", "disable", "--now", units[0], units[1]],
-    );
+    let units = ["isolate.socket", "isolate.service", "isolate-removal.path"];
+    let systemctl = |verb| {
+        let words = ["--quiet", verb, "--now"];
+        must("systemctl", &[&words[..], &units].concat());
+    };
+    systemctl("disable");
     package::install();
     for unit in units {
         assert_eq!(property(unit, "UnitFileState"), "disabled", "{unit}");
         assert_eq!(property(unit, "ActiveState"), "inactive", "{unit}");
     }
-    must(
-        "systemctl",
-        &["--quiet", "enable", "--now", units[0], units[1]],
-    );
+    systemctl("enable");
 }
 
 /// What the hardening of the service leaves is enough, and only the broker's own process goes with an upgrade.

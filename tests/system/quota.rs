@@ -2,7 +2,7 @@
 
 use crate::support;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::support::systemd::{Mounted, must, private_mounts};
@@ -131,4 +131,24 @@ fn a_file_system_without_quotas_is_refused_with_what_to_do() {
     refused(mounted.path());
     let without = Mounted::image(16, &["mkfs.ext4", "-q"], "noquota");
     refused(without.path());
+}
+
+/// What is left of a large box would count for whoever has its ids next.
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn a_large_box_is_removed_as_a_whole_where_quotas_count() {
+    private_mounts();
+    must("modprobe", &["quota_v2"]);
+    let make = ["mkfs.ext4", "-q", "-O", "quota", "-N", "8192"];
+    let mounted = Mounted::image(32, &make, "usrquota");
+    let test_box = TestBox::new_in(mounted.path(), "systemd");
+    let place = test_box.dir().join("boxes.removed");
+    fs::create_dir(&place).unwrap();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
+    test_box.init();
+    for number in 0..5_000 {
+        fs::write(test_box.inside().join(number.to_string()), "").unwrap();
+    }
+    test_box.cleanup();
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
 }

@@ -10,6 +10,7 @@ use crate::support::{binary, finish, source};
 
 const SERVICE: &str = "isolate.service";
 const SOCKET: &str = "isolate.socket";
+const REMOVAL: &str = "isolate-removal.path";
 const PATH_OF_SOCKET: &str = "/run/isolate/broker.sock";
 
 fn install(args: &[&str]) {
@@ -61,14 +62,25 @@ fn install_brings_the_service_that_judges_look_for_and_the_brokers_socket_and_ta
 
     install(&["--as-isolate"]);
     let units = Path::new("/usr/local/lib/systemd/system");
-    for name in [SERVICE, SOCKET, "isolate.slice"] {
+    for name in [
+        SERVICE,
+        SOCKET,
+        REMOVAL,
+        "isolate.slice",
+        "isolate-removal.service",
+    ] {
         let unit = units.join(name);
         assert_systemd_accepts(&unit);
         assert_eq!(Path::new(&property(name, "FragmentPath")), unit);
     }
     assert_what_judges_look_at();
-    must("systemctl", &["is-active", SOCKET]);
-    must("systemctl", &["is-enabled", SOCKET]);
+    for unit in [SOCKET, REMOVAL] {
+        must("systemctl", &["is-active", unit]);
+        must("systemctl", &["is-enabled", unit]);
+    }
+    let place = "/var/local/lib/isolate.removed";
+    let mode = fs::metadata(place).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o700);
     assert_socket_is_there_for_everybody();
     assert!(group_is_there());
 
@@ -82,10 +94,10 @@ fn install_brings_the_service_that_judges_look_for_and_the_brokers_socket_and_ta
     assert_socket_is_there_for_everybody();
 
     install(&["--remove"]);
-    for gone in ["/run/isolate/cgroup", PATH_OF_SOCKET] {
+    for gone in ["/run/isolate/cgroup", PATH_OF_SOCKET, place] {
         assert!(!Path::new(gone).exists(), "{gone}");
     }
-    for unit in [SERVICE, SOCKET] {
+    for unit in [SERVICE, SOCKET, REMOVAL] {
         assert!(!units.join(unit).exists(), "{unit}");
         assert_eq!(property(unit, "LoadState"), "not-found", "{unit}");
     }

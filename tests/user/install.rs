@@ -48,6 +48,8 @@ fn installed(prefix: &str) -> Vec<PathBuf> {
         "lib/systemd/catalog/isolate-run.catalog",
         "lib/systemd/system/isolate-metrics.service",
         "lib/systemd/system/isolate-metrics.timer",
+        "lib/systemd/system/isolate-removal.path",
+        "lib/systemd/system/isolate-removal.service",
         "lib/systemd/system/isolate.service",
         "lib/systemd/system/isolate.slice",
         "lib/systemd/system/isolate.socket",

@@ -9,6 +9,7 @@ pub(super) mod groups;
 pub(super) mod ids;
 pub(super) mod kernel;
 pub(super) mod memory;
+pub(super) mod removal;
 pub(super) mod rootless;
 pub(super) mod services;
 pub(super) mod slice;
