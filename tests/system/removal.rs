@@ -305,7 +305,8 @@ fn what_cannot_be_deleted_is_tried_now_and_then() {
     // What is of no box stays, so that somebody sees to it.
     let _stranger = Stranger::put(Path::new(PLACE).join("notes"));
     let said = "notes' is nothing that a box has left: take it away";
-    let log = || must("journalctl", &["--boot", "--unit", SERVICE]);
+    let words = ["--boot", "--identifier=isolate-run", "--unit", SERVICE];
+    let log = || must("journalctl", &words);
     wait_until("the service has failed", || log().contains(said));
     let first = begun();
     assert_ne!(first, before);
