@@ -61,6 +61,8 @@ impl Line {
 pub(crate) struct Boxes {
     pub name: &'static str,
     start: Line,
+    /// What is added to their numbers: a box is one user's.
+    from: u32,
 }
 
 impl Boxes {
@@ -70,6 +72,7 @@ impl Boxes {
         Self {
             name: "isolate-run",
             start: Line::new([&*binary.to_string_lossy(), &config]),
+            from: 0,
         }
     }
 
@@ -77,15 +80,15 @@ impl Boxes {
     /// is asked.
     pub(crate) fn of_users() -> impl Iterator<Item = Self> {
         let users = [
-            ("isolate-run, a user", "ISOLATE_BENCH_USER"),
-            ("isolate-run, by polkit", "ISOLATE_BENCH_ASKING_USER"),
+            ("isolate-run, a user", "ISOLATE_BENCH_USER", 0),
+            ("isolate-run, by polkit", "ISOLATE_BENCH_ASKING_USER", 100),
         ];
-        users.into_iter().filter_map(|(name, variable)| {
+        users.into_iter().filter_map(|(name, variable, from)| {
             let user = std::env::var(variable).ok()?;
             let (uid, gid) = user.split_once(':').expect(variable);
             let mut start = Line::new(["isolate-run"]);
             start.user = Some((uid.parse().expect(variable), gid.parse().expect(variable)));
-            Some(Self { name, start })
+            Some(Self { name, start, from })
         })
     }
 
@@ -95,6 +98,7 @@ impl Boxes {
         Some(Self {
             name: "isolate",
             start: Line::new([peer.as_str()]),
+            from: 0,
         })
     }
 
@@ -105,7 +109,7 @@ impl Boxes {
 
     /// A command about the box of this number.
     pub(crate) fn line(&self, id: u32, words: &[&str]) -> Line {
-        let id = format!("--box-id={id}");
+        let id = format!("--box-id={}", self.from + id);
         self.start.with([&*id]).with(words.iter().copied())
     }
 
