@@ -6,18 +6,19 @@
 //! them in a way of their own can begin to use them a moment later as well. That they were in use
 //! says nothing, since the box may be gone by now.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::BoxDirError;
 use super::census::open_beside;
 use super::place::errno;
 use super::stragglers::InUse;
 use crate::clock::Moment;
+use crate::sys::credentials;
 use crate::sys::file::{IfLocked, lock_exclusively};
 
 /// The file. Its lock keeps half a look from being read.
@@ -29,22 +30,79 @@ const COUNTS_FOR: Duration = Duration::from_secs(1);
 /// More than the ids of all processes of a machine take. A longer list is not noted.
 const LONGEST: usize = 64 << 10;
 
-/// What the last look saw, if it was one at the processes that this process sees, and counts still.
-/// A note that cannot be read or understood is none.
-pub(super) fn last_look(place: BorrowedFd<'_>, locks: &Path) -> Option<InUse> {
+/// When a look began, and what it could see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Look {
+    moment: Moment,
+    /// The time of day, which tells this boot from an earlier one.
+    time: Duration,
+    /// The PID namespace, and the file system at `/proc`.
+    seen: (u64, u64),
+}
+
+impl Look {
+    /// One that begins now. `None`: it may not see all processes, and counts for nobody else.
+    pub(super) fn begin() -> Option<Self> {
+        let sees_all = credentials::sees_hidden_processes().ok()?;
+        let now = || -> io::Result<Self> {
+            Ok(Self {
+                moment: Moment::now()?,
+                time: SystemTime::now()
+                    .duration_since(UNIX_EPOCH)
+                    .map_err(io::Error::other)?,
+                seen: (
+                    fs::metadata("/proc/self/ns/pid")?.ino(),
+                    fs::metadata("/proc")?.dev(),
+                ),
+            })
+        };
+        now().ok().filter(|_| sees_all)
+    }
+
+    /// Whether it counts for another one that begins `later`.
+    fn counts_for(self, later: Self) -> bool {
+        let by_both = [
+            later.time.checked_sub(self.time),
+            (self.moment <= later.moment).then(|| later.moment.since(self.moment)),
+        ];
+        let counts = |age: Option<Duration>| age.is_some_and(|age| age <= COUNTS_FOR);
+        self.seen == later.seen && by_both.into_iter().all(counts)
+    }
+
+    /// The line that says so.
+    fn line(self) -> String {
+        let Self { moment, time, seen } = self;
+        let (moment, time) = (moment.to_nanoseconds(), time.as_nanos());
+        format!("{moment} {time} {} {}", seen.0, seen.1)
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let words: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
+        let [moment, time, namespace, proc] = words.ok()?[..] else {
+            return None;
+        };
+        Some(Self {
+            moment: Moment::from_nanoseconds(moment),
+            time: Duration::from_nanos(time),
+            seen: (namespace, proc),
+        })
+    }
+}
+
+/// What the last look saw, if it counts for one that begins `now`. A note that cannot be read or
+/// understood is none.
+pub(super) fn last_look(place: BorrowedFd<'_>, locks: &Path, now: Look) -> Option<InUse> {
     let file = open(place, locks).ok()?;
     let length = usize::try_from(file.metadata().ok()?.len()).ok()?;
     let mut text = vec![0; length.min(LONGEST)];
     file.read_exact_at(&mut text, 0).ok()?;
-    let text = std::str::from_utf8(&text).ok()?;
-    read(text, Moment::now().ok()?, whose().ok()?)
+    read(std::str::from_utf8(&text).ok()?, now)
 }
 
-/// Notes what a look saw that began at `moment`. Where that is not possible, others look
-/// themselves.
-pub(super) fn note(place: BorrowedFd<'_>, locks: &Path, seen: &InUse, moment: Moment) {
+/// Notes what a look saw. Where that is not possible, others look themselves.
+pub(super) fn note(place: BorrowedFd<'_>, locks: &Path, seen: &InUse, look: Look) {
     let noted = || -> Result<(), Box<dyn std::error::Error>> {
-        let text = write(seen, moment, whose()?);
+        let text = write(seen, look);
         if text.len() <= LONGEST {
             let file = open(place, locks)?;
             file.write_all_at(text.as_bytes(), 0)?;
@@ -65,29 +123,23 @@ fn open(place: BorrowedFd<'_>, locks: &Path) -> Result<File, BoxDirError> {
     Ok(file.into())
 }
 
-/// The PID namespace of this process: what a look sees depends on it.
-fn whose() -> io::Result<u64> {
-    Ok(std::fs::metadata("/proc/self/ns/pid")?.ino())
-}
-
-/// Two lines of ids, of users and of groups, below one with the moment and the PID namespace.
-fn write(seen: &InUse, moment: Moment, whose: u64) -> String {
+/// Two lines of ids, of users and of groups, between two that are the same and say which look it
+/// was: half a note, over another one, is none.
+fn write(seen: &InUse, look: Look) -> String {
     let [uids, gids] = seen.all().map(|ids| {
         let words: Vec<_> = ids.map(|id| id.to_string()).collect();
         words.join(" ")
     });
-    format!("{} {whose}\n{uids}\n{gids}\n", moment.to_nanoseconds())
+    let look = look.line();
+    format!("{look}\n{uids}\n{gids}\n{look}\n")
 }
 
-fn read(text: &str, now: Moment, whose: u64) -> Option<InUse> {
-    let [head, uids, gids] = text.strip_suffix('\n')?.split('\n').collect::<Vec<_>>()[..] else {
+fn read(text: &str, now: Look) -> Option<InUse> {
+    let lines: Vec<_> = text.strip_suffix('\n')?.split('\n').collect();
+    let [first, uids, gids, last] = lines[..] else {
         return None;
     };
-    let (moment, seen_by) = head.split_once(' ')?;
-    let moment = Moment::from_nanoseconds(moment.parse().ok()?);
-    // One that is still to come was noted before a reboot.
-    let counts = moment <= now && now.since(moment) <= COUNTS_FOR;
-    if !counts || seen_by.parse() != Ok(whose) {
+    if first != last || !Look::parse(first)?.counts_for(now) {
         return None;
     }
     let ids = |line: &str| line.split_ascii_whitespace().map(str::parse).collect();
@@ -96,63 +148,111 @@ fn read(text: &str, now: Moment, whose: u64) -> Option<InUse> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Owner;
-    use super::super::tests::me;
-    use super::*;
+    use std::time::Instant;
 
-    fn seconds(seconds: u64) -> Moment {
-        Moment::from_nanoseconds(seconds * 1_000_000_000)
+    use super::super::tests::me;
+    use super::super::{Absent, Busy, IdPool, Lock, Owner};
+    use super::*;
+    use crate::quantity::BoxId;
+
+    fn at(seconds: u64) -> Look {
+        Look {
+            moment: Moment::from_nanoseconds(seconds * 1_000_000_000),
+            time: Duration::from_secs(1_000_000 + seconds),
+            seen: (42, 43),
+        }
     }
 
     #[test]
     fn a_look_is_shared_for_a_moment_by_those_who_see_the_same() {
         let seen = InUse::look().unwrap();
-        let text = write(&seen, seconds(7), 42);
-        let again = read(&text, seconds(8), 42).unwrap();
+        let text = write(&seen, at(7));
+        let again = read(&text, at(8)).unwrap();
         assert!(again.has(me()));
-        assert!(!again.has(Owner {
+        let nobody = Owner {
             uid: 4_000_000_000,
-            gid: 4_000_000_000
-        }));
-        for (now, whose) in [(9, 42), (6, 42), (7, 43)] {
-            assert!(read(&text, seconds(now), whose).is_none(), "{now} {whose}");
+            gid: 4_000_000_000,
+        };
+        assert!(!again.has(nobody));
+        let other = |seen| Look { seen, ..at(7) };
+        // Before and after a reboot the clock may say the same.
+        let of_another_boot = Look {
+            time: Duration::from_secs(2_000_000),
+            ..at(7)
+        };
+        for now in [
+            at(9),
+            at(6),
+            other((42, 44)),
+            other((41, 43)),
+            of_another_boot,
+        ] {
+            assert!(read(&text, now).is_none(), "{now:?}");
         }
     }
 
     #[test]
     fn what_is_not_understood_is_no_look() {
-        let now = seconds(1);
-        assert!(read("1000000000 1\n1 2\n\n", now, 1).is_some());
+        let head = at(1).line();
+        let whole = format!("{head}\n1 2\n\n{head}\n");
+        assert!(read(&whole, at(1)).is_some());
+        let other = at(2).line();
         for text in [
             "",
-            "\n\n\n",
-            "1000000000\n1\n1\n",
-            "1000000000 1\n1\n",
-            "1000000000 1\n1\n1",
-            "1000000000 1\n1\n1\n1\n",
-            "1000000000 1\n1 x\n1\n",
-            "1000000000 1\n1\n-1\n",
-            "1000000000 1\n1\n4294967296\n",
+            "\n\n\n\n",
+            &whole[..whole.len() - 1],
+            &format!("{head}\n1\n{head}\n"),
+            &format!("{head}\n1\n1\n1\n{head}\n"),
+            &format!("{head}\n1 x\n1\n{head}\n"),
+            &format!("{head}\n1\n-1\n{head}\n"),
+            &format!("{head}\n1\n4294967296\n{head}\n"),
+            &format!("{head}\n1\n1\n{other}\n"),
+            &format!("{other}\n1\n1\n{head}\n"),
+            "1 2 3\n1\n1\n1 2 3\n",
         ] {
-            assert!(read(text, now, 1).is_none(), "{text}");
+            assert!(read(text, at(2)).is_none(), "{text}");
         }
+    }
+
+    /// As root: others do not see all processes, and look each time.
+    #[test]
+    fn who_leases_ids_trusts_a_look_but_for_the_real_uids_of_now() {
+        let me = me();
+        let is_trusted = Look::begin().is_some();
+        let claims = |uid| loop {
+            let dir = tempfile::tempdir().unwrap();
+            let lock = Lock::acquire(dir.path(), BoxId(0), Absent::Create, Busy::Refuse);
+            let lock = lock.unwrap().unwrap();
+            let begun = Instant::now();
+            if let Some(look) = Look::begin() {
+                let none = InUse::of(Ok([].into()), Ok([].into())).unwrap();
+                note(lock.place(), dir.path(), &none, look);
+            }
+            // This process has the group.
+            let first = Owner { uid, gid: me.gid };
+            let claimed = lock.claim(IdPool { first, size: 1 }, None, me, false);
+            if begun.elapsed() < COUNTS_FOR {
+                return claimed.is_ok();
+            }
+        };
+        assert_eq!(claims(4_000_000_000), is_trusted);
+        assert!(!claims(me.uid));
     }
 
     #[test]
     fn what_was_noted_is_found_unless_somebody_works_on_it() {
         let dir = tempfile::tempdir().unwrap();
         let place = File::open(dir.path()).unwrap();
-        let find = || last_look(place.as_fd(), dir.path());
+        let find = || last_look(place.as_fd(), dir.path(), at(1));
         assert!(find().is_none());
-        let seen = InUse::look().unwrap();
-        note(place.as_fd(), dir.path(), &seen, Moment::now().unwrap());
+        note(place.as_fd(), dir.path(), &InUse::look().unwrap(), at(1));
         assert!(find().unwrap().has(me()));
         let busy = open(place.as_fd(), dir.path()).unwrap();
         assert!(find().is_none());
         drop(busy);
         // A shorter one leaves nothing of a longer one behind.
         let none = InUse::of(Ok([].into()), Ok([].into())).unwrap();
-        note(place.as_fd(), dir.path(), &none, Moment::now().unwrap());
+        note(place.as_fd(), dir.path(), &none, at(1));
         assert!(!find().unwrap().has(me()));
     }
 }

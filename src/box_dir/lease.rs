@@ -12,12 +12,11 @@
 use std::fmt;
 
 use super::id_pool::IdPool;
-use super::last_look::{last_look, note};
+use super::last_look::{Look, last_look, note};
 use super::lease_link::leased_uids;
 use super::rotation::{next_slot, set_next_slot};
 use super::stragglers::{InUse, has_program};
 use super::{BoxDirError, Lock, LockError, Owner, Record};
-use crate::clock::Moment;
 
 /// Why a box got no ids, or could not give its ids up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,9 +129,15 @@ impl Lock {
     ) -> Result<bool, BoxDirError> {
         // Not earlier: from here on no other box begins a run with them. A look of a moment ago has
         // not seen such a run if it has not seen the ids: the lease was given up after its end.
-        *seen = match last_look(self.place(), self.locks()) {
+        let look = Look::begin();
+        let last = look.and_then(|now| last_look(self.place(), self.locks(), now));
+        *seen = match last {
             Some(last) if !last.has(ids) && !has_program(ids)? => last,
-            _ => self.look()?,
+            _ => {
+                let seen = InUse::look()?;
+                look.inspect(|look| note(self.place(), self.locks(), &seen, *look));
+                seen
+            }
         };
         if seen.has(ids) {
             log::info!("uid {} is not leased: processes have it", ids.uid);
@@ -142,14 +147,6 @@ impl Lock {
             set_next_slot(self.place(), self.locks(), ids.uid - pool.first.uid + 1)?;
         }
         Ok(true)
-    }
-
-    /// Looks at all processes, for others as well.
-    fn look(&self) -> Result<InUse, BoxDirError> {
-        let moment = Moment::now().map_err(BoxDirError::at("read the clock for", self.locks()))?;
-        let seen = InUse::look()?;
-        note(self.place(), self.locks(), &seen, moment);
-        Ok(seen)
     }
 
     /// Whether these ids are leased to the box.

@@ -321,7 +321,7 @@ impl Keeper<'_> {
                 root_built,
             } => {
                 self.figures.begin(used, moment);
-                self.stages.root_built = Some(root_built);
+                self.stages.root_built = root_built;
                 self.stages.begun = Some(moment);
                 Some(Event::Begun)
             }

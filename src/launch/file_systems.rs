@@ -208,7 +208,7 @@ fn bind_devices(root: BorrowedFd<'_>, dev: &Path, devices: &[OwnedFd]) -> io::Re
 fn bind_device(device: &OwnedFd, target: BorrowedFd<'_>) -> io::Result<()> {
     let change = mount::Change {
         // The host's node is read-only, since its times would tell one box of another; the device
-        // is not.
+        // is not. Those of a terminal's change all the same when it is used.
         set: MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC | Barrier::ReadOnlyDevices.of(MOUNT_ATTR_RDONLY),
         ..mount::Change::default()
     };

@@ -118,7 +118,9 @@ fn live(
         },
         network: setup.network,
     };
-    let of_host = root::take(&setup.mounts, purpose, spare.is_some())?;
+    // A terminal's driver changes the times of /dev/tty, whatever the mount says.
+    let may_share = spare.is_some() && setup.program.foreground.is_none();
+    let of_host = root::take(&setup.mounts, purpose, may_share)?;
     let old_root = match spare {
         Some(spare) => spare.enter(setup.network)?,
         None => {
@@ -131,7 +133,7 @@ fn live(
     };
     let cgroup = root::build(&setup.mounts, of_host, purpose, may_have_users, old_root)?;
     nix::unistd::chdir("/box").map_err(StepFailure::at(Step::ChangeToBox))?;
-    let progress = Progress::new(Moment::now().map_err(StepFailure::at(Step::Wait))?);
+    let progress = Progress::new(Moment::now().ok());
     // The keeper still waits for systemd: what the program's process inherits is set up here.
     if cpu == Cpu::Keepers {
         affinity::leave_cpu().map_err(StepFailure::at(Step::LeaveCpu))?;

@@ -52,7 +52,7 @@ pub(crate) enum ToKeeper {
         moment: Moment,
         /// When the root file system was ready. init does not say so by itself: to wake the keeper
         /// for it would take time from the run.
-        root_built: Moment,
+        root_built: Option<Moment>,
     },
     /// The process that has begun or ended was never the program. This comes before `Ended`.
     NotBegun(Obstacle),
@@ -212,7 +212,7 @@ mod tests {
             ToKeeper::Begun {
                 used: usage,
                 moment: latest,
-                root_built: latest,
+                root_built: Some(latest),
             },
             ToKeeper::Ended(Exit::Code(255), Moment::default()),
             ToKeeper::Ended(Exit::Signal(9), latest),

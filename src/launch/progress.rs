@@ -12,7 +12,7 @@ use crate::report::{Obstacle, Stream};
 #[derive(Debug)]
 pub(super) struct Progress {
     /// When init had built the root file system.
-    pub(super) root_built: Moment,
+    pub(super) root_built: Option<Moment>,
     /// When the clock started.
     pub(super) begun: Cell<Option<Moment>>,
     /// What it does.
@@ -33,7 +33,7 @@ pub(super) enum At {
 
 impl Progress {
     /// That of a process to be, for which the root file system was ready at this moment.
-    pub(super) fn new(root_built: Moment) -> Self {
+    pub(super) fn new(root_built: Option<Moment>) -> Self {
         Self {
             root_built,
             begun: Cell::default(),

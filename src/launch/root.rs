@@ -62,17 +62,18 @@ pub(super) enum OldRoot {
 }
 
 /// Takes what the rules' file systems will show of the host, before init leaves its mounts. Where
-/// it may go among those of a spare (`has_spare`), what lies there is left until then.
+/// it may go among those of a spare and share what lies there with other runs (`may_share`), that
+/// is left until then.
 pub(super) fn take(
     mounts: &[Option<Mount>],
     purpose: Purpose,
-    has_spare: bool,
+    may_share: bool,
 ) -> Result<Vec<OfHost>, StepFailure> {
     let of_host = |(index, mount): (usize, &Option<Mount>)| match mount {
         Some(Mount {
             source: MountSource::FileSystem(kind),
             ..
-        }) if has_spare && *kind == FileSystem::Dev && spare_dev::fits(mounts, index) => {
+        }) if may_share && *kind == FileSystem::Dev && spare_dev::fits(mounts, index) => {
             Ok(OfHost::Spare)
         }
         Some(Mount {

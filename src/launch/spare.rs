@@ -34,7 +34,7 @@ use crate::way;
 const MOUNTS: CloneFlags = CloneFlags::CLONE_NEWNS;
 
 /// The first user namespace (linux/proc_ns.h, PROC_USER_INIT_INO). In any other the kernel mounts
-/// proc and sysfs only where a whole one is to be seen, and in an empty directory none is.
+/// proc and sysfs only where a whole one is to be seen, and among the mounts of a set none is.
 const FIRST_USERS: u64 = 0xeffffffd;
 
 /// Where a set may be.
@@ -140,9 +140,12 @@ fn is_marked(keeps: Kept) -> io::Result<bool> {
     Ok(uname()?.domainname() == mark(keeps).as_str())
 }
 
+/// Of which kind a set is, by its maker's release: to be counted up when another thing lies there.
+const KIND: &str = concat!(env!("CARGO_PKG_VERSION"), ".1");
+
 /// The name of the domain in a set that was not used. It is the process's own, so that no domain is
 /// called so by chance, and that of this release: what another one leaves there may differ.
 fn mark(keeps: Kept) -> String {
     let Kept { pid, start } = keeps;
-    format!("isolate-spare-{pid}-{start}-{}", env!("CARGO_PKG_VERSION"))
+    format!("isolate-spare-{pid}-{start}-{KIND}")
 }

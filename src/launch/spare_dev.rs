@@ -3,7 +3,9 @@
 //! each run.
 //!
 //! The file system is the same for all runs in the scope. Nothing of one comes to the next by it:
-//! no program can write to it, and the times of its names do not change where it is read-only.
+//! no program can write to it, and the times of its names do not change where it is read-only. The
+//! kernel changes those of `/dev/tty` all the same when the terminal of a session is used, so runs
+//! with terminals have a `/dev` of their own.
 
 use std::ffi::CStr;
 use std::io;
@@ -14,7 +16,7 @@ use libc::{MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 
 use super::file_systems::{self, DEV_DIRECTORIES, OfHost};
 use super::mount_point::{make_mount_point, resolve};
-use super::root::Mount;
+use super::root::{Mount, MountSource};
 use crate::dir_rule::FileSystem;
 use crate::sys::mount;
 
@@ -55,7 +57,7 @@ pub(super) fn copy() -> io::Result<OwnedFd> {
 }
 
 /// Whether it is what the rule with this number asks for: not where it is writable, or is to have
-/// further mount points for later rules.
+/// further mount points for later rules, or where the program can have a terminal.
 pub(super) fn fits(mounts: &[Option<Mount>], index: usize) -> bool {
     let Some((Some(dev), later)) = mounts[index..].split_first() else {
         return false;
@@ -67,12 +69,15 @@ pub(super) fn fits(mounts: &[Option<Mount>], index: usize) -> bool {
         }
         Err(_) => true,
     };
-    !dev.flags.writable && later.iter().flatten().all(has_place)
+    let all = mounts.iter().flatten();
+    let mut kinds = all.map(|mount| &mount.source);
+    let has_terminals =
+        kinds.any(|source| matches!(source, MountSource::FileSystem(FileSystem::Devpts)));
+    !dev.flags.writable && !has_terminals && later.iter().flatten().all(has_place)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::root::MountSource;
     use super::*;
     use crate::dir_rule::DirFlags;
 
@@ -95,6 +100,14 @@ mod tests {
             (vec![dev(true)], false),
             (vec![dev(false), None, tmp("device")], true),
             (vec![dev(false), tmp("dev/shm"), tmp("dev/pts")], true),
+            (
+                vec![dev(false), rule("dev/pts", FileSystem::Devpts, false)],
+                false,
+            ),
+            (
+                vec![dev(false), rule("pts", FileSystem::Devpts, false)],
+                false,
+            ),
             (vec![dev(false), tmp("dev/shm"), tmp("dev/other")], false),
             (vec![dev(false), tmp("dev/shm/below")], false),
             (vec![dev(false), tmp("dev")], false),

@@ -147,6 +147,13 @@ const HEADER: Header = Header {
     pid: 0,
 };
 
+/// Whether this process sees all others in a `/proc` that is mounted with `hidepid`
+/// (CAP_SYS_PTRACE, proc(5)).
+pub(crate) fn sees_hidden_processes() -> io::Result<bool> {
+    const CAP_SYS_PTRACE: u32 = 19;
+    Ok(capabilities()?.effective[0] & 1 << CAP_SYS_PTRACE != 0)
+}
+
 /// Reads the sets of the calling thread (capget(2)).
 fn capabilities() -> io::Result<Capabilities> {
     let mut header = HEADER;

@@ -29,7 +29,8 @@ impl Idler {
     /// `writes` open any more, which is the other end of the pipe `reads`: when the calling process
     /// has closed it, or has ended. Nothing may be written there.
     ///
-    /// It is to be waited for as a child.
+    /// It is to be waited for as a child. Where there is no assembly language for the machine, it
+    /// has a copy of the memory, and the calling process must have one thread.
     pub(crate) fn until_closed(
         namespaces: c_int,
         reads: OwnedFd,

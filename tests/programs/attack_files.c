@@ -112,6 +112,14 @@ ATTACK(subvolume_2, ioctl(open(".", O_RDONLY), 0x50009418, NULL))
 ATTACK(snapshot, ioctl(open(".", O_RDONLY), 0x50009417, NULL))
 ATTACK(subvolume_state, ioctl(open(".", O_RDONLY), 0x4008941a, NULL))
 ATTACK(states_in_high_bits, ioctl(own_file("high"), 0xdeadbeef00000000UL | FS_IOC_SETFLAGS, NULL))
+static const char *hint(void) {
+  uint64_t lives = 5;
+  return outcome(fcntl(open("/usr/bin/env", O_RDONLY), 1036, &lives));
+}
+static const char *hint_of_device(void) {
+  uint64_t lives = 5;
+  return outcome(fcntl(open("/dev/null", O_RDONLY), 1038, &lives));
+}
 ATTACK(freeze, ioctl(open(".", O_RDONLY), FIFREEZE, 0))
 ATTACK(trusted_attribute, fsetxattr(own_file("trusted"), "trusted.attack", "x", 1, 0))
 static const char *file_capability(void) {
@@ -166,7 +174,8 @@ static const struct attack attacks[] = {
     IS(cut_system), IS(mode_of_system), IS(write_devices), IS(times_of_null), IS(mode_of_null), IS(own_image),
     IS(make_null), IS(make_memory), IS(make_disk), IS(device_memory), IS(device_log), IS(device_fuse),
     IS(device_tunnel), IS(device_kvm), IS(device_disk), IS(give_to_root), IS(immutable), IS(append_only), IS(project),
-    IS(verity), IS(subvolume), IS(subvolume_2), IS(snapshot), IS(subvolume_state), IS(states_in_high_bits), IS(freeze),
+    IS(verity), IS(subvolume), IS(subvolume_2), IS(snapshot), IS(subvolume_state), IS(states_in_high_bits), IS(hint),
+    IS(hint_of_device), IS(freeze),
     IS(trusted_attribute), IS(file_capability), IS(deep_tree), IS(many_links), IS(exabyte), IS(beyond_the_end),
     IS(fifo), IS(socket_file), IS(closed_directory), IS(odd_names),
 };

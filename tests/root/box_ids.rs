@@ -264,10 +264,14 @@ impl Drop for Intruder {
 fn ids_that_a_process_has_in_any_way_are_not_leased() {
     let pool = Pool::new(1);
     let id = pool.test_box.uid();
-    // As if it were more than a second ago.
     let last_look = pool.test_box.locks().join("processes");
-    let forget_the_last_look = || drop(fs::remove_file(&last_look));
     for option in ["--reuid", "--ruid", "--euid", "--regid", "--rgid", "--egid"] {
+        // A real uid is looked for each time, and the others once a second: as if that were over.
+        let forget_the_last_look = || {
+            if !["--reuid", "--ruid"].contains(&option) {
+                drop(fs::remove_file(&last_look));
+            }
+        };
         forget_the_last_look();
         let intruder = Intruder::new(option, id);
         let refused = pool.init(0);

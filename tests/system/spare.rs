@@ -104,3 +104,60 @@ fn with_the_hosts_network_the_rest_of_it_is_used_up() {
     test_box.cleanup();
     assert_nothing_left(test_box);
 }
+
+/// What a program sees of its `/dev`: the number of the file system, how it is mounted, and when.
+#[track_caller]
+fn dev(test_box: &TestBox, options: &[&str], script: &str) -> String {
+    let script = format!(
+        "stat -c '%d %Y %Z' /dev /dev/fd; awk '$5 ~ \"^/dev\" && $5 != \"/dev/shm\" {{print $5, $6}}' /proc/self/mountinfo; \
+         ls /dev; {script}"
+    );
+    let run = test_box.shell(&script).options(options).run();
+    run.assert_ok().stdout.clone()
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn dev_is_the_same_for_all_runs_in_a_scope_and_none_leaves_anything_there() {
+    let processes = "--processes=9";
+    for test_box in boxes() {
+        test_box.init();
+        ready(&test_box);
+        let spoil = "for c in 'touch /dev/new' 'rm /dev/null' 'chmod 777 /dev/zero' 'touch -d 2001-01-01 /dev/tty' \
+                     'ln -s x /dev/link' 'mkdir /dev/shm/below/..' 'touch /dev/shm/mine'; do $c 2>/dev/null && echo did $c; done; true";
+        let first = dev(&test_box, &[processes], spoil);
+        let (seen, did) = first.split_once("did touch /dev/shm/mine").unwrap();
+        assert_eq!(did.trim(), "", "{first}");
+        assert!(!seen.contains("did"), "{first}");
+        ready(&test_box);
+        assert_eq!(dev(&test_box, &[processes], "ls -A /dev/shm"), seen);
+        // One that does not fit is the run's own, and goes with it.
+        for rule in ["--dir=dev=dev:fs:rw", "--dir=dev/other=/usr"] {
+            ready(&test_box);
+            let own = dev(&test_box, &[processes, rule], "touch /dev/new; true");
+            assert_ne!(own.lines().next(), seen.lines().next(), "{rule}");
+        }
+        ready(&test_box);
+        assert_eq!(dev(&test_box, &[processes], ""), seen);
+        test_box.cleanup();
+        assert_nothing_left(&test_box);
+    }
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
+fn dev_looks_as_it_does_without_a_scope_that_is_kept() {
+    for test_box in boxes() {
+        test_box.init();
+        let (_, holder) = kept(&test_box);
+        nix::sys::signal::kill(holder, Signal::SIGKILL).unwrap();
+        let names_and_mounts =
+            |seen: String| -> Vec<String> { seen.lines().skip(2).map(str::to_owned).collect() };
+        let own = names_and_mounts(dev(&test_box, &["--processes=9"], ""));
+        ready(&test_box);
+        let shared = names_and_mounts(dev(&test_box, &["--processes=9"], ""));
+        assert_eq!(shared, own);
+        test_box.cleanup();
+        assert_nothing_left(&test_box);
+    }
+}

@@ -81,8 +81,8 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     most.and_then(|most| setrlimit(Resource::RLIMIT_NOFILE, most, most))
         .map_err(Failure::at("cannot raise the limit of open files"))?;
     let listener = Listener::open(options.socket.as_deref())?;
-    // Once, and not in each keeper, whose programs' process 1 inherits it. A run where it stays
-    // says so.
+    // Once, and not in each keeper, whose programs' process 1 inherits it. Nothing that keepers
+    // execute needs rights (journalctl reads what is root's). A run where it stays says so.
     let dropped = Barrier::BoundingSet.raise(credentials::drop_bounding_set);
     if let Err(error) = dropped {
         complain("cannot empty the bounding set ahead of runs", &error);

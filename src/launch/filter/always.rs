@@ -41,6 +41,12 @@ const FILE_STATES: [libc::c_ulong; 11] = [
     0x4080_6685, // FS_IOC_ENABLE_VERITY
 ];
 
+/// Commands of fcntl(2) that note in a file how long what is written lives (F_SET_RW_HINT and
+/// F_SET_FILE_RW_HINT of linux/fcntl.h). Before Linux 7.0 whoever may read a file may do that, also
+/// on a mount that is read-only, and whoever else sees the file can read it. The error is that of a
+/// kernel that knows none.
+const HINTS: [libc::c_int; 2] = [1036, 1038];
+
 /// The bits by which a file, on a mount of the host's that is not `nosuid`, makes everybody who
 /// executes it the box user, outside and for good. systemd's RestrictSUIDSGID= refuses the same
 /// calls.
@@ -82,8 +88,15 @@ fn terminals(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
 }
 
 fn file_states(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {
-    let mut requests = FILE_STATES.into_iter();
-    requests.try_for_each(|request| refuse(context, libc::ENOTTY, "ioctl", &[is(1, request)]))
+    for request in FILE_STATES {
+        refuse(context, libc::ENOTTY, "ioctl", &[is(1, request)])?;
+    }
+    for call in ["fcntl", "fcntl64"] {
+        for command in HINTS {
+            refuse(context, libc::EINVAL, call, &[is(1, command as u64)])?;
+        }
+    }
+    Ok(())
 }
 
 fn id_bits(context: &mut ScmpFilterContext) -> Result<(), SeccompError> {

@@ -43,6 +43,22 @@ fn none() -> Cow<'static, [sock_filter]> {
 }
 
 #[test]
+fn nothing_is_noted_in_files_that_others_see() {
+    for filter in [none(), of(SyscallSet::default()).unwrap()] {
+        for (command, expected) in [
+            (1035, ALLOW),
+            (1036, errno(libc::EINVAL)),
+            (1037, ALLOW),
+            (1038, errno(libc::EINVAL)),
+            (0xffff_ffff_0000_040c, errno(libc::EINVAL)),
+        ] {
+            let said = says(&filter, libc::SYS_fcntl, &[0, command]);
+            assert_eq!(said, expected, "{command}");
+        }
+    }
+}
+
+#[test]
 fn every_restriction_compiles_alone_and_together() {
     for restriction in Restriction::ALL {
         let filter = rules::compile(SyscallSet::EMPTY.with(restriction)).unwrap();
