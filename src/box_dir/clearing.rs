@@ -51,11 +51,19 @@ pub(crate) struct Cleared {
     pub(crate) failures: Vec<BoxDirError>,
 }
 
-/// Deletes what boxes in `root` have left, also what comes meanwhile. `None`: there is no place for
-/// leftovers.
-pub(crate) fn clear_leftovers(root: &Path) -> Result<Option<Cleared>, BoxDirError> {
+/// Which leftovers are deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those that are there when it begins: where boxes come and go, others may never end.
+    Present,
+    /// Also those that come meanwhile.
+    Coming,
+}
+
+/// Deletes what boxes in `root` have left. `None`: there is no place for leftovers.
+pub(crate) fn clear_leftovers(root: &Path, which: Which) -> Result<Option<Cleared>, BoxDirError> {
     let place = Place::open(root)?;
-    place.map(|place| clear(&place, PACE)).transpose()
+    place.map(|place| clear(&place, PACE, which)).transpose()
 }
 
 /// How many leftovers wait. `None`: there is no place for them.
@@ -72,13 +80,14 @@ enum Effort {
     Failed,
 }
 
-fn clear(place: &Place, pace: Pace) -> Result<Cleared, BoxDirError> {
+fn clear(place: &Place, pace: Pace, which: Which) -> Result<Cleared, BoxDirError> {
     let mut cleared = Cleared::default();
     let mut efforts: BTreeMap<CString, Effort> = BTreeMap::new();
+    let present = names(place)?;
+    let mut names = present.clone();
     loop {
-        let names = names(place)?;
         // Another one may have the name by now.
-        efforts.retain(|name, _| names.contains(name));
+        efforts.retain(|name, _| names.binary_search(name).is_ok());
         let mut is_done = true;
         for name in names {
             let effort = efforts
@@ -104,6 +113,10 @@ fn clear(place: &Place, pace: Pace) -> Result<Cleared, BoxDirError> {
         }
         if is_done {
             return Ok(cleared);
+        }
+        names = self::names(place)?;
+        if which == Which::Present {
+            names.retain(|name| present.binary_search(name).is_ok());
         }
     }
 }
@@ -201,14 +214,14 @@ mod tests {
         make(&root, "0.1", 3);
         symlink("/etc", root.with_extension("removed").join("0.1/box/link")).unwrap();
         assert_eq!(count_leftovers(&root).unwrap(), Some(2));
-        let cleared = clear_leftovers(&root).unwrap().unwrap();
+        let cleared = clear_leftovers(&root, Which::Coming).unwrap().unwrap();
         assert_eq!((cleared.gone, cleared.entries), (2, 106));
         assert!(cleared.failures.is_empty(), "{cleared:?}");
-        let cleared = clear_leftovers(&root).unwrap().unwrap();
+        let cleared = clear_leftovers(&root, Which::Coming).unwrap().unwrap();
         assert_eq!((cleared.gone, cleared.entries), (0, 0));
         assert!(fs::metadata("/etc/passwd").is_ok());
         let nowhere = root.join("none");
-        assert!(clear_leftovers(&nowhere).unwrap().is_none());
+        assert!(clear_leftovers(&nowhere, Which::Present).unwrap().is_none());
     }
 
     #[test]
@@ -218,7 +231,7 @@ mod tests {
         make(&root, "2.0", 5);
         make(&root, "3.0", 25);
         let place = Place::open(&root).unwrap().unwrap();
-        let cleared = clear(&place, SHORT).unwrap();
+        let cleared = clear(&place, SHORT, Which::Coming).unwrap();
         assert_eq!(cleared.gone, 2);
         let [error] = cleared.failures.as_slice() else {
             panic!("{cleared:?}");
@@ -227,7 +240,7 @@ mod tests {
         assert!(error.to_string().contains("1.0"), "{error}");
         // What was not done is left for another time.
         assert_eq!(count_leftovers(&root).unwrap(), Some(1));
-        let again = clear_leftovers(&root).unwrap().unwrap();
+        let again = clear_leftovers(&root, Which::Coming).unwrap().unwrap();
         assert_eq!((again.gone, again.failures.len()), (1, 0));
     }
 
@@ -237,7 +250,7 @@ mod tests {
         let deep = "d/".repeat(50);
         fs::create_dir_all(root.with_extension("removed").join("0.3").join(deep)).unwrap();
         let place = Place::open(&root).unwrap().unwrap();
-        let cleared = clear(&place, SHORT).unwrap();
+        let cleared = clear(&place, SHORT, Which::Coming).unwrap();
         assert_eq!((cleared.gone, cleared.entries), (1, 50), "{cleared:?}");
     }
 
@@ -247,12 +260,14 @@ mod tests {
         make(&root, "notes", 1);
         make(&root, "5.5", 1);
         fs::write(root.with_extension("removed").join("6.6"), "").unwrap();
-        let cleared = clear_leftovers(&root).unwrap().unwrap();
+        let cleared = clear_leftovers(&root, Which::Coming).unwrap().unwrap();
         assert_eq!((cleared.gone, cleared.failures.len()), (1, 2));
         assert!(root.with_extension("removed").join("notes/box/0").exists());
         let open = Permissions::from_mode(0o755);
         set_permissions(root.with_extension("removed"), open).unwrap();
-        let error = clear_leftovers(&root).unwrap_err().to_string();
+        let error = clear_leftovers(&root, Which::Coming)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("chmod 0700"), "{error}");
     }
 }

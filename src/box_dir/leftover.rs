@@ -1,8 +1,8 @@
 //! What is left of a box with many files: it is renamed away, and deleted by somebody else
 //! (`units/isolate-removal.path`), so that nobody waits for that.
 //!
-//! The place for it is `<root>.removed`, which is never made here: only where somebody has made it
-//! is there somebody who empties it. It is not in `<root>`, where names are the numbers of boxes.
+//! The place for it is `<root>.removed`, which is never made here: who makes it has somebody empty
+//! it. It is not in `<root>`, where names are the numbers of boxes.
 //! Nobody but root may enter it. A process that has a directory in there open already can go on
 //! making files in it; [`clearing`](super::clearing) reckons with that.
 //!
@@ -10,9 +10,9 @@
 //! it that others could reach is the box user's ([`Removing`](super::Removing)), no quota counts
 //! it, and nothing is mounted in it.
 //!
-//! Names are `USER.SLOT`, after the user who had the box removed and its number: so there is one
-//! leftover of a box at a time, and there are no more than [`SLOTS`] of a user, whose boxes may
-//! have any number. Whoever has that many removes the next ones at once. Nobody waits for what
+//! Names are `USER.SLOT`, after the owner of the box and its number: so there is one leftover of a
+//! box at a time, and there are no more than [`SLOTS`] of a user, whose boxes may have any number.
+//! Whoever has that many removes the next ones at once. Nobody who removes a box waits for what
 //! others have left.
 
 use std::fmt;
@@ -104,18 +104,18 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// Renames the directory `dir` of the box `id` in `boxes`, which is at `root`, away, for the user
-/// `by`. Nobody gets into it any more.
+/// Renames the directory `dir` of the box `id` in `boxes`, which is at `root`, away, as one of
+/// the user `of`. Nobody gets into it any more.
 pub(super) fn put_aside(
     root: &Path,
     boxes: BorrowedFd<'_>,
     id: BoxId,
     dir: BorrowedFd<'_>,
-    by: u32,
+    of: u32,
 ) -> Result<(), Obstacle> {
     let place = Place::open(root).map_err(Obstacle::Unfit)?;
     let place = place.ok_or(Obstacle::NoPlace)?;
-    if look_for_user_quotas(dir).is_ok() {
+    if may_have_quotas(dir) {
         return Err(Obstacle::Quotas);
     }
     match has_mounts(dir) {
@@ -124,7 +124,7 @@ pub(super) fn put_aside(
         Err(error) => return Err(Obstacle::Unseen(errno(&error))),
     }
     let name = Name {
-        by,
+        of,
         slot: id.0 % SLOTS,
     };
     renameat2(
@@ -137,10 +137,22 @@ pub(super) fn put_aside(
     .map_err(Obstacle::Rename)
 }
 
+/// Whether quotas of users are in force, as far as that can be told.
+fn may_have_quotas(dir: BorrowedFd<'_>) -> bool {
+    // They are off, or the file system or the kernel has none (quotactl(2)).
+    let none = [libc::ESRCH, libc::ENOSYS, libc::EOPNOTSUPP, libc::EINVAL];
+    match look_for_user_quotas(dir) {
+        Ok(()) => true,
+        Err(error) => !error
+            .raw_os_error()
+            .is_some_and(|code| none.contains(&code)),
+    }
+}
+
 /// The name of a leftover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Name {
-    by: u32,
+    of: u32,
     slot: u32,
 }
 
@@ -148,9 +160,9 @@ impl Name {
     /// The name that this text is.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(text).ok()?;
-        let (by, slot) = text.split_once('.')?;
+        let (of, slot) = text.split_once('.')?;
         let name = Self {
-            by: by.parse().ok()?,
+            of: of.parse().ok()?,
             slot: slot.parse().ok()?,
         };
         (name.to_string() == text).then_some(name)
@@ -159,7 +171,7 @@ impl Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.by, self.slot)
+        write!(f, "{}.{}", self.of, self.slot)
     }
 }
 
@@ -226,7 +238,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written_and_others_are_none() {
-        let name = Name { by: 1000, slot: 7 };
+        let name = Name { of: 1000, slot: 7 };
         assert_eq!(Name::parse(name.to_string().as_bytes()), Some(name));
         for text in ["", "7", "1000.", "01000.7", "1000.7.1", "+1.2", "a.b", "."] {
             assert_eq!(Name::parse(text.as_bytes()), None, "{text}");

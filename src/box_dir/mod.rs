@@ -57,7 +57,7 @@ use nix::sys::stat::{FileStat, Mode, fchmod, fstat, mkdirat};
 use nix::unistd::{Gid, fchown, getegid};
 
 pub(crate) use census::{CPUS, Census, open_cpus};
-pub(crate) use clearing::{Cleared, clear_leftovers, count_leftovers};
+pub(crate) use clearing::{Cleared, Which, clear_leftovers, count_leftovers};
 pub(crate) use error::BoxDirError;
 pub(crate) use handover::Handover;
 pub(crate) use id_pool::IdPool;
@@ -216,7 +216,7 @@ mod tests {
 
     const WHOLE: Removing = Removing {
         mounts: Mounts::Refuse,
-        by: None,
+        of: None,
     };
 
     pub(super) fn me() -> Owner {

@@ -12,7 +12,7 @@ use super::leftover::put_aside;
 use super::place::open_place;
 use super::removal::{Mounts, Removal};
 use super::tree::walk;
-use super::{BoxDir, BoxDirError, dir_name, open_own};
+use super::{BoxDir, BoxDirError, OPEN, dir_name, open_own};
 use crate::quantity::BoxId;
 
 /// How many entries are removed at once: that takes some 20 ms, which nobody notices. The rest is
@@ -24,9 +24,9 @@ const MOST: u64 = 2_000;
 pub(crate) struct Removing {
     /// What becomes of mounts in it.
     pub(crate) mounts: Mounts,
-    /// The user who has it removed, if a part of it may be there when its ids are given up: no run
-    /// was cut off in it, so that nothing that others can reach is the box user's.
-    pub(crate) by: Option<u32>,
+    /// The user whose it is, if a part of it may be there when its ids are given up: no run was cut
+    /// off in it, so that nothing that others can reach is the box user's.
+    pub(crate) of: Option<u32>,
 }
 
 impl BoxDir {
@@ -43,12 +43,14 @@ impl BoxDir {
         // From here on nobody gets in. A process that has a directory inside open already can only
         // delay.
         fchmod(&dir, Mode::S_IRWXU).map_err(BoxDirError::at("change the mode of", &path))?;
-        let by = how.by.filter(|_| is_clean(&stat));
-        let most = by.map_or(u64::MAX, |_| MOST);
+        // With another mode a run in it, or an earlier removal, has not come to its end.
+        let is_at_rest = stat.st_mode & 0o7777 == OPEN && is_clean(&stat);
+        let of = how.of.filter(|_| is_at_rest);
+        let most = of.map_or(u64::MAX, |_| MOST);
         let mut removal = Removal::of(how.mounts, most);
         walk(dir.as_fd(), &path, &mut removal)?;
-        if let (Some(by), true) = (by, removal.is_spent()) {
-            match put_aside(root, place.as_fd(), id, dir.as_fd(), by) {
+        if let (Some(of), true) = (of, removal.is_spent()) {
+            match put_aside(root, place.as_fd(), id, dir.as_fd(), of) {
                 Ok(()) => return Ok(()),
                 Err(why) => log::debug!("all of box {id} is removed at once: {why}"),
             }
@@ -78,10 +80,10 @@ mod tests {
         root.with_file_name("boxes.removed/1000.7")
     }
 
-    fn removing(by: Option<u32>) -> Removing {
+    fn removing(of: Option<u32>) -> Removing {
         Removing {
             mounts: Mounts::Refuse,
-            by,
+            of,
         }
     }
 
@@ -157,5 +159,13 @@ mod tests {
         BoxDir::remove(&root, ID, removing(Some(1000))).unwrap();
         assert!(!root.join("7").exists());
         assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+        // A removal that was cut off, which changes the time, or a run.
+        for mode in [0o700, 0o750] {
+            filled(&root, MANY);
+            set_permissions(root.join("7"), Permissions::from_mode(mode)).unwrap();
+            BoxDir::remove(&root, ID, removing(Some(1000))).unwrap();
+            assert!(!root.join("7").exists());
+            assert_eq!(fs::read_dir(&place).unwrap().count(), 0);
+        }
     }
 }

@@ -25,8 +25,11 @@ use crate::sys::file::{dir_entries, read_dir_entries};
 const ATTEMPTS: usize = 16;
 /// How often a directory may be refilled after it was emptied before the walk gives up.
 const RESCANS: usize = 1_000;
-/// How many bytes of names a walk that removes remembers; beyond that, one directory per level.
+/// How many bytes of names a walk that removes remembers; beyond that, [`AT_ONCE`] for each level.
 const PENDING: usize = 1 << 20;
+/// How many bytes of names of one directory are remembered in any case. To read it anew for each
+/// name would take long: some file systems have to pass all the places of what was removed.
+const AT_ONCE: usize = 8 << 10;
 /// Room for a few hundred directory entries.
 const BUFFER: usize = 32 << 10;
 
@@ -183,7 +186,7 @@ impl Walk<'_> {
     fn read(&mut self, dir: BorrowedFd<'_>, visitor: &mut impl Visitor) -> Result<(), Stop> {
         // Each level leaves room for those below it.
         let begin = self.names.len();
-        let most = begin + PENDING.saturating_sub(begin) / 2;
+        let most = begin + (PENDING.saturating_sub(begin) / 2).max(AT_ONCE);
         loop {
             match read_dir_entries(dir, self.buffer).map_err(|error| errno(&error)) {
                 // ENOENT: the directory itself was removed meanwhile.

@@ -100,7 +100,7 @@ fn remove_unfinished(context: Context<'_>, plan: &BoxPlan, place: &Place) -> Res
                     continue;
                 }
                 let ids = Some(record.ids);
-                let how = removing(Some(&record), Mounts::Detach, context);
+                let how = removing(Some(&record), Mounts::Detach);
                 if let Err(failure) = remove(&plan, &lock, ids, Some(place), how) {
                     log::warn!("box {id} cannot be removed: {failure}");
                 }
@@ -171,11 +171,11 @@ pub(super) fn mounts_in(before: Option<&Record>, context: Context<'_>) -> Mounts
 
 /// How a box is removed of which this was known `before`. What a killed keeper left, or what nobody
 /// knows anything of, may be the box user's and within the reach of others: it goes as a whole.
-pub(super) fn removing(before: Option<&Record>, mounts: Mounts, context: Context<'_>) -> Removing {
-    let is_at_rest = before.is_some_and(|before| !before.running);
+pub(super) fn removing(before: Option<&Record>, mounts: Mounts) -> Removing {
+    let at_rest = before.filter(|before| !before.running);
     Removing {
         mounts,
-        by: is_at_rest.then_some(context.asked.caller.uid),
+        of: at_rest.map(|before| before.owner.uid),
     }
 }
 

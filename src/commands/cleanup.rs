@@ -39,7 +39,7 @@ pub(super) fn cleanup(context: Context<'_>) -> Result<Answer, Failure> {
         record.map(|record| record.ids),
         mounts_in(record.as_ref(), context),
     );
-    let how = removing(record.as_ref(), mounts, context);
+    let how = removing(record.as_ref(), mounts);
     remove(&plan, &lock, ids, place.as_ref(), how)?;
     Ok(Answer::default())
 }

@@ -59,7 +59,7 @@ pub(super) fn exec(
     };
     let before = lock.record()?;
     let mounts = mounts_in(before.as_ref(), context);
-    let how = removing(before.as_ref(), mounts, context);
+    let how = removing(before.as_ref(), mounts);
     // Not marked as ready: if we are killed, the next exec sees that nobody will come back for it.
     let record = claim(
         context,
@@ -113,7 +113,7 @@ pub(super) fn exec(
                 .as_ref()
                 .is_ok_and(|finished| !finished.has_failed());
             let at_rest = at_rest.then_some(&record);
-            let how = removing(at_rest, Mounts::Detach, context);
+            let how = removing(at_rest, Mounts::Detach);
             remove(&box_plan, &lock, Some(ids), Some(&place), how)
         }
     };

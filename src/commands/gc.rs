@@ -7,7 +7,7 @@ use super::boxes::{mounts_in, remove, removing, settle};
 use super::leftovers;
 use super::{Context, Done};
 use crate::answer::Answer;
-use crate::box_dir::{Absent, Busy, Lock, sight_of, sights, strays};
+use crate::box_dir::{Absent, Busy, Lock, Which, sight_of, sights, strays};
 use crate::cgroup::Place;
 use crate::chronicle::Told;
 use crate::error::chain;
@@ -66,7 +66,7 @@ pub(super) fn gc(context: Context<'_>, request: GcRequest) -> Result<Done, Failu
     }
     take_away_remnants(context, request, place.as_ref(), &mut text, &mut failures);
     if leftovers::may_clear(context) {
-        match leftovers::clear_all(context, request) {
+        match leftovers::clear_all(context, request, Which::Present) {
             Ok((line, left)) => {
                 text.push_str(&line);
                 failures.extend(left);
@@ -218,7 +218,7 @@ fn remove_if_old(
         settle(record)?;
     }
     let mounts = mounts_in(record.as_ref(), context);
-    let how = removing(record.as_ref(), mounts, context);
+    let how = removing(record.as_ref(), mounts);
     remove(plan, &lock, record.map(|record| record.ids), place, how)?;
     Ok(true)
 }

@@ -76,11 +76,7 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
         Err(error) => Err(error.into()),
     };
     let record = claimed.inspect_err(|_| kept.into_iter().for_each(home::dismiss_kept))?;
-    let how = removing(
-        before.as_ref(),
-        mounts_in(before.as_ref(), context),
-        context,
-    );
+    let how = removing(before.as_ref(), mounts_in(before.as_ref(), context));
     // Others that it had may be those of another box by now.
     let ids = before.map(|before| before.ids);
     let ids = ids.filter(|ids| *ids == record.ids);

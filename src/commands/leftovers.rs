@@ -3,7 +3,7 @@
 
 use super::{Asked, Context, Done};
 use crate::answer::Answer;
-use crate::box_dir::{Cleared, clear_leftovers, count_leftovers, leftovers_of};
+use crate::box_dir::{Cleared, Which, clear_leftovers, count_leftovers, leftovers_of};
 use crate::failure::{Failure, Kind};
 use crate::request::GcRequest;
 use crate::way;
@@ -24,7 +24,7 @@ pub(super) fn clear(context: Context<'_>, request: GcRequest) -> Result<Done, Fa
         return Err(Failure::new(what).of_kind(Kind::Denied));
     }
     check_watched(context)?;
-    let (line, failures) = clear_all(context, request)?;
+    let (line, failures) = clear_all(context, request, Which::Coming)?;
     Ok(Done::from(Answer {
         stdout: line,
         code: if failures.is_empty() { 0 } else { 2 },
@@ -36,6 +36,7 @@ pub(super) fn clear(context: Context<'_>, request: GcRequest) -> Result<Done, Fa
 pub(super) fn clear_all(
     context: Context<'_>,
     request: GcRequest,
+    which: Which,
 ) -> Result<(String, Vec<String>), Failure> {
     let root = &context.asked.settings.boxes.root;
     if request.dry_run {
@@ -49,7 +50,7 @@ pub(super) fn clear_all(
         gone,
         entries,
         failures,
-    } = clear_leftovers(root)?.unwrap_or_default();
+    } = clear_leftovers(root, which)?.unwrap_or_default();
     let line = match (gone, entries) {
         (0, 0) => String::new(),
         (0, _) => format!("deleted {} of what boxes left\n", files(entries)),

@@ -30,7 +30,7 @@ fn make(context: Context<'_>, made: &Made) -> Result<Option<BoxDir>, Failure> {
         return Ok(None);
     };
     let mounts = mounts_in(Some(&made.record), context);
-    let how = removing(Some(&made.record), mounts, context);
+    let how = removing(Some(&made.record), mounts);
     BoxDir::remove(&box_plan.root, box_plan.id, how)?;
     let box_dir = BoxDir::create(&box_plan.root, box_plan.id, record.owner)?;
     lock.write(&Record {

@@ -310,6 +310,11 @@ fn what_cannot_be_deleted_is_tried_now_and_then() {
     wait_until("the service has failed", || log().contains(said));
     let first = begun();
     assert_ne!(first, before);
+    // Its weight counts beside the runs', and not in another part of the machine.
+    assert_eq!(property(SERVICE, "Slice"), "isolate.slice");
+    // Nobody waits for it, and the boot does not either.
+    let jobs = must("systemctl", &["list-jobs", "--no-legend"]);
+    assert!(!jobs.contains(SERVICE), "{jobs}");
     sleep(Duration::from_secs(3));
     assert_eq!(
         (begun(), state()),
