@@ -149,8 +149,9 @@ fn dev_is_the_same_for_all_runs_in_a_scope_and_none_leaves_anything_there() {
 fn dev_looks_as_it_does_without_a_scope_that_is_kept() {
     for test_box in boxes() {
         test_box.init();
-        let (_, holder) = kept(&test_box);
+        let (scope, holder) = kept(&test_box);
         nix::sys::signal::kill(holder, Signal::SIGKILL).unwrap();
+        wait_until("the scope is gone", || !scope.exists());
         let names_and_mounts =
             |seen: String| -> Vec<String> { seen.lines().skip(2).map(str::to_owned).collect() };
         let own = names_and_mounts(dev(&test_box, &["--processes=9"], ""));
