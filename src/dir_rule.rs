@@ -14,7 +14,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::quantity::Bytes;
-use escape::{split_once, unescape};
+use escape::split_once;
+pub(crate) use escape::unescape;
 
 /// One directory of the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]

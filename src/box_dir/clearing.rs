@@ -15,7 +15,7 @@ use super::leftover::{Name, Place};
 use super::open::open_dir;
 use super::place::errno;
 use super::removal::{Mounts, Removal};
-use super::tree::walk;
+use super::tree::{BUFFER, walk};
 use crate::sys::file::{dir_entries, read_dir_entries};
 
 /// How much is done about each leftover.
@@ -36,9 +36,6 @@ const PACE: Pace = Pace {
     turns: 5_000,
     most: 50_000_000,
 };
-
-/// Room for a few hundred directory entries.
-const BUFFER: usize = 32 << 10;
 
 /// What became of leftovers.
 #[derive(Debug, Default)]

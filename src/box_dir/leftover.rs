@@ -29,6 +29,7 @@ use nix::unistd::geteuid;
 
 use super::place::errno;
 use super::{BoxDirError, dir_name};
+use crate::dir_rule::unescape;
 use crate::quantity::BoxId;
 use crate::sys::quota::look_for_user_quotas;
 use crate::way;
@@ -188,30 +189,11 @@ fn has_mounts_below(list: &[u8], top: &[u8]) -> bool {
     let lines = list.split(|byte| *byte == b'\n');
     let mut targets = lines.filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
     targets.any(|target| {
-        let target = unescaped(target);
+        // The kernel writes some bytes of a path as `\ooo`, the backslash among them.
+        let target = unescape(target);
         let below = target.strip_prefix(top);
         below.is_some_and(|below| below.is_empty() || below.starts_with(b"/"))
     })
-}
-
-/// A path of the list: the kernel writes some bytes as `\ooo`.
-fn unescaped(mut path: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(path.len());
-    while let Some((first, rest)) = path.split_first() {
-        let code = rest.get(..3).filter(|_| *first == b'\\');
-        let code = code.and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 8).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                path = &rest[3..];
-            }
-            None => {
-                plain.push(*first);
-                path = rest;
-            }
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ const PENDING: usize = 1 << 20;
 /// name would take long: some file systems have to pass all the places of what was removed.
 const AT_ONCE: usize = 8 << 10;
 /// Room for a few hundred directory entries.
-const BUFFER: usize = 32 << 10;
+pub(super) const BUFFER: usize = 32 << 10;
 
 /// Walks over everything below `top`, which is at `path`, but not over `top` itself; or until the
 /// visitor has had enough.

@@ -29,7 +29,7 @@ impl Finished {
 
     /// Whatever came of it: the sandbox did not work.
     pub(super) fn fail(&mut self, failure: &Failure) {
-        if !matches!(self.report.ending, Ending::Failed(_)) {
+        if !self.has_failed() {
             self.report.ending = Ending::Failed(failure.to_string());
         }
     }

@@ -23,7 +23,7 @@ use crate::launch::sources::Sources;
 use crate::launch::{Coming, Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
 use crate::plan::{BoxPlan, Decided, RunInputs, RunPlan, resolve};
 use crate::quantity::{BoxId, Bytes};
-use crate::report::{Circumstances, Ending, Report, Unstarted, limit_of};
+use crate::report::{Circumstances, Report, Unstarted, limit_of};
 use crate::request::{ProgramRequest, RunKind};
 use crate::sys::descriptors::{first_terminal, put_on_input_and_output, put_on_streams};
 use crate::sys::exec::Image;
@@ -169,7 +169,7 @@ impl BoxRun<'_> {
         if let Err(failure) = given_back {
             finished.fail(&failure);
         }
-        if matches!(finished.report.ending, Ending::Failed(_)) {
+        if finished.has_failed() {
             left_to.into_iter().for_each(dismiss_kept);
         } else {
             finished.successor = successor;

@@ -17,7 +17,7 @@ pub(super) fn split_once(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
 
 /// A path without its backslashes. One that stands before anything else than what it could mean
 /// something for is a part of a name.
-pub(super) fn unescape(text: &[u8]) -> Vec<u8> {
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(text.len());
     let mut rest = text;
     while let [first, after @ ..] = rest {

@@ -111,7 +111,7 @@ pub(crate) fn keep_only_kill() -> io::Result<()> {
 /// Whether the calling thread may make device nodes (CAP_MKNOD).
 pub(crate) fn may_make_nodes() -> io::Result<bool> {
     const CAP_MKNOD: u32 = 27;
-    Ok(capabilities()?.effective[0] & 1 << CAP_MKNOD != 0)
+    is_effective(CAP_MKNOD)
 }
 
 /// Keeps what it takes to make namespaces, and a network in one (CAP_SYS_ADMIN, CAP_NET_ADMIN),
@@ -151,7 +151,12 @@ const HEADER: Header = Header {
 /// (CAP_SYS_PTRACE, proc(5)).
 pub(crate) fn sees_hidden_processes() -> io::Result<bool> {
     const CAP_SYS_PTRACE: u32 = 19;
-    Ok(capabilities()?.effective[0] & 1 << CAP_SYS_PTRACE != 0)
+    is_effective(CAP_SYS_PTRACE)
+}
+
+/// Whether the calling thread has one of the first 32 capabilities.
+fn is_effective(capability: u32) -> io::Result<bool> {
+    Ok(capabilities()?.effective[0] & 1 << capability != 0)
 }
 
 /// Reads the sets of the calling thread (capget(2)).

@@ -59,12 +59,9 @@ fn clone_off(
     args.exit_signal = libc::SIGCHLD as u64;
     // SAFETY: args and the pidfd that it points to live until the call returns here.
     let result = unsafe { raw_clone(&raw mut args, reads.as_raw_fd(), writes.as_raw_fd()) };
-    match pid_t::try_from(result) {
-        // SAFETY: the kernel stored a new descriptor, which nobody else has.
-        Ok(pid) if pid > 0 => Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
-        Ok(errno) => Err(io::Error::from_raw_os_error(-errno)),
-        Err(_) => Err(io::Error::from_raw_os_error(libc::EOVERFLOW)),
-    }
+    let pid = super::cloned(result)?;
+    // SAFETY: the kernel stored a new descriptor, which nobody else has.
+    Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
 }
 
 /// clone3(2), and in the child close(2) of `writes`, read(2) of `reads` until its end, and

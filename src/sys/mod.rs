@@ -29,6 +29,17 @@ use std::io;
 
 use libc::c_long;
 
+/// Turns what the kernel itself returns of a clone, where no libc is in between, into the number of
+/// the process or the errno, which is -1 to -4095.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn cloned(result: i64) -> io::Result<libc::pid_t> {
+    match libc::pid_t::try_from(result) {
+        Ok(pid) if pid >= 0 => Ok(pid),
+        Ok(errno) => Err(io::Error::from_raw_os_error(-errno)),
+        Err(_) => Err(io::Error::from_raw_os_error(libc::EOVERFLOW)),
+    }
+}
+
 /// Turns the result of a raw system call into its value or the errno.
 fn check(result: c_long) -> io::Result<c_long> {
     if result < 0 {

@@ -41,12 +41,7 @@ pub(crate) fn vfork_into(cgroup: Option<BorrowedFd<'_>>, life: Life<'_>) -> io::
     }
     let mut life = life;
     // SAFETY: args and life outlive the call, during which nobody else touches them.
-    let result = unsafe { raw_clone(&raw mut args, (&raw mut life).cast(), live) };
-    match i32::try_from(result) {
-        Ok(pid) if pid >= 0 => Ok(pid),
-        Ok(errno) => Err(io::Error::from_raw_os_error(-errno)),
-        Err(_) => Err(io::Error::from_raw_os_error(libc::EOVERFLOW)),
-    }
+    super::cloned(unsafe { raw_clone(&raw mut args, (&raw mut life).cast(), live) })
 }
 
 /// Makes a child with a copy of the memory, on machines for which there is no assembly language
