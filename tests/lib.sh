@@ -165,6 +165,14 @@ need_rpmbuild() {
   has rpmbuild || install_packages rpm
 }
 
+# need_manual_tools: what reads the pages of the manual.
+need_manual_tools() {
+  local missing=()
+  has mandoc || missing+=(mandoc)
+  has man || missing+=(man-db)
+  install_packages "${missing[@]}"
+}
+
 # The mirror of this machine's own apt, where it is a Debian; otherwise Debian's.
 debian_mirror() {
   local mirror=

@@ -165,6 +165,10 @@ fn check_machine(run: &Run) -> io::Result<()> {
     if orders.compiler || orders.soak || has_guests {
         shell(run, "need_guest_tools; mkdir -p \"$(cache_dir)\"")?;
     }
+    if orders.unit && orders.filter.is_none() {
+        // Where they cannot be installed, the part that needs them says what it is about.
+        shell(run, "! can_install || (need_manual_tools) || true")?;
+    }
     let work = run.work.display();
     shell(
         run,
