@@ -61,8 +61,7 @@ mod tests {
     fn a_scope_is_for_several_runs_where_somebody_keeps_it() {
         let mut settings = Settings::default();
         assert!(settings.scope_outlasts_runs(false));
-        assert!(!settings.scope_outlasts_runs(true));
-        settings.batch.scope = ScopeLife::Box;
+        assert!(settings.scope_outlasts_runs(true));
         settings.cgroup.keep_ready = 0;
         assert!(!settings.scope_outlasts_runs(false));
         assert!(settings.scope_outlasts_runs(true));
@@ -74,5 +73,7 @@ mod tests {
             (settings.keep_ready(false), settings.keep_ready(true)),
             (61, 61)
         );
+        settings.batch.scope = ScopeLife::Run;
+        assert!(!settings.scope_outlasts_runs(true));
     }
 }

@@ -217,7 +217,7 @@ pub(crate) struct BatchSettings {
 impl Default for BatchSettings {
     fn default() -> Self {
         Self {
-            scope: ScopeLife::Run,
+            scope: ScopeLife::Box,
             cache_dir: "/var/cache/isolate-run".into(),
             cache_max: Some(Bytes(20 << 30)),
         }

@@ -1,4 +1,4 @@
-//! `batch` where each run has its scope: for root and for a user the same, and the same as single runs.
+//! `batch` where its runs have scopes: for root and for a user the same, and the same as single runs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,13 +25,10 @@ fn both() -> [(TestBox, Option<u32>); 2] {
     [(any_box(), None), (in_any_mode(user_box()), Some(ALICE))]
 }
 
-/// The same where a slot keeps its scope.
-fn both_with_slots() -> [(TestBox, Option<u32>); 2] {
-    both().map(|(test_box, caller)| (test_box.config(SLOT), caller))
+/// The same where each run has a scope to itself, and not with those before it.
+fn both_with_a_scope_each() -> [(TestBox, Option<u32>); 2] {
+    both().map(|(test_box, caller)| (test_box.config("[batch]\nscope = 'run'\n"), caller))
 }
-
-/// The configuration of that.
-const SLOT: &str = "keep_ready = 3600\n[batch]\nscope = \"slot\"\n";
 
 /// Jobs with all endings, by their names.
 fn endings() -> Vec<(&'static str, Value)> {
@@ -79,8 +76,8 @@ fn verdict(report: &Value) -> Value {
 fn verdicts_of_many_are_those_of_single_runs() {
     let mut of_all = Vec::new();
     let all = both().map(|(test_box, caller)| (test_box, caller, false));
-    let slots = both_with_slots().map(|(test_box, caller)| (test_box, caller, true));
-    for (test_box, caller, is_slot) in all.into_iter().chain(slots) {
+    let each = both_with_a_scope_each().map(|(test_box, caller)| (test_box, caller, true));
+    for (test_box, caller, has_a_scope_each) in all.into_iter().chain(each) {
         let jobs: Vec<_> = endings()
             .into_iter()
             .map(|(name, mut step)| {
@@ -99,7 +96,7 @@ fn verdicts_of_many_are_those_of_single_runs() {
             .map(|(id, result)| (id.clone(), verdict(&result["steps"][0]["report"])))
             .collect();
         of_all.push(found.clone());
-        if is_slot {
+        if has_a_scope_each {
             assert_gone(&test_box);
             continue;
         }
@@ -137,7 +134,7 @@ fn verdicts_of_many_are_those_of_single_runs() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn runs_in_the_scope_of_a_slot_have_nothing_of_each_other() {
-    for (test_box, caller) in both_with_slots() {
+    for (test_box, caller) in both() {
         let program = |name: &str| json!([{"name": "program", "path": support::program(name), "mode": "755"}]);
         let looks = || {
             shell(
@@ -195,7 +192,7 @@ fn runs_in_the_scope_of_a_slot_have_nothing_of_each_other() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_slot_whose_scope_is_taken_away_gets_another() {
-    for (test_box, caller) in both_with_slots() {
+    for (test_box, caller) in both() {
         let mut batch = Batch::start(&test_box, caller, &["-j1"]);
         let marker = test_box.out().join("begun");
         let mark = json!({"dirs": [format!("out={}:rw", test_box.out().display())]});
