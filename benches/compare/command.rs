@@ -128,6 +128,13 @@ impl Boxes {
         line.with(["--silent", "--"]).with(words.iter().copied())
     }
 
+    /// Jobs from standard input, so many at a time: ours only.
+    pub(crate) fn batch(&self, at_a_time: u32) -> Line {
+        let mut line = self.start.clone();
+        line.words.insert(1, "batch".to_owned());
+        line.with([&*format!("-j{at_a_time}")])
+    }
+
     pub(crate) fn init(&self, id: u32) {
         self.line(id, &["--init"]).must();
     }

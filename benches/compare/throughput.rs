@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::Bench;
@@ -38,6 +40,10 @@ impl Bench {
         heading("Runs of /bin/true a second, by boxes at once", &columns);
         for (kind, found) in kinds.iter().zip(&found) {
             row(kind.name, found);
+        }
+        for kind in kinds.iter().filter(|kind| kind.are_ours()) {
+            let found = BOXES.map(|jobs| jobs_a_second(kind, jobs));
+            row(&format!("{}, one batch", kind.name), &found);
         }
     }
 
@@ -97,6 +103,36 @@ fn runs_a_second(kind: &Boxes, boxes: u32) -> f64 {
         kind.cleanup(id);
     }
     f64::from(runs) / elapsed
+}
+
+/// Jobs of one run each that one batch carries out a second, so many at a time.
+fn jobs_a_second(kind: &Boxes, at_a_time: u32) -> f64 {
+    let start = Instant::now();
+    let mut command = kind.batch(at_a_time).command();
+    let mut batch = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut jobs, results) = (batch.stdin.take().unwrap(), batch.stdout.take().unwrap());
+    let writer = std::thread::spawn(move || {
+        let mut id = 0;
+        while start.elapsed() < TIME {
+            id += 1;
+            writeln!(
+                jobs,
+                r#"{{"id":"{id}","steps":[{{"argv":["/bin/true"]}}]}}"#
+            )
+            .unwrap();
+        }
+    });
+    let results = BufReader::new(results).lines().map(Result::unwrap);
+    let done = results
+        .filter(|line| line.contains(r#""verdict":"ok""#))
+        .count();
+    writer.join().unwrap();
+    assert!(batch.wait().unwrap().success(), "{}: a batch", kind.name);
+    f64::from(u32::try_from(done).unwrap()) / start.elapsed().as_secs_f64()
 }
 
 /// CPU time in ms of what has one of these names and was there before any run: by its children, too, which a broker has.
