@@ -104,7 +104,7 @@ impl Successor {
     }
 
     fn let_go(self, lock: Option<&Lock>) -> io::Result<()> {
-        // The first word says that it has dropped everything, also the lock of the box.
+        // The first word says that it has dropped all that somebody may wait for, as the lock of the box.
         let said = [((), readable(self.socket.as_fd()))];
         if poll::first(said, Until::within(LET_GO_PATIENCE))?.is_none() {
             return Err(io::ErrorKind::TimedOut.into());
@@ -139,10 +139,11 @@ pub(crate) fn dismiss_kept(kept: Kept) {
 
 /// What the process does, from its first step to its last.
 fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
-    let orders = detach(maker.as_fd())?;
-    become_ordinary()?;
-    let before = Whereabouts::beside(std::process::id())?;
+    let orders = let_go(maker.as_fd())?;
+    // What follows holds nobody up.
     socket::send(maker.as_fd(), &[0], None)?;
+    detach()?;
+    let before = Whereabouts::beside(std::process::id())?;
     let (word, _) = socket::receive(maker.as_fd(), &mut [0])?;
     if word == 0 {
         return Ok(());
@@ -231,26 +232,31 @@ fn is_dismissed(orders: &SignalFd) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Drops everything that was the maker's, except for the connection to it. Returns a descriptor
-/// that is readable when the process is told something.
-fn detach(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
+/// Drops everything of the maker's that somebody may wait for, except for the connection to it.
+/// Returns a descriptor that is readable when the process is told something.
+fn let_go(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
     // Log lines would go to the user of the maker.
     log::set_max_level(LevelFilter::Off);
-    prctl::set_name(NAME)?;
-    signals::reset_signal_dispositions();
     let orders = SigSet::from_iter([DISMISSAL, REST]);
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&orders), None)?;
     let orders = SignalFd::with_flags(&orders, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     nix::unistd::setsid()?;
     nix::unistd::chdir("/")?;
-    credentials::leave_session_keyring()?;
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
     put_on_streams(null.as_fd())?;
-    process::forget_words()?;
     // This closes the lock of the box as well.
     let kept = [orders.as_fd().as_raw_fd(), null.as_raw_fd()];
     process::close_all_but(&kept, maker)?;
     Ok(orders)
+}
+
+/// Drops what else was the maker's.
+fn detach() -> io::Result<()> {
+    prctl::set_name(NAME)?;
+    signals::reset_signal_dispositions();
+    credentials::leave_session_keyring()?;
+    process::forget_words()?;
+    become_ordinary()
 }
 
 /// Asks systemd for the scope around this process. Returns the cgroup in it where this process is
