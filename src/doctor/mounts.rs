@@ -1,6 +1,10 @@
 //! The mounts of the machine, from `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+
+use crate::dir_rule::unescape;
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +38,12 @@ pub(super) fn parse(text: &str) -> Vec<Mount> {
 fn mount(line: &str) -> Option<Mount> {
     let (place, kind) = line.split_once(" - ")?;
     let mut place = place.split(' ').skip(4);
-    let target = PathBuf::from(place.next()?.replace("\\040", " "));
+    // The kernel writes some bytes of a path as `\ooo`.
+    let target = OsString::from_vec(unescape(place.next()?.as_bytes()));
     let mut kind = kind.split(' ');
     let options = place.next()?.split(',');
     Some(Mount {
-        target,
+        target: target.into(),
         kind: kind.next()?.to_owned(),
         options: options
             .chain(kind.nth(1).unwrap_or_default().split(','))
@@ -62,16 +67,16 @@ mod tests {
     const TEXT: &str = "\
 21 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n\
 30 21 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n\
-40 21 8:2 / /var/my\\040boxes rw,noexec - xfs /dev/sda2 rw,usrquota\n\
+40 21 8:2 / /var/my\\040b\\134oxes rw,noexec - xfs /dev/sda2 rw,usrquota\n\
 nonsense\n";
 
     #[test]
     fn the_nearest_mount_above_a_path_is_found() {
         let mounts = parse(TEXT);
         let at = |path: &str| of(&mounts, Path::new(path)).unwrap();
-        assert_eq!(at("/var/my boxes/3").kind, "xfs");
-        assert!(at("/var/my boxes").has("noexec") && at("/var/my boxes").has("usrquota"));
-        assert_eq!(at("/var/my boxesx").target, Path::new("/"));
+        assert_eq!(at("/var/my b\\oxes/3").kind, "xfs");
+        assert!(at("/var/my b\\oxes").has("noexec") && at("/var/my b\\oxes").has("usrquota"));
+        assert_eq!(at("/var/my b\\oxesx").target, Path::new("/"));
         let cgroup = at("/sys/fs/cgroup");
         let kept = cgroup.those_of(&["nsdelegate", "memory_localevents", "memory_recursiveprot"]);
         assert_eq!(kept, ["nsdelegate", "memory_recursiveprot"]);

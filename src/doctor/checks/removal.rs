@@ -9,6 +9,7 @@ use crate::box_dir::leftovers_of;
 use crate::doctor::change::Change;
 use crate::doctor::finding::Finding;
 use crate::doctor::machine::Machine;
+use crate::doctor::mounts;
 
 /// The unit that has it deleted.
 const WATCH: &str = "isolate-removal.path";
@@ -27,10 +28,8 @@ pub(in super::super) fn removal(machine: &Machine) -> Finding {
     let Some((Ok(stat), place)) = place else {
         return Finding::ok("boxes are deleted by those who remove them");
     };
-    if !stat.is_dir() || stat.permissions().mode() & 0o077 != 0 {
-        let what = "is no directory, or others than root may enter it";
-        return Finding::warning(format!("{} is not used: it {what}", place.display()))
-            .command(format!("chmod 0700 {}", place.display()));
+    if let Some(finding) = unfit(machine, &stat, &place) {
+        return finding;
     }
     if !looker.is_root {
         return Finding::for_root_only();
@@ -43,6 +42,35 @@ pub(in super::super) fn removal(machine: &Machine) -> Finding {
         is_enabled: machine.tree.has(ENABLED),
     };
     found.judge(&place)
+}
+
+/// Why nothing is put into the place, if that is so.
+fn unfit(machine: &Machine, stat: &Metadata, place: &Path) -> Option<Finding> {
+    let shown = place.display();
+    let unused = |what: &str| Finding::warning(format!("{shown} is not used: it {what}"));
+    if !stat.is_dir() {
+        let finding = unused("is no directory");
+        return Some(finding.command(format!("mv {shown} {shown}.old")));
+    }
+    let root = fs::symlink_metadata(machine.tree.path(Path::new("/")));
+    if root.is_ok_and(|root| root.uid() != stat.uid()) {
+        let finding = unused("does not belong to root");
+        return Some(finding.command(format!("chown root:root {shown}")));
+    }
+    if stat.permissions().mode() & 0o077 != 0 {
+        let finding = unused("may be entered by others than root");
+        return Some(finding.command(format!("chmod 0700 {shown}")));
+    }
+    let mounts = machine.mounts();
+    let on = |path: &Path| mounts::of(&mounts, path).map(|mount| mount.target.clone());
+    let boxes = &machine.settings.boxes.root;
+    (on(place) != on(boxes)).then(|| {
+        let what = "is not on the mount of the boxes, and nothing can be moved there";
+        Finding::note(format!("{shown} is not used: it {what}")).advise(format!(
+            "large boxes are deleted by those who remove them; [boxes] root = \"{}/boxes\" changes that",
+            boxes.display()
+        ))
+    })
 }
 
 /// What was found in the place of leftovers.
@@ -146,6 +174,24 @@ mod tests {
         let found = removal(&here);
         assert_eq!(found.verdict, Verdict::Ok);
         assert!(found.value.starts_with("what a box has left"), "{found:?}");
+        let mounts = "21 1 8:1 / / rw - ext4 x rw\n\
+                      22 21 0:30 / /var/local/lib/isolate rw - tmpfs x rw\n";
+        let elsewhere = with(&[
+            ("/var/local/lib/isolate.removed/0.7/x", ""),
+            ("/proc/self/mountinfo", mounts),
+        ]);
+        let place = elsewhere
+            .machine
+            .tree
+            .path("/var/local/lib/isolate.removed");
+        fs::set_permissions(&place, Permissions::from_mode(0o700)).unwrap();
+        let found = removal(&elsewhere);
+        assert_eq!(found.verdict, Verdict::Note);
+        assert!(found.value.contains("is not on the mount"), "{found:?}");
+        fs::remove_dir_all(&place).unwrap();
+        fs::write(&place, "").unwrap();
+        let found = removal(&elsewhere);
+        assert!(found.value.ends_with("is no directory"), "{found:?}");
         here.machine.facts.looker.is_root = false;
         assert!(removal(&here).needs_root);
         here.machine.facts.looker.is_rootless = true;
