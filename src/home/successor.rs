@@ -104,7 +104,8 @@ impl Successor {
     }
 
     fn let_go(self, lock: Option<&Lock>) -> io::Result<()> {
-        // The first word says that it has dropped all that somebody may wait for, as the lock of the box.
+        // The first word says that it has dropped all that somebody may wait for, as the lock of
+        // the box.
         let said = [((), readable(self.socket.as_fd()))];
         if poll::first(said, Until::within(LET_GO_PATIENCE))?.is_none() {
             return Err(io::ErrorKind::TimedOut.into());
