@@ -32,7 +32,8 @@ impl ScopeLife {
     }
 }
 
-/// For how many seconds a scope that a batch keeps for several runs lives at least.
+/// For how many seconds a scope that a batch keeps for several runs lives at least, if scopes are
+/// kept at all.
 const LEAST_OF_BATCH: u32 = 60;
 
 impl Settings {
@@ -48,8 +49,11 @@ impl Settings {
     /// For how many seconds the scope of a box's next run is kept ready; 0: there is none.
     pub(crate) fn keep_ready(&self, of_batch: bool) -> u32 {
         let outlasts = of_batch && self.batch.scope == ScopeLife::Box;
-        let least = if outlasts { LEAST_OF_BATCH } else { 0 };
-        self.cgroup.keep_ready.max(least)
+        match self.cgroup.keep_ready {
+            0 => 0,
+            seconds if outlasts => seconds.max(LEAST_OF_BATCH),
+            seconds => seconds,
+        }
     }
 }
 
@@ -62,10 +66,11 @@ mod tests {
         let mut settings = Settings::default();
         assert!(settings.scope_outlasts_runs(false));
         assert!(settings.scope_outlasts_runs(true));
+        assert_eq!(settings.keep_ready(true), LEAST_OF_BATCH);
         settings.cgroup.keep_ready = 0;
         assert!(!settings.scope_outlasts_runs(false));
-        assert!(settings.scope_outlasts_runs(true));
-        assert_eq!(settings.keep_ready(true), LEAST_OF_BATCH);
+        assert!(!settings.scope_outlasts_runs(true));
+        assert_eq!(settings.keep_ready(true), 0);
         settings.cgroup.keep_ready = 61;
         settings.cgroup.scope = ScopeLife::Run;
         assert!(!settings.scope_outlasts_runs(false));

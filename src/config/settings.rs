@@ -206,7 +206,7 @@ impl Default for LogSettings {
 /// How the runs of a batch are carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BatchSettings {
-    /// `scope`: what a scope is for.
+    /// `scope`: what a scope is for. With `keep_ready` 0 it is always for one run.
     pub(crate) scope: ScopeLife,
     /// `cache_dir`: where root's batches keep files by their digests; an absolute path.
     pub(crate) cache_dir: PathBuf,

@@ -92,7 +92,8 @@ fn in_shell(words: &[impl AsRef<str>]) -> String {
     words.join(" ")
 }
 
-fn quoted(word: &str) -> String {
+/// A word as a shell takes it.
+pub(super) fn quoted(word: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || BARE.contains(c);
     if !word.is_empty() && word.chars().all(is_bare) {
         word.to_owned()

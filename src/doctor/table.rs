@@ -47,7 +47,7 @@ pub(super) const TABLE: [Check; 41] = [
     row(Is::Cgroup, Never, base::cgroup, "the mount of cgroup v2",
         "Limits on memory and processes, exact CPU time and the end of every process come from it."),
     row(Is::Systemd, Never, base::systemd, "the version of systemd, and whether it can be asked",
-        "systemd makes the scope of each run."),
+        "systemd makes the scopes of runs."),
     row(Is::Controllers, Never, base::controllers, "the controllers of cgroup v2",
         "Without memory there is no --cg; without pids a fork bomb is held by its user's limit alone; pins and leases of CPUs need cpuset."),
     row(Is::Delegation, Never, base::delegation, "who makes the control groups of runs",

@@ -238,6 +238,7 @@ fn is_dismissed(orders: &SignalFd) -> io::Result<bool> {
 fn let_go(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
     // Log lines would go to the user of the maker.
     log::set_max_level(LevelFilter::Off);
+    prctl::set_name(NAME)?;
     let orders = SigSet::from_iter([DISMISSAL, REST]);
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&orders), None)?;
     let orders = SignalFd::with_flags(&orders, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
@@ -253,11 +254,10 @@ fn let_go(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
 
 /// Drops what else was the maker's.
 fn detach() -> io::Result<()> {
-    prctl::set_name(NAME)?;
+    become_ordinary()?;
     signals::reset_signal_dispositions();
     credentials::leave_session_keyring()?;
-    process::forget_words()?;
-    become_ordinary()
+    process::forget_words()
 }
 
 /// Asks systemd for the scope around this process. Returns the cgroup in it where this process is

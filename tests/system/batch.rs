@@ -25,9 +25,15 @@ fn both() -> [(TestBox, Option<u32>); 2] {
     [(any_box(), None), (in_any_mode(user_box()), Some(ALICE))]
 }
 
-/// The same where each run has a scope to itself, and not with those before it.
+/// The same where scopes are kept, and runs share that of their slot.
+fn both_with_slots() -> [(TestBox, Option<u32>); 2] {
+    both().map(|(test_box, caller)| (test_box.config("keep_ready = 3600\n"), caller))
+}
+
+/// The same where each run has a scope to itself, which is kept for it.
 fn both_with_a_scope_each() -> [(TestBox, Option<u32>); 2] {
-    both().map(|(test_box, caller)| (test_box.config("[batch]\nscope = 'run'\n"), caller))
+    let config = "keep_ready = 3600\n[batch]\nscope = 'run'\n";
+    both().map(|(test_box, caller)| (test_box.config(config), caller))
 }
 
 /// Jobs with all endings, by their names.
@@ -76,8 +82,11 @@ fn verdict(report: &Value) -> Value {
 fn verdicts_of_many_are_those_of_single_runs() {
     let mut of_all = Vec::new();
     let all = both().map(|(test_box, caller)| (test_box, caller, false));
-    let each = both_with_a_scope_each().map(|(test_box, caller)| (test_box, caller, true));
-    for (test_box, caller, has_a_scope_each) in all.into_iter().chain(each) {
+    let kept = both_with_slots()
+        .into_iter()
+        .chain(both_with_a_scope_each());
+    let kept = kept.map(|(test_box, caller)| (test_box, caller, true));
+    for (test_box, caller, is_kept) in all.into_iter().chain(kept) {
         let jobs: Vec<_> = endings()
             .into_iter()
             .map(|(name, mut step)| {
@@ -96,7 +105,7 @@ fn verdicts_of_many_are_those_of_single_runs() {
             .map(|(id, result)| (id.clone(), verdict(&result["steps"][0]["report"])))
             .collect();
         of_all.push(found.clone());
-        if has_a_scope_each {
+        if is_kept {
             assert_gone(&test_box);
             continue;
         }
@@ -134,7 +143,7 @@ fn verdicts_of_many_are_those_of_single_runs() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn runs_in_the_scope_of_a_slot_have_nothing_of_each_other() {
-    for (test_box, caller) in both() {
+    for (test_box, caller) in both_with_slots() {
         let program = |name: &str| json!([{"name": "program", "path": support::program(name), "mode": "755"}]);
         let looks = || {
             shell(
@@ -192,7 +201,7 @@ fn runs_in_the_scope_of_a_slot_have_nothing_of_each_other() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn a_slot_whose_scope_is_taken_away_gets_another() {
-    for (test_box, caller) in both() {
+    for (test_box, caller) in both_with_slots() {
         let mut batch = Batch::start(&test_box, caller, &["-j1"]);
         let marker = test_box.out().join("begun");
         let mark = json!({"dirs": [format!("out={}:rw", test_box.out().display())]});

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::box_dir::leftovers_of;
-use crate::doctor::change::Change;
+use crate::doctor::change::{Change, quoted};
 use crate::doctor::finding::Finding;
 use crate::doctor::machine::Machine;
 use crate::doctor::mounts;
@@ -48,27 +48,34 @@ pub(in super::super) fn removal(machine: &Machine) -> Finding {
 fn unfit(machine: &Machine, stat: &Metadata, place: &Path) -> Option<Finding> {
     let shown = place.display();
     let unused = |what: &str| Finding::warning(format!("{shown} is not used: it {what}"));
+    let name = quoted(&place.to_string_lossy());
     if !stat.is_dir() {
         let finding = unused("is no directory");
-        return Some(finding.command(format!("mv {shown} {shown}.old")));
+        let command = format!("mv {name} {name}.old && systemctl restart {WATCH}");
+        return Some(finding.command(command));
     }
     let root = fs::symlink_metadata(machine.tree.path(Path::new("/")));
     if root.is_ok_and(|root| root.uid() != stat.uid()) {
         let finding = unused("does not belong to root");
-        return Some(finding.command(format!("chown root:root {shown}")));
+        return Some(finding.command(format!("chown root:root {name}")));
     }
     if stat.permissions().mode() & 0o077 != 0 {
         let finding = unused("may be entered by others than root");
-        return Some(finding.command(format!("chmod 0700 {shown}")));
+        return Some(finding.command(format!("chmod 0700 {name}")));
     }
     let mounts = machine.mounts();
     let on = |path: &Path| mounts::of(&mounts, path).map(|mount| mount.target.clone());
     let boxes = &machine.settings.boxes.root;
-    (on(place) != on(boxes)).then(|| {
+    // A link to the boxes may lead to another file system; so does a subvolume of btrfs.
+    let device = fs::metadata(machine.tree.path(boxes)).map(|boxes| boxes.dev());
+    let is_elsewhere = on(place) != on(boxes) || device.is_ok_and(|device| device != stat.dev());
+    is_elsewhere.then(|| {
         let what = "is not on the mount of the boxes, and nothing can be moved there";
+        let root = boxes.join("boxes");
         Finding::note(format!("{shown} is not used: it {what}")).advise(format!(
-            "large boxes are deleted by those who remove them; [boxes] root = \"{}/boxes\" changes that",
-            boxes.display()
+            "large boxes are deleted by those who remove them. Otherwise: remove all boxes, set [boxes] root = \"{}\", \
+             and have {WATCH} watch what is beside it (docs/administration.md, Large boxes)",
+            root.display()
         ))
     })
 }
