@@ -2,11 +2,13 @@
 
 use super::Context;
 use super::boxes::{
-    box_plan, busy, check_known_owner, check_owner, mounts_in, remove, removing, settle,
+    box_plan, busy, check_known_owner, check_owner, mounts_in, remove, remove_traces, removing,
+    settle,
 };
 use crate::answer::Answer;
 use crate::box_dir::{Absent, BoxDir, Lock};
 use crate::failure::Failure;
+use crate::home;
 
 /// Removes a box, whatever state it is in. That there is none is no error.
 pub(super) fn cleanup(context: Context<'_>) -> Result<Answer, Failure> {
@@ -40,6 +42,15 @@ pub(super) fn cleanup(context: Context<'_>) -> Result<Answer, Failure> {
         mounts_in(record.as_ref(), context),
     );
     let how = removing(record.as_ref(), mounts);
-    remove(&plan, &lock, ids, place.as_ref(), how)?;
+    // A batch makes a box anew where it needs another.
+    let is_at_rest = record.is_some_and(|record| !record.running);
+    match is_at_rest && !context.asked.of_batch {
+        true => {
+            home::retire(&lock);
+            remove_traces(&plan, place.as_ref(), ids, how)?;
+            lock.give_up(ids)?;
+        }
+        false => remove(&plan, &lock, ids, place.as_ref(), how)?,
+    }
     Ok(Answer::default())
 }

@@ -66,6 +66,10 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     let (seconds, uid) = (keep_ready(context), context.asked.caller.uid);
     let next = scope_of(settings, &place, plan.id, uid, cg);
     let next = next.filter(|_| seconds > 0 && kept.is_none());
+    // That of a box with this number that was removed a moment ago.
+    let found = next.as_ref().filter(|_| before.is_none());
+    let kept = kept.or_else(|| found.and_then(home::take_on));
+    let next = next.filter(|_| kept.is_none());
     let next = next.filter(|_| has_let_go(context));
     let successor = next.and_then(|next| Successor::make(&next, seconds, &lock));
     let renewed = as_before.filter(|_| context.asked.of_batch);

@@ -25,6 +25,9 @@ pub(super) const DISMISSAL: Signal = Signal::SIGTERM;
 /// Tells it that its scope was of use: its time begins anew, and it makes namespaces for the next.
 pub(super) const REST: Signal = Signal::SIGHUP;
 
+/// Tells it that its box was removed: it ends soon, unless that is made anew meanwhile.
+pub(super) const RETIREMENT: Signal = Signal::SIGUSR1;
+
 /// How long a holder may take to end when it was killed.
 const END_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -124,6 +127,11 @@ impl Holder {
     /// Tells it to end. One that systemd is about to move ends after that.
     pub(super) fn dismiss(&self) {
         process::send_signal(self.pidfd(), DISMISSAL as i32).ok();
+    }
+
+    /// Its box was removed.
+    pub(super) fn retire(&self) {
+        process::send_signal(self.pidfd(), RETIREMENT as i32).ok();
     }
 
     /// Its scope was of use: the time for which it stays begins anew.

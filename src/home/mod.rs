@@ -16,6 +16,7 @@ mod awaited;
 mod find;
 mod holder;
 mod remnant;
+mod resting;
 mod successor;
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -23,7 +24,7 @@ use std::path::Path;
 
 pub(crate) use find::{cgroup_of_runs, find_place};
 pub(crate) use remnant::Remnant;
-pub(crate) use successor::{Successor, dismiss, dismiss_kept, still_kept};
+pub(crate) use successor::{Successor, dismiss, dismiss_kept, retire, still_kept, take_on};
 
 use awaited::{Awaited, Seen};
 use holder::Holder;

@@ -1,12 +1,11 @@
 //! The process that stays behind when a command ends, and asks systemd for the scope of the box's
 //! next run. It belongs to nobody; the next run knows it as a [holder](super::holder).
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use log::LevelFilter;
 use nix::fcntl::{OFlag, open};
@@ -17,8 +16,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::close;
 
 use super::connect;
-use super::holder::{DISMISSAL, Holder, NAME, REST};
+use super::holder::{DISMISSAL, Holder, NAME, REST, RETIREMENT};
 use super::remnant::Remnant;
+use super::resting::{CROWD, Order, Place, has_few, take_order};
 use crate::box_dir::{Kept, Lock};
 use crate::cgroup::{Subtree, Whereabouts};
 use crate::launch::{Ready, become_ordinary};
@@ -36,9 +36,6 @@ const LET_GO_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long systemd may take to make the scope.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often the process looks whether a run is over whose namespaces it is in.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// How long the process waits to be moved after an error, before it ends: systemd may have the
 /// request all the same.
@@ -126,6 +123,22 @@ pub(crate) fn still_kept(lock: &Lock) -> Option<Kept> {
     Some(holder.kept())
 }
 
+/// The process that was left behind in a box with this scope, if it was removed a moment ago. The
+/// box is locked, so nobody else comes by it.
+pub(crate) fn take_on(spec: &ScopeSpec) -> Option<Kept> {
+    let crowd = fs::read_to_string(spec.slice_cgroup().join(CROWD)).ok()?;
+    let holder = Holder::find(spec).filter(|_| has_few(&crowd))?;
+    holder.rest();
+    Some(holder.kept())
+}
+
+/// Tells the process that was left behind in a box that this is removed.
+pub(crate) fn retire(lock: &Lock) {
+    if let Some(holder) = lock.kept().and_then(Holder::left_behind) {
+        holder.retire();
+    }
+}
+
 /// Ends the process that was left behind in a box whose next run does not come.
 pub(crate) fn dismiss(lock: &Lock) {
     lock.kept().into_iter().for_each(dismiss_kept);
@@ -162,6 +175,9 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
     drop(before);
     take_away_remnants(spec);
     let processes = File::open(own.join("cgroup.procs"))?;
+    let slice = own.ancestors().find(|path| is_slice(path));
+    let crowd = slice.map(|slice| File::open(slice.join(CROWD)));
+    let crowd = crowd.transpose()?;
     let pid = nix::unistd::getpid().as_raw();
     let start = process::start_time(pid)?;
     // Without namespaces for the next run, its init makes them.
@@ -171,10 +187,17 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
         Some(_) => credentials::keep_only_namespaces()?,
         None => credentials::drop_capabilities()?,
     }
-    process::close_all_but(&[processes.as_raw_fd()], orders.as_fd())?;
+    let kept = [Some(&processes), crowd.as_ref()];
+    let kept: Vec<_> = kept.into_iter().flatten().map(File::as_raw_fd).collect();
+    process::close_all_but(&kept, orders.as_fd())?;
     priority::let_others_first()?;
+    let place = Place { processes, crowd };
     let time = Duration::from_secs(seconds.into());
-    rest(&processes, time, &orders, ready.as_ref())
+    place.rest(time, &orders, ready.as_ref())
+}
+
+fn is_slice(path: &Path) -> bool {
+    path.extension().is_some_and(|kind| kind == "slice")
 }
 
 /// Takes away what is left of earlier scopes of the box. What cannot be is there for the next one.
@@ -184,62 +207,13 @@ fn take_away_remnants(spec: &ScopeSpec) {
     }
 }
 
-/// Stays in the scope until nobody has used it for so long, and makes namespaces for the next run
-/// after each one, if it can. `processes` lists those of its control group.
-fn rest(
-    processes: &File,
-    time: Duration,
-    orders: &SignalFd,
-    ready: Option<&Ready>,
-) -> io::Result<()> {
-    let is_alone = || -> io::Result<bool> {
-        let mut list = [0; 4096];
-        let length = processes.read_at(&mut list, 0)?;
-        Ok(list[..length].iter().filter(|byte| **byte == b'\n').count() <= 1)
-    };
-    // Where it cannot, init makes them.
-    let make = || drop(ready.map(Ready::make));
-    make();
-    let mut end = Instant::now() + time;
-    loop {
-        let next = match ready {
-            Some(_) => end.min(Instant::now() + LOOK),
-            None => end,
-        };
-        let heard = poll::first([((), readable(orders.as_fd()))], Until::At(next))?;
-        match heard {
-            Some(()) if is_dismissed(orders)? => return Ok(()),
-            Some(()) => {
-                make();
-                end = Instant::now() + time;
-            }
-            // A run may take longer than that.
-            None if !is_alone()? => end = end.max(Instant::now() + LOOK),
-            None if Instant::now() >= end => return Ok(()),
-            // The namespaces of a run keep what it left in them, as shared memory, while this
-            // process is there, and a keeper that was killed tells nobody that the run is over.
-            None => make(),
-        }
-    }
-}
-
-/// Whether the process was told to end.
-fn is_dismissed(orders: &SignalFd) -> io::Result<bool> {
-    while let Some(order) = orders.read_signal()? {
-        if order.ssi_signo == DISMISSAL as u32 {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 /// Drops everything of the maker's that somebody may wait for, except for the connection to it.
 /// Returns a descriptor that is readable when the process is told something.
 fn let_go(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
     // Log lines would go to the user of the maker.
     log::set_max_level(LevelFilter::Off);
     prctl::set_name(NAME)?;
-    let orders = SigSet::from_iter([DISMISSAL, REST]);
+    let orders = SigSet::from_iter([DISMISSAL, REST, RETIREMENT]);
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&orders), None)?;
     let orders = SignalFd::with_flags(&orders, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     nix::unistd::setsid()?;
@@ -291,7 +265,7 @@ fn have_scope(spec: ScopeSpec, orders: &SignalFd) -> io::Result<Option<PathBuf>>
             Some(true) => {}
             // systemd still moves this process, unless it says that it does not: nobody whose
             // service ends meanwhile waits for longer than that.
-            Some(false) if is_dismissed(orders)? => {
+            Some(false) if take_order(orders)? > Some(Order::Rest) => {
                 is_wanted = false;
                 until = Until::within(MOVE_PATIENCE);
             }

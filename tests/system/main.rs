@@ -44,6 +44,7 @@ mod id_maps;
 mod judge_day;
 mod kept;
 mod kept_ends;
+mod kept_long;
 mod leases;
 mod limits;
 mod looking;

@@ -1,0 +1,140 @@
+//! A process that keeps a scope, when it has nothing else to do: how long it stays, and what it is
+//! told meanwhile.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use nix::sys::signalfd::SignalFd;
+
+use super::holder::{DISMISSAL, RETIREMENT};
+use crate::launch::Ready;
+use crate::sys::poll::{self, Until, readable};
+
+/// How often the process looks whether a run is over whose namespaces it is in.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// For how long the process stays when its box was removed. Many have a box made anew for each run.
+const RETIRED: Duration = Duration::from_millis(500);
+
+/// How many cgroups there may be below a slice for that; a scope has one, and up to two in it.
+/// `[ceilings]` bounds the boxes of a user, and not what waits when these are gone.
+const FEW: u64 = 100;
+
+/// The file of a slice that tells how many cgroups are below it (cgroups(7), cgroup.stat).
+pub(super) const CROWD: &str = "cgroup.stat";
+
+/// Whether these are few, by its text. Pure.
+pub(super) fn has_few(crowd: &str) -> bool {
+    let mut lines = crowd.lines();
+    let number = lines.find_map(|line| line.strip_prefix("nr_descendants "));
+    number
+        .and_then(|number| number.parse::<u64>().ok())
+        .is_some_and(|number| number <= FEW)
+}
+
+/// Where the process is.
+pub(super) struct Place {
+    /// Lists those of its cgroup.
+    pub(super) processes: File,
+    /// Tells how many there are below its slice.
+    pub(super) crowd: Option<File>,
+}
+
+impl Place {
+    /// Whether no other process is in the cgroup.
+    fn is_alone(&self) -> io::Result<bool> {
+        let mut list = [0; 4096];
+        let length = self.processes.read_at(&mut list, 0)?;
+        Ok(list[..length].iter().filter(|byte| **byte == b'\n').count() <= 1)
+    }
+
+    /// Whether somebody who is not needed may stay for a while.
+    fn is_spacious(&self) -> bool {
+        let mut text = [0; 4096];
+        let crowd = self.crowd.as_ref();
+        let length = crowd.and_then(|crowd| crowd.read_at(&mut text, 0).ok());
+        let text = length.and_then(|length| std::str::from_utf8(&text[..length]).ok());
+        text.is_some_and(has_few)
+    }
+
+    /// Stays in the scope until nobody has used it for so long, and makes namespaces for the next
+    /// run after each one, if it can.
+    pub(super) fn rest(
+        &self,
+        time: Duration,
+        orders: &SignalFd,
+        ready: Option<&Ready>,
+    ) -> io::Result<()> {
+        // Where it cannot, init makes them.
+        let make = || drop(ready.map(Ready::make));
+        make();
+        let mut end = Instant::now() + time;
+        loop {
+            let next = match ready {
+                Some(_) => end.min(Instant::now() + LOOK),
+                None => end,
+            };
+            let heard = poll::first([((), readable(orders.as_fd()))], Until::At(next))?;
+            match heard.and(take_order(orders)?) {
+                Some(Order::End) => return Ok(()),
+                Some(Order::Retire) if !self.is_spacious() => return Ok(()),
+                Some(order) => {
+                    make();
+                    end = Instant::now()
+                        + match order {
+                            Order::Retire => time.min(RETIRED),
+                            _ => time,
+                        };
+                }
+                // A run may take longer than that.
+                None if !self.is_alone()? => end = end.max(Instant::now() + LOOK),
+                None if Instant::now() >= end => return Ok(()),
+                // The namespaces of a run keep what it left in them, as shared memory, while this
+                // process is there, and a keeper that was killed tells nobody that the run is over.
+                None => make(),
+            }
+        }
+    }
+}
+
+/// What the process is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Order {
+    /// Its scope was of use.
+    Rest,
+    /// Its box was removed.
+    Retire,
+    /// It is not needed.
+    End,
+}
+
+/// What the process was told, if anything. Of several orders that lie there the kernel does not say
+/// which came last. The stronger one counts: at worst the next run has to ask for another scope.
+pub(super) fn take_order(orders: &SignalFd) -> io::Result<Option<Order>> {
+    let mut heard = None;
+    while let Some(order) = orders.read_signal()? {
+        let order = match order.ssi_signo {
+            number if number == DISMISSAL as u32 => Order::End,
+            number if number == RETIREMENT as u32 => Order::Retire,
+            _ => Order::Rest,
+        };
+        heard = heard.max(Some(order));
+    }
+    Ok(heard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_not_needed_stays_among_few() {
+        let stat = |number| format!("nr_descendants {number}\nnr_dying_descendants 999\n");
+        assert!(has_few(&stat(0)) && has_few(&stat(FEW)));
+        assert!(!has_few(&stat(FEW + 1)));
+        assert!(!has_few("") && !has_few("nr_descendants x\n"));
+    }
+}
