@@ -46,9 +46,12 @@ pub(super) fn cleanup(context: Context<'_>) -> Result<Answer, Failure> {
     let is_at_rest = record.is_some_and(|record| !record.running);
     match is_at_rest && !context.asked.of_batch {
         true => {
-            home::retire(&lock);
-            remove_traces(&plan, place.as_ref(), ids, how)?;
-            lock.give_up(ids)?;
+            let kept = lock.kept();
+            let removed = remove_traces(&plan, place.as_ref(), ids, how);
+            let removed = removed.and_then(|()| Ok(lock.give_up(ids)?));
+            // It waits from now on, and nobody has the box yet.
+            kept.into_iter().for_each(home::retire);
+            removed?;
         }
         false => remove(&plan, &lock, ids, place.as_ref(), how)?,
     }

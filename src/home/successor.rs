@@ -127,14 +127,14 @@ pub(crate) fn still_kept(lock: &Lock) -> Option<Kept> {
 /// box is locked, so nobody else comes by it.
 pub(crate) fn take_on(spec: &ScopeSpec) -> Option<Kept> {
     let crowd = fs::read_to_string(spec.slice_cgroup().join(CROWD)).ok()?;
-    let holder = Holder::find(spec).filter(|_| has_few(&crowd))?;
+    let holder = has_few(&crowd).then(|| Holder::find(spec)).flatten()?;
     holder.rest();
     Some(holder.kept())
 }
 
 /// Tells the process that was left behind in a box that this is removed.
-pub(crate) fn retire(lock: &Lock) {
-    if let Some(holder) = lock.kept().and_then(Holder::left_behind) {
+pub(crate) fn retire(kept: Kept) {
+    if let Some(holder) = Holder::left_behind(kept) {
         holder.retire();
     }
 }
