@@ -66,7 +66,8 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     let (seconds, uid) = (keep_ready(context), context.asked.caller.uid);
     let next = scope_of(settings, &place, plan.id, uid, cg);
     let next = next.filter(|_| seconds > 0 && kept.is_none());
-    // That of a box with this number that was removed a moment ago. A batch keeps its own for longer.
+    // That of a box with this number that was removed a moment ago. A batch keeps its own for
+    // longer.
     let is_new = before.is_none_or(|before| !before.ready) && !context.asked.of_batch;
     let found = next.as_ref().filter(|_| is_new);
     let kept = kept.or_else(|| found.and_then(home::take_on));

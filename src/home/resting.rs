@@ -112,8 +112,8 @@ pub(super) enum Order {
 }
 
 /// What the process was told, if anything. Of several orders that lie there the kernel does not say
-/// which came last. The stronger one counts: at worst the process ends though its box was made anew,
-/// and the next run has to ask for another scope.
+/// which came last. The stronger one counts: at worst the process ends though its box was made
+/// anew, and the next run has to ask for another scope.
 pub(super) fn take_order(orders: &SignalFd) -> io::Result<Option<Order>> {
     let mut heard = None;
     while let Some(order) = orders.read_signal()? {
