@@ -123,16 +123,21 @@ impl Boxes {
 
     /// A run in a box that is made for it and goes with it: ours only.
     pub(crate) fn exec(&self, words: &[&str]) -> Line {
-        let mut line = self.start.clone();
-        line.words.insert(1, "exec".to_owned());
-        line.with(["--silent", "--"]).with(words.iter().copied())
+        self.verb("exec")
+            .with(["--silent", "--"])
+            .with(words.iter().copied())
     }
 
     /// Jobs from standard input, so many at a time: ours only.
     pub(crate) fn batch(&self, at_a_time: u32) -> Line {
+        self.verb("batch").with([&*format!("-j{at_a_time}")])
+    }
+
+    /// A verb comes before the options.
+    fn verb(&self, verb: &str) -> Line {
         let mut line = self.start.clone();
-        line.words.insert(1, "batch".to_owned());
-        line.with([&*format!("-j{at_a_time}")])
+        line.words.insert(1, verb.to_owned());
+        line
     }
 
     pub(crate) fn init(&self, id: u32) {

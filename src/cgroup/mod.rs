@@ -280,7 +280,7 @@ impl Cgroup {
 }
 
 /// The value of a key in a flat-keyed file such as cpu.stat or memory.events.
-fn value_of(text: &str, key: &str) -> Option<u64> {
+pub(crate) fn value_of(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         line.strip_prefix(key)?
             .strip_prefix(' ')?

@@ -134,6 +134,17 @@ pub(super) fn remove(
     how: Removing,
 ) -> Result<(), Failure> {
     home::dismiss(lock);
+    remove_at_rest(plan, lock, ids, place, how)
+}
+
+/// The same, and whoever keeps a scope for its runs is told by the caller.
+pub(super) fn remove_at_rest(
+    plan: &BoxPlan,
+    lock: &Lock,
+    ids: Option<Ids>,
+    place: Option<&Place>,
+    how: Removing,
+) -> Result<(), Failure> {
     remove_traces(plan, place, ids, how)?;
     Ok(lock.give_up(ids)?)
 }

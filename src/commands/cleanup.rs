@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::boxes::{
-    box_plan, busy, check_known_owner, check_owner, mounts_in, remove, remove_traces, removing,
+    box_plan, busy, check_known_owner, check_owner, mounts_in, remove, remove_at_rest, removing,
     settle,
 };
 use crate::answer::Answer;
@@ -42,18 +42,15 @@ pub(super) fn cleanup(context: Context<'_>) -> Result<Answer, Failure> {
         mounts_in(record.as_ref(), context),
     );
     let how = removing(record.as_ref(), mounts);
-    // A batch makes a box anew where it needs another.
     let is_at_rest = record.is_some_and(|record| !record.running);
-    match is_at_rest && !context.asked.of_batch {
-        true => {
-            let kept = lock.kept();
-            let removed = remove_traces(&plan, place.as_ref(), ids, how);
-            let removed = removed.and_then(|()| Ok(lock.give_up(ids)?));
-            // It waits from now on, and nobody has the box yet.
-            kept.into_iter().for_each(home::retire);
-            removed?;
-        }
-        false => remove(&plan, &lock, ids, place.as_ref(), how)?,
+    // A batch makes a box anew where it needs another.
+    if !is_at_rest || context.asked.of_batch {
+        remove(&plan, &lock, ids, place.as_ref(), how)?;
+        return Ok(Answer::default());
     }
-    Ok(Answer::default())
+    let kept = lock.kept();
+    let removed = remove_at_rest(&plan, &lock, ids, place.as_ref(), how);
+    // It waits from now on, and nobody has the box yet.
+    kept.into_iter().for_each(home::retire);
+    removed.map(|()| Answer::default())
 }

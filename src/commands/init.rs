@@ -64,15 +64,13 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     }
     let settings = &context.asked.settings;
     let (seconds, uid) = (keep_ready(context), context.asked.caller.uid);
-    let next = scope_of(settings, &place, plan.id, uid, cg);
-    let next = next.filter(|_| seconds > 0 && kept.is_none());
+    let next = scope_of(settings, &place, plan.id, uid, cg).filter(|_| seconds > 0);
     // That of a box with this number that was removed a moment ago. A batch keeps its own for
     // longer.
     let is_new = before.is_none_or(|before| !before.ready) && !context.asked.of_batch;
-    let found = next.as_ref().filter(|_| is_new);
-    let kept = kept.or_else(|| found.and_then(home::take_on));
-    let next = next.filter(|_| kept.is_none());
-    let next = next.filter(|_| has_let_go(context));
+    let removed = next.as_ref().filter(|_| is_new);
+    let kept = kept.or_else(|| removed.and_then(home::take_on));
+    let next = next.filter(|_| kept.is_none() && has_let_go(context));
     let successor = next.and_then(|next| Successor::make(&next, seconds, &lock));
     let renewed = as_before.filter(|_| context.asked.of_batch);
     let renewed = renewed.map_or(Ok(None), |before| lock.renew(plan.pool, before));

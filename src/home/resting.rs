@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signalfd::SignalFd;
 
 use super::holder::{DISMISSAL, RETIREMENT};
+use crate::cgroup::value_of;
 use crate::launch::Ready;
 use crate::sys::poll::{self, Until, readable};
 
@@ -28,22 +29,18 @@ pub(super) const CROWD: &str = "cgroup.stat";
 
 /// Whether these are few, by its text. Pure.
 pub(super) fn has_few(crowd: &str) -> bool {
-    let mut lines = crowd.lines();
-    let number = lines.find_map(|line| line.strip_prefix("nr_descendants "));
-    number
-        .and_then(|number| number.parse::<u64>().ok())
-        .is_some_and(|number| number <= FEW)
+    value_of(crowd, "nr_descendants").is_some_and(|number| number <= FEW)
 }
 
-/// Where the process is.
-pub(super) struct Place {
-    /// Lists those of its cgroup.
+/// What the process sees of where it stays.
+pub(super) struct Stay {
+    /// Lists the processes of its cgroup.
     pub(super) processes: File,
-    /// Tells how many there are below its slice.
-    pub(super) crowd: Option<File>,
+    /// [`CROWD`] of its slice.
+    pub(super) crowd: File,
 }
 
-impl Place {
+impl Stay {
     /// Whether no other process is in the cgroup.
     fn is_alone(&self) -> io::Result<bool> {
         let mut list = [0; 4096];
@@ -54,10 +51,8 @@ impl Place {
     /// Whether somebody who is not needed may stay for a while.
     fn is_spacious(&self) -> bool {
         let mut text = [0; 4096];
-        let crowd = self.crowd.as_ref();
-        let length = crowd.and_then(|crowd| crowd.read_at(&mut text, 0).ok());
-        let text = length.and_then(|length| std::str::from_utf8(&text[..length]).ok());
-        text.is_some_and(has_few)
+        let length = self.crowd.read_at(&mut text, 0).unwrap_or(0);
+        std::str::from_utf8(&text[..length]).is_ok_and(has_few)
     }
 
     /// Stays in the scope until nobody has used it for so long, and makes namespaces for the next

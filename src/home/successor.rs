@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use log::LevelFilter;
@@ -18,7 +18,7 @@ use nix::unistd::close;
 use super::connect;
 use super::holder::{DISMISSAL, Holder, NAME, REST, RETIREMENT};
 use super::remnant::Remnant;
-use super::resting::{CROWD, Order, Place, has_few, take_order};
+use super::resting::{CROWD, Order, Stay, has_few, take_order};
 use crate::box_dir::{Kept, Lock};
 use crate::cgroup::{Subtree, Whereabouts};
 use crate::launch::{Ready, become_ordinary};
@@ -175,9 +175,7 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
     drop(before);
     take_away_remnants(spec);
     let processes = File::open(own.join("cgroup.procs"))?;
-    let slice = own.ancestors().find(|path| is_slice(path));
-    let crowd = slice.map(|slice| File::open(slice.join(CROWD)));
-    let crowd = crowd.transpose()?;
+    let crowd = File::open(spec.slice_cgroup().join(CROWD))?;
     let pid = nix::unistd::getpid().as_raw();
     let start = process::start_time(pid)?;
     // Without namespaces for the next run, its init makes them.
@@ -187,17 +185,11 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
         Some(_) => credentials::keep_only_namespaces()?,
         None => credentials::drop_capabilities()?,
     }
-    let kept = [Some(&processes), crowd.as_ref()];
-    let kept: Vec<_> = kept.into_iter().flatten().map(File::as_raw_fd).collect();
+    let kept = [&processes, &crowd].map(File::as_raw_fd);
     process::close_all_but(&kept, orders.as_fd())?;
     priority::let_others_first()?;
-    let place = Place { processes, crowd };
     let time = Duration::from_secs(seconds.into());
-    place.rest(time, &orders, ready.as_ref())
-}
-
-fn is_slice(path: &Path) -> bool {
-    path.extension().is_some_and(|kind| kind == "slice")
+    Stay { processes, crowd }.rest(time, &orders, ready.as_ref())
 }
 
 /// Takes away what is left of earlier scopes of the box. What cannot be is there for the next one.
@@ -265,7 +257,7 @@ fn have_scope(spec: ScopeSpec, orders: &SignalFd) -> io::Result<Option<PathBuf>>
             Some(true) => {}
             // systemd still moves this process, unless it says that it does not: nobody whose
             // service ends meanwhile waits for longer than that.
-            Some(false) if take_order(orders)? > Some(Order::Rest) => {
+            Some(false) if matches!(take_order(orders)?, Some(Order::Retire | Order::End)) => {
                 is_wanted = false;
                 until = Until::within(MOVE_PATIENCE);
             }

@@ -256,17 +256,16 @@ fn who_keeps_it_has_nothing_of_anybodys() {
         .map(|path| path.to_str().unwrap().to_owned())
         .collect();
     open.sort();
-    let own = scope.join("init/cgroup.procs");
-    let own = [own, scope.join("cgroup.procs")]
-        .into_iter()
-        .find(|file| file.exists())
-        .unwrap();
-    let files = [scope.with_file_name("cgroup.stat"), own].map(|file| file.display().to_string());
-    let nulls = ["/dev/null"; 3].join(" ");
-    assert_eq!(
-        open.join(" "),
-        format!("{nulls} {} anon_inode:[signalfd]", files.join(" "))
-    );
+    let null = "/dev/null";
+    let place = [scope.join("init"), scope.clone()];
+    let place = place.iter().find(|place| place.exists()).unwrap();
+    let files = [
+        scope.with_file_name("cgroup.stat"),
+        place.join("cgroup.procs"),
+    ];
+    let [crowd, processes] = files.each_ref().map(|file| file.to_str().unwrap());
+    let signals = "anon_inode:[signalfd]";
+    assert_eq!(open, [null, null, null, crowd, processes, signals]);
     // A directory with nothing but /dev, on which nothing else is mounted, and nothing can be written.
     let mounts = fs::read_to_string(proc.join("mountinfo")).unwrap();
     for mount in mounts.lines() {
