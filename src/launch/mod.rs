@@ -35,13 +35,14 @@ mod spare;
 mod spare_dev;
 pub(crate) mod standard;
 pub(crate) mod step;
+mod traces;
 
 pub(crate) use affinity::online_cpus;
 pub(crate) use init::InitSetup;
 pub(crate) use namespaces::{Coming, Namespaces, Network};
 pub(crate) use ordinary::become_ordinary;
 pub(crate) use program_setup::{Foreground, ProgramSetup};
-pub(crate) use spare::{Ready, Spare};
+pub(crate) use spare::{Ready, Reuse, Spare};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
