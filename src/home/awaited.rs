@@ -27,7 +27,8 @@ pub(crate) struct Awaited {
     pub(super) holder: Holder,
     until: Instant,
     looks: u32,
-    timer: Timer,
+    /// There is none before the first look that finds nothing.
+    timer: Option<Timer>,
 }
 
 /// What has come of it.
@@ -43,20 +44,22 @@ pub(super) enum Seen {
 
 impl Awaited {
     /// The scope that this holder will keep.
-    pub(super) fn new(spec: ScopeSpec, holder: Holder) -> Result<Self, Failure> {
-        let timer = Timer::new().map_err(Failure::at("cannot make a timer for the scope"))?;
-        Ok(Self {
+    pub(super) fn new(spec: ScopeSpec, holder: Holder) -> Self {
+        Self {
             spec,
             holder,
             until: Instant::now() + PATIENCE,
             looks: 0,
-            timer,
-        })
+            timer: None,
+        }
     }
 
     /// One of them is readable when it is time for a look.
     pub(super) fn ready(&self) -> [Option<BorrowedFd<'_>>; 2] {
-        [Some(self.timer.as_fd()), Some(self.holder.pidfd())]
+        [
+            self.timer.as_ref().map(AsFd::as_fd),
+            Some(self.holder.pidfd()),
+        ]
     }
 
     /// Looks, and sets the time of the next look.
@@ -74,8 +77,12 @@ impl Awaited {
             ..EARLY_LOOKS => EARLY_LOOK,
             _ => LOOK,
         };
-        let set = self.timer.set_after(next);
-        set.map_err(Failure::at("cannot set the timer for the scope"))?;
+        let timer = match self.timer.take() {
+            Some(timer) => Ok(timer),
+            None => Timer::new(),
+        };
+        let set = timer.and_then(|timer| timer.set_after(next).map(|()| timer));
+        self.timer = Some(set.map_err(Failure::at("cannot set the timer for the scope"))?);
         Ok(Seen::NotYet)
     }
 

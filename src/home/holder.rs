@@ -83,15 +83,11 @@ impl Holder {
         };
         let pid = fs::read_to_string(place.join("cgroup.procs")).ok()?;
         let pid: i32 = pid.trim_end().parse().ok()?;
-        let holder = Self {
-            pidfd: process::pidfd_of(pid).ok()?,
-            kept: Kept {
-                pid,
-                start: process::start_time(pid).ok()?,
-            },
-        };
-        let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
-        let is_it = name.trim_ascii_end() == NAME.to_bytes() && !holder.has_ended();
+        let pidfd = process::pidfd_of(pid).ok()?;
+        let (start, name) = process::start_and_name(pid).ok()?;
+        let kept = Kept { pid, start };
+        let holder = Self { kept, pidfd };
+        let is_it = name == NAME.to_bytes() && !holder.has_ended();
         (is_it && holder.keeps(spec) == Keeps::Scope(scope.to_owned())).then_some(holder)
     }
 

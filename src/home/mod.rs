@@ -89,7 +89,7 @@ impl Home {
         };
         match left_behind {
             None => Ok(Self::Wanted(spec.clone(), bus.map_or_else(connect, Ok))),
-            Some(holder) => Self::Awaited(Awaited::new(spec.clone(), holder)?).if_there(plan),
+            Some(holder) => Self::Awaited(Awaited::new(spec.clone(), holder)).if_there(plan),
         }
     }
 

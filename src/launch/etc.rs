@@ -68,26 +68,39 @@ const ALWAYS: [&str; 2] = [
 /// The same, over the host's network.
 const OF_NETWORK: &str = "resolv.conf";
 
-/// Whether a directory in /etc is a part of a runtime, to which links in /usr lead: javac does not
-/// start without it, nor does mcs.
-fn is_of_runtime(name: &str) -> bool {
-    let is_of_jdk = name.starts_with("java-") && name.ends_with("-openjdk");
-    matches!(name, "java" | "mono") || is_of_jdk
+/// Parts of runtimes, to which links in /usr lead: javac does not start without its own, nor does
+/// mcs.
+const OF_RUNTIMES: [&str; 3] = ["java", "java-openjdk", "mono"];
+
+/// Where the JDKs are, each of which may have a part as well. There are few of them, and many
+/// entries in /etc.
+const JDKS: &str = "/usr/lib/jvm";
+
+/// The name of the part that belongs to a JDK with this name, as in `java-21-openjdk-amd64`. Pure.
+fn of_jdk(name: &str) -> Option<&str> {
+    const END: &str = "-openjdk";
+    let length = name.find(END)? + END.len();
+    let is_whole = matches!(name.as_bytes().get(length), None | Some(b'-'));
+    (name.starts_with("java-") && is_whole).then(|| &name[..length])
 }
 
 /// What is the host's, by name; some of it may not be there.
 fn parts(network: Network) -> io::Result<Vec<String>> {
-    let mut parts: Vec<String> = ALWAYS.iter().map(|&name| name.to_owned()).collect();
+    let fixed = ALWAYS.iter().chain(&OF_RUNTIMES);
+    let mut parts: Vec<String> = fixed.map(|&name| name.to_owned()).collect();
     if network == Network::Hosts {
         parts.push(OF_NETWORK.to_owned());
     }
-    let entries = match fs::read_dir(HOSTS) {
+    let entries = match fs::read_dir(JDKS) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(parts),
         entries => entries?,
     };
     for entry in entries {
-        let name = entry?.file_name().into_string();
-        parts.extend(name.into_iter().filter(|name| is_of_runtime(name)));
+        let name = entry?.file_name();
+        let part = name.to_str().and_then(of_jdk);
+        // A JDK may be there twice, for two architectures or by a link.
+        let part = part.filter(|part| parts.iter().all(|other| other != part));
+        parts.extend(part.map(str::to_owned));
     }
     Ok(parts)
 }
@@ -191,11 +204,18 @@ mod tests {
 
     #[test]
     fn runtimes_have_their_configuration_and_nobody_else() {
-        for name in ["java-17-openjdk", "java-21-openjdk", "java", "mono"] {
-            assert!(is_of_runtime(name), "{name}");
-        }
-        for name in ["java-rmi.conf", "openjdk", "shadow", "monolith", "ssl"] {
-            assert!(!is_of_runtime(name), "{name}");
+        let parts = parts(Network::Own).unwrap();
+        assert!(parts.iter().any(|part| part == "mono"));
+        assert_eq!(of_jdk("java-21-openjdk-amd64"), Some("java-21-openjdk"));
+        assert_eq!(of_jdk("java-17-openjdk"), Some("java-17-openjdk"));
+        for name in [
+            "java-rmi.conf",
+            "openjdk",
+            "default-java",
+            "java-1-openjdkx",
+            "graalvm",
+        ] {
+            assert_eq!(of_jdk(name), None, "{name}");
         }
     }
 }

@@ -114,11 +114,23 @@ pub(crate) fn has_ended(pidfd: BorrowedFd<'_>) -> io::Result<bool> {
 /// When a process was made, in ticks since the boot (proc_pid_stat(5)): together with its number
 /// this is no other one.
 pub(crate) fn start_time(pid: pid_t) -> io::Result<u64> {
+    start_and_name(pid).map(|(start, _)| start)
+}
+
+/// The same, and the name of the process (prctl(2), PR_SET_NAME).
+pub(crate) fn start_and_name(pid: pid_t) -> io::Result<(u64, Vec<u8>)> {
     // With room for all of it, or it would be asked for in pieces.
-    let mut stat = String::with_capacity(1024);
-    File::open(format!("/proc/{pid}/stat"))?.read_to_string(&mut stat)?;
+    let mut stat = Vec::with_capacity(1024);
+    File::open(format!("/proc/{pid}/stat"))?.read_to_end(&mut stat)?;
     let unreadable = || io::Error::other("/proc is not readable");
-    stat_field(&stat, 22).ok_or_else(unreadable)
+    start_and_name_in(&stat).ok_or_else(unreadable)
+}
+
+fn start_and_name_in(stat: &[u8]) -> Option<(u64, Vec<u8>)> {
+    let begin = stat.iter().position(|byte| *byte == b'(')? + 1;
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let start = stat_field(std::str::from_utf8(&stat[end..]).ok()?, 22)?;
+    Some((start, stat.get(begin..end)?.to_vec()))
 }
 
 /// A field of `/proc/PID/stat`, from the third on. The second one, the name, may hold anything.

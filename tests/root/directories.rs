@@ -175,8 +175,10 @@ fn a_minimal_etc_names_user_and_host_and_shows_no_file_of_the_hosts() {
 fn a_minimal_etc_has_what_runtimes_in_usr_link_to() {
     let (test_box, path) = box_and_directory();
     let script = format!(
-        "mkdir -p {path}/etc/java-99-openjdk {path}/etc/secrets && echo jdk >{path}/etc/java-99-openjdk/conf && \
-         exec unshare -m sh -c 'mount -t overlay -o lowerdir={path}/etc:/etc none /etc && exec \"$@\"' sh \"$@\""
+        "mkdir -p {path}/etc/java-99-openjdk {path}/etc/secrets {path}/lib/jvm/java-99-openjdk-amd64 && \
+         echo jdk >{path}/etc/java-99-openjdk/conf && exec unshare -m sh -c ' \
+         mount -t overlay -o lowerdir={path}/etc:/etc none /etc && \
+         mount -t overlay -o lowerdir={path}/lib:/usr/lib none /usr/lib && exec \"$@\"' sh \"$@\""
     );
     let inside = "cat /etc/java-99-openjdk/conf; ls -d /etc/secrets 2>/dev/null; \
                   (> /etc/java-99-openjdk/new) 2>/dev/null || echo sealed";
