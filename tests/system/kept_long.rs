@@ -57,6 +57,29 @@ fn a_box_of_another_kind_has_another_scope() {
 
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
+fn where_many_are_nobody_stays_who_is_not_needed() {
+    let config = "slice = 'isolate-crowd.slice'\nkeep_ready = 60\n";
+    let test_box = TestBox::with_manager("systemd").config(config);
+    test_box.init();
+    let (mut last, _) = kept(&test_box);
+    let slice = last.parent().unwrap().to_owned();
+    let crowd: Vec<_> = (0..101).map(|n| slice.join(format!("one-{n}"))).collect();
+    crowd.iter().for_each(|one| fs::create_dir(one).unwrap());
+    for _ in 0..5 {
+        test_box.cleanup();
+        test_box.isolate(&["--init"]).assert_success();
+        let homes = run(&test_box);
+        assert!(homes.len() == 1 && homes[0] != last, "{homes:?}");
+        last.clone_from(&homes[0]);
+    }
+    test_box.cleanup();
+    crowd.iter().for_each(|one| fs::remove_dir(one).unwrap());
+    assert_nothing_left(&test_box);
+    must("systemctl", &["stop", "isolate-crowd.slice"]);
+}
+
+#[test]
+#[ignore = "needs systemd and cgroup v2: tests/run"]
 fn it_is_not_kept_for_longer_than_is_configured() {
     let test_box = TestBox::with_manager("systemd").config("keep_ready = 2\n");
     test_box.init();
