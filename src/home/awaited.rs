@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(1);
 pub(crate) struct Awaited {
     spec: ScopeSpec,
     pub(super) holder: Holder,
+    /// It was there a moment ago; nobody has looked what came of that.
+    seen: Option<PathBuf>,
     until: Instant,
     looks: u32,
     /// There is none before the first look that finds nothing.
@@ -43,11 +45,12 @@ pub(super) enum Seen {
 }
 
 impl Awaited {
-    /// The scope that this holder will keep.
-    pub(super) fn new(spec: ScopeSpec, holder: Holder) -> Self {
+    /// The scope that this holder will keep, or keeps already, where it was seen.
+    pub(super) fn new(spec: ScopeSpec, holder: Holder, seen: Option<PathBuf>) -> Self {
         Self {
             spec,
             holder,
+            seen,
             until: Instant::now() + PATIENCE,
             looks: 0,
             timer: None,
@@ -64,6 +67,9 @@ impl Awaited {
 
     /// Looks, and sets the time of the next look.
     pub(super) fn look(&mut self) -> Result<Seen, Failure> {
+        if let Some(scope) = self.seen.take() {
+            return Ok(Seen::Scope(scope));
+        }
         match self.holder.keeps(&self.spec) {
             Keeps::Scope(scope) => return Ok(Seen::Scope(scope)),
             Keeps::Another => return Ok(Seen::Never),

@@ -2,9 +2,10 @@
 //! scope without a process.
 
 use std::ffi::{CStr, OsStr};
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,17 +63,20 @@ impl Holder {
         (is_it && !holder.has_ended()).then_some(holder)
     }
 
-    /// A process that waits in a scope which fits, in a box that notes nobody, since it is made
-    /// for one run at a time. The box is locked, so no run goes on in it.
-    pub(super) fn find(spec: &ScopeSpec) -> Option<Self> {
+    /// A process that waits in a scope which fits, and that scope, of a box that notes nobody,
+    /// since it is made for one run at a time. The box is locked, so no run goes on in it.
+    pub(super) fn find(spec: &ScopeSpec) -> Option<(Self, PathBuf)> {
         let scopes = fs::read_dir(spec.slice_cgroup()).ok()?;
         let scopes = scopes.filter_map(Result::ok);
         let prefix = spec.prefix();
         let of_box = scopes.filter(|entry| is_of_box(&entry.file_name(), &prefix));
-        let mut found = of_box.filter_map(|scope| Self::resting_in(&scope.path(), spec));
+        let mut found = of_box.filter_map(|scope| {
+            let scope = scope.path();
+            Self::resting_in(&scope, spec).map(|holder| (holder, scope))
+        });
         let first = found.next();
         // One is enough.
-        found.for_each(|another| another.dismiss());
+        found.for_each(|(another, _)| another.dismiss());
         first
     }
 
@@ -81,14 +85,15 @@ impl Holder {
             true => scope.to_owned(),
             false => scope.join(INIT),
         };
-        let pid = fs::read_to_string(place.join("cgroup.procs")).ok()?;
-        let pid: i32 = pid.trim_end().parse().ok()?;
+        let list = File::open(place.join("cgroup.procs")).ok()?;
+        let pid = only_process(&list)?;
         let pidfd = process::pidfd_of(pid).ok()?;
         let (start, name) = process::start_and_name(pid).ok()?;
         let kept = Kept { pid, start };
         let holder = Self { kept, pidfd };
-        let is_it = name == NAME.to_bytes() && !holder.has_ended();
-        (is_it && holder.keeps(spec) == Keeps::Scope(scope.to_owned())).then_some(holder)
+        // If it is alive after the second look, the number was that of this process in both.
+        let is_there = name == NAME.to_bytes() && only_process(&list) == Some(pid);
+        (is_there && !holder.has_ended()).then_some(holder)
     }
 
     /// How the box notes it.
@@ -159,6 +164,14 @@ impl Holder {
         let until = Until::within(END_PATIENCE);
         poll::first([((), readable(self.pidfd()))], until).ok();
     }
+}
+
+/// The one process of a cgroup, which lists them in this file.
+fn only_process(list: &File) -> Option<i32> {
+    let mut text = [0; 32];
+    let length = list.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(&text[..length]).ok()?;
+    text.strip_suffix('\n')?.parse().ok()
 }
 
 /// Whether a unit is a scope of the box whose scopes' names begin so.

@@ -75,11 +75,16 @@ impl Home {
         kept: Left,
     ) -> Result<Self, Failure> {
         let left_behind = match kept {
-            Left::Noted(kept) => kept.and_then(Holder::left_behind),
-            Left::Anywhere => plan.scope.as_ref().and_then(Holder::find),
+            Left::Noted(kept) => kept
+                .and_then(Holder::left_behind)
+                .map(|holder| (holder, None)),
+            Left::Anywhere => {
+                let found = plan.scope.as_ref().and_then(Holder::find);
+                found.map(|(holder, scope)| (holder, Some(scope)))
+            }
         };
         let Some(spec) = &plan.scope else {
-            left_behind.iter().for_each(Holder::dismiss);
+            left_behind.iter().for_each(|(holder, _)| holder.dismiss());
             return Ok(match &plan.place {
                 Place::Delegated { root, .. } => {
                     Self::Standing(Subtree::delegated(root, id, &plan.leaf)?, None)
@@ -89,7 +94,9 @@ impl Home {
         };
         match left_behind {
             None => Ok(Self::Wanted(spec.clone(), bus.map_or_else(connect, Ok))),
-            Some(holder) => Self::Awaited(Awaited::new(spec.clone(), holder)).if_there(plan),
+            Some((holder, seen)) => {
+                Self::Awaited(Awaited::new(spec.clone(), holder, seen)).if_there(plan)
+            }
         }
     }
 

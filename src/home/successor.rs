@@ -127,7 +127,7 @@ pub(crate) fn still_kept(lock: &Lock) -> Option<Kept> {
 /// box is locked, so nobody else comes by it.
 pub(crate) fn take_on(spec: &ScopeSpec) -> Option<Kept> {
     let crowd = fs::read_to_string(spec.slice_cgroup().join(CROWD)).ok()?;
-    let holder = has_few(&crowd).then(|| Holder::find(spec)).flatten()?;
+    let (holder, _) = has_few(&crowd).then(|| Holder::find(spec)).flatten()?;
     holder.rest(Reuse::Nothing);
     Some(holder.kept())
 }
