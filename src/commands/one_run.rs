@@ -20,9 +20,7 @@ use crate::failure::Failure;
 use crate::home::{Home, Left, Successor, dismiss_kept};
 use crate::keeper::{self, Outcome, Signals};
 use crate::launch::sources::Sources;
-use crate::launch::{
-    Coming, Foreground, InitSetup, Namespaces, Network, ProgramSetup, Reuse, standard,
-};
+use crate::launch::{Coming, Foreground, InitSetup, Namespaces, Network, ProgramSetup, standard};
 use crate::plan::{BoxPlan, Decided, RunInputs, RunPlan, resolve};
 use crate::quantity::{BoxId, Bytes};
 use crate::report::{Circumstances, Report, Unstarted, limit_of};
@@ -30,7 +28,6 @@ use crate::request::{ProgramRequest, RunKind};
 use crate::sys::descriptors::{first_terminal, put_on_input_and_output, put_on_streams};
 use crate::sys::exec::Image;
 use crate::sys::process::inheritable_descriptors;
-use crate::syscall_set::Restriction;
 use crate::systemd::ScopeSpec;
 
 /// Decides the run.
@@ -127,7 +124,7 @@ impl BoxRun<'_> {
         // It had time to end while the files were given back.
         drop(init);
         let (unit, cgroup) = (home.unit(), home.path().map(Path::to_owned));
-        let left = home.finish(reuse_after(&plan));
+        let left = home.finish();
         let left_to = left.as_ref().ok().copied().flatten();
         let given_back = given_back.map_err(Failure::from).and(left.map(drop));
         let unstarted = obstacle.map(|obstacle| Unstarted::of(&obstacle, &plan));
@@ -358,15 +355,6 @@ impl BoxRun<'_> {
         Ok(self
             .box_dir
             .give_to_program(handover, ids, owner, special)?)
-    }
-}
-
-/// What of the run's namespaces may be the next one's: of rare sockets nobody knows all that they
-/// leave.
-fn reuse_after(plan: &RunPlan) -> Reuse {
-    match plan.syscalls.contains(Restriction::RareSockets) {
-        true => Reuse::Network,
-        false => Reuse::Nothing,
     }
 }
 

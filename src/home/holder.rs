@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::box_dir::Kept;
 use crate::cgroup::{INIT, hierarchy};
-use crate::launch::{Reuse, Spare};
+use crate::launch::Spare;
 use crate::sys::poll::{self, Until, readable};
 use crate::sys::process;
 use crate::systemd::{ScopeSpec, manager_path, slice_path};
@@ -25,9 +25,6 @@ pub(super) const NAME: &CStr = c"isolate-holder";
 pub(super) const DISMISSAL: Signal = Signal::SIGTERM;
 /// Tells it that its scope was of use: its time begins anew, and it makes namespaces for the next.
 pub(super) const REST: Signal = Signal::SIGHUP;
-
-/// The same after a run whose network may be the next one's, if nothing is left there.
-pub(super) const REUSE: Signal = Signal::SIGUSR2;
 
 /// Tells it that its box was removed: it ends soon, unless that is made anew meanwhile.
 pub(super) const RETIREMENT: Signal = Signal::SIGUSR1;
@@ -139,12 +136,8 @@ impl Holder {
     }
 
     /// Its scope was of use: the time for which it stays begins anew.
-    pub(super) fn rest(&self, reuse: Reuse) {
-        let order = match reuse {
-            Reuse::Network => REUSE,
-            Reuse::Nothing => REST,
-        };
-        process::send_signal(self.pidfd(), order as i32).ok();
+    pub(super) fn rest(&self) {
+        process::send_signal(self.pidfd(), REST as i32).ok();
     }
 
     /// There is an init in the scope. A holder ends then, unless the scope is also for the runs

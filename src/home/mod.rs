@@ -33,7 +33,7 @@ use crate::box_dir::Kept;
 use crate::bus::{Bus, BusError, Carries};
 use crate::cgroup::{Leaf, LeafLimits, Place, Subtree};
 use crate::failure::Failure;
-use crate::launch::{self, Init, InitSetup, LEAVE_PATIENCE, Moves, Reuse};
+use crate::launch::{self, Init, InitSetup, LEAVE_PATIENCE, Moves};
 use crate::plan::RunPlan;
 use crate::quantity::BoxId;
 use crate::remedy::Remedy;
@@ -314,12 +314,12 @@ impl Home {
     }
 
     /// Gives the home back when init has ended. Returns who keeps the scope for the run that
-    /// follows, if it stays, and may reuse so much.
-    pub(crate) fn finish(self, reuse: Reuse) -> Result<Option<Kept>, Failure> {
+    /// follows, if it stays.
+    pub(crate) fn finish(self) -> Result<Option<Kept>, Failure> {
         match self {
             Self::Standing(subtree, Some(holder)) => Ok(match subtree.vacate(holder.kept().pid) {
                 Ok(()) => {
-                    holder.rest(reuse);
+                    holder.rest();
                     Some(holder.kept())
                 }
                 Err(error) => {

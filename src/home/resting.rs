@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signalfd::SignalFd;
 
-use super::holder::{DISMISSAL, RETIREMENT, REUSE};
+use super::holder::{DISMISSAL, RETIREMENT};
 use crate::cgroup::value_of;
-use crate::launch::{Ready, Reuse};
+use crate::launch::Ready;
 use crate::sys::poll::{self, Until, readable};
 
 /// How often the process looks whether a run is over whose namespaces it is in.
@@ -61,24 +61,23 @@ impl Stay {
         &self,
         time: Duration,
         orders: &SignalFd,
-        mut ready: Option<Ready>,
+        ready: Option<&Ready>,
     ) -> io::Result<()> {
-        let looks = ready.is_some();
         // Where it cannot, init makes them.
-        let mut make = |reuse| drop(ready.as_mut().map(|ready| ready.make(reuse)));
-        make(Reuse::Nothing);
+        let make = || drop(ready.map(Ready::make));
+        make();
         let mut end = Instant::now() + time;
         loop {
-            let next = match looks {
-                true => end.min(Instant::now() + LOOK),
-                false => end,
+            let next = match ready {
+                Some(_) => end.min(Instant::now() + LOOK),
+                None => end,
             };
             poll::first([((), readable(orders.as_fd()))], Until::At(next))?;
             match take_order(orders)? {
-                Some((Order::End, _)) => return Ok(()),
-                Some((Order::Retire, _)) if !self.is_spacious() => return Ok(()),
-                Some((order, reuse)) => {
-                    make(reuse);
+                Some(Order::End) => return Ok(()),
+                Some(Order::Retire) if !self.is_spacious() => return Ok(()),
+                Some(order) => {
+                    make();
                     end = Instant::now()
                         + match order {
                             Order::Retire => time.min(RETIRED),
@@ -90,7 +89,7 @@ impl Stay {
                 None if Instant::now() >= end => return Ok(()),
                 // The namespaces of a run keep what it left in them, as shared memory, while this
                 // process is there, and a keeper that was killed tells nobody that the run is over.
-                None => make(Reuse::Nothing),
+                None => make(),
             }
         }
     }
@@ -107,24 +106,20 @@ pub(super) enum Order {
     End,
 }
 
-/// What the process was told, if anything, and what the run before has left for the next. Of
-/// several orders that lie there the kernel does not say which came last. The stronger one counts:
-/// at worst the process ends though its box was made anew, and the next run has to ask for another
-/// scope.
-pub(super) fn take_order(orders: &SignalFd) -> io::Result<Option<(Order, Reuse)>> {
-    let (mut heard, mut left) = (None, None);
+/// What the process was told, if anything. Of several orders that lie there the kernel does not say
+/// which came last. The stronger one counts: at worst the process ends though its box was made
+/// anew, and the next run has to ask for another scope.
+pub(super) fn take_order(orders: &SignalFd) -> io::Result<Option<Order>> {
+    let mut heard = None;
     while let Some(order) = orders.read_signal()? {
-        let (order, reuse) = match order.ssi_signo {
-            number if number == DISMISSAL as u32 => (Order::End, None),
-            // The end of a run was told before, if there was one.
-            number if number == RETIREMENT as u32 => (Order::Retire, None),
-            number if number == REUSE as u32 => (Order::Rest, Some(Reuse::Network)),
-            _ => (Order::Rest, Some(Reuse::Nothing)),
+        let order = match order.ssi_signo {
+            number if number == DISMISSAL as u32 => Order::End,
+            number if number == RETIREMENT as u32 => Order::Retire,
+            _ => Order::Rest,
         };
         heard = heard.max(Some(order));
-        left = left.max(reuse);
     }
-    Ok(heard.map(|order| (order, left.unwrap_or(Reuse::Nothing))))
+    Ok(heard)
 }
 
 #[cfg(test)]

@@ -16,12 +16,12 @@ use nix::sys::stat::Mode;
 use nix::unistd::close;
 
 use super::connect;
-use super::holder::{DISMISSAL, Holder, NAME, REST, RETIREMENT, REUSE};
+use super::holder::{DISMISSAL, Holder, NAME, REST, RETIREMENT};
 use super::remnant::Remnant;
 use super::resting::{CROWD, Order, Stay, has_few, take_order};
 use crate::box_dir::{Kept, Lock};
 use crate::cgroup::{Subtree, Whereabouts};
-use crate::launch::{Ready, Reuse, become_ordinary};
+use crate::launch::{Ready, become_ordinary};
 use crate::sys::credentials;
 use crate::sys::descriptors::put_on_streams;
 use crate::sys::poll::{self, Until, readable};
@@ -119,7 +119,7 @@ impl Successor {
 /// The process that was left behind in a box, if it still is there: its time begins anew.
 pub(crate) fn still_kept(lock: &Lock) -> Option<Kept> {
     let holder = Holder::left_behind(lock.kept()?)?;
-    holder.rest(Reuse::Nothing);
+    holder.rest();
     Some(holder.kept())
 }
 
@@ -128,7 +128,7 @@ pub(crate) fn still_kept(lock: &Lock) -> Option<Kept> {
 pub(crate) fn take_on(spec: &ScopeSpec) -> Option<Kept> {
     let crowd = fs::read_to_string(spec.slice_cgroup().join(CROWD)).ok()?;
     let (holder, _) = has_few(&crowd).then(|| Holder::find(spec)).flatten()?;
-    holder.rest(Reuse::Nothing);
+    holder.rest();
     Some(holder.kept())
 }
 
@@ -185,12 +185,11 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
         Some(_) => credentials::keep_only_namespaces()?,
         None => credentials::drop_capabilities()?,
     }
-    let mut kept = vec![processes.as_raw_fd(), crowd.as_raw_fd()];
-    kept.extend(ready.as_ref().map(Ready::descriptor));
+    let kept = [&processes, &crowd].map(File::as_raw_fd);
     process::close_all_but(&kept, orders.as_fd())?;
     priority::let_others_first()?;
     let time = Duration::from_secs(seconds.into());
-    Stay { processes, crowd }.rest(time, &orders, ready)
+    Stay { processes, crowd }.rest(time, &orders, ready.as_ref())
 }
 
 /// Takes away what is left of earlier scopes of the box. What cannot be is there for the next one.
@@ -206,7 +205,7 @@ fn let_go(maker: BorrowedFd<'_>) -> io::Result<SignalFd> {
     // Log lines would go to the user of the maker.
     log::set_max_level(LevelFilter::Off);
     prctl::set_name(NAME)?;
-    let orders = SigSet::from_iter([DISMISSAL, REST, REUSE, RETIREMENT]);
+    let orders = SigSet::from_iter([DISMISSAL, REST, RETIREMENT]);
     pthread_sigmask(SigmaskHow::SIG_SETMASK, Some(&orders), None)?;
     let orders = SignalFd::with_flags(&orders, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
     nix::unistd::setsid()?;
@@ -258,7 +257,7 @@ fn have_scope(spec: ScopeSpec, orders: &SignalFd) -> io::Result<Option<PathBuf>>
             Some(true) => {}
             // systemd still moves this process, unless it says that it does not: nobody whose
             // service ends meanwhile waits for longer than that.
-            Some(false) if matches!(take_order(orders)?, Some((Order::Retire | Order::End, _))) => {
+            Some(false) if matches!(take_order(orders)?, Some(Order::Retire | Order::End)) => {
                 is_wanted = false;
                 until = Until::within(MOVE_PATIENCE);
             }

@@ -35,14 +35,13 @@ mod spare;
 mod spare_dev;
 pub(crate) mod standard;
 pub(crate) mod step;
-mod traces;
 
 pub(crate) use affinity::online_cpus;
 pub(crate) use init::InitSetup;
 pub(crate) use namespaces::{Coming, Namespaces, Network};
 pub(crate) use ordinary::become_ordinary;
 pub(crate) use program_setup::{Foreground, ProgramSetup};
-pub(crate) use spare::{Ready, Reuse, Spare};
+pub(crate) use spare::{Ready, Spare};
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -4,14 +4,13 @@
 //! namespace without any of the host's mounts, which need not be copied then and let go of again;
 //! all that is there is a [`/dev`](super::spare_dev) for programs.
 //!
-//! Each set serves one run; only a network namespace in which it has left no
-//! [traces](super::traces) is taken into the next. The name of the domain says whether a set was
-//! used: it is a mark of its maker's own, until init takes the set for a program and names the
-//! domain as always. A program has no rights over the namespace and cannot set it back.
+//! Each set serves one run. The name of the domain says whether it was used: it is a mark of its
+//! maker's own, until init takes the set for a program and names the domain as always. A program
+//! has no rights over the namespace and cannot set it back.
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
@@ -26,7 +25,6 @@ use super::namespaces::{self, DOMAIN_NAME, Network, kinds, set_names};
 use super::root::OldRoot;
 use super::spare_dev::SpareDev;
 use super::step::Step;
-use super::traces::Traces;
 use crate::barrier::Barrier;
 use crate::box_dir::Kept;
 use crate::sys::mount;
@@ -84,21 +82,9 @@ impl Spare<'_> {
     }
 }
 
-/// What of a set may be in the next one, when all processes of its run are dead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Reuse {
-    /// The network, where nothing is left of the run. It was known what the run could do there.
-    Network,
-    /// Nothing.
-    Nothing,
-}
-
 /// A process that keeps a scope, and is ready to make sets.
 #[derive(Debug)]
-pub(crate) struct Ready {
-    keeps: Kept,
-    traces: Traces,
-}
+pub(crate) struct Ready(Kept);
 
 impl Ready {
     /// Moves the calling process, which is this one, away from the host's mounts. `None` where no
@@ -108,7 +94,6 @@ impl Ready {
             return Ok(None);
         }
         let dev = SpareDev::take()?;
-        let traces = Traces::new()?;
         unshare(MOUNTS)?;
         let private = mount::Change {
             recursive: true,
@@ -129,30 +114,17 @@ impl Ready {
         pivot_root(".", ".")?;
         umount2(".", MntFlags::MNT_DETACH)?;
         chdir("/")?;
-        Ok(Some(Self { keeps, traces }))
-    }
-
-    /// The descriptor that it needs.
-    pub(crate) fn descriptor(&self) -> RawFd {
-        self.traces.descriptor()
+        Ok(Some(Self(keeps)))
     }
 
     /// Moves the calling process into a new set, unless the one where it is was not used.
-    pub(crate) fn make(&mut self, reuse: Reuse) -> io::Result<()> {
-        if is_marked(self.keeps)? {
+    pub(crate) fn make(&self) -> io::Result<()> {
+        if is_marked(self.0)? {
             return Ok(());
         }
-        let keeps_network = reuse == Reuse::Network && self.traces.are_none();
-        let network = match keeps_network {
-            true => Network::Hosts,
-            false => Network::Own,
-        };
-        namespaces::make(network).map_err(|_| io::ErrorKind::Other)?;
-        if !keeps_network {
-            self.traces.begin();
-        }
+        namespaces::make(Network::Own).map_err(|_| io::ErrorKind::Other)?;
         // Last of all: until now nobody takes it.
-        set_names(&mark(self.keeps))
+        set_names(&mark(self.0))
     }
 }
 
