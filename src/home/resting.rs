@@ -61,23 +61,25 @@ impl Stay {
         &self,
         time: Duration,
         orders: &SignalFd,
-        ready: Option<&Ready>,
+        mut ready: Option<Ready>,
     ) -> io::Result<()> {
+        let looks = ready.is_some();
         // Where it cannot, init makes them.
-        let make = || drop(ready.map(Ready::make));
-        make();
+        let mut make = |are_dead| drop(ready.as_mut().map(|ready| ready.make(are_dead)));
+        make(false);
         let mut end = Instant::now() + time;
         loop {
-            let next = match ready {
-                Some(_) => end.min(Instant::now() + LOOK),
-                None => end,
+            let next = match looks {
+                true => end.min(Instant::now() + LOOK),
+                false => end,
             };
             poll::first([((), readable(orders.as_fd()))], Until::At(next))?;
             match take_order(orders)? {
                 Some(Order::End) => return Ok(()),
                 Some(Order::Retire) if !self.is_spacious() => return Ok(()),
                 Some(order) => {
-                    make();
+                    // It may come late, when the next run goes on.
+                    make(self.is_alone()?);
                     end = Instant::now()
                         + match order {
                             Order::Retire => time.min(RETIRED),
@@ -89,7 +91,7 @@ impl Stay {
                 None if Instant::now() >= end => return Ok(()),
                 // The namespaces of a run keep what it left in them, as shared memory, while this
                 // process is there, and a keeper that was killed tells nobody that the run is over.
-                None => make(),
+                None => make(false),
             }
         }
     }

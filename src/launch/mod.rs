@@ -35,6 +35,7 @@ mod spare;
 mod spare_dev;
 pub(crate) mod standard;
 pub(crate) mod step;
+mod traces;
 
 pub(crate) use affinity::online_cpus;
 pub(crate) use init::InitSetup;
@@ -128,7 +129,8 @@ pub(crate) fn spawn(
     let (keeper, init) = socket::pair()?;
     let keeper_pid = std::process::id();
     // Where namespaces stand ready, init has its mounts from there.
-    let spare = spare.filter(|_| spare::is_possible());
+    let known = traces::knows_all_of(setup.syscalls);
+    let spare = spare.filter(|_| known && spare::is_possible());
     let mounts = if spare.is_some() {
         0
     } else {

@@ -4,14 +4,16 @@
 //! namespace without any of the host's mounts, which need not be copied then and let go of again;
 //! all that is there is a [`/dev`](super::spare_dev) for programs.
 //!
-//! Each set serves one run. The name of the domain says whether it was used: it is a mark of its
-//! maker's own, until init takes the set for a program and names the domain as always. A program
-//! has no rights over the namespace and cannot set it back.
+//! Each set serves one run; only a network namespace in which nothing is left of it, by
+//! [`traces`](super::traces), is in the next set, too. The name of the domain says whether a set
+//! was used: it is a mark of its maker's own, until init takes the set for a program and names the
+//! domain as always. A program has no rights over the namespace and cannot set it back.
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 use nix::fcntl::AT_FDCWD;
@@ -25,6 +27,7 @@ use super::namespaces::{self, DOMAIN_NAME, Network, kinds, set_names};
 use super::root::OldRoot;
 use super::spare_dev::SpareDev;
 use super::step::Step;
+use super::traces::Traces;
 use crate::barrier::Barrier;
 use crate::box_dir::Kept;
 use crate::sys::mount;
@@ -84,16 +87,21 @@ impl Spare<'_> {
 
 /// A process that keeps a scope, and is ready to make sets.
 #[derive(Debug)]
-pub(crate) struct Ready(Kept);
+pub(crate) struct Ready {
+    keeps: Kept,
+    /// Where they cannot be looked for, each set has a new network.
+    traces: Option<Traces>,
+}
 
 impl Ready {
     /// Moves the calling process, which is this one, away from the host's mounts. `None` where no
-    /// sets are made.
-    pub(crate) fn new(keeps: Kept) -> io::Result<Option<Self>> {
+    /// sets are made. The control group of the scope has this path.
+    pub(crate) fn new(keeps: Kept, scope: &Path) -> io::Result<Option<Self>> {
         if !is_possible() || fs::metadata("/proc/self/ns/user")?.ino() != FIRST_USERS {
             return Ok(None);
         }
         let dev = SpareDev::take()?;
+        let traces = Traces::new(scope).ok();
         unshare(MOUNTS)?;
         let private = mount::Change {
             recursive: true,
@@ -114,17 +122,37 @@ impl Ready {
         pivot_root(".", ".")?;
         umount2(".", MntFlags::MNT_DETACH)?;
         chdir("/")?;
-        Ok(Some(Self(keeps)))
+        Ok(Some(Self { keeps, traces }))
     }
 
-    /// Moves the calling process into a new set, unless the one where it is was not used.
-    pub(crate) fn make(&self) -> io::Result<()> {
-        if is_marked(self.0)? {
+    /// The descriptors that it needs.
+    pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> + use<> {
+        let traces = self.traces.as_ref().map(Traces::descriptors);
+        traces.into_iter().flatten()
+    }
+
+    /// Moves the calling process into a new set, unless the one where it is was not used. If all
+    /// processes of its run are dead, the network may stay.
+    pub(crate) fn make(&mut self, are_dead: bool) -> io::Result<()> {
+        if is_marked(self.keeps)? {
             return Ok(());
         }
-        namespaces::make(Network::Own).map_err(|_| io::ErrorKind::Other)?;
+        let are_none = || self.traces.as_ref().is_some_and(Traces::are_none);
+        let network = match are_dead && are_none() {
+            true => Network::Hosts,
+            false => Network::Own,
+        };
+        let leaves = network == Network::Own;
+        let mut traces = self.traces.as_mut().filter(|_| leaves);
+        if let Some(traces) = &mut traces {
+            traces.forget();
+        }
+        namespaces::make(network).map_err(|_| io::ErrorKind::Other)?;
+        if let Some(traces) = traces {
+            traces.begin();
+        }
         // Last of all: until now nobody takes it.
-        set_names(&mark(self.0))
+        set_names(&mark(self.keeps))
     }
 }
 
@@ -141,7 +169,7 @@ fn is_marked(keeps: Kept) -> io::Result<bool> {
 }
 
 /// Of which kind a set is, by its maker's release: to be counted up when another thing lies there.
-const KIND: &str = concat!(env!("CARGO_PKG_VERSION"), ".1");
+const KIND: &str = concat!(env!("CARGO_PKG_VERSION"), ".2");
 
 /// The name of the domain in a set that was not used. It is the process's own, so that no domain is
 /// called so by chance, and that of this release: what another one leaves there may differ.

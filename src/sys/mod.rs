@@ -4,6 +4,7 @@
 //! returns the errno as an [`io::Error`]. Its caller says what the call was *for*.
 #![allow(unsafe_code)]
 
+pub(crate) mod bpf;
 pub(crate) mod credentials;
 pub(crate) mod descriptors;
 pub(crate) mod exec;

@@ -61,6 +61,7 @@ mod scope;
 mod security;
 mod soak;
 mod spare;
+mod spare_network;
 mod time;
 mod units;
 mod verdicts;
