@@ -38,6 +38,10 @@ pub(super) struct Stay {
     pub(super) processes: File,
     /// [`CROWD`] of its slice.
     pub(super) crowd: File,
+    /// The same of its scope.
+    pub(super) beside: File,
+    /// How many cgroups there are in the scope when no run is there.
+    pub(super) own: u64,
 }
 
 impl Stay {
@@ -48,11 +52,16 @@ impl Stay {
         Ok(list[..length].iter().filter(|byte| **byte == b'\n').count() <= 1)
     }
 
+    /// Whether all processes of the runs in the scope are dead. The leaf of a run goes when they
+    /// are; init is not in the list any more when it has begun to end, and to end the others.
+    fn is_over(&self) -> io::Result<bool> {
+        let has_leaf = |text: &str| value_of(text, "nr_descendants") != Some(self.own);
+        Ok(self.is_alone()? && !ask(&self.beside, has_leaf, true))
+    }
+
     /// Whether somebody who is not needed may stay for a while.
     fn is_spacious(&self) -> bool {
-        let mut text = [0; 4096];
-        let length = self.crowd.read_at(&mut text, 0).unwrap_or(0);
-        std::str::from_utf8(&text[..length]).is_ok_and(has_few)
+        ask(&self.crowd, has_few, false)
     }
 
     /// Stays in the scope until nobody has used it for so long, and makes namespaces for the next
@@ -79,7 +88,7 @@ impl Stay {
                 Some(Order::Retire) if !self.is_spacious() => return Ok(()),
                 Some(order) => {
                     // It may come late, when the next run goes on.
-                    make(self.is_alone()?);
+                    make(self.is_over()?);
                     end = Instant::now()
                         + match order {
                             Order::Retire => time.min(RETIRED),
@@ -95,6 +104,13 @@ impl Stay {
             }
         }
     }
+}
+
+/// Asks the text of a short file of the kernel's, or says `in_doubt`.
+fn ask(file: &File, question: impl Fn(&str) -> bool, in_doubt: bool) -> bool {
+    let mut text = [0; 4096];
+    let length = file.read_at(&mut text, 0).unwrap_or(0);
+    std::str::from_utf8(&text[..length]).map_or(in_doubt, question)
 }
 
 /// What the process is told.

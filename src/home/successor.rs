@@ -176,25 +176,33 @@ fn live(spec: &ScopeSpec, seconds: u32, maker: OwnedFd) -> io::Result<()> {
     take_away_remnants(spec);
     let processes = File::open(own.join("cgroup.procs"))?;
     let crowd = File::open(spec.slice_cgroup().join(CROWD))?;
-    let pid = nix::unistd::getpid().as_raw();
-    let start = process::start_time(pid)?;
-    // Without namespaces for the next run, its init makes them.
     let scope = match spec.controllers.is_empty() {
         true => &own,
         false => own.parent().unwrap_or(&own),
     };
+    let beside = File::open(scope.join(CROWD))?;
+    let pid = nix::unistd::getpid().as_raw();
+    let start = process::start_time(pid)?;
+    // Without namespaces for the next run, its init makes them.
     let ready = Ready::new(Kept { pid, start }, scope).ok().flatten();
     credentials::drop_bounding_set()?;
     match &ready {
         Some(_) => credentials::keep_only_namespaces()?,
         None => credentials::drop_capabilities()?,
     }
-    let mut kept = vec![processes.as_raw_fd(), crowd.as_raw_fd()];
+    let files = [&processes, &crowd, &beside];
+    let mut kept: Vec<_> = files.into_iter().map(File::as_raw_fd).collect();
     kept.extend(ready.iter().flat_map(Ready::descriptors));
     process::close_all_but(&kept, orders.as_fd())?;
     priority::let_others_first()?;
     let time = Duration::from_secs(seconds.into());
-    Stay { processes, crowd }.rest(time, &orders, ready)
+    let stay = Stay {
+        processes,
+        crowd,
+        beside,
+        own: u64::from(*scope != own),
+    };
+    stay.rest(time, &orders, ready)
 }
 
 /// Takes away what is left of earlier scopes of the box. What cannot be is there for the next one.

@@ -8,7 +8,7 @@
 //! shows it in part; so one such socket is enough, whatever it did, and the kernel counts them as
 //! they are made. Other sockets may be open still, where a program has handed them out; and those
 //! of netlink can ask for routes, which the kernel then remembers: it is made to forget those of
-//! IPv4, and those of IPv6 are counted.
+//! IPv4, and what it shows of those of IPv6, and of its searches, is looked at.
 //!
 //! Whoever may have sockets that this does not know, or make them past the filter, does not come
 //! here ([`knows_all_of`]).
@@ -32,15 +32,20 @@ const SOCKETS: &str = "self/net/sockstat";
 /// That line, where no socket is open.
 const NO_SOCKETS: &str = "sockets: used 0\n";
 
-/// How many routes of IPv6 the kernel remembers, among others; it is not there without IPv6.
-const ROUTES: &str = "self/net/rt6_stats";
+/// How many routes of IPv6 the kernel remembers, and how often it has searched for one of IPv4.
+/// Neither is there on every machine (IPv6, `CONFIG_IP_FIB_TRIE_STATS`).
+const ROUTES: [&str; 2] = ["self/net/rt6_stats", "self/net/fib_triestat"];
 
 /// What is written here makes the kernel forget those of IPv4 (ip-sysctl).
 const FORGET: &str = "sys/net/ipv4/route/flush";
 
 /// Whether programs to which all but this is allowed have only sockets that leave what is known.
 pub(super) fn knows_all_of(refused: SyscallSet) -> bool {
-    let needed = [Restriction::RareSockets, Restriction::IoUring];
+    let needed = [
+        Restriction::RareSockets,
+        Restriction::Vsock,
+        Restriction::IoUring,
+    ];
     needed.iter().all(|needed| refused.contains(*needed))
 }
 
@@ -50,6 +55,8 @@ pub(super) struct Traces {
     /// The root of `/proc`, whose files are those of the namespace where this process is.
     proc: OwnedFd,
     made: SocketCount,
+    /// What was counted before the namespace was new.
+    before: Option<u64>,
     when_new: Option<Seen>,
 }
 
@@ -72,6 +79,7 @@ impl Traces {
         Ok(Self {
             proc,
             made,
+            before: None,
             when_new: None,
         })
     }
@@ -85,11 +93,16 @@ impl Traces {
     /// Says that the process leaves the namespace, so that what was noted is of no use.
     pub(super) fn forget(&mut self) {
         self.when_new = None;
+        self.before = self.made.read().ok();
     }
 
-    /// Notes what there is in the new namespace where this process is.
+    /// Notes what there is in the new namespace where this process is. It has made a socket there,
+    /// for the loopback device, so that it shows whether sockets are counted at all: a kernel that
+    /// classifies packets by control groups of version 1 may run no programs of this one.
     pub(super) fn begin(&mut self) {
-        self.when_new = self.look().ok();
+        let seen = self.look().ok();
+        let counts = |seen: &Seen| self.before.is_some_and(|before| seen.made > before);
+        self.when_new = seen.filter(counts);
     }
 
     /// Whether nothing is left there, or will be seen. No when in doubt.
@@ -104,10 +117,13 @@ impl Traces {
     }
 
     fn look(&self) -> io::Result<Seen> {
-        let routes = match read(self.proc.as_fd(), ROUTES) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            routes => routes?,
-        };
+        let mut routes = Vec::new();
+        for path in ROUTES {
+            match read(self.proc.as_fd(), path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                text => routes.append(&mut text?),
+            }
+        }
         let made = self.made.read()?;
         Ok(Seen { made, routes })
     }

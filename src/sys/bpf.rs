@@ -64,7 +64,7 @@ struct Lookup {
 #[repr(C)]
 struct Instruction {
     code: u8,
-    /// The destination in the low four bits, the source above.
+    /// The destination and the source, four bits each: bit fields, in the machine's order.
     registers: u8,
     offset: i16,
     immediate: i32,
@@ -131,9 +131,13 @@ fn new_map() -> io::Result<OwnedFd> {
 
 /// A program that adds one to the number in this map, and allows the socket.
 fn counts_in(map: i32) -> [Instruction; 6] {
-    let instruction = |code, registers, immediate| Instruction {
+    // The source above the destination, as little-endian machines have it.
+    let instruction = |code, registers: u8, immediate| Instruction {
         code,
-        registers,
+        registers: match cfg!(target_endian = "big") {
+            true => registers.rotate_left(4),
+            false => registers,
+        },
         offset: 0,
         immediate,
     };

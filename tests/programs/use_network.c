@@ -51,7 +51,7 @@ static long route(int family) {
 }
 
 static void look(void) {
-  static const char *files[] = {"dev", "snmp", "snmp6", "netstat", "ip6_flowlabel", "unix", "igmp", "udp", "tcp", "tcp6", "rt6_stats"};
+  static const char *files[] = {"dev", "snmp", "snmp6", "netstat", "ip6_flowlabel", "unix", "igmp", "udp", "tcp", "tcp6", "rt6_stats", "fib_triestat"};
   char text[32768], path[64];
   for (size_t at = 0; at < sizeof files / sizeof *files; at++) {
     snprintf(path, sizeof path, "/proc/net/%s", files[at]);
@@ -71,6 +71,17 @@ static void look(void) {
   printf("key of %u bytes\n", length);
 }
 
+// To whoever has the other end of standard input.
+static void hand_out(int socket) {
+  union { struct cmsghdr header; char space[CMSG_SPACE(sizeof(int))]; } control = {0};
+  struct iovec text = {.iov_base = "x", .iov_len = 1};
+  struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+  control.header.cmsg_level = SOL_SOCKET, control.header.cmsg_type = SCM_RIGHTS;
+  control.header.cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(&control.header), &socket, sizeof socket);
+  need(sendmsg(0, &message, 0) == 1, "sendmsg");
+}
+
 int main(int argc, char **argv) {
   const char *way = argc > 1 ? argv[1] : "look";
   struct sockaddr_in self = to("127.0.0.1", 9999), away = to("10.1.2.3", 9999);
@@ -82,16 +93,19 @@ int main(int argc, char **argv) {
     puts("done");
     return 0;
   }
-  if (!strcmp(way, "ask")) {
+  if (!strcmp(way, "ask") || !strcmp(way, "ask6")) {
     // The kernel remembers it for each processor.
-    for (int times = 0; times < 20; times++) route(AF_INET), route(AF_INET6), usleep(1000);
+    for (int times = 0; times < 20; times++) route(strcmp(way, "ask") ? AF_INET6 : AF_INET), usleep(1000);
+    // Until the sockets do not count any more.
+    usleep(300000);
     puts("done");
     return 0;
   }
-  if (!strcmp(way, "name")) {
+  if (!strcmp(way, "name") || !strcmp(way, "hand_out")) {
     struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "\0somewhere"};
     int named = socket(AF_UNIX, SOCK_STREAM, 0);
     need(bind(named, (void *)&name, sizeof name) == 0 && listen(named, 1) == 0, "name");
+    if (!strcmp(way, "hand_out")) hand_out(named);
     puts("done");
     return 0;
   }
@@ -144,15 +158,6 @@ int main(int argc, char **argv) {
   } else if (!strcmp(way, "fast_listen")) {
     need(setsockopt(stream, IPPROTO_TCP, TCP_FASTOPEN, &one, sizeof one) == 0, "fast");
     need(bind(stream, (void *)&self, sizeof self) == 0 && listen(stream, 1) == 0, "listen");
-  } else if (!strcmp(way, "hand_out")) {
-    // To whoever has the other end of standard input.
-    union { struct cmsghdr header; char space[CMSG_SPACE(sizeof(int))]; } control = {0};
-    struct iovec text = {.iov_base = "x", .iov_len = 1};
-    struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    control.header.cmsg_level = SOL_SOCKET, control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.header), &datagrams, sizeof datagrams);
-    need(sendmsg(0, &message, 0) == 1, "sendmsg");
   } else {
     need(0, way);
   }

@@ -34,8 +34,8 @@ const TOUCHES: [&str; 14] = [
 /// What it may do with others.
 const TOUCHES_NOT: [&str; 2] = ["nothing", "name"];
 
-/// It asks where packets would go, which the kernel remembers, and shows of IPv6 alone.
-const ASKS: &str = "ask";
+/// It can ask where packets would go, which the kernel remembers. Such a socket counts for a while.
+const ASKS: [&str; 2] = ["ask", "ask6"];
 
 /// What a program finds in its network.
 #[track_caller]
@@ -61,7 +61,7 @@ fn nothing_is_found_of_what_another_run_did() {
         test_box.init();
         ready(&test_box);
         let new = look(&test_box);
-        for way in TOUCHES.into_iter().chain(TOUCHES_NOT).chain([ASKS]) {
+        for way in TOUCHES.into_iter().chain(TOUCHES_NOT).chain(ASKS) {
             around(&test_box, way);
             if way.starts_with("group") {
                 // Of a group that was left the kernel tells routers within seconds.
@@ -113,7 +113,11 @@ fn where_somebody_has_a_socket_yet_no_other_run_comes() {
 #[test]
 #[ignore = "needs systemd and cgroup v2: tests/run"]
 fn whoever_may_have_other_sockets_does_not_come_there() {
-    for denied in ["\"rare-sockets\"", "\"io-uring\""] {
+    for denied in [
+        "\"rare-sockets\", \"io-uring\"",
+        "\"rare-sockets\", \"vsock\"",
+        "\"vsock\", \"io-uring\"",
+    ] {
         let config = format!("keep_ready = 60\n[syscalls]\ndeny = [{denied}]\n");
         let test_box = TestBox::with_manager("systemd").config(&config);
         test_box.init();
