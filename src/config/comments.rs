@@ -7,65 +7,63 @@ use std::borrow::Cow;
 /// of each line. What may be no comment, or none that is allowed, stays for the parser to judge.
 pub(super) fn without_comments(text: &str) -> Cow<'_, str> {
     let mut rest = String::with_capacity(text.len());
-    let mut begin = 0;
-    while begin < text.len() {
-        let Some(end) = end_of_line(&text.as_bytes()[begin..]) else {
+    let mut lines = text;
+    while let Some(end) = end_of_line(lines.as_bytes()) {
+        let (line, more) = lines.split_at(end);
+        if !is_blank_or_comment(line) {
+            // In a string of several lines anything may begin with #.
+            if line.contains("\"\"\"") || line.contains("'''") {
+                return text.into();
+            }
+            rest.push_str(line);
+        }
+        let Some(more) = more.strip_prefix('\n') else {
             return text.into();
         };
-        let line = &text[begin..begin + end];
-        begin += end;
-        if is_comment(line) {
-            rest.push('\n');
-            continue;
-        }
-        // In a string of several lines anything may begin with #.
-        if line.contains("\"\"\"") || line.contains("'''") {
-            return text.into();
-        }
-        rest.push_str(line);
+        rest.push('\n');
+        lines = more;
     }
+    rest.push_str(lines);
     rest.into()
 }
 
-/// How long the first line is, with its end. `None` if it has a character that no comment may have
-/// (TOML 1.0, Comment).
+/// Where a line ends, or else has a character that a comment may not have (TOML 1.0, Comment), or
+/// may have at its end alone. `None`: neither.
 fn end_of_line(text: &[u8]) -> Option<usize> {
-    let mut at = 0;
+    let mut from = 0;
     loop {
-        at += before_control(&text[at..]);
-        match text.get(at) {
-            None => return Some(at),
-            Some(b'\n') => return Some(at + 1),
-            Some(b'\t' | b'\r') => at += 1,
-            Some(_) => return None,
+        from += first_control(&text[from..])?;
+        if text[from] != b'\t' {
+            return Some(from);
         }
+        from += 1;
     }
 }
 
-/// How many bytes there are before the first that is below a blank, or is 0x7f. Eight at a time,
-/// since each run reads all of a file's comments.
-fn before_control(bytes: &[u8]) -> usize {
+/// The first byte that is below a blank, or is 0x7f. Eight at a time, since each run reads all of a
+/// file's comments.
+fn first_control(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    // Not zero if any byte is below `limit`, which is at most 0x80.
+    // In the first byte that is below `limit`, which is at most 0x80, this has the highest bit, and
+    // in none before it.
     let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & (ONES << 7);
-    let mut at = 0;
-    while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-        let word = u64::from_ne_bytes(*word);
-        if below(word, 0x20) | below(word ^ (ONES * 0x7f), 1) != 0 {
-            break;
+    let mut rest = bytes;
+    while let Some((word, more)) = rest.split_first_chunk() {
+        let word = u64::from_le_bytes(*word);
+        let found = below(word, 0x20) | below(word ^ (ONES * 0x7f), 1);
+        if found != 0 {
+            let before = found.trailing_zeros() as usize / 8;
+            return Some(bytes.len() - rest.len() + before);
         }
-        at += 8;
+        rest = more;
     }
-    let rest = bytes[at..].iter().position(u8::is_ascii_control);
-    rest.map_or(bytes.len(), |more| at + more)
+    let last = rest.iter().position(u8::is_ascii_control)?;
+    Some(bytes.len() - rest.len() + last)
 }
 
-/// Whether a line, with its end, is nothing but a comment.
-fn is_comment(line: &str) -> bool {
+fn is_blank_or_comment(line: &str) -> bool {
     let begins = line.bytes().find(|byte| !matches!(byte, b' ' | b'\t'));
-    let within = line.strip_suffix('\n');
-    let within = within.map(|line| line.strip_suffix('\r').unwrap_or(line));
-    begins == Some(b'#') && within.is_some_and(|line| !line.as_bytes().contains(&b'\r'))
+    matches!(begins, None | Some(b'#'))
 }
 
 #[cfg(test)]
@@ -76,7 +74,7 @@ mod tests {
     fn lines_that_are_comments_go_and_keep_their_numbers() {
         for (text, rest) in [
             ("", ""),
-            ("# a\n\t # b\r\nc = 1 # d\n", "\n\nc = 1 # d\n"),
+            ("# a\n\t # b\nc = 1 # d\n \t\n", "\n\nc = 1 # d\n\n"),
             ("a = [ # b\n# c\n 1,\n#2\n]\n", "a = [ # b\n\n 1,\n\n]\n"),
             ("a = '#'\n\"#\" = 1\n", "a = '#'\n\"#\" = 1\n"),
             ("# \u{e9}\n\u{a0}# x\n", "\n\u{a0}# x\n"),
@@ -95,6 +93,7 @@ mod tests {
             "# a\rb = 1\n",
             "# at the end",
             "# at the end\r",
+            "# a\r\nb = 1\r\n",
             "a = 1\n# b \0\n",
         ] {
             assert_eq!(without_comments(text), text, "{text}");
@@ -107,10 +106,13 @@ mod tests {
             for at in 0..20 {
                 let mut text = [b'a'; 20];
                 text[at] = byte;
-                let expected = if byte.is_ascii_control() { at } else { 20 };
-                assert_eq!(before_control(&text), expected, "{byte} {at}");
+                // What is behind it does not count.
+                text[19] = b'\n';
+                let expected = if byte.is_ascii_control() { at } else { 19 };
+                assert_eq!(first_control(&text), Some(expected), "{byte} {at}");
             }
         }
+        assert_eq!(first_control("aaaaaaaaaaa\u{80}\u{e9}".as_bytes()), None);
     }
 
     #[test]

@@ -55,17 +55,21 @@ pub(super) fn parse(text: &str, file: &Place) -> Result<Fragment, ConfigError> {
 /// which every run reads. In doubt it is parsed.
 fn sets_nothing(text: &str) -> bool {
     let mut tables = Vec::new();
-    text.split('\n')
-        .filter(|line| !line.is_empty())
-        .all(|line| {
-            let name = line
-                .strip_prefix('[')
-                .and_then(|line| line.strip_suffix(']'));
-            let is_new =
-                name.is_some_and(|name| Table::named(name).is_some() && !tables.contains(&name));
-            tables.extend(name);
-            is_new
-        })
+    // Most lines are empty: those of comments were.
+    let mut rest = text.trim_start_matches('\n');
+    while !rest.is_empty() {
+        let (line, more) = rest.split_once('\n').unwrap_or((rest, ""));
+        let name = line
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'))
+            .filter(|name| Table::named(name).is_some() && !tables.contains(name));
+        match name {
+            Some(name) => tables.push(name),
+            None => return false,
+        }
+        rest = more.trim_start_matches('\n');
+    }
+    true
 }
 
 /// Refuses a key that stands under both names of a table; the table itself may have both.
