@@ -22,7 +22,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    fn print(self) -> String {
+    pub(super) fn print(self) -> String {
         let Self { pid, start } = self;
         format!("{NAME}{pid:010} {start:020}\n")
     }
@@ -84,16 +84,16 @@ mod tests {
             ready: true,
             running: false,
         };
-        lock.write(&record).unwrap();
+        lock.write(&record, None).unwrap();
         assert_eq!(lock.kept(), None);
         for start in [0, u64::MAX] {
             let kept = Kept { pid: 17, start };
-            lock.write(&record).unwrap();
+            lock.write(&record, None).unwrap();
             lock.note(kept).unwrap();
             assert_eq!(lock.kept(), Some(kept));
             assert_eq!(lock.record(), Ok(Some(record)));
         }
-        lock.write(&record).unwrap();
+        lock.write(&record, None).unwrap();
         assert_eq!(lock.kept(), None);
         assert_eq!(lock.record(), Ok(Some(record)));
     }

@@ -65,7 +65,7 @@ impl Lock {
             ready: false,
             running: false,
         };
-        let written = self.write(&record);
+        let written = self.write(&record, None);
         // Not earlier: a process that is killed in between leaves one lease too many, not one too
         // few.
         let given_up = match (&written, before) {

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::sys::stat::fstat;
 
 use super::Record;
+use super::kept::Kept;
 use super::lease_link::Link;
 use super::lock_error::LockError;
 use super::lock_file::{Absent, LockFile};
@@ -107,10 +108,11 @@ impl Lock {
         self.0.record()
     }
 
-    /// Writes the record. All records have the same length, so that one write replaces one by
-    /// another whole.
-    pub(crate) fn write(&self, record: &Record) -> Result<(), LockError> {
-        let text = record.print();
+    /// Writes the record, and who keeps the scope of the box's next run. All records have the same
+    /// length, so that one write replaces one by another whole.
+    pub(crate) fn write(&self, record: &Record, kept: Option<Kept>) -> Result<(), LockError> {
+        let mut text = record.print();
+        text.extend(kept.map(Kept::print));
         let file = &self.0.file;
         file.write_all_at(text.as_bytes(), 0)
             .and_then(|()| file.set_len(text.len() as u64))
@@ -189,7 +191,7 @@ mod tests {
         let lock = acquire(dir.path(), Absent::Create).unwrap().unwrap();
         assert_eq!(lock.record(), Ok(None));
         for uid in [u32::MAX, 0, 1_000] {
-            lock.write(&record(uid)).unwrap();
+            lock.write(&record(uid), None).unwrap();
             assert_eq!(lock.record(), Ok(Some(record(uid))));
         }
         drop(lock);
@@ -205,7 +207,7 @@ mod tests {
     fn who_waited_for_a_box_that_was_removed_gets_a_new_one_or_none() {
         let dir = tempfile::tempdir().unwrap();
         let first = acquire(dir.path(), Absent::Create).unwrap().unwrap();
-        first.write(&record(1)).unwrap();
+        first.write(&record(1), None).unwrap();
         let wait = |absent| Lock::acquire(dir.path(), ID, absent, Busy::Wait).unwrap();
         std::thread::scope(|scope| {
             let reports = scope.spawn(|| wait(Absent::Report).is_none());
@@ -251,7 +253,7 @@ mod tests {
     fn a_busy_box_is_refused_at_once_or_after_a_moment() {
         let dir = tempfile::tempdir().unwrap();
         let first = acquire(dir.path(), Absent::Create).unwrap().unwrap();
-        first.write(&record(1)).unwrap();
+        first.write(&record(1), None).unwrap();
         let begin = Instant::now();
         let error = acquire(dir.path(), Absent::Report).unwrap_err();
         assert_eq!(

@@ -17,7 +17,7 @@ impl Lock {
             running: false,
             ..before
         };
-        self.write(&record).map_err(LeaseError::Record)?;
+        self.write(&record, None).map_err(LeaseError::Record)?;
         Ok(Some(record))
     }
 }
@@ -47,7 +47,7 @@ mod tests {
             ready: true,
             ..before
         };
-        lock.write(&ready).unwrap();
+        lock.write(&ready, None).unwrap();
         assert_eq!(lock.renew(POOL, ready).unwrap(), Some(before));
         assert_eq!(lock.record().unwrap(), Some(before));
         let first = Owner { uid: 1, gid: 1 };

@@ -160,12 +160,13 @@ pub(super) fn remove_traces(
     if let Some(Place::Delegated { root, .. }) = place {
         Subtree::remove_delegated(root, plan.id)?;
     }
-    let box_dir = BoxDir::open(&plan.root, plan.id).unwrap_or(None);
-    if let (Some(box_dir), Some(ids)) = (box_dir, ids) {
-        lift_quota(&box_dir, ids);
+    match (BoxDir::open(&plan.root, plan.id), ids) {
+        (Ok(None), _) => return Ok(()),
+        (Ok(Some(box_dir)), Some(ids)) => lift_quota(&box_dir, ids),
+        // If anything is wrong, the removal says so.
+        _ => {}
     }
-    BoxDir::remove(&plan.root, plan.id, how)?;
-    Ok(())
+    Ok(BoxDir::remove(&plan.root, plan.id, how)?)
 }
 
 /// What becomes of mounts in what was there `before`, when it is removed or made anew. Root is kept

@@ -9,10 +9,10 @@ use super::boxes::{
     create, may_init, mounts_in, remove, remove_traces, removing, settle,
 };
 use super::free_box::take_any;
-use super::next_scope::{keep_ready, leave};
+use super::next_scope::keep_ready;
 use super::{Asked, Context};
 use crate::answer::Answer;
-use crate::box_dir::{Absent, BoxDir, Lock, Record};
+use crate::box_dir::{Absent, BoxDir, Busy, Lock, LockError, Record};
 use crate::failure::Failure;
 use crate::home::{self, Successor};
 use crate::plan::{require_cg, scope_of};
@@ -41,13 +41,19 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
             let plan = box_plan(context)?;
             check_number(plan.id, context)?;
             check_known_owner(&plan, context)?;
-            // Before the wait for a box in use, too.
-            if let Some(record) = Lock::peek(&plan.locks, plan.id) {
-                check_not_anothers(plan.id, &record, context)?;
-            }
-            let lock = Lock::acquire(&plan.locks, plan.id, Absent::Create, busy(wait))?;
+            let acquire = |busy| Lock::acquire(&plan.locks, plan.id, Absent::Create, busy);
+            let lock = match acquire(Busy::Refuse) {
+                Err(LockError::Busy) => {
+                    // Nobody waits for a box in use that they may not make anew.
+                    if let Some(record) = Lock::peek(&plan.locks, plan.id) {
+                        check_not_anothers(plan.id, &record, context)?;
+                    }
+                    acquire(busy(wait))
+                }
+                other => other,
+            };
             let vanished = || Failure::new("the lock file of the box vanished");
-            let lock = lock.ok_or_else(vanished)?;
+            let lock = lock?.ok_or_else(vanished)?;
             let before = lock.record()?;
             if let Some(record) = &before {
                 check_owner(record, context)?;
@@ -86,10 +92,11 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     let ids = ids.filter(|ids| *ids == record.ids);
     let made = remove_traces(&plan, Some(&place), ids, how).and_then(|()| {
         let box_dir = create(&plan, &record, context.asked.granted.quota())?;
-        lock.write(&Record {
+        let ready = Record {
             ready: true,
             ..record
-        })?;
+        };
+        lock.write(&ready, kept)?;
         Ok(box_dir)
     });
     if made.is_err() {
@@ -98,9 +105,7 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
         drop(remove(&plan, &lock, Some(record.ids), Some(&place), how));
     }
     let box_dir = made?;
-    if let Some(kept) = kept {
-        leave(kept, &lock);
-    } else if let Some(successor) = successor {
+    if let Some(successor) = successor {
         successor.stay(&lock);
     }
     let answer = Answer::tell(format!("{}\n", box_dir.path().display()));

@@ -10,7 +10,6 @@ use nix::sys::resource::Resource;
 
 use super::finished::Finished;
 use super::lease::{begin, copy_of};
-use super::next_scope::leave;
 use super::{Ahead, Asked, Context, Rights};
 use crate::box_dir::{BoxDir, Handover, Kept, Lock, Record, check_unused};
 use crate::caller::lift_open_files;
@@ -107,7 +106,7 @@ impl BoxRun<'_> {
         let special = plan.special_files;
         let given_back = self.box_dir.give_back(handover, ids, owner, special);
         // In every case: all processes of the program are dead.
-        self.lock.write(&self.record)?;
+        self.lock.write(&self.record, None)?;
         if outcome.is_err() {
             kept.into_iter().for_each(dismiss_kept);
         }
@@ -346,11 +345,11 @@ impl BoxRun<'_> {
     ) -> Result<(), Failure> {
         let Record { ids, owner, .. } = self.record;
         check_unused(ids)?;
-        self.lock.write(&Record {
+        let running = Record {
             running: true,
             ..self.record
-        })?;
-        kept.into_iter().for_each(|kept| leave(kept, self.lock));
+        };
+        self.lock.write(&running, kept)?;
         let special = plan.special_files;
         Ok(self
             .box_dir

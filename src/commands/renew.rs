@@ -33,9 +33,10 @@ fn make(context: Context<'_>, made: &Made) -> Result<Option<BoxDir>, Failure> {
     let how = removing(Some(&made.record), mounts);
     BoxDir::remove(&box_plan.root, box_plan.id, how)?;
     let box_dir = BoxDir::create(&box_plan.root, box_plan.id, record.owner)?;
-    lock.write(&Record {
+    let ready = Record {
         ready: true,
         ..record
-    })?;
+    };
+    lock.write(&ready, None)?;
     Ok(Some(box_dir))
 }

@@ -27,8 +27,13 @@ const FEW: u64 = 100;
 /// The file of a slice that tells how many cgroups are below it (cgroups(7), cgroup.stat).
 pub(super) const CROWD: &str = "cgroup.stat";
 
+/// Whether somebody who is not needed may stay in a slice for a while, by this file of its.
+pub(super) fn is_spacious(crowd: &File) -> bool {
+    ask(crowd, has_few, false)
+}
+
 /// Whether these are few, by its text. Pure.
-pub(super) fn has_few(crowd: &str) -> bool {
+fn has_few(crowd: &str) -> bool {
     value_of(crowd, "nr_descendants").is_some_and(|number| number <= FEW)
 }
 
@@ -59,11 +64,6 @@ impl Stay {
         Ok(self.is_alone()? && !ask(&self.beside, has_leaf, true))
     }
 
-    /// Whether somebody who is not needed may stay for a while.
-    fn is_spacious(&self) -> bool {
-        ask(&self.crowd, has_few, false)
-    }
-
     /// Stays in the scope until nobody has used it for so long, and makes namespaces for the next
     /// run after each one, if it can.
     pub(super) fn rest(
@@ -85,7 +85,7 @@ impl Stay {
             poll::first([((), readable(orders.as_fd()))], Until::At(next))?;
             match take_order(orders)? {
                 Some(Order::End) => return Ok(()),
-                Some(Order::Retire) if !self.is_spacious() => return Ok(()),
+                Some(Order::Retire) if !is_spacious(&self.crowd) => return Ok(()),
                 Some(order) => {
                     // It may come late, when the next run goes on.
                     make(self.is_over()?);

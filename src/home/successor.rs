@@ -1,7 +1,7 @@
 //! The process that stays behind when a command ends, and asks systemd for the scope of the box's
 //! next run. It belongs to nobody; the next run knows it as a [holder](super::holder).
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use nix::unistd::close;
 use super::connect;
 use super::holder::{DISMISSAL, Holder, NAME, REST, RETIREMENT};
 use super::remnant::Remnant;
-use super::resting::{CROWD, Order, Stay, has_few, take_order};
+use super::resting::{CROWD, Order, Stay, is_spacious, take_order};
 use crate::box_dir::{Kept, Lock};
 use crate::cgroup::{Subtree, Whereabouts};
 use crate::launch::{Ready, become_ordinary};
@@ -126,8 +126,8 @@ pub(crate) fn still_kept(lock: &Lock) -> Option<Kept> {
 /// The process that was left behind in a box with this scope, if it was removed a moment ago. The
 /// box is locked, so nobody else comes by it.
 pub(crate) fn take_on(spec: &ScopeSpec) -> Option<Kept> {
-    let crowd = fs::read_to_string(spec.slice_cgroup().join(CROWD)).ok()?;
-    let (holder, _) = has_few(&crowd).then(|| Holder::find(spec)).flatten()?;
+    let crowd = File::open(spec.slice_cgroup().join(CROWD)).ok()?;
+    let (holder, _) = is_spacious(&crowd).then(|| Holder::find(spec)).flatten()?;
     holder.rest();
     Some(holder.kept())
 }
