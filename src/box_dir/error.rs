@@ -61,6 +61,11 @@ pub(crate) enum BoxDirError {
 }
 
 impl BoxDirError {
+    /// Whether something was to be made that is there.
+    pub(crate) fn is_there_already(&self) -> bool {
+        matches!(self, Self::Os { errno, .. } if *errno == Errno::EEXIST)
+    }
+
     /// The error of `step` on `path`, to be completed by the errno: for `map_err`.
     pub(super) fn at(step: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self {
         move |errno| match errno {

@@ -36,8 +36,8 @@ pub(super) struct Look {
     moment: Moment,
     /// The time of day, which tells this boot from an earlier one.
     time: Duration,
-    /// The PID namespace, and the file system at `/proc`.
-    seen: (u64, u64),
+    /// The file system at `/proc`: each PID namespace has its own.
+    seen: u64,
 }
 
 impl Look {
@@ -50,10 +50,7 @@ impl Look {
                 time: SystemTime::now()
                     .duration_since(UNIX_EPOCH)
                     .map_err(io::Error::other)?,
-                seen: (
-                    fs::metadata("/proc/self/ns/pid")?.ino(),
-                    fs::metadata("/proc")?.dev(),
-                ),
+                seen: fs::metadata("/proc")?.dev(),
             })
         };
         now().ok().filter(|_| sees_all)
@@ -73,18 +70,18 @@ impl Look {
     fn line(self) -> String {
         let Self { moment, time, seen } = self;
         let (moment, time) = (moment.to_nanoseconds(), time.as_nanos());
-        format!("{moment} {time} {} {}", seen.0, seen.1)
+        format!("{moment} {time} {seen}")
     }
 
     fn parse(line: &str) -> Option<Self> {
         let words: Result<Vec<u64>, _> = line.split(' ').map(str::parse).collect();
-        let [moment, time, namespace, proc] = words.ok()?[..] else {
+        let [moment, time, seen] = words.ok()?[..] else {
             return None;
         };
         Some(Self {
             moment: Moment::from_nanoseconds(moment),
             time: Duration::from_nanos(time),
-            seen: (namespace, proc),
+            seen,
         })
     }
 }
@@ -159,7 +156,7 @@ mod tests {
         Look {
             moment: Moment::from_nanoseconds(seconds * 1_000_000_000),
             time: Duration::from_secs(1_000_000 + seconds),
-            seen: (42, 43),
+            seen: 42,
         }
     }
 
@@ -180,13 +177,7 @@ mod tests {
             time: Duration::from_secs(2_000_000),
             ..at(7)
         };
-        for now in [
-            at(9),
-            at(6),
-            other((42, 44)),
-            other((41, 43)),
-            of_another_boot,
-        ] {
+        for now in [at(9), at(6), other(43), of_another_boot] {
             assert!(read(&text, now).is_none(), "{now:?}");
         }
     }
@@ -208,7 +199,8 @@ mod tests {
             &format!("{head}\n1\n4294967296\n{head}\n"),
             &format!("{head}\n1\n1\n{other}\n"),
             &format!("{other}\n1\n1\n{head}\n"),
-            "1 2 3\n1\n1\n1 2 3\n",
+            "1 2\n1\n1\n1 2\n",
+            "1 2 3 4\n1\n1\n1 2 3 4\n",
         ] {
             assert!(read(text, at(2)).is_none(), "{text}");
         }

@@ -110,13 +110,32 @@ fn remove_unfinished(context: Context<'_>, plan: &BoxPlan, place: &Place) -> Res
     Ok(())
 }
 
-/// Makes the directory of a box whose ids have this quota or none.
+/// Makes the directory of a box anew, of which this was known `before`; its ids have this quota or
+/// none.
 pub(super) fn create(
     plan: &BoxPlan,
+    place: &Place,
     record: &Record,
+    before: Option<Record>,
+    how: Removing,
     quota: Option<DiskQuota>,
 ) -> Result<BoxDir, Failure> {
-    let box_dir = BoxDir::create(&plan.root, plan.id, record.owner)?;
+    let make = || BoxDir::create(&plan.root, plan.id, record.owner);
+    // Of a box that nobody knows of there mostly is nothing, as is seen when it is made.
+    if before.is_none() && !matches!(place, Place::Delegated { .. }) {
+        match make() {
+            Err(error) if error.is_there_already() => {}
+            box_dir => return limit(box_dir?, record, quota),
+        }
+    }
+    // Others that it had may be those of another box by now.
+    let ids = before.map(|before| before.ids);
+    let ids = ids.filter(|ids| *ids == record.ids);
+    remove_traces(plan, Some(place), ids, how)?;
+    limit(make()?, record, quota)
+}
+
+fn limit(box_dir: BoxDir, record: &Record, quota: Option<DiskQuota>) -> Result<BoxDir, Failure> {
     match quota {
         Some(_) => box_dir.set_quota(quota, record.ids.uid)?,
         // That of a box that had these ids before a reboot may still be in force.
@@ -151,7 +170,7 @@ pub(super) fn remove_at_rest(
 
 /// Removes what a box with these ids consists of: cgroups that a killed keeper left, the quota, the
 /// directory.
-pub(super) fn remove_traces(
+fn remove_traces(
     plan: &BoxPlan,
     place: Option<&Place>,
     ids: Option<Ids>,

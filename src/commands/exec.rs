@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::boxes::{claim, create, may_init, mounts_in, remove, remove_traces, removing};
+use super::boxes::{claim, create, may_init, mounts_in, remove, removing};
 use super::enter::enter;
 use super::free_box::{is_made, take_box};
 use super::lease::lease_cpus;
@@ -69,9 +69,8 @@ pub(super) fn exec(
         plan.leaf.controlled,
         &place,
     )?;
-    let ids = record.ids;
-    let mut finished = remove_traces(&box_plan, Some(&place), Some(ids), how).and_then(|()| {
-        let box_dir = create(&box_plan, &record, None)?;
+    let made = create(&box_plan, &place, &record, before, how, None);
+    let mut finished = made.and_then(|box_dir| {
         let record = match fate {
             Fate::GivenBack => record,
             Fate::Kept => Record {
@@ -114,7 +113,7 @@ pub(super) fn exec(
                 .is_ok_and(|finished| !finished.has_failed());
             let at_rest = at_rest.then_some(&record);
             let how = removing(at_rest, Mounts::Detach);
-            remove(&box_plan, &lock, Some(ids), Some(&place), how)
+            remove(&box_plan, &lock, Some(record.ids), Some(&place), how)
         }
     };
     let mut finished = finished?;

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use super::boxes::{
     box_plan, busy, check_known_owner, check_not_anothers, check_number, check_owner, claim,
-    create, may_init, mounts_in, remove, remove_traces, removing, settle,
+    create, may_init, mounts_in, remove, removing, settle,
 };
 use super::free_box::take_any;
 use super::next_scope::keep_ready;
@@ -65,7 +65,7 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     };
     let as_before = before.filter(|before| stays(before, context));
     let kept = as_before.and_then(|_| home::still_kept(&lock));
-    if kept.is_none() {
+    if kept.is_none() && before.is_some() {
         home::dismiss(&lock);
     }
     let settings = &context.asked.settings;
@@ -87,11 +87,8 @@ pub(super) fn init(context: Context<'_>) -> Result<Answer, Failure> {
     };
     let record = claimed.inspect_err(|_| kept.into_iter().for_each(home::dismiss_kept))?;
     let how = removing(before.as_ref(), mounts_in(before.as_ref(), context));
-    // Others that it had may be those of another box by now.
-    let ids = before.map(|before| before.ids);
-    let ids = ids.filter(|ids| *ids == record.ids);
-    let made = remove_traces(&plan, Some(&place), ids, how).and_then(|()| {
-        let box_dir = create(&plan, &record, context.asked.granted.quota())?;
+    let quota = context.asked.granted.quota();
+    let made = create(&plan, &place, &record, before, how, quota).and_then(|box_dir| {
         let ready = Record {
             ready: true,
             ..record
