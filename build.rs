@@ -26,9 +26,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // bitmap of them this takes a fifth of the instructions.
     if env::var("CARGO_CFG_TARGET_ENV")? == "gnu" {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+        keep_together()?;
     }
     for file in [
         "build.rs",
+        "link/often.ld",
         "src/barrier.rs",
         "src/launch/filter/always.rs",
         "src/launch/filter/refusal.rs",
@@ -62,5 +64,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     text.push(']');
     let folder = env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?;
     fs::write(Path::new(&folder).join("usual_filter.rs"), text)?;
+    Ok(())
+}
+
+/// Has the linker put what runs execute in one place: each piece of 64 KiB of a program in which
+/// something is executed is mapped when that is reached, and taken away when the process ends. That
+/// is for a release: other builds have other functions. mold knows no such scripts.
+fn keep_together() -> Result<(), env::VarError> {
+    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    if env::var("PROFILE")? == "release" && !flags.contains("mold") {
+        let crate_dir = env::var("CARGO_MANIFEST_DIR")?;
+        println!("cargo::rustc-link-arg-bins=-T");
+        println!("cargo::rustc-link-arg-bins={crate_dir}/link/often.ld");
+    }
     Ok(())
 }
