@@ -106,7 +106,8 @@ fn a_machine_without_room_drains_and_gives_no_verdict() {
 #[test]
 fn a_machine_with_a_wrong_clock_lets_no_job_expire() {
     let mut world = World::new(1, &["default"]);
-    // An hour ahead, and so much more that the first digits are known, whatever the way of a question takes.
+    // An hour ahead, and so much more that the first digits are known, whatever the way of a
+    // question takes.
     let env = [("ISOLATE_WORKER_CLOCK", "3605000")];
     let extra = Extra {
         env: &env,
