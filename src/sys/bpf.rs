@@ -2,11 +2,11 @@
 //! the call and nothing of its arguments (linux/bpf.h).
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use libc::c_long;
 
-use super::check;
+use super::{check, owned};
 
 // Commands.
 const MAP_CREATE: u32 = 0;
@@ -84,7 +84,7 @@ impl SocketCount {
     pub(crate) fn begin(cgroup: BorrowedFd<'_>) -> io::Result<Self> {
         let map = new_map()?;
         let program = new_program(&counts_in(map.as_raw_fd()))?;
-        let link = bpf_fd(
+        let link = owned(bpf(
             LINK_CREATE,
             &NewLink {
                 program: program.as_raw_fd() as u32,
@@ -92,7 +92,7 @@ impl SocketCount {
                 attach_kind: CGROUP_INET_SOCK_CREATE,
                 flags: 0,
             },
-        )?;
+        ))?;
         Ok(Self { map, link })
     }
 
@@ -106,7 +106,7 @@ impl SocketCount {
             value: (&raw mut value) as u64,
             flags: 0,
         };
-        bpf(MAP_LOOKUP_ELEM, &lookup)?;
+        check(bpf(MAP_LOOKUP_ELEM, &lookup))?;
         Ok(value)
     }
 
@@ -118,7 +118,7 @@ impl SocketCount {
 
 /// A map of one number.
 fn new_map() -> io::Result<OwnedFd> {
-    bpf_fd(
+    owned(bpf(
         MAP_CREATE,
         &NewMap {
             kind: MAP_TYPE_ARRAY,
@@ -126,7 +126,7 @@ fn new_map() -> io::Result<OwnedFd> {
             value_size: size_of::<u64>() as u32,
             max_entries: 1,
         },
-    )
+    ))
 }
 
 /// A program that adds one to the number in this map, and allows the socket.
@@ -156,7 +156,7 @@ fn counts_in(map: i32) -> [Instruction; 6] {
 }
 
 fn new_program(instructions: &[Instruction]) -> io::Result<OwnedFd> {
-    bpf_fd(
+    owned(bpf(
         PROG_LOAD,
         &NewProgram {
             kind: PROG_TYPE_CGROUP_SOCK,
@@ -172,25 +172,19 @@ fn new_program(instructions: &[Instruction]) -> io::Result<OwnedFd> {
             interface: 0,
             attach_kind: CGROUP_INET_SOCK_CREATE,
         },
-    )
+    ))
 }
 
-/// One of the commands that return a new descriptor; it is closed by execve(2).
-fn bpf_fd<T>(command: u32, arguments: &T) -> io::Result<OwnedFd> {
-    let fd = bpf(command, arguments)?;
-    // SAFETY: the kernel has just opened it, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
-fn bpf<T>(command: u32, arguments: &T) -> io::Result<c_long> {
+/// A descriptor that a command makes is closed by execve(2).
+fn bpf<T>(command: u32, arguments: &T) -> c_long {
     // SAFETY: the arguments are of the type that the command takes, as long as is said, and live
     // until the call returns, with all that they point to.
-    check(unsafe {
+    unsafe {
         libc::syscall(
             libc::SYS_bpf,
             command,
             std::ptr::from_ref(arguments),
             size_of::<T>(),
         )
-    })
+    }
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout};
 
-use super::check;
+use super::{check, owned};
 
 /// Takes a copy, closed on exec, of a descriptor that the parent of this process handed down. EBADF
 /// when there is none.
@@ -30,10 +30,7 @@ pub(crate) fn copy_from(lowest: RawFd, descriptor: BorrowedFd<'_>) -> io::Result
 fn copy(number: RawFd, lowest: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: F_DUPFD_CLOEXEC takes integers and touches no memory; a number that is not open is an
     // error.
-    let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, lowest) }.into())?;
-    let copy = RawFd::try_from(copy).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
-    // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+    owned(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, lowest) }.into())
 }
 
 /// Makes this number a copy that stays open across exec (dup2(2)), and closes what had the number.

@@ -27,6 +27,7 @@ pub(crate) mod time;
 pub(crate) mod vfork;
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
 use libc::c_long;
 
@@ -48,4 +49,12 @@ fn check(result: c_long) -> io::Result<c_long> {
     } else {
         Ok(result)
     }
+}
+
+/// Takes the descriptor out of the result of a raw system call that makes one.
+fn owned(result: c_long) -> io::Result<OwnedFd> {
+    let made = check(result)?;
+    let made = RawFd::try_from(made).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(made) })
 }

@@ -3,11 +3,11 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use libc::{c_int, c_uint};
 
-use super::check;
+use super::{check, owned};
 
 /// Mount attributes, `MOUNT_ATTR_…` of mount_setattr(2).
 pub(crate) type Attributes = u64;
@@ -18,13 +18,6 @@ const FSOPEN_CLOEXEC: c_uint = 1;
 const FSMOUNT_CLOEXEC: c_uint = 1;
 const MOVE_MOUNT_F_EMPTY_PATH: c_uint = 0x04;
 const MOVE_MOUNT_T_EMPTY_PATH: c_uint = 0x40;
-
-/// Takes the descriptor out of a call's result.
-fn owned(result: libc::c_long) -> io::Result<OwnedFd> {
-    let raw = check(result)?;
-    // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw as c_int) })
-}
 
 /// Copies the mount at the directory or file `at` as a detached tree, if `recursive` with what is
 /// mounted below it. The mount must be in the caller's mount namespace.

@@ -3,16 +3,16 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use libc::{c_int, c_ulong};
+use libc::c_ulong;
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::pipe2;
 
-use super::check;
 use super::idler::Idler;
 use super::process::Ending;
+use super::{check, owned};
 
 /// From linux/nsfs.h.
 const NS_GET_USERNS: c_ulong = 0xb701;
@@ -39,9 +39,7 @@ pub(crate) fn set_domain_name(name: &str) -> io::Result<()> {
 pub(crate) fn owner(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: the call takes no argument and touches no memory.
     let result = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _) };
-    let raw = check(result.into())? as c_int;
-    // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+    owned(result.into())
 }
 
 /// A user namespace with these maps, each a text for `/proc/PID/uid_map` and `gid_map`. It has no

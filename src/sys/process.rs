@@ -9,8 +9,8 @@ use libc::{c_int, pid_t};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use serde::{Deserialize, Serialize};
 
-use super::check;
 use super::poll::{self, readable};
+use super::{check, owned};
 
 /// From linux/sched.h; libc's constant of this name has the wrong type.
 pub(super) const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
@@ -64,10 +64,7 @@ pub(crate) fn clone(flags: c_int, cgroup: Option<BorrowedFd<'_>>) -> io::Result<
 /// now.
 pub(crate) fn pidfd_of(pid: pid_t) -> io::Result<OwnedFd> {
     // SAFETY: all arguments are integers.
-    let pidfd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-    let pidfd = c_int::try_from(pidfd).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
-    // SAFETY: the kernel has just made this descriptor for us; nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
 }
 
 /// Sends a signal to exactly the process behind `pidfd`; ESRCH when it is gone
