@@ -137,13 +137,12 @@ impl Ready {
         if is_marked(self.keeps)? {
             return Ok(());
         }
-        let are_none = || self.traces.as_ref().is_some_and(Traces::are_none);
-        let network = match are_dead && are_none() {
+        let stays = are_dead && self.traces.as_ref().is_some_and(Traces::are_none);
+        let network = match stays {
             true => Network::Hosts,
             false => Network::Own,
         };
-        let leaves = network == Network::Own;
-        let mut traces = self.traces.as_mut().filter(|_| leaves);
+        let mut traces = self.traces.as_mut().filter(|_| !stays);
         if let Some(traces) = &mut traces {
             traces.forget();
         }
