@@ -50,9 +50,9 @@ static long route(int family) {
   return -2;
 }
 
-// To ask is to use, and may take so long that the clock goes on meanwhile.
+// The route may be made by the question, and the clock may go on before the answer.
 static long not_now(long used) {
-  return used > 0 && used < 20 ? 0 : used;
+  return used > 0 && used < 5 ? 0 : used;
 }
 
 static void look(void) {
