@@ -69,10 +69,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Has the linker put what runs execute in one place: each piece of 64 KiB of a program in which
 /// something is executed is mapped when that is reached, and taken away when the process ends. That
-/// is for a release: other builds have other functions. mold knows no such scripts.
+/// is for what the optimizer makes of a release: other builds have other functions. mold, which may
+/// also be preloaded, and gold know no such scripts.
 fn keep_together() -> Result<(), env::VarError> {
-    let flags = env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
-    if env::var("PROFILE")? == "release" && !flags.contains("mold") {
+    let named = ["CARGO_ENCODED_RUSTFLAGS", "RUSTC_LINKER", "LD_PRELOAD"];
+    let named = named.map(|name| env::var(name).unwrap_or_default());
+    let is_named = |linker: &str| named.iter().any(|text| text.contains(linker));
+    if env::var("OPT_LEVEL")? == "s" && !is_named("mold") && !is_named("gold") {
         let crate_dir = env::var("CARGO_MANIFEST_DIR")?;
         println!("cargo::rustc-link-arg-bins=-T");
         println!("cargo::rustc-link-arg-bins={crate_dir}/link/often.ld");

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/user.h>
@@ -24,7 +25,10 @@ static unsigned long base_of(pid_t pid, const char *command) {
   if (stat(command, &own) || stat(path, &its) || own.st_ino != its.st_ino || own.st_dev != its.st_dev) return 0;
   snprintf(path, sizeof path, "/proc/%d/maps", pid);
   FILE *maps = fopen(path, "r");
-  if (maps && fscanf(maps, "%lx", &base) != 1) base = 0;
+  // Below the file there may be the heap, and what the kernel puts into each process.
+  char line[4352];
+  while (maps && !base && fgets(line, sizeof line, maps))
+    if (strchr(line, '/')) base = strtoul(line, NULL, 16);
   if (maps) fclose(maps);
   return base;
 }
