@@ -11,7 +11,7 @@ use super::score::{self, Measured};
 use crate::failure::Failure;
 
 /// The version of the form and of the loads: results of two versions cannot be compared.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A whole result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ mod tests {
         );
         let other = document
             .to_json()
-            .replace("\"version\": 1", "\"version\": 9");
+            .replace("\"version\": 2", "\"version\": 9");
         fs::write(&path, other).unwrap();
         assert!(
             Document::load(&path)

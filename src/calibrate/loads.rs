@@ -16,9 +16,12 @@ const WARM_UP: usize = 2;
 const FEWEST: usize = 5;
 /// Far more than any cache holds, in bytes.
 const LARGE: usize = 64 << 20;
+/// What memory and caches move at once, in bytes, on all machines of today or more.
+const LINE: usize = 64;
 
-/// What a load is: how much work a round has, and the work. A round takes some milliseconds: the
-/// shorter, the more of them nothing disturbs.
+/// What a load is: how much work a round has, and the work. A round takes less than a millisecond:
+/// the shorter, the more of them nothing disturbs, neither a timer of the kernel nor what runs on
+/// the other thread of the core.
 struct Work {
     /// Steps of a round.
     steps: u64,
@@ -60,21 +63,21 @@ impl Load {
     fn work(self) -> Work {
         match self {
             Self::Integer => Work {
-                steps: 2_000_000,
+                steps: 200_000,
                 round: Box::new(integer),
             },
             Self::Branches => Work {
-                steps: 500_000,
+                steps: 50_000,
                 round: Box::new(branches),
             },
             Self::Latency => {
                 let chain = chain();
                 let mut at = 0;
                 Work {
-                    steps: 25_000,
+                    steps: 2_500,
                     round: Box::new(move |steps| {
                         for _ in 0..steps {
-                            at = chain[at as usize];
+                            at = chain[at].next;
                         }
                         black_box(at);
                     }),
@@ -82,18 +85,20 @@ impl Load {
             }
             Self::Bandwidth => {
                 let words: Vec<u64> = (0..LARGE as u64 / 8).collect();
+                let mut at = 0;
                 Work {
-                    steps: LARGE as u64,
-                    round: Box::new(move |_| {
-                        let sum = words
-                            .iter()
-                            .fold(0_u64, |sum, word| sum.wrapping_add(*word));
+                    steps: 4 << 20,
+                    round: Box::new(move |steps| {
+                        let count = (steps / 8) as usize;
+                        let piece = words[at..].iter().take(count);
+                        let sum = piece.fold(0_u64, |sum, word| sum.wrapping_add(*word));
                         black_box(sum);
+                        at = (at + count) % words.len();
                     }),
                 }
             }
             Self::Calls => Work {
-                steps: 25_000,
+                steps: 2_500,
                 round: Box::new(|steps| {
                     for _ in 0..steps {
                         black_box(nix::unistd::getppid());
@@ -179,15 +184,22 @@ fn fourth(number: u64) -> u64 {
     black_box(number.wrapping_sub(7))
 }
 
-/// All places of a large field in an order that no prefetcher knows, as one ring (Sattolo).
-fn chain() -> Vec<u32> {
-    let mut next: Vec<u32> = (0..(LARGE / 4) as u32).collect();
+/// A place of a chain: no two of them come into a cache together.
+#[derive(Clone)]
+#[repr(align(64))]
+struct Place {
+    next: usize,
+}
+
+/// All lines of a large field in an order that no prefetcher knows, as one ring (Sattolo).
+fn chain() -> Vec<Place> {
+    let mut chain: Vec<Place> = (0..LARGE / LINE).map(|next| Place { next }).collect();
     let mut random = Random(88_172_645_463_325_252);
-    for last in (1..next.len()).rev() {
+    for last in (1..chain.len()).rev() {
         let other = (random.next() % last as u64) as usize;
-        next.swap(last, other);
+        chain.swap(last, other);
     }
-    next
+    chain
 }
 
 /// xorshift64 (Marsaglia, 2003): the same numbers on every machine.
@@ -210,6 +222,6 @@ mod tests {
     fn a_load_tells_of_each_round() {
         let text = run(Load::Calls, Duration::ZERO).unwrap();
         assert_eq!(text.lines().count(), FEWEST);
-        assert!(text.lines().all(|line| line.starts_with("25000 ")));
+        assert!(text.lines().all(|line| line.starts_with("2500 ")));
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Each load is a run of this program, in a box of its own, by `exec`: the same path, limits, CPUs
 //! and control group as for every program, for root and for others. Inside it does rounds of fixed
-//! work and tells how much CPU time each took. What follows for limits is left to the reader.
+//! work and tells how much CPU time each took. All loads have several turns: what disturbs the
+//! machine for a second does not become the figure of one of them, and memory lies elsewhere each
+//! time. What follows for limits is left to the reader.
 
 mod document;
 mod loads;
@@ -11,6 +13,7 @@ mod score;
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::answer::Answer;
 use crate::caller::Caller;
@@ -22,6 +25,12 @@ use score::Measured;
 /// Where the directory of the program is inside of the box, unless it is below /usr.
 const INSIDE: &str = "/calibrate";
 
+/// The time of a turn of all loads, in seconds. In a shorter one, more would be spent on making
+/// processes and their memory.
+const TURN: f64 = 1.0;
+/// The spread of a machine that does little else, in percent, or less.
+const QUIET: f64 = 5.0;
+
 /// Measures, compares, and saves if that was asked for.
 pub(crate) fn calibrate(asked: &Calibration) -> Result<Answer, Failure> {
     if let Some(load) = asked.load {
@@ -30,9 +39,7 @@ pub(crate) fn calibrate(asked: &Calibration) -> Result<Answer, Failure> {
     Caller::refuse_set_user_id()?;
     // A mistake in it is told before ten seconds have gone.
     let reference = Document::load(&asked.reference)?;
-    let loads = Load::ALL.map(|load| measure(load, asked));
-    let loads: Result<Vec<_>, _> = loads.into_iter().collect();
-    let mut document = Document::new(loads?);
+    let mut document = Document::new(measure(asked)?);
     if let Some(reference) = &reference {
         document.compare(reference);
     }
@@ -47,10 +54,37 @@ pub(crate) fn calibrate(asked: &Calibration) -> Result<Answer, Failure> {
     Ok(Answer::tell(text))
 }
 
-/// Runs one load in a box.
-fn measure(load: Load, asked: &Calibration) -> Result<Measured, Failure> {
+/// Has all loads take turns.
+fn measure(asked: &Calibration) -> Result<Vec<Measured>, Failure> {
+    let (turns, each) = turns(asked.time);
+    let mut told = Load::ALL.map(|load| (load, String::new()));
+    for _ in 0..turns {
+        for (load, told) in &mut told {
+            *told += &run(*load, each, asked)?;
+        }
+    }
+    let makes_sense = |(load, told): (Load, String)| {
+        score::measured(load, &told)
+            .ok_or_else(|| cannot_measure(load, "the load told nothing that makes sense"))
+    };
+    told.into_iter().map(makes_sense).collect()
+}
+
+/// How many turns there are in this time, and how long each load has in one, in seconds.
+fn turns(time: Duration) -> (u64, f64) {
+    let seconds = time.as_secs_f64();
+    let turns = (seconds / TURN).round().max(1.0);
+    (turns as u64, seconds / turns / Load::ALL.len() as f64)
+}
+
+fn cannot_measure(load: Load, reason: &str) -> Failure {
+    Failure::new(format!("cannot measure {}: {reason}", load.name()))
+}
+
+/// Runs one load in a box for this long, in seconds, and returns what it tells.
+fn run(load: Load, seconds: f64, asked: &Calibration) -> Result<String, Failure> {
     let what = format!("cannot measure {}", load.name());
-    let at = |reason: &str| Failure::new(format!("{what}: {reason}"));
+    let at = |reason: &str| cannot_measure(load, reason);
     let program = std::env::current_exe().map_err(Failure::at(&what))?;
     let (Some(directory), Some(name)) = (program.parent(), program.file_name()) else {
         return Err(at("this program has no name"));
@@ -73,7 +107,6 @@ fn measure(load: Load, asked: &Calibration) -> Result<Measured, Failure> {
         command.arg("--dir").arg(rule);
         Path::new(INSIDE).join(name)
     };
-    let seconds = asked.time.as_secs_f64() / Load::ALL.len() as f64;
     command.arg("--").arg(inside);
     command.args(["calibrate", "--load", load.name(), "--time"]);
     command.arg(format!("{seconds}"));
@@ -88,8 +121,7 @@ fn measure(load: Load, asked: &Calibration) -> Result<Measured, Failure> {
             said => at(said),
         });
     }
-    let told = String::from_utf8_lossy(&ended.stdout);
-    score::measured(load, &told).ok_or_else(|| at("the load told nothing that makes sense"))
+    Ok(String::from_utf8_lossy(&ended.stdout).into_owned())
 }
 
 fn text(document: &Document, reference: Option<&Document>, asked: &Calibration) -> String {
@@ -123,8 +155,25 @@ fn text(document: &Document, reference: Option<&Document>, asked: &Calibration) 
         ),
         _ => format!("There is no reference ({file}); --save makes this one.\n"),
     };
+    if document.spread_percent > QUIET {
+        text += "Something else uses this machine, or its memory: another result may differ by as much as the spread.\n";
+    }
     if asked.save {
         text += &format!("Saved as the reference: {file}\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_takes_about_a_second() {
+        let of = |milliseconds| turns(Duration::from_millis(milliseconds));
+        assert_eq!(of(10_000), (10, 0.2));
+        assert_eq!(of(10), (1, 0.002));
+        assert_eq!(of(1_250), (1, 0.25));
+        assert_eq!(of(0), (1, 0.0));
+    }
 }

@@ -27,8 +27,8 @@ pub(super) const VERB: Verb = Verb {
     page: Page {
         about: "Measure how fast this machine is, and beside another one",
         usage: &["[OPTION]..."],
-        description: "Runs five fixed loads in a box, as any program is run: integer arithmetic, branches, latency and \
-            bandwidth of memory, system calls. Ten seconds together.\n\
+        description: "Runs five fixed loads in boxes, as any program is run: integer arithmetic, branches, latency and \
+            bandwidth of memory, system calls. They take turns, ten seconds together.\n\
             The rate of a load is that of its fastest rounds, by CPU time; the spread is by how much the median round \
             was slower, and small on a quiet machine. The factor compares with a saved result: 2 is twice as fast. \
             Compare results of one version of the program only.",
