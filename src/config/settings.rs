@@ -92,12 +92,16 @@ pub(crate) struct BrokerSettings {
     /// `groups`: a process that has one of them may use boxes, and polkit is not asked about that.
     /// Names of `/etc/group`, or numbers.
     pub(crate) groups: Vec<String>,
+    /// `keep_answers`: for how many seconds a "yes" of polkit's counts for the very same question;
+    /// with 0 polkit is asked each time.
+    pub(crate) keep_answers: u32,
 }
 
 impl Default for BrokerSettings {
     fn default() -> Self {
         Self {
             groups: vec!["isolate".into()],
+            keep_answers: 10,
         }
     }
 }

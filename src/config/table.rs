@@ -25,6 +25,8 @@ const ID_MAX: u32 = u32::MAX - 2;
 
 /// A day, in seconds.
 const KEEP_READY_MAX: u32 = 86_400;
+/// As long as polkit keeps what somebody gave a password for, in seconds.
+const KEEP_ANSWERS_MAX: u32 = 300;
 
 /// `[boxes]`.
 const BOXES: [Row<BoxSettings>; 7] = [
@@ -83,8 +85,12 @@ const LIMITS: [Row<Limits>; 11] = [
 ];
 
 /// `[broker]`.
-const BROKER: [Row<BrokerSettings>; 1] =
-    [row("groups", |broker| Field::Groups(&mut broker.groups))];
+const BROKER: [Row<BrokerSettings>; 2] = [
+    row("groups", |broker| Field::Groups(&mut broker.groups)),
+    row("keep_answers", |broker| {
+        Field::Whole(&mut broker.keep_answers, 0..=KEEP_ANSWERS_MAX)
+    }),
+];
 
 /// `[ceilings]`.
 const CEILINGS: [Row<Ceilings>; 13] = [

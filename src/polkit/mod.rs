@@ -12,6 +12,7 @@ mod call;
 mod denied;
 #[cfg(test)]
 mod fake_bus;
+pub(crate) mod grounds;
 mod link;
 mod next;
 mod quiet;

@@ -30,8 +30,8 @@ pub(super) const SHORT: usize = 64 << 10;
 pub(super) enum Told {
     /// Whether a request of this length may be received.
     Long(usize),
-    /// Its user may do what was asked for.
-    Authorised,
+    /// Its user may do what was asked for. The front is to remember this of it.
+    Authorised(Vec<u8>),
     /// Whether this may be taken.
     Question(Box<Question>),
     /// Another request of its user's; its descriptors come beside this.
@@ -128,11 +128,12 @@ impl Account {
         self.wait()
     }
 
-    /// What tells that the request is authorised, when it is called.
-    pub(crate) fn authorised(&self) -> io::Result<impl FnOnce() + use<>> {
+    /// What tells that the request is authorised, when it is called with what the front is to
+    /// remember of that.
+    pub(crate) fn authorised(&self) -> io::Result<impl FnOnce(Vec<u8>) + use<>> {
         let channel = self.0.try_clone()?;
         // A broker that has ended need not know.
-        Ok(move || drop(send(channel.as_fd(), &Told::Authorised)))
+        Ok(move |note| drop(send(channel.as_fd(), &Told::Authorised(note))))
     }
 
     /// Asks for what the request takes, once.

@@ -72,6 +72,17 @@ pub(super) struct Waiting {
 /// A request that no keeper gets, and why.
 pub(super) type Refused = (Failure, OwnedFd);
 
+/// What was heard of the children.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// A keeper has ended that had carried out a request.
+    pub(super) has_ended: bool,
+    /// Requests that no keeper gets.
+    pub(super) refused: Vec<Refused>,
+    /// What the front is to remember, each of a user.
+    pub(super) notes: Vec<(u32, Vec<u8>)>,
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Children {
@@ -246,11 +257,9 @@ impl Children {
             .chain(self.ushers.iter().map(AsFd::as_fd))
     }
 
-    /// Hears the children at these places, in rising order. Returns whether a keeper has ended that
-    /// had carried out a request, and the requests that are refused.
-    pub(super) fn hear(&mut self, places: &[usize]) -> (bool, Vec<Refused>) {
-        let mut have_ended = false;
-        let mut refused = Vec::new();
+    /// Hears the children at these places, in rising order.
+    pub(super) fn hear(&mut self, places: &[usize]) -> Heard {
+        let mut heard = Heard::default();
         for place in places.iter().rev() {
             if let Some(usher) = place.checked_sub(self.keepers.len()) {
                 take_leave(self.ushers.swap_remove(usher).as_fd());
@@ -261,7 +270,11 @@ impl Children {
                 let goes_on = match told {
                     None => false,
                     Some((Told::Another, descriptors)) => {
-                        refused.extend(self.take_over(*place, descriptors));
+                        heard.refused.extend(self.take_over(*place, descriptors));
+                        true
+                    }
+                    Some((Told::Authorised(note), _)) => {
+                        heard.notes.push((self.note_authorised(*place), note));
                         true
                     }
                     Some((told, _)) => self.listen(*place, told, account.as_fd()),
@@ -271,13 +284,21 @@ impl Children {
             }
             let child = self.keepers.swap_remove(*place);
             if child.given.is_some() {
-                have_ended = true;
+                heard.has_ended = true;
             }
             let given = child.given.unwrap_or_default();
             self.ledger.release(child.uid, given);
             take_leave(child.pidfd.as_fd());
         }
-        (have_ended, refused)
+        heard
+    }
+
+    /// Notes that the request of this keeper is authorised. Returns whose it is.
+    fn note_authorised(&mut self, place: usize) -> u32 {
+        let child = &mut self.keepers[place];
+        child.is_authorised = true;
+        self.regulars.note(child.uid);
+        child.uid
     }
 
     /// Takes another request of the user of this keeper.
@@ -306,14 +327,8 @@ impl Children {
                 child.given = Some(given);
                 answer.map_err(|refusal| refusal.to_string())
             }
-            // It was taken over.
-            Told::Another => return true,
-            Told::Authorised => {
-                let child = &mut self.keepers[place];
-                child.is_authorised = true;
-                self.regulars.note(child.uid);
-                return true;
-            }
+            // These were taken before.
+            Told::Another | Told::Authorised(_) => return true,
         };
         // If the keeper is gone, the loop will notice its end.
         Answer(answer).send(account).ok();

@@ -39,6 +39,10 @@ pub(crate) trait Front {
     /// In a keeper that was handed a request: carries it out. The process ends after that.
     fn attend(&self, beginning: Beginning<Self::Prepared>);
 
+    /// In the pool's own process: remembers what a keeper has told of the request of this user. The
+    /// keepers that are made after that have it.
+    fn remember(&mut self, uid: u32, note: &[u8]);
+
     /// In a process of its own: tells whoever made the request that there will be no keeper.
     fn refuse(&self, channel: BorrowedFd<'_>, refusal: &Failure);
 }
@@ -93,9 +97,12 @@ impl<F: Front> Pool<F> {
 
     /// Hears the children at these places, which rise.
     pub(crate) fn hear(&mut self, places: &[usize]) {
-        let (has_ended, refused) = self.children.hear(places);
-        self.has_ended = has_ended;
-        self.refused.extend(refused);
+        let heard = self.children.hear(places);
+        self.has_ended = heard.has_ended;
+        self.refused.extend(heard.refused);
+        for (uid, note) in heard.notes {
+            self.front.remember(uid, &note);
+        }
     }
 
     /// Reads again which user answers for which uid. To be called before requests are taken.

@@ -10,6 +10,7 @@ mod barriers;
 mod batch;
 mod batch_kills;
 mod batch_series;
+mod broker_answers;
 mod broker_ceilings;
 mod broker_directories;
 mod broker_exec;

@@ -1,7 +1,7 @@
-//! What a caller is allowed: polkit is asked, unless it has allowed the very same for the same
-//! series a short time ago.
+//! What a caller is allowed: polkit is asked, unless it has allowed the very same a short time ago.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use super::answers::{Answers, Question};
 use super::introduction::tell;
@@ -9,24 +9,31 @@ use crate::clock::Moment;
 use crate::failure::Failure;
 use crate::polkit::{Action, Authority};
 
-/// What is allowed already. The default is nothing, and that nobody else needs to know more.
+/// What polkit said before, and for whom it would count.
+#[derive(Debug)]
+pub(super) struct Before<'a> {
+    /// The answers to this user.
+    pub(super) answers: &'a Answers,
+    /// The circumstances of the request; `None` where no answer counts for another request.
+    pub(super) circumstances: Option<Vec<u8>>,
+    /// How long a new answer counts.
+    pub(super) keep: Duration,
+}
+
+/// Who waits to hear that a request is allowed. The default is that nobody else does.
 #[derive(Debug, Default)]
 pub(super) struct Allowed {
     /// To the steward of the series.
     line: Option<OwnedFd>,
-    answers: Answers,
     /// The steward knows that something was allowed.
     is_known: bool,
 }
 
 impl Allowed {
     /// For a request of a series.
-    pub(super) fn of_series(line: OwnedFd, answers: Answers, is_known: bool) -> Self {
-        Self {
-            line: Some(line),
-            answers,
-            is_known,
-        }
+    pub(super) fn of_series(line: OwnedFd, is_known: bool) -> Self {
+        let line = Some(line);
+        Self { line, is_known }
     }
 
     /// Whether the request is one of a series.
@@ -39,30 +46,31 @@ impl Allowed {
         self.line.as_mut()
     }
 
-    /// Asks for what is not allowed yet, without waiting for the answers; calls `then` when all is.
+    /// Asks for what is not allowed yet, without waiting for the answers. When all is, calls `then`
+    /// with a note of what was.
     pub(super) fn ask(
         self,
         authority: &mut Authority,
+        before: &Before<'_>,
         actions: &[Action],
         details: &[(&'static str, String)],
-        then: impl FnOnce() + 'static,
+        then: impl FnOnce(Vec<u8>) + 'static,
     ) -> Result<(), Failure> {
         let now = Moment::now().map_err(Failure::at("cannot read the clock (CLOCK_MONOTONIC)"))?;
         let mut asked = Vec::new();
         for action in actions {
-            let question = Question::of(*action, details);
-            if !self.answers.allow(&question, now) {
+            let circumstances = before.circumstances.as_deref();
+            let question = circumstances.map(|here| Question::of(here, *action, details));
+            if !question.is_some_and(|question| before.answers.allow(&question, now)) {
                 authority.ask(*action, details);
-                asked.push(question);
+                asked.extend(question);
             }
         }
-        // Members need no answer, and are allowed something all the same.
-        let is_news = !asked.is_empty() || !self.is_known;
-        let answers = Answers::to(asked, now, authority.dialog());
+        let note = Answers::to(asked, now, before.keep, authority.dialog()).to_note();
         authority.when_allowed(move || {
-            then();
-            if let Some(line) = self.line.filter(|_| is_news) {
-                tell(line.as_fd(), &answers);
+            then(note);
+            if let Some(line) = self.line.filter(|_| !self.is_known) {
+                tell(line.as_fd());
             }
         });
         Ok(())

@@ -1,8 +1,8 @@
-//! What polkit has allowed to somebody with many requests, for a short time. Pure.
+//! What polkit has allowed to somebody, for a short time. Pure.
 //!
-//! An answer counts for the very same question: the action and every detail that a rule can see,
-//! the number of the box and the name of the program included. So no rule can tell the difference,
-//! but for the time. Only a "yes" is kept.
+//! An answer counts for the very same question in the very same circumstances: the action and every
+//! detail that a rule can see, the number of the box and the name of the program included. So no
+//! rule can tell the difference, but for the time. Only a "yes" is kept.
 
 use std::time::Duration;
 
@@ -12,8 +12,6 @@ use sha2::{Digest, Sha256};
 use crate::clock::Moment;
 use crate::polkit::{Action, Dialog};
 
-/// How long a "yes" counts, from the time of asking.
-pub(super) const KEPT: Duration = Duration::from_secs(10);
 /// How many answers are kept; the oldest goes.
 const MOST: usize = 64;
 
@@ -22,9 +20,11 @@ const MOST: usize = 64;
 pub(super) struct Question([u8; 32]);
 
 impl Question {
-    /// Whether somebody may do this, with these details.
-    pub(super) fn of(action: Action, details: &[(&str, String)]) -> Self {
+    /// Whether somebody in these circumstances may do this, with these details.
+    pub(super) fn of(circumstances: &[u8], action: Action, details: &[(&str, String)]) -> Self {
         let mut digest = Sha256::new();
+        digest.update(circumstances.len().to_ne_bytes());
+        digest.update(circumstances);
         let pairs = details
             .iter()
             .flat_map(|(name, value)| [*name, value.as_str()]);
@@ -42,13 +42,34 @@ impl Question {
 pub(super) struct Answers(Vec<(Question, u64)>);
 
 impl Answers {
-    /// Those that were asked together at this time. Where a person could be asked for a password,
-    /// none counts: a rule may want one each time.
-    pub(super) fn to(questions: Vec<Question>, asked: Moment, dialog: Dialog) -> Self {
+    /// None.
+    pub(super) const NONE: Self = Self(Vec::new());
+
+    /// For [`Self::from_note`]. Nothing is an empty note.
+    pub(super) fn to_note(&self) -> Vec<u8> {
+        match self.is_empty() {
+            true => Vec::new(),
+            false => postcard::to_stdvec(self).unwrap_or_default(),
+        }
+    }
+
+    /// What is in a note; `None` where that is nothing.
+    pub(super) fn from_note(note: &[u8]) -> Option<Self> {
+        postcard::from_bytes(note).ok()
+    }
+
+    /// Those that were asked together at this time, and count for so long. Where a person could be
+    /// asked for a password, none does: a rule may want one each time.
+    pub(super) fn to(
+        questions: Vec<Question>,
+        asked: Moment,
+        keep: Duration,
+        dialog: Dialog,
+    ) -> Self {
         if dialog == Dialog::Possible {
             return Self::default();
         }
-        let end = asked.after(KEPT).to_nanoseconds();
+        let end = asked.after(keep).to_nanoseconds();
         Self(questions.into_iter().map(|one| (one, end)).collect())
     }
 
@@ -60,14 +81,24 @@ impl Answers {
             .any(|(known, end)| known == question && now < *end)
     }
 
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Forgets what is over.
+    pub(super) fn forget_old(&mut self, now: Moment) {
+        let now = now.to_nanoseconds();
+        self.0.retain(|(_, end)| now < *end);
+    }
+
     /// Adds others, and forgets what is over.
     pub(super) fn take_in(&mut self, others: Self, now: Moment) {
-        let now = now.to_nanoseconds();
         for (question, end) in others.0 {
             self.0.retain(|(known, _)| *known != question);
             self.0.push((question, end));
         }
-        self.0.retain(|(_, end)| now < *end);
+        self.forget_old(now);
         let surplus = self.0.len().saturating_sub(MOST);
         self.0.drain(..surplus);
     }
@@ -76,6 +107,8 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const KEEP: Duration = Duration::from_secs(10);
 
     fn at(seconds: u64) -> Moment {
         Moment::from_nanoseconds(seconds * 1_000_000_000)
@@ -86,17 +119,17 @@ mod tests {
             .iter()
             .map(|(name, value)| (*name, (*value).to_owned()))
             .collect();
-        Question::of(action, &details)
+        Question::of(b"here", action, &details)
     }
 
     fn to(questions: Vec<Question>, asked: Moment) -> Answers {
-        Answers::to(questions, asked, Dialog::Impossible)
+        Answers::to(questions, asked, KEEP, Dialog::Impossible)
     }
 
     #[test]
     fn what_somebody_was_asked_for_counts_once() {
         let asked = question(Action::UseBox, &[("box-id", "3")]);
-        let answers = Answers::to(vec![asked], at(100), Dialog::Possible);
+        let answers = Answers::to(vec![asked], at(100), KEEP, Dialog::Possible);
         assert!(!answers.allow(&asked, at(100)));
     }
 
@@ -114,6 +147,10 @@ mod tests {
             let fewer: Vec<_> = others.map(|one| *one.1).collect();
             assert_ne!(question(Action::UseBox, &fewer), asked);
         }
+        assert_ne!(
+            Question::of(b"there", Action::UseBox, &[]),
+            Question::of(b"here", Action::UseBox, &[])
+        );
         // Where a part ends counts.
         let one = question(Action::UseBox, &[("a", "bc"), ("d", "")]);
         assert_ne!(question(Action::UseBox, &[("a", "b"), ("cd", "")]), one);

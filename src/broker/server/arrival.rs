@@ -35,7 +35,7 @@ pub(super) enum Arrived {
 pub(super) struct Request {
     pub(super) account: Account,
     pub(super) peer: Peer,
-    /// What they are allowed without asking.
+    /// Who waits to hear that they are allowed it.
     pub(super) allowed: Allowed,
     pub(super) called: Called,
     pub(super) descriptors: Vec<OwnedFd>,
@@ -61,8 +61,8 @@ pub(super) fn arrive(
     let (peer, allowed) = match line {
         None => (Peer::of(connection.as_fd())?, Allowed::default()),
         Some(line) => {
-            let (peer, answers, is_known) = be_introduced(line.as_fd())?;
-            (peer, Allowed::of_series(line, answers, is_known))
+            let (peer, is_known) = be_introduced(line.as_fd())?;
+            (peer, Allowed::of_series(line, is_known))
         }
     };
     memory.uid = Some(peer.ids.uid);

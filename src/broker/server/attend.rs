@@ -4,11 +4,15 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use super::adopt::adopt;
+use super::allowed::Before;
 use super::arrival::{Arrived, Request, arrive};
 use super::authorise;
+use super::circumstances;
 use super::groups;
+use super::known::Known;
 use super::peer::Peer;
 use super::prepared::Prepared;
 use super::read::read;
@@ -37,7 +41,7 @@ use crate::systemd::{ensure_cpu_quota, slice_of_user, slice_path};
 const LONGEST_MESSAGE: usize = 16 << 10;
 
 /// Serves one connection, or the channel of one request.
-pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
+pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>, known: &Known) {
     let Beginning {
         account,
         channel: mut connection,
@@ -51,9 +55,14 @@ pub(super) fn attend(beginning: Beginning<Prepared>, config: Option<&Path>) {
             drop(prepared);
             return steward::serve(&connection, account, peer);
         }
-        Ok(Arrived::Request(request)) => {
-            admit(&mut connection, *request, prepared, config, &mut memory)
-        }
+        Ok(Arrived::Request(request)) => admit(
+            &mut connection,
+            *request,
+            prepared,
+            config,
+            known,
+            &mut memory,
+        ),
         Err(failure) => Err(failure),
     };
     answer(&connection, admitted, &memory);
@@ -113,6 +122,7 @@ fn admit(
     request: Request,
     mut prepared: Prepared,
     config: Option<&Path>,
+    known: &Known,
     memory: &mut Memory,
 ) -> Result<Admitted, Failure> {
     let Request {
@@ -150,10 +160,18 @@ fn admit(
     let mut settings = config::load(&ConfigSource::new(config))?.settings;
     memory.configure(&settings, &call);
     // polkit works on the answers while this process goes on: they are waited for below.
-    let known = fs::read("/etc/group").unwrap_or_default();
-    let known = String::from_utf8_lossy(&known);
-    let is_member = groups::are_among(&groups, &settings.broker.groups, &known);
-    let details = authorise::details(&call, groups::names(&groups, &known));
+    let names = fs::read("/etc/group").unwrap_or_default();
+    let names = String::from_utf8_lossy(&names);
+    let is_member = groups::are_among(&groups, &settings.broker.groups, &names);
+    let details = authorise::details(&call, groups::names(&groups, &names));
+    let needed = authorise::needed(&call, is_member);
+    let keep = Duration::from_secs(settings.broker.keep_answers.into());
+    let counts = !needed.is_empty() && !keep.is_zero();
+    let before = Before {
+        answers: known.of(ids.uid),
+        circumstances: counts.then(|| circumstances::of(&subject)).flatten(),
+        keep,
+    };
     let dialog = match called.interactive {
         true => Dialog::Possible,
         false => Dialog::Impossible,
@@ -161,12 +179,7 @@ fn admit(
     let mut authority = Authority::new(subject, dialog, polkit);
     let authorised = account.authorised();
     let authorised = authorised.map_err(Failure::at("cannot tell the broker's own process"))?;
-    allowed.ask(
-        &mut authority,
-        &authorise::needed(&call, is_member),
-        &details,
-        authorised,
-    )?;
+    allowed.ask(&mut authority, &before, &needed, &details, authorised)?;
     let own = Inheritance::of_process();
     let own = own.map_err(Failure::at(
         "cannot find out the limits of the broker's process",

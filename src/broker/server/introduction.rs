@@ -1,5 +1,5 @@
-//! What the steward of a series and the keeper of one of its requests say to each other: who calls
-//! and what polkit has allowed them, and later what it has allowed for this request.
+//! What the steward of a series and the keeper of one of its requests say to each other: who calls,
+//! and later that this request is allowed.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use nix::sys::socket::MsgFlags;
 use serde::{Deserialize, Serialize};
 
-use super::answers::Answers;
 use super::groups;
 use super::peer::Peer;
 use crate::broker::protocol::LONGEST_PACKET;
@@ -25,18 +24,12 @@ struct Introduction {
     gid: u32,
     start_time: u64,
     groups: Vec<u32>,
-    answers: Answers,
     is_authorised: bool,
 }
 
-/// At the steward: introduces a caller to the keeper of a request, with what was allowed, and
-/// whether anything was.
-pub(super) fn introduce(
-    line: BorrowedFd<'_>,
-    peer: &Peer,
-    answers: &Answers,
-    is_authorised: bool,
-) -> io::Result<()> {
+/// At the steward: introduces a caller to the keeper of a request, and tells whether anything was
+/// allowed.
+pub(super) fn introduce(line: BorrowedFd<'_>, peer: &Peer, is_authorised: bool) -> io::Result<()> {
     let Peer {
         ids,
         subject,
@@ -48,7 +41,6 @@ pub(super) fn introduce(
         gid: ids.gid,
         start_time: subject.start_time,
         groups: groups.iter().copied().take(groups::MOST_NAMED).collect(),
-        answers: answers.clone(),
         is_authorised,
     };
     let bytes = postcard::to_stdvec(&told).map_err(io::Error::other)?;
@@ -56,9 +48,8 @@ pub(super) fn introduce(
     send_packet(line, &bytes, &[subject.pidfd.as_fd()], flags)
 }
 
-/// At the keeper: learns who calls, what they are allowed, and whether the steward knows that it is
-/// anything.
-pub(super) fn be_introduced(line: BorrowedFd<'_>) -> Result<(Peer, Answers, bool), Failure> {
+/// At the keeper: learns who calls, and whether the steward knows that they are allowed anything.
+pub(super) fn be_introduced(line: BorrowedFd<'_>) -> Result<(Peer, bool), Failure> {
     // The steward has told it before it asked for a keeper.
     let length = next_length(line, MsgFlags::MSG_DONTWAIT).unwrap_or_default();
     let mut buffer = vec![0; length.min(LONGEST_PACKET)];
@@ -74,7 +65,6 @@ pub(super) fn be_introduced(line: BorrowedFd<'_>) -> Result<(Peer, Answers, bool
         gid,
         start_time,
         groups,
-        answers,
         is_authorised,
     } = told;
     if has_ended(pidfd.as_fd()).map_err(Failure::at("cannot find out who is calling"))? {
@@ -90,29 +80,23 @@ pub(super) fn be_introduced(line: BorrowedFd<'_>) -> Result<(Peer, Answers, bool
         },
         groups,
     };
-    Ok((peer, answers, is_authorised))
+    Ok((peer, is_authorised))
 }
 
-/// At the keeper: tells what polkit has allowed. A steward that is gone need not know.
-pub(super) fn tell(line: BorrowedFd<'_>, answers: &Answers) {
-    if let Ok(bytes) = postcard::to_stdvec(answers) {
-        send_packet(line, &bytes, &[], MsgFlags::MSG_DONTWAIT).ok();
-    }
+/// At the keeper: tells that its request is allowed. A steward that is gone need not know.
+pub(super) fn tell(line: BorrowedFd<'_>) {
+    send_packet(line, &[0], &[], MsgFlags::MSG_DONTWAIT).ok();
 }
 
-/// At the steward: what a keeper tells; `None` when it has no more to tell.
-pub(super) fn hear(line: BorrowedFd<'_>) -> Option<Answers> {
-    let mut buffer = [0; 4096];
-    let packet = receive_packet(line, &mut buffer, 0, MsgFlags::MSG_DONTWAIT).ok()?;
-    postcard::from_bytes(&buffer[..packet.length]).ok()
+/// At the steward: whether a keeper tells that; otherwise it has no more to tell.
+pub(super) fn hear(line: BorrowedFd<'_>) -> bool {
+    let packet = receive_packet(line, &mut [0], 0, MsgFlags::MSG_DONTWAIT);
+    packet.is_ok_and(|packet| packet.length > 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::server::answers::Question;
-    use crate::clock::Moment;
-    use crate::polkit::{Action, Dialog};
     use crate::sys::socket::pair;
 
     #[test]
@@ -120,29 +104,24 @@ mod tests {
         let (ours, theirs) = pair().unwrap();
         let mut peer = Peer::of(ours.as_fd()).unwrap();
         peer.groups = (1..65_536).map(|group| u32::MAX - group).collect();
-        let question = Question::of(Action::UseBox, &[("program", "x".into())]);
-        let now = Moment::now().unwrap();
-        let answers = Answers::to(vec![question; 64], now, Dialog::Impossible);
-        introduce(ours.as_fd(), &peer, &answers, true).unwrap();
-        let (told, known, is_authorised) = be_introduced(theirs.as_fd()).unwrap();
+        introduce(ours.as_fd(), &peer, true).unwrap();
+        let (told, is_authorised) = be_introduced(theirs.as_fd()).unwrap();
         assert!(is_authorised);
         assert_eq!(told.ids.pid, peer.ids.pid);
         assert_eq!(told.subject.start_time, peer.subject.start_time);
-        assert_eq!(known, answers);
         let named = |groups: &[u32]| groups::names(groups, "");
         assert_eq!(named(&told.groups), named(&peer.groups));
-        // What a keeper says fits as well.
-        tell(theirs.as_fd(), &answers);
-        assert_eq!(hear(ours.as_fd()), Some(answers));
+        tell(theirs.as_fd());
+        assert!(hear(ours.as_fd()));
         drop(theirs);
-        assert_eq!(hear(ours.as_fd()), None);
+        assert!(!hear(ours.as_fd()));
     }
 
     #[test]
     fn nobody_is_served_without_an_introduction() {
         let (ours, theirs) = pair().unwrap();
         assert!(be_introduced(theirs.as_fd()).is_err());
-        tell(ours.as_fd(), &Answers::default());
+        tell(ours.as_fd());
         let refused = be_introduced(theirs.as_fd()).unwrap_err();
         assert_eq!(refused.to_string(), "it is not known who is calling");
     }

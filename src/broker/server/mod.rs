@@ -10,8 +10,10 @@ mod answers;
 mod arrival;
 mod attend;
 mod authorise;
+mod circumstances;
 mod groups;
 mod introduction;
+mod known;
 mod listener;
 pub(crate) mod own;
 mod peer;
@@ -39,6 +41,7 @@ use crate::request::BrokerOptions;
 use crate::sys::credentials;
 use crate::sys::poll::{self, Until};
 use crate::sys::socket::{self, PeerIds};
+use known::Known;
 use listener::Listener;
 use prepared::Prepared;
 #[cfg(fuzzing)]
@@ -50,6 +53,8 @@ use state::State;
 struct Callers<'a> {
     /// The file of the configuration; `None` is the usual one.
     config: Option<&'a Path>,
+    /// What polkit has allowed.
+    known: Known,
 }
 
 impl Front for Callers<'_> {
@@ -60,7 +65,11 @@ impl Front for Callers<'_> {
     }
 
     fn attend(&self, beginning: Beginning<Prepared>) {
-        attend::attend(beginning, self.config);
+        attend::attend(beginning, self.config, &self.known);
+    }
+
+    fn remember(&mut self, uid: u32, note: &[u8]) {
+        self.known.take_in(uid, note);
     }
 
     fn refuse(&self, connection: BorrowedFd<'_>, refusal: &Failure) {
@@ -92,6 +101,7 @@ pub(crate) fn run(options: &BrokerOptions) -> Result<(), Failure> {
     sd_notify::notify(&state).map_err(Failure::at("cannot tell systemd that we are ready"))?;
     let mut pool = Pool::new(Callers {
         config: options.config.as_deref(),
+        known: Known::default(),
     });
     let mut told = State::new(options.config.as_deref());
     loop {

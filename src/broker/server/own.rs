@@ -55,6 +55,9 @@ impl Front for Own {
         answer(&connection, admitted, &memory);
     }
 
+    // Nobody is asked about root.
+    fn remember(&mut self, _uid: u32, _note: &[u8]) {}
+
     fn refuse(&self, connection: BorrowedFd<'_>, refusal: &Failure) {
         refuse(connection, refusal);
     }

@@ -1,11 +1,10 @@
 //! The process of a series: it has the connection, and each request over it gets a channel and a
-//! keeper of its own. It remembers for a short time what polkit has allowed, and what it says of
-//! the caller is what the kernel says of who connected.
+//! keeper of its own. What it says of the caller is what the kernel says of who connected.
 //!
 //! ```text
 //! caller  ── ANOTHER, an end of a pair ──▶ steward ── channel, line ──▶ broker ──▶ keeper
 //!         ◀─ the other end of the channel ─┘  ▲                                     │
-//!                                             └────── over the line: what is allowed ┘
+//!                                             └────── over the line: it is allowed ──┘
 //! ```
 //!
 //! It can be made to wait by its own caller alone. It ends with the connection, with the calling
@@ -17,13 +16,11 @@ use std::time::Duration;
 
 use nix::sys::socket::{MsgFlags, Shutdown, SockType, getsockopt, shutdown, sockopt};
 
-use super::answers::Answers;
 use super::arrival::REQUEST_PATIENCE;
 use super::attend::refuse;
 use super::introduction::{hear, introduce};
 use super::peer::Peer;
 use crate::broker::opening::ANOTHER;
-use crate::clock::Moment;
 use crate::failure::Failure;
 use crate::pool::{Account, RESTARTING};
 use crate::sys::packet::{receive_packet, send_packet};
@@ -39,7 +36,6 @@ struct Steward<'a> {
     connection: &'a OwnedFd,
     account: Account,
     peer: Peer,
-    answers: Answers,
     /// To the keepers that may still have something to tell.
     lines: Vec<OwnedFd>,
     /// Something was allowed.
@@ -54,7 +50,6 @@ pub(super) fn serve(connection: &OwnedFd, account: Account, peer: Peer) {
         connection,
         account,
         peer,
-        answers: Answers::default(),
         lines: Vec::new(),
         is_authorised: false,
         is_closing: false,
@@ -92,16 +87,15 @@ impl Steward<'_> {
 
     /// Hears a keeper.
     fn listen(&mut self, at: usize) -> io::Result<()> {
-        match hear(self.lines[at].as_fd()) {
-            None => drop(self.lines.swap_remove(at)),
-            Some(answers) => {
-                self.answers.take_in(answers, Moment::now()?);
-                if !self.is_authorised {
-                    self.account.authorised()?();
-                }
-                self.is_authorised = true;
-            }
+        if !hear(self.lines[at].as_fd()) {
+            self.lines.swap_remove(at);
+            return Ok(());
         }
+        if !self.is_authorised {
+            // What there is to remember is told by the keeper itself.
+            self.account.authorised()?(Vec::new());
+        }
+        self.is_authorised = true;
         Ok(())
     }
 
@@ -134,7 +128,7 @@ impl Steward<'_> {
         }
         let (ours, theirs) = pair()?;
         let (line, keepers_line) = pair()?;
-        introduce(line.as_fd(), &self.peer, &self.answers, self.is_authorised)?;
+        introduce(line.as_fd(), &self.peer, self.is_authorised)?;
         let flags = MsgFlags::MSG_DONTWAIT;
         if send_packet(way.as_fd(), &ANOTHER, &[theirs.as_fd()], flags).is_err() {
             // It was not waited for.

@@ -1,0 +1,60 @@
+//! What the broker's own process remembers for the keepers that it makes: what polkit has allowed
+//! to whom. It lies in memory alone, and a keeper has it as it was when that was made.
+
+use std::collections::HashMap;
+
+use super::answers::Answers;
+use crate::clock::Moment;
+
+/// The answers to each user.
+#[derive(Debug, Default)]
+pub(super) struct Known(HashMap<u32, Answers>);
+
+/// A user to whom nothing was allowed.
+static NOTHING: Answers = Answers::NONE;
+
+impl Known {
+    /// What was allowed to this user.
+    pub(super) fn of(&self, uid: u32) -> &Answers {
+        self.0.get(&uid).unwrap_or(&NOTHING)
+    }
+
+    /// Takes in what a keeper tells ([`Answers::to_note`]), and forgets what is over, of all users.
+    pub(super) fn take_in(&mut self, uid: u32, note: &[u8]) {
+        let (Some(answers), Ok(now)) = (Answers::from_note(note), Moment::now()) else {
+            return;
+        };
+        self.0.entry(uid).or_default().take_in(answers, now);
+        self.0.retain(|_, answers| {
+            answers.forget_old(now);
+            !answers.is_empty()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::answers::Question;
+    use super::*;
+    use crate::polkit::{Action, Dialog};
+
+    #[test]
+    fn each_user_has_their_own_and_what_is_over_goes() {
+        let now = Moment::now().unwrap();
+        let question = Question::of(b"", Action::UseBox, &[]);
+        let note = |seconds| {
+            let keep = Duration::from_secs(seconds);
+            Answers::to(vec![question], now, keep, Dialog::Impossible).to_note()
+        };
+        let mut known = Known::default();
+        known.take_in(1, &note(300));
+        assert!(known.of(1).allow(&question, now));
+        assert!(!known.of(2).allow(&question, now));
+        known.take_in(2, &note(0));
+        known.take_in(3, b"");
+        known.take_in(3, b"\xff nonsense");
+        assert_eq!(known.0.len(), 1);
+    }
+}
