@@ -15,6 +15,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+// Older headers of the kernel (linux/in6.h) leave it to libc, which has not got it.
+#ifndef IPV6_FLOWLABEL_MGR
+#define IPV6_FLOWLABEL_MGR 32
+#endif
+
 static void need(int good, const char *what) {
   if (good) return;
   printf("%s: %s\n", what, strerror(errno));

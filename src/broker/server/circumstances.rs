@@ -19,6 +19,12 @@ pub(super) fn of(subject: &Subject) -> Option<Vec<u8>> {
     let groups = fs::read(format!("/proc/{}/cgroup", subject.pid)).ok()?;
     // Otherwise this may have been of another process.
     let is_theirs = has_ended(subject.pidfd.as_fd()).is_ok_and(|has_ended| !has_ended);
-    let parts: [&[u8]; 3] = [&subject.uid.to_ne_bytes(), &grounds, &groups];
+    // What users name, their groups, comes behind the lengths of all that is before it.
+    let parts: [&[u8]; 4] = [
+        &subject.uid.to_ne_bytes(),
+        &grounds.len().to_ne_bytes(),
+        &grounds,
+        &groups,
+    ];
     is_theirs.then(|| parts.concat())
 }
