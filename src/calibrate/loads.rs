@@ -10,13 +10,13 @@ use nix::time::{ClockId, clock_gettime};
 use crate::failure::Failure;
 use crate::request::Load;
 
-/// Rounds before those that count, in which the CPU gets fast and memory is mapped.
+/// Rounds before those that count, in which code and memory are mapped.
 const WARM_UP: usize = 2;
 /// The fewest rounds that count, however slow the machine.
 const FEWEST: usize = 5;
 /// Far more than any cache holds, in bytes.
 const LARGE: usize = 64 << 20;
-/// What memory and caches move at once, in bytes, on all machines of today or more.
+/// What memory and caches move at once, in bytes; some move two.
 const LINE: usize = 64;
 
 /// What a load is: how much work a round has, and the work. A round takes less than a millisecond:
@@ -184,8 +184,7 @@ fn fourth(number: u64) -> u64 {
     black_box(number.wrapping_sub(7))
 }
 
-/// A place of a chain: no two of them come into a cache together.
-#[derive(Clone)]
+/// A place of a chain, which has a line to itself.
 #[repr(align(64))]
 struct Place {
     next: usize,

@@ -37,8 +37,11 @@ pub(crate) fn calibrate(asked: &Calibration) -> Result<Answer, Failure> {
         return loads::run(load, asked.time).map(Answer::tell);
     }
     Caller::refuse_set_user_id()?;
-    // A mistake in it is told before ten seconds have gone.
-    let reference = Document::load(&asked.reference)?;
+    // A mistake in it is told before ten seconds have gone, unless it goes.
+    let reference = match Document::load(&asked.reference) {
+        Err(_) if asked.save => None,
+        loaded => loaded?,
+    };
     let mut document = Document::new(measure(asked)?);
     if let Some(reference) = &reference {
         document.compare(reference);

@@ -86,6 +86,10 @@ pub(crate) struct CgroupSettings {
     pub(crate) scope: ScopeLife,
 }
 
+/// The most of `[broker] keep_answers`, in seconds: as long as polkit keeps what somebody gave a
+/// password for.
+pub(crate) const KEEP_ANSWERS_MAX: u32 = 300;
+
 /// Whom the broker lets in by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BrokerSettings {

@@ -12,8 +12,8 @@ use super::ceilings::Ceilings;
 use super::error::{ConfigError, Place};
 use super::field::Field;
 use super::settings::{
-    BatchSettings, BoxSettings, BrokerSettings, CgroupSettings, CpuSettings, Limits, LogSettings,
-    ScopeLife, Settings,
+    BatchSettings, BoxSettings, BrokerSettings, CgroupSettings, CpuSettings, KEEP_ANSWERS_MAX,
+    Limits, LogSettings, ScopeLife, Settings,
 };
 use super::spelling::shown_key;
 use super::value::COUNT_MAX;
@@ -25,8 +25,6 @@ const ID_MAX: u32 = u32::MAX - 2;
 
 /// A day, in seconds.
 const KEEP_READY_MAX: u32 = 86_400;
-/// As long as polkit keeps what somebody gave a password for, in seconds.
-const KEEP_ANSWERS_MAX: u32 = 300;
 
 /// `[boxes]`.
 const BOXES: [Row<BoxSettings>; 7] = [

@@ -32,7 +32,11 @@ pub(crate) enum Dialog {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Yes.
-    Allowed,
+    Allowed {
+        /// Because somebody gave a password a short time ago, which counts for one process, or for
+        /// those that are like it to polkit, and can be taken back.
+        by_password: bool,
+    },
     /// No.
     NotAllowed,
     /// Somebody would have to authenticate, but nobody could be asked to.
@@ -107,8 +111,10 @@ pub(super) fn verdict(answer: &Incoming) -> Result<Verdict, BusError> {
         answer.body()?;
     let says = |key: &str, value: &str| details.get(key).is_some_and(|said| said == value);
     Ok(match (is_authorized, is_challenge) {
-        _ if !Barrier::Polkit.stands() => Verdict::Allowed,
-        (true, false) => Verdict::Allowed,
+        _ if !Barrier::Polkit.stands() => Verdict::Allowed { by_password: false },
+        (true, false) => Verdict::Allowed {
+            by_password: details.contains_key("polkit.temporary_authorization_id"),
+        },
         // polkit never says both.
         (true, true) => Verdict::NotAllowed,
         (false, true) => Verdict::Challenge {

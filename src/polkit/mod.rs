@@ -138,8 +138,8 @@ impl Authority {
         !self.pending.is_empty() || self.refused.is_some()
     }
 
-    /// Calls `then` as soon as everything that was asked is allowed.
-    pub(crate) fn when_allowed(&mut self, then: impl FnOnce() + 'static) {
+    /// Calls `then` when all that was asked is allowed, with whether it would be to others as well.
+    pub(crate) fn when_allowed(&mut self, then: impl FnOnce(bool) + 'static) {
         self.when_allowed.set(then);
     }
 
@@ -191,7 +191,7 @@ impl Authority {
 
     fn concluded(&mut self, answered: Result<(), Denied>) -> Result<(), Denied> {
         answered
-            .inspect(|()| self.when_allowed.happen())
+            .inspect(|()| self.when_allowed.happen(&self.remembered))
             .inspect_err(|_| {
                 self.has_denied = true;
                 self.withdraw();

@@ -29,7 +29,7 @@ pub(super) enum Heard {
 /// The reason in an answer other than "yes".
 pub(super) fn why_not(verdict: Verdict) -> Option<Why> {
     match verdict {
-        Verdict::Allowed => None,
+        Verdict::Allowed { .. } => None,
         Verdict::NotAllowed => Some(Why::NotAllowed),
         Verdict::Challenge { own } => Some(Why::Challenge { own }),
         Verdict::Dismissed => Some(Why::Dismissed),

@@ -59,7 +59,7 @@ fn after_each_of(
     });
     let told = Rc::new(Cell::new(0));
     let counted = told.clone();
-    authority.when_allowed(move || counted.set(counted.get() + 1));
+    authority.when_allowed(move |_| counted.set(counted.get() + 1));
     let answered = authority.may(Action::UseBox, &[]);
     assert_eq!(told.get(), u32::from(answered.is_ok()));
     drop(authority);

@@ -5,9 +5,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
-use crate::support::batch::{batch, shell};
 use crate::support::systemd::{Rules, user_box};
 use crate::support::{BOB, Output, TestBox, binary, finish, wait_until};
 
@@ -48,17 +45,28 @@ impl Door {
         fs::remove_file(&self.file).ok();
     }
 
-    /// Whether bob may run a program again, after the door was shut.
-    fn stays_open_for(&self, test_box: &TestBox) -> bool {
-        self.open();
-        by_bob(test_box, &RUN).assert_success();
-        self.shut();
-        let again = by_bob(test_box, &RUN);
-        if again.code != 0 {
-            again.assert_refused(2, ACTION);
-        }
-        again.code == 0
+    /// Looks at something while polkit's answer to [`RUN`] is kept, and the door is shut. Nothing is kept in the first seconds
+    /// after a change of rules, of another test's, too: then it is looked at once more.
+    fn while_kept(&self, test_box: &TestBox, look: impl Fn()) {
+        wait_until("what polkit has allowed is allowed again", || {
+            self.open();
+            by_bob(test_box, &RUN).assert_success();
+            self.shut();
+            is_kept(test_box) && {
+                look();
+                is_kept(test_box)
+            }
+        });
     }
+}
+
+/// Whether bob may run a program, although nobody lets him in.
+fn is_kept(test_box: &TestBox) -> bool {
+    let again = by_bob(test_box, &RUN);
+    if again.code != 0 {
+        again.assert_refused(2, ACTION);
+    }
+    again.code == 0
 }
 
 impl Drop for Door {
@@ -81,33 +89,26 @@ fn keeps_answers() -> TestBox {
 fn a_yes_counts_for_the_very_same_of_the_same_service() {
     let test_box = keeps_answers();
     let door = Door::new(&test_box, "same");
-    // Not in the first seconds after a change of rules, of another test's, too.
-    wait_until("what polkit has allowed is allowed again", || {
-        door.stays_open_for(&test_box)
+    door.while_kept(&test_box, || {
+        for other in [
+            &["--run", "--", "/bin/ls"][..],
+            &["--wall-time=9", "--run", "--", "/bin/true"],
+            &["--cleanup"],
+        ] {
+            by_bob(&test_box, other).assert_refused(2, ACTION);
+        }
+        let network = by_bob(&test_box, &["--share-net", "--run", "--", "/bin/true"]);
+        network.assert_refused(2, "io.github.isolate_run.");
+        let mut service = Command::new("systemd-run");
+        let socket = test_box.broker().socket().display();
+        service
+            .args(["--quiet", "--wait", "--collect", "--pipe", "--uid=bob"])
+            .arg(format!("--setenv=ISOLATE_RUN_BROKER={socket}"))
+            .arg(binary())
+            .arg(format!("--box-id={}", test_box.id()))
+            .args(RUN);
+        finish(service).assert_refused(2, ACTION);
     });
-    for other in [
-        &["--run", "--", "/bin/ls"][..],
-        &["--wall-time=9", "--run", "--", "/bin/true"],
-        &["--cleanup"],
-    ] {
-        by_bob(&test_box, other).assert_refused(2, ACTION);
-    }
-    // By share-network, or by both if another test has changed its rules meanwhile.
-    let network = by_bob(&test_box, &["--share-net", "--run", "--", "/bin/true"]);
-    network.assert_refused(2, "io.github.isolate_run.");
-    // A batch asks for boxes of its own.
-    let job = json!({"id": "1", "steps": [shell("exit 0")]});
-    let (_, results) = batch(&test_box, Some(BOB), &["-j1"], &[job]);
-    assert_eq!(results["1"]["outcome"], "refused", "{results:?}");
-    let mut service = Command::new("systemd-run");
-    let socket = test_box.broker().socket().display();
-    service
-        .args(["--quiet", "--wait", "--collect", "--pipe", "--uid=bob"])
-        .arg(format!("--setenv=ISOLATE_RUN_BROKER={socket}"))
-        .arg(binary())
-        .arg(format!("--box-id={}", test_box.id()))
-        .args(RUN);
-    finish(service).assert_refused(2, ACTION);
     door.open();
     by_bob(&test_box, &["--cleanup"]).assert_silent_success();
 }
@@ -117,14 +118,21 @@ fn a_yes_counts_for_the_very_same_of_the_same_service() {
 fn a_change_of_rules_ends_what_polkit_had_allowed() {
     let test_box = keeps_answers();
     let door = Door::new(&test_box, "change");
-    wait_until("what polkit has allowed is allowed again", || {
-        door.stays_open_for(&test_box)
-    });
+    door.while_kept(&test_box, || {});
     // As good as any: it says nothing.
     let rules = Rules::new("99-test-change", "", || true);
-    by_bob(&test_box, &RUN).assert_refused(2, ACTION);
+    assert!(!is_kept(&test_box));
     drop(rules);
-    by_bob(&test_box, &RUN).assert_refused(2, ACTION);
+    assert!(!is_kept(&test_box));
+    // Nor is it there again when answers are kept once more.
+    let other = ["--run", "--", "/bin/ls"];
+    wait_until("another answer is kept", || {
+        door.open();
+        by_bob(&test_box, &other).assert_success();
+        door.shut();
+        by_bob(&test_box, &other).code != 2
+    });
+    assert!(!is_kept(&test_box));
     door.open();
     by_bob(&test_box, &["--cleanup"]).assert_silent_success();
 }
@@ -137,7 +145,10 @@ fn polkit_is_asked_each_time_where_that_is_configured() {
     // Longer than after a change of rules.
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(7) {
-        assert!(!door.stays_open_for(&test_box));
+        door.open();
+        by_bob(&test_box, &RUN).assert_success();
+        door.shut();
+        assert!(!is_kept(&test_box));
     }
     door.open();
     by_bob(&test_box, &["--cleanup"]).assert_silent_success();

@@ -1,4 +1,5 @@
-//! What a caller is allowed: polkit is asked, unless it has allowed the very same a short time ago.
+//! What a caller is allowed: polkit is asked, unless it has allowed the very same a short time ago;
+//! and who is told when all is.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub(super) struct Before<'a> {
     pub(super) answers: &'a Answers,
     /// The circumstances of the request; `None` where no answer counts for another request.
     pub(super) circumstances: Option<Vec<u8>>,
-    /// How long a new answer counts.
+    /// How long an answer counts.
     pub(super) keep: Duration,
 }
 
@@ -61,14 +62,14 @@ impl Allowed {
         for action in actions {
             let circumstances = before.circumstances.as_deref();
             let question = circumstances.map(|here| Question::of(here, *action, details));
-            if !question.is_some_and(|question| before.answers.allow(&question, now)) {
+            if !question.is_some_and(|question| before.answers.allow(&question, now, before.keep)) {
                 authority.ask(*action, details);
                 asked.extend(question);
             }
         }
-        let note = Answers::to(asked, now, before.keep, authority.dialog()).to_note();
-        authority.when_allowed(move || {
-            then(note);
+        let note = Answers::to(asked, now, authority.dialog()).to_note();
+        authority.when_allowed(move |for_others| {
+            then(if for_others { note } else { Vec::new() });
             if let Some(line) = self.line.filter(|_| !self.is_known) {
                 tell(line.as_fd());
             }

@@ -1,8 +1,9 @@
 //! What polkit has allowed to somebody, for a short time. Pure.
 //!
 //! An answer counts for the very same question in the very same circumstances: the action and every
-//! detail that a rule can see, the number of the box and the name of the program included. So no
-//! rule can tell the difference, but for the time. Only a "yes" is kept.
+//! detail that a rule can see, the number of the box and the name of the program included. So a rule
+//! can tell the difference by the time alone, or by the number of the process that asks. Only a
+//! "yes" is kept.
 
 use std::time::Duration;
 
@@ -10,10 +11,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::clock::Moment;
+use crate::config::settings::KEEP_ANSWERS_MAX;
 use crate::polkit::{Action, Dialog};
 
-/// How many answers are kept; the oldest goes.
-const MOST: usize = 64;
+/// How many answers to a user are kept; the oldest goes. A judge with many boxes has three for each.
+const MOST: usize = 512;
+/// No answer counts for longer.
+const LONGEST: Duration = Duration::from_secs(KEEP_ANSWERS_MAX as u64);
 
 /// A question: the digest of all that it consists of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +40,7 @@ impl Question {
     }
 }
 
-/// Questions that were answered by "yes", each with the time (nanoseconds of [`Moment`]) at which
-/// that ends.
+/// Questions that were answered by "yes", each with the time of asking (nanoseconds of [`Moment`]).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Answers(Vec<(Question, u64)>);
 
@@ -58,27 +61,21 @@ impl Answers {
         postcard::from_bytes(note).ok()
     }
 
-    /// Those that were asked together at this time, and count for so long. Where a person could be
-    /// asked for a password, none does: a rule may want one each time.
-    pub(super) fn to(
-        questions: Vec<Question>,
-        asked: Moment,
-        keep: Duration,
-        dialog: Dialog,
-    ) -> Self {
+    /// Those that were asked together at this time. Where a person could be asked for a password,
+    /// none counts: a rule may want one each time.
+    pub(super) fn to(questions: Vec<Question>, asked: Moment, dialog: Dialog) -> Self {
         if dialog == Dialog::Possible {
             return Self::default();
         }
-        let end = asked.after(keep).to_nanoseconds();
-        Self(questions.into_iter().map(|one| (one, end)).collect())
+        let asked = asked.to_nanoseconds();
+        Self(questions.into_iter().map(|one| (one, asked)).collect())
     }
 
-    /// Whether this is allowed now without asking.
-    pub(super) fn allow(&self, question: &Question, now: Moment) -> bool {
-        let now = now.to_nanoseconds();
+    /// Whether this is allowed now without asking, if an answer counts for so long.
+    pub(super) fn allow(&self, question: &Question, now: Moment, keep: Duration) -> bool {
         self.0
             .iter()
-            .any(|(known, end)| known == question && now < *end)
+            .any(|(known, asked)| known == question && is_fresh(*asked, now, keep))
     }
 
     /// Whether there is nothing in it.
@@ -86,22 +83,24 @@ impl Answers {
         self.0.is_empty()
     }
 
-    /// Forgets what is over.
+    /// Forgets what counts no longer, however long that is.
     pub(super) fn forget_old(&mut self, now: Moment) {
-        let now = now.to_nanoseconds();
-        self.0.retain(|(_, end)| now < *end);
+        self.0.retain(|(_, asked)| is_fresh(*asked, now, LONGEST));
     }
 
-    /// Adds others, and forgets what is over.
-    pub(super) fn take_in(&mut self, others: Self, now: Moment) {
-        for (question, end) in others.0 {
+    /// Adds others; the oldest go where there are too many.
+    pub(super) fn take_in(&mut self, others: Self) {
+        for (question, asked) in others.0 {
             self.0.retain(|(known, _)| *known != question);
-            self.0.push((question, end));
+            self.0.push((question, asked));
         }
-        self.forget_old(now);
         let surplus = self.0.len().saturating_sub(MOST);
         self.0.drain(..surplus);
     }
+}
+
+fn is_fresh(asked: u64, now: Moment, keep: Duration) -> bool {
+    now.since(Moment::from_nanoseconds(asked)) < keep
 }
 
 #[cfg(test)]
@@ -123,14 +122,14 @@ mod tests {
     }
 
     fn to(questions: Vec<Question>, asked: Moment) -> Answers {
-        Answers::to(questions, asked, KEEP, Dialog::Impossible)
+        Answers::to(questions, asked, Dialog::Impossible)
     }
 
     #[test]
     fn what_somebody_was_asked_for_counts_once() {
         let asked = question(Action::UseBox, &[("box-id", "3")]);
-        let answers = Answers::to(vec![asked], at(100), KEEP, Dialog::Possible);
-        assert!(!answers.allow(&asked, at(100)));
+        let answers = Answers::to(vec![asked], at(100), Dialog::Possible);
+        assert!(!answers.allow(&asked, at(100), KEEP));
     }
 
     #[test]
@@ -161,16 +160,22 @@ mod tests {
         let asked = question(Action::UseBox, &[("box-id", "3")]);
         let other = question(Action::UseBox, &[("box-id", "4")]);
         let mut answers = Answers::default();
-        assert!(!answers.allow(&asked, at(0)));
-        answers.take_in(to(vec![asked], at(100)), at(101));
-        assert!(answers.allow(&asked, at(101)) && answers.allow(&asked, at(109)));
-        assert!(!answers.allow(&other, at(101)));
-        assert!(!answers.allow(&asked, at(110)));
+        let allow = |answers: &Answers, now| answers.allow(&asked, at(now), KEEP);
+        assert!(!allow(&answers, 0));
+        answers.take_in(to(vec![asked], at(100)));
+        assert!(allow(&answers, 101) && allow(&answers, 109));
+        assert!(!answers.allow(&other, at(101), KEEP));
+        assert!(!allow(&answers, 110));
+        // What is configured now counts, and not what was when it was asked.
+        assert!(!answers.allow(&asked, at(105), Duration::from_secs(5)));
+        assert!(answers.allow(&asked, at(399), LONGEST));
         // What is asked anew counts from then on.
-        answers.take_in(to(vec![asked], at(108)), at(108));
-        assert!(answers.allow(&asked, at(117)) && !answers.allow(&asked, at(118)));
-        answers.take_in(Answers::default(), at(118));
-        assert_eq!(answers, Answers::default());
+        answers.take_in(to(vec![asked], at(108)));
+        assert!(allow(&answers, 117) && !allow(&answers, 118));
+        answers.forget_old(at(407));
+        assert!(!answers.is_empty());
+        answers.forget_old(at(408));
+        assert!(answers.is_empty());
     }
 
     #[test]
@@ -178,10 +183,11 @@ mod tests {
         let nth = |number: usize| question(Action::UseBox, &[("box-id", &number.to_string())]);
         let mut answers = Answers::default();
         for number in 0..=MOST {
-            answers.take_in(to(vec![nth(number)], at(1)), at(1));
+            answers.take_in(to(vec![nth(number)], at(1)));
         }
-        assert!(!answers.allow(&nth(0), at(1)));
-        assert!((1..=MOST).all(|number| answers.allow(&nth(number), at(1))));
+        let allow = |number| answers.allow(&nth(number), at(1), KEEP);
+        assert!(!allow(0));
+        assert!((1..=MOST).all(allow));
         assert_eq!(answers.0.len(), MOST);
     }
 }

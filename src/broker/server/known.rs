@@ -24,7 +24,7 @@ impl Known {
         let (Some(answers), Ok(now)) = (Answers::from_note(note), Moment::now()) else {
             return;
         };
-        self.0.entry(uid).or_default().take_in(answers, now);
+        self.0.entry(uid).or_default().take_in(answers);
         self.0.retain(|_, answers| {
             answers.forget_old(now);
             !answers.is_empty()
@@ -42,17 +42,14 @@ mod tests {
 
     #[test]
     fn each_user_has_their_own_and_what_is_over_goes() {
-        let now = Moment::now().unwrap();
+        let (now, keep) = (Moment::now().unwrap(), Duration::from_secs(10));
         let question = Question::of(b"", Action::UseBox, &[]);
-        let note = |seconds| {
-            let keep = Duration::from_secs(seconds);
-            Answers::to(vec![question], now, keep, Dialog::Impossible).to_note()
-        };
+        let note = |asked| Answers::to(vec![question], asked, Dialog::Impossible).to_note();
         let mut known = Known::default();
-        known.take_in(1, &note(300));
-        assert!(known.of(1).allow(&question, now));
-        assert!(!known.of(2).allow(&question, now));
-        known.take_in(2, &note(0));
+        known.take_in(1, &note(now));
+        assert!(known.of(1).allow(&question, now, keep));
+        assert!(!known.of(2).allow(&question, now, keep));
+        known.take_in(2, &note(Moment::from_nanoseconds(0)));
         known.take_in(3, b"");
         known.take_in(3, b"\xff nonsense");
         assert_eq!(known.0.len(), 1);
