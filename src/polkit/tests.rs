@@ -110,6 +110,31 @@ fn the_question_has_the_types_that_polkit_looks_for() {
     assert_eq!(arrived.st_ino, pidfd.st_ino);
 }
 
+/// polkit has asked somebody for a password for this process, some time ago, and asks no more.
+#[test]
+fn a_yes_by_a_password_is_not_for_other_processes() {
+    for (details, for_others) in [
+        (&[][..], true),
+        (
+            &[("polkit.temporary_authorization_id", "tmpauthz7")][..],
+            false,
+        ),
+    ] {
+        let (mut authority, bus, _dir) = authority(|listener| {
+            let mut side = Side::accept(&listener);
+            let call = side.call_of("CheckAuthorization");
+            side.say_who_polkit_is();
+            side.answer(&call, POLKIT, (true, false), details);
+        });
+        let told = Rc::new(Cell::new(None));
+        let noted = told.clone();
+        authority.when_allowed(move |for_others| noted.set(Some(for_others)));
+        authority.may(Action::UseBox, &[]).unwrap();
+        bus.join().unwrap();
+        assert_eq!(told.get(), Some(for_others));
+    }
+}
+
 #[test]
 fn each_answer_but_yes_is_a_no_of_its_own() {
     let says = |answer: (bool, bool), details: &'static [(&str, &str)]| {

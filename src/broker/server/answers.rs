@@ -1,9 +1,9 @@
 //! What polkit has allowed to somebody, for a short time. Pure.
 //!
 //! An answer counts for the very same question in the very same circumstances: the action and every
-//! detail that a rule can see, the number of the box and the name of the program included. So a rule
-//! can tell the difference by the time alone, or by the number of the process that asks. Only a
-//! "yes" is kept.
+//! detail that a rule can see, the number of the box and the name of the program included. So a
+//! rule can tell the difference by the time alone, or by the number of the process that asks. Only
+//! a "yes" is kept.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use crate::clock::Moment;
 use crate::config::settings::KEEP_ANSWERS_MAX;
 use crate::polkit::{Action, Dialog};
 
-/// How many answers to a user are kept; the oldest goes. A judge with many boxes has three for each.
+/// How many answers to a user are kept; the oldest goes. A judge with many boxes has three for
+/// each.
 const MOST: usize = 512;
 /// No answer counts for longer.
 const LONGEST: Duration = Duration::from_secs(KEEP_ANSWERS_MAX as u64);
