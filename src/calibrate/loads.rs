@@ -16,8 +16,6 @@ const WARM_UP: usize = 2;
 const FEWEST: usize = 5;
 /// Far more than any cache holds, in bytes.
 const LARGE: usize = 64 << 20;
-/// What memory and caches move at once, in bytes; some move two.
-const LINE: usize = 64;
 
 /// What a load is: how much work a round has, and the work. A round takes less than a millisecond:
 /// the shorter, the more of them nothing disturbs, neither a timer of the kernel nor what runs on
@@ -184,7 +182,8 @@ fn fourth(number: u64) -> u64 {
     black_box(number.wrapping_sub(7))
 }
 
-/// A place of a chain, which has a line to itself.
+/// A place of a chain, which has a line to itself: what memory and caches move at once; some move
+/// two.
 #[repr(align(64))]
 struct Place {
     next: usize,
@@ -192,7 +191,9 @@ struct Place {
 
 /// All lines of a large field in an order that no prefetcher knows, as one ring (Sattolo).
 fn chain() -> Vec<Place> {
-    let mut chain: Vec<Place> = (0..LARGE / LINE).map(|next| Place { next }).collect();
+    let mut chain: Vec<Place> = (0..LARGE / size_of::<Place>())
+        .map(|next| Place { next })
+        .collect();
     let mut random = Random(88_172_645_463_325_252);
     for last in (1..chain.len()).rev() {
         let other = (random.next() % last as u64) as usize;

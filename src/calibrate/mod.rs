@@ -67,8 +67,9 @@ fn measure(asked: &Calibration) -> Result<Vec<Measured>, Failure> {
         }
     }
     let makes_sense = |(load, told): (Load, String)| {
+        let reason = "the load told nothing that makes sense";
         score::measured(load, &told)
-            .ok_or_else(|| cannot_measure(load, "the load told nothing that makes sense"))
+            .ok_or_else(|| Failure::new(format!("{}: {reason}", what_cannot(load))))
     };
     told.into_iter().map(makes_sense).collect()
 }
@@ -80,14 +81,14 @@ fn turns(time: Duration) -> (u64, f64) {
     (turns as u64, seconds / turns / Load::ALL.len() as f64)
 }
 
-fn cannot_measure(load: Load, reason: &str) -> Failure {
-    Failure::new(format!("cannot measure {}: {reason}", load.name()))
+fn what_cannot(load: Load) -> String {
+    format!("cannot measure {}", load.name())
 }
 
 /// Runs one load in a box for this long, in seconds, and returns what it tells.
 fn run(load: Load, seconds: f64, asked: &Calibration) -> Result<String, Failure> {
-    let what = format!("cannot measure {}", load.name());
-    let at = |reason: &str| cannot_measure(load, reason);
+    let what = what_cannot(load);
+    let at = |reason: &str| Failure::new(format!("{what}: {reason}"));
     let program = std::env::current_exe().map_err(Failure::at(&what))?;
     let (Some(directory), Some(name)) = (program.parent(), program.file_name()) else {
         return Err(at("this program has no name"));

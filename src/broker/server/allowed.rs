@@ -13,8 +13,8 @@ use crate::polkit::{Action, Authority};
 /// What polkit said before, and for whom it would count.
 #[derive(Debug)]
 pub(super) struct Before<'a> {
-    /// The answers to this user.
-    pub(super) answers: &'a Answers,
+    /// The answers to this user, if there are any.
+    pub(super) answers: Option<&'a Answers>,
     /// The circumstances of the request; `None` where no answer counts for another request.
     pub(super) circumstances: Option<Vec<u8>>,
     /// How long an answer counts.
@@ -62,7 +62,8 @@ impl Allowed {
         for action in actions {
             let circumstances = before.circumstances.as_deref();
             let question = circumstances.map(|here| Question::of(here, *action, details));
-            if !question.is_some_and(|question| before.answers.allow(&question, now, before.keep)) {
+            let known = question.as_ref().zip(before.answers);
+            if !known.is_some_and(|(question, answers)| answers.allow(question, now, before.keep)) {
                 authority.ask(*action, details);
                 asked.extend(question);
             }

@@ -46,9 +46,6 @@ impl Question {
 pub(super) struct Answers(Vec<(Question, u64)>);
 
 impl Answers {
-    /// None.
-    pub(super) const NONE: Self = Self(Vec::new());
-
     /// For [`Self::from_note`]. Nothing is an empty note.
     pub(super) fn to_note(&self) -> Vec<u8> {
         match self.is_empty() {

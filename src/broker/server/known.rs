@@ -10,13 +10,10 @@ use crate::clock::Moment;
 #[derive(Debug, Default)]
 pub(super) struct Known(HashMap<u32, Answers>);
 
-/// A user to whom nothing was allowed.
-static NOTHING: Answers = Answers::NONE;
-
 impl Known {
-    /// What was allowed to this user.
-    pub(super) fn of(&self, uid: u32) -> &Answers {
-        self.0.get(&uid).unwrap_or(&NOTHING)
+    /// What was allowed to this user, if anything.
+    pub(super) fn of(&self, uid: u32) -> Option<&Answers> {
+        self.0.get(&uid)
     }
 
     /// Takes in what a keeper tells ([`Answers::to_note`]), and forgets what is over, of all users.
@@ -47,8 +44,9 @@ mod tests {
         let note = |asked| Answers::to(vec![question], asked, Dialog::Impossible).to_note();
         let mut known = Known::default();
         known.take_in(1, &note(now));
-        assert!(known.of(1).allow(&question, now, keep));
-        assert!(!known.of(2).allow(&question, now, keep));
+        let allow = |answers: &Answers| answers.allow(&question, now, keep);
+        assert!(known.of(1).is_some_and(allow));
+        assert!(!known.of(2).is_some_and(allow));
         known.take_in(2, &note(Moment::from_nanoseconds(0)));
         known.take_in(3, b"");
         known.take_in(3, b"\xff nonsense");
